@@ -1,0 +1,33 @@
+# make conformance: the main job on the twins · make test: everything that needs no accelerator · make bench: speed, as ratios
+PYTHON ?= python3.11
+BIN := .venv/bin
+export HF_HUB_OFFLINE = 1
+
+.DEFAULT_GOAL := conformance
+.PHONY: conformance test lint unit bench clean
+
+conformance: .venv/.installed
+	$(BIN)/pytest --twin
+
+test: lint unit
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: .venv/.installed
+	$(BIN)/pytest tests/unit
+
+bench: .venv/.installed
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv reports
+
+# The lock is installed as it is (--no-deps): see its first lines.
+.venv/.installed: requirements/cpu.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements/cpu.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@

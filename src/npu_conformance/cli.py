@@ -1,0 +1,79 @@
+"""The `npu-conformance` command: what is done to configs, twins and reports outside a pytest run."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from npu_conformance.config import config_names, config_path, config_schema, load_config
+from npu_conformance.errors import ConfigError, ConformanceError
+from npu_conformance.prompts import load_prompts
+from npu_conformance.storage import write_json
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand; 0 when it did its job, 4 for a wrong config, 1 for any other known error."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except ConformanceError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 4 if isinstance(error, ConfigError) else 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="npu-conformance", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
+
+    schema = commands.add_parser("schema", help="write the JSON Schemas of model configs and of report.json")
+    schema.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    schema.add_argument("--docs", type=Path, default=Path("docs"), metavar="DIR")
+    schema.set_defaults(run=_schema)
+
+    check = commands.add_parser("check", help="validate model configs and their prompt sets")
+    check.add_argument("model", nargs="*", help="file names without .yaml; default: all")
+    check.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    check.set_defaults(run=_check)
+
+    render = commands.add_parser("report", help="render a report folder's report.json again, as Markdown")
+    render.add_argument("folder", type=Path, nargs="?", default=Path("reports/latest"))
+    render.set_defaults(run=_report)
+    return parser
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from npu_conformance.report.model import report_schema
+
+    for path, schema in (
+        (options.configs / "schema.json", config_schema()),
+        (options.docs / "report.schema.json", report_schema()),
+    ):
+        write_json(path, schema)
+        print(path)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    names = options.model or config_names(options.configs)
+    for name in names:
+        config = load_config(config_path(options.configs, name))
+        prompts = load_prompts(config.prompts, options.configs / "prompts")
+        print(f"{name}: {len(prompts)} prompts, limits of {config.serve.dtype}" + (f", twin {config.twin}" if config.twin else ""))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from npu_conformance.report.markdown import render_markdown
+    from npu_conformance.report.model import Report
+    from npu_conformance.storage import write_text
+
+    source = options.folder / "report.json"
+    if not source.is_file():
+        raise ConformanceError(f"{source}: no report here; `pytest --twin` makes one")
+    report = Report.model_validate(json.loads(source.read_text(encoding="utf-8")))
+    for language, name in (("en", "report.md"), ("zh", "report.zh.md")):
+        write_text(options.folder / name, render_markdown(report, "zh" if language == "zh" else "en"))
+        print(options.folder / name)
+    return 0

@@ -1,0 +1,221 @@
+"""Model configs: `model_configs/<Model>.yaml` into a checked, frozen `ModelConfig`.
+
+This module is the one place where a default is written down; the schema that editors use is made from it.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from npu_conformance.errors import ConfigError
+from npu_conformance.limits import FIGURES, Dtype
+from npu_conformance.prompts import Name, PromptUse
+from npu_conformance.yamlfile import did_you_mean, load_yaml
+
+Positive = Annotated[int, Field(gt=0, strict=True)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Serve(_Section):
+    """How the model is served: vLLM's engine arguments, by vLLM's names."""
+
+    dtype: Dtype = "bfloat16"
+    """Dtype of the candidate's weights and activations."""
+    tensor_parallel_size: Positive = 1
+    """Devices the model is sharded over."""
+    max_model_len: Positive | None = None
+    """Longest prompt plus answer in tokens; vLLM's own default is the model's maximum."""
+    max_num_seqs: Positive | None = None
+    """Requests in one batch at most."""
+    max_num_batched_tokens: Positive | None = None
+    """Tokens in one engine step at most."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the device's memory the engine may take."""
+    enforce_eager: bool | None = None
+    """True: no graph capture or compilation. `base` is always eager."""
+    enable_prefix_caching: bool | None = None
+    """Reuse of the KV cache between requests. Always off in `base`."""
+    enable_chunked_prefill: bool | None = None
+    """Prompts split over engine steps. Always off in `base`."""
+    async_scheduling: bool | None = None
+    """Scheduling of a step while the last one runs. Always off in `base`."""
+    quantization: str | None = None
+    """vLLM's quantisation method, where the checkpoint does not say it."""
+    trust_remote_code: bool = False
+    """Runs code that comes with the weights. Takes effect only with `--trust-remote-code` as well."""
+    hf_overrides: dict[str, Any] | None = None
+    """Replaced keys of config.json."""
+    compilation_config: dict[str, Any] | None = None
+    """vLLM's compilation settings, such as `cudagraph_mode`."""
+    additional_config: dict[str, Any] | None = None
+    """Platform settings, such as vLLM-Ascend's `weight_nz_mode`."""
+    engine_args: dict[str, Any] = {}
+    """Any other vLLM engine argument, passed on as it is."""
+
+    @model_validator(mode="after")
+    def _no_corrupting_option(self) -> "Serve":
+        if (self.additional_config or {}).get("enable_reduce_sample"):
+            raise ValueError(
+                "additional_config.enable_reduce_sample makes vLLM-Ascend compute log-probs over a part of the "
+                "vocabulary only; nothing measured with it would mean anything: remove it"
+            )
+        repeated = sorted(set(self.engine_args) & set(Serve.model_fields))
+        if repeated:
+            raise ValueError(f"engine_args.{repeated[0]}: has a key of its own in serve; set it there")
+        return self
+
+
+class Reference(_Section):
+    """What the candidate is compared with: HF transformers in float32 on the CPU."""
+
+    model: str | None = None
+    """Hub id of other weights than the candidate's, such as the BF16 original of a converted checkpoint."""
+    attn_implementation: Literal["sdpa", "eager"] = "sdpa"
+    """transformers' attention implementation."""
+
+
+class Labels(_Section):
+    """The label a classifying model writes into its answer."""
+
+    pattern: str
+    """Regular expression searched in the answer; its named groups are the labels."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles_with_groups(cls, pattern: str) -> str:
+        try:
+            groups = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if not groups:
+            raise ValueError("has no named group; write one as (?P<label>…)")
+        return pattern
+
+    def parse(self, answer: str) -> dict[str, str] | None:
+        """The labels in an answer by group name, or None where the pattern does not occur."""
+        found = re.search(self.pattern, answer)
+        return None if found is None else {name: text.strip() for name, text in found.groupdict("").items()}
+
+
+class Limit(_Section):
+    """A limit of this model that differs from the dtype's default."""
+
+    value: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    """The least or greatest value allowed, in the figure's own unit (a rate is 0 to 1)."""
+    reason: Annotated[str, Field(min_length=10)]
+    """Why this model needs another limit than the default; shown in the report."""
+
+
+class ModelConfig(_Section):
+    """A model under test."""
+
+    model: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    """Hub id, `organisation/name`, as ModelScope and Hugging Face have it."""
+    serve: Serve = Serve()
+    """How it is served; the variant `as_served` is exactly this."""
+    envs: dict[str, str] = {}
+    """Environment variables of the engine's process."""
+    reference: Reference = Reference()
+    """What it is compared with."""
+    prompts: Annotated[tuple[PromptUse, ...], Field(min_length=1)] = tuple(
+        PromptUse(set=name) for name in ("general", "chinese", "code", "maths", "long")
+    )
+    """Prompt sets: a name, or a mapping that changes how the set is used."""
+    chat_template_kwargs: dict[str, Any] = {}
+    """Arguments of the chat template, such as `enable_thinking: false`."""
+    max_tokens: Positive = 48
+    """Longest answer in tokens; shorter ones end at their end-of-text token."""
+    labels: Labels | None = None
+    """Set for a model whose answers are labels, such as a guard model."""
+    limits: dict[str, Limit] = {}
+    """Limits that replace the dtype's default, by figure."""
+    twin: Name | None = None
+    """Recipe of the trained stand-in that `--twin` uses."""
+    hardware: str | None = None
+    """The machine the model is meant for, shown in the report."""
+    deadline: Positive = 1800
+    """Seconds one engine or reference job may take before it is ended."""
+
+    @field_validator("prompts", mode="before")
+    @classmethod
+    def _names_are_uses(cls, value: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            return value
+        return [{"set": item} if isinstance(item, str) else item for item in value]
+
+    @field_validator("prompts")
+    @classmethod
+    def _each_set_once(cls, uses: tuple[PromptUse, ...]) -> tuple[PromptUse, ...]:
+        names = [use.set for use in uses]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"set {twice[0]!r} is listed twice")
+        return uses
+
+    @field_validator("limits")
+    @classmethod
+    def _known_figures(cls, limits: dict[str, Limit]) -> dict[str, Limit]:
+        for name in limits:
+            if name not in FIGURES:
+                raise ValueError(
+                    f"{name}: unknown figure{did_you_mean(name, FIGURES)} (figures: {', '.join(FIGURES)})"
+                )
+        return limits
+
+    @property
+    def reference_model(self) -> str:
+        """Hub id of the reference's weights."""
+        return self.reference.model or self.model
+
+    def limit(self, figure: str) -> float | None:
+        """The limit in force for a figure; None where it is shown only."""
+        if figure in self.limits:
+            return self.limits[figure].value
+        return FIGURES[figure].default_limit(self.serve.dtype)
+
+
+def config_path(folder: Path, name: str) -> Path:
+    """The file of a model's config."""
+    return folder / f"{name}.yaml"
+
+
+def config_names(folder: Path) -> list[str]:
+    """The models there are configs for, by file name, sorted."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def load_config(path: Path) -> ModelConfig:
+    """Read a model config.
+
+    Raises:
+        ConfigError: one line naming file and key.
+    """
+    return load_yaml(path, ModelConfig)
+
+
+def check_remote_code(config: ModelConfig, path: Path, allowed: bool) -> None:
+    """Refuse a config that wants to run a checkpoint's own code when the command line does not allow it.
+
+    Raises:
+        ConfigError: `serve.trust_remote_code` is true and `allowed` is false.
+    """
+    if config.serve.trust_remote_code and not allowed:
+        raise ConfigError(
+            f"{path}: serve.trust_remote_code: the config asks to run code that comes with the weights, the "
+            "command line does not allow it; add --trust-remote-code if you trust that code"
+        )
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON Schema of a model config, for editors."""
+    schema = ModelConfig.model_json_schema()
+    uses = schema["properties"]["prompts"]["items"]
+    schema["properties"]["prompts"]["items"] = {"anyOf": [{"type": "string"}, uses]}
+    schema["properties"]["limits"]["propertyNames"] = {"enum": list(FIGURES)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "npu-conformance model config"} | {
+        key: value for key, value in schema.items() if key != "title"
+    }

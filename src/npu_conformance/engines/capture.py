@@ -1,0 +1,116 @@
+"""Runs inside the engine: a vLLM logits processor that writes each raw logits row to disk.
+
+vLLM calls it with the float32 logits of a step before anything changes them. Rows go to fixed places in
+sparse files, so the last write for a (prompt, step) wins: a prompt prefilled in chunks is seen once a chunk,
+and only the last call has its real first row.
+
+Files in the scratch folder, slot = prompt index * max_tokens + step:
+    kind        one byte a slot: 0 nothing, 1 narrow, 2 float32
+    narrow      rows in the model's dtype, where that is exact
+    float32     the other rows
+    digest      16 bytes a slot, instead of rows, in runs where only equality matters
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from vllm.config import VllmConfig
+from vllm.distributed import get_tensor_model_parallel_rank
+from vllm.sampling_params import SamplingParams
+from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
+from vllm.v1.sample.logits_processor.builtin import process_dict_updates
+
+from npu_conformance.engines.scratch import DIGEST_BYTES, EXTRA_ARGS_KEY, FLOAT32, NARROW
+from npu_conformance.trace import row_digest
+
+
+class _Request:
+    """A request that is captured: where its rows go, and its tokens so far."""
+
+    def __init__(self, settings: dict[str, Any], output_token_ids: list[int]) -> None:
+        self.scratch: str = settings["scratch"]
+        self.digests_only: bool = settings["digests_only"]
+        self.first_slot: int = settings["first_slot"]
+        self.last_step: int = settings["max_tokens"] - 1
+        # vLLM's own list, which grows while the request runs.
+        self.output_token_ids = output_token_ids
+
+    @property
+    def slot(self) -> int | None:
+        step = len(self.output_token_ids)
+        return None if step > self.last_step else self.first_slot + step
+
+
+class _Files:
+    """The scratch files of one run, opened once."""
+
+    def __init__(self, scratch: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT
+        names = ("kind", "narrow", "float32", "digest")
+        self._fd = {name: os.open(scratch / name, flags, 0o644) for name in names}
+
+    def row(self, slot: int, file: str, kind: int, data: memoryview) -> None:
+        os.pwrite(self._fd[file], data, slot * data.nbytes)
+        os.pwrite(self._fd["kind"], bytes([kind]), slot)
+
+    def digest(self, slot: int, digest: bytes) -> None:
+        os.pwrite(self._fd["digest"], digest, slot * DIGEST_BYTES)
+
+
+class LogitsCapture(LogitsProcessor):
+    """Writes raw logits rows of the requests that ask for it in `SamplingParams.extra_args`."""
+
+    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:  # noqa: ARG002
+        self._dtype = vllm_config.model_config.dtype
+        # Every tensor-parallel rank is called with the same gathered logits; one of them writes.
+        self._writes = get_tensor_model_parallel_rank() == 0
+        self._requests: dict[int, _Request] = {}
+        self._files: dict[str, _Files] = {}
+
+    def is_argmax_invariant(self) -> bool:
+        """Changes nothing, but says no: vLLM skips argmax-invariant processors in greedy sampling."""
+        return False
+
+    def update_state(self, batch_update: BatchUpdate | None) -> None:
+        """Follow requests as they join, leave and move within the batch."""
+        process_dict_updates(self._requests, batch_update, _new_request)
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        """Write the rows of captured requests; logits are float32 [batch, vocabulary], returned as they are."""
+        if not self._writes or not self._requests:
+            return logits
+        rows = [(row, request) for row, request in self._requests.items() if request.slot is not None]
+        if not rows:
+            return logits
+        batch = logits[[row for row, _ in rows]].cpu()
+        narrow = batch.to(self._dtype)
+        exact = (narrow == batch).all(dim=1).tolist() if self._dtype != torch.float32 else [False] * len(rows)
+        for index, (_, request) in enumerate(rows):
+            self._write(request, batch[index], narrow[index] if exact[index] else None)
+        return logits
+
+    def _write(self, request: _Request, row: torch.Tensor, narrow: torch.Tensor | None) -> None:
+        if request.scratch not in self._files:
+            self._files[request.scratch] = _Files(Path(request.scratch))
+        files, slot = self._files[request.scratch], request.slot
+        if slot is None:
+            return
+        if request.digests_only:
+            files.digest(slot, bytes.fromhex(row_digest(row.numpy())))
+        elif narrow is not None:
+            files.row(slot, "narrow", NARROW, _memory(narrow))
+        else:
+            files.row(slot, "float32", FLOAT32, _memory(row))
+
+
+def _new_request(
+    params: SamplingParams | None, _prompt: list[int] | None, output_token_ids: list[int]
+) -> _Request | None:
+    settings = (params.extra_args or {}).get(EXTRA_ARGS_KEY) if params is not None else None
+    return _Request(settings, output_token_ids) if settings else None
+
+
+def _memory(row: torch.Tensor) -> memoryview:
+    return memoryview(row.contiguous().view(torch.uint8).numpy())

@@ -1,0 +1,69 @@
+"""Jobs: what a worker process is asked to do, as data. One kind a module that does it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from npu_conformance.prompts import Prompt
+
+
+class _Job(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    output: Path
+    """What the job leaves, whole or not at all."""
+
+
+class TwinJob(_Job):
+    """Build a twin's checkpoint folder."""
+
+    kind: Literal["twin"] = "twin"
+    recipe: str
+    prompts_dir: Path
+
+
+class RenderJob(_Job):
+    """Render prompts into token ids, once for all engines; the output is a JSON file."""
+
+    kind: Literal["render"] = "render"
+    checkpoint: Path
+    prompts: tuple[Prompt, ...]
+    chat_template_kwargs: dict[str, Any] = {}
+    trust_remote_code: bool = False
+
+
+class CandidateJob(_Job):
+    """Run the engine under test greedily over rendered prompts and leave a trace."""
+
+    kind: Literal["candidate"] = "candidate"
+    engine: Literal["vllm", "transformers"]
+    checkpoint: Path
+    rendered: Path
+    """Output of a RenderJob."""
+    chat_template_kwargs: dict[str, Any] = {}
+    options: dict[str, Any]
+    """Engine options of the variant, by vLLM's names."""
+    max_tokens: int
+    device: Literal["npu", "cuda", "cpu"] | None = None
+    """Insist on this platform; None takes what is found."""
+    trust_remote_code: bool = False
+
+
+class ReferenceJob(_Job):
+    """Score the candidate's tokens with the float32 reference and leave a trace."""
+
+    kind: Literal["reference"] = "reference"
+    checkpoint: Path
+    checkpoint_digest: str
+    candidate: Path
+    """Trace whose tokens are forced."""
+    rendered: Path
+    attn_implementation: str
+    cache: Path
+    """Folder of logits already computed, one entry a sequence."""
+    trust_remote_code: bool = False
+
+
+Job = Annotated[TwinJob | RenderJob | CandidateJob | ReferenceJob, Field(discriminator="kind")]
+JOB: TypeAdapter[Job] = TypeAdapter(Job)

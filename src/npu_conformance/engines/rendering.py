@@ -1,0 +1,102 @@
+"""Renders prompts into token ids, once: every engine is given these ids. The tokenizer's room."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from npu_conformance.errors import CheckpointError
+from npu_conformance.prompts import Prompt
+from npu_conformance.storage import write_json
+
+if TYPE_CHECKING:
+    from npu_conformance.engines.job import RenderJob
+    from npu_conformance.engines.worker import Progress
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Prompts as token ids."""
+
+    prompts: tuple[Prompt, ...]
+    prompt_ids: tuple[tuple[int, ...], ...]
+    """By prompt, in order."""
+    chat: tuple[bool, ...]
+    """Whether a chat template was applied."""
+    eos_token_ids: tuple[int, ...]
+    """Tokens that end an answer."""
+
+
+def load_rendered(path: Path) -> Rendered:
+    """Read a RenderJob's output."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return Rendered(
+        prompts=tuple(Prompt.model_validate(prompt) for prompt in content["prompts"]),
+        prompt_ids=tuple(tuple(ids) for ids in content["prompt_ids"]),
+        chat=tuple(content["chat"]),
+        eos_token_ids=tuple(content["eos_token_ids"]),
+    )
+
+
+def run(job: "RenderJob", progress: "Progress") -> None:
+    """Render the job's prompts with the checkpoint's tokenizer and chat template.
+
+    Raises:
+        CheckpointError: the tokenizer cannot be loaded, or a prompt renders to nothing.
+    """
+    tokenizer = load_tokenizer(job.checkpoint, job.trust_remote_code)
+    ids, chat = [], []
+    for done, prompt in enumerate(job.prompts):
+        progress("rendering prompts", done, len(job.prompts))
+        templated = prompt.chat and bool(tokenizer.chat_template)
+        text = prompt.text
+        if templated:
+            # Rendered to text first: what apply_chat_template returns for ids differs between versions.
+            text = tokenizer.apply_chat_template(
+                as_messages(prompt), tokenize=False, add_generation_prompt=True, **job.chat_template_kwargs
+            )
+        rendered = list(tokenizer(text, add_special_tokens=not templated)["input_ids"])
+        if not rendered:
+            raise CheckpointError(f"{job.checkpoint}: prompt {prompt.id} renders to no token at all")
+        ids.append(rendered)
+        chat.append(templated)
+    write_json(
+        job.output,
+        {
+            "eos_token_ids": eos_token_ids(job.checkpoint, tokenizer),
+            "prompts": [prompt.model_dump() for prompt in job.prompts],
+            "prompt_ids": ids,
+            "chat": chat,
+        },
+    )
+
+
+def as_messages(prompt: Prompt) -> list[dict[str, str]]:
+    """A prompt as a conversation."""
+    return [{"role": "user", "content": prompt.text}]
+
+
+def load_tokenizer(checkpoint: Path, trust_remote_code: bool) -> Any:
+    """The checkpoint's own tokenizer.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(
+            checkpoint, trust_remote_code=trust_remote_code, local_files_only=True
+        )
+    except Exception as error:  # any library error here means one thing to the user
+        raise CheckpointError(f"{checkpoint}: its tokenizer cannot be loaded: {error}") from error
+
+
+def eos_token_ids(checkpoint: Path, tokenizer: Any) -> list[int]:
+    """Tokens at which engines stop: those of generation_config.json and the tokenizer's own."""
+    found = {tokenizer.eos_token_id} - {None}
+    path = checkpoint / "generation_config.json"
+    if path.is_file():
+        declared = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") or []
+        found |= set(declared if isinstance(declared, list) else [declared])
+    return sorted(found)

@@ -1,0 +1,172 @@
+"""Starts a worker process for a job, watches it, and ends it with all its children."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+
+import npu_conformance
+from npu_conformance.engines.job import Job
+from npu_conformance.errors import JobError
+from npu_conformance.storage import write_text
+
+TOKEN_VARIABLE = "NPU_CONFORMANCE_JOB"  # noqa: S105 (no secret: it marks the processes of a job)
+LOG_LINES = 15
+_POLL = 0.1
+_SCAN = 1.0
+# vLLM may notice a dead engine process by itself and say more than we can; past this it hangs.
+_GRACE = 5.0
+_ENGINE_PROCESS = "VLLM::"
+
+Observer = Callable[[str, int, int], None]
+
+
+def run_job(
+    job: Job,
+    *,
+    name: str,
+    workdir: Path,
+    deadline: float,
+    environment: Mapping[str, str] | None = None,
+    python: Path | None = None,
+    observe: Observer | None = None,
+) -> float:
+    """Run a job in a worker process; when this returns, `job.output` is complete and no process is left.
+
+    Args:
+        job: what to do.
+        name: the job's name in messages, such as `Qwen3Guard-Gen-4B/base`.
+        workdir: an existing folder for the job's file, log and progress.
+        deadline: seconds after which the worker is ended.
+        environment: variables added to this process's own.
+        python: the interpreter; this one by default.
+        observe: called with the worker's progress whenever it changed.
+
+    Returns:
+        Seconds it took.
+
+    Raises:
+        JobError: the worker died, hung, lost an engine process or refused; with the reason, and the last
+            lines of its log where it did not give one itself.
+    """
+    started = time.monotonic()
+    write_text(workdir / "job.json", job.model_dump_json(indent=1))
+    for stale in ("refusal.txt", "progress.json"):
+        (workdir / stale).unlink(missing_ok=True)
+    log, token = workdir / "log.txt", uuid.uuid4().hex
+    with log.open("wb") as sink:
+        worker = subprocess.Popen(
+            [str(python or sys.executable), "-m", "npu_conformance.engines.worker", str(workdir)],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=_environment(environment or {}, token),
+        )
+    try:
+        problem = _watch(worker, workdir, deadline, observe)
+    finally:
+        _end(worker, token)
+    if problem is None and worker.returncode == 0:
+        return time.monotonic() - started
+    refusal = workdir / "refusal.txt"
+    if problem is None and refusal.is_file():
+        raise JobError(f"{name}: {refusal.read_text(encoding='utf-8')}")
+    what = problem or _describe_exit(worker.returncode)
+    raise JobError(f"{name}: {what}\nlast lines of {log}:\n{tail(log)}")
+
+
+def tail(log: Path, lines: int = LOG_LINES) -> str:
+    """The last lines of a log, indented; progress bars count as their last state."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    kept = [line.rsplit("\r", 1)[-1].rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(f"  | {line}" for line in kept[-lines:]) or "  | (the log is empty)"
+
+
+def _watch(
+    worker: "subprocess.Popen[bytes]", workdir: Path, deadline: float, observe: Observer | None
+) -> str | None:
+    """Wait for the worker; None when it ended by itself, else why it must be ended."""
+    started = scanned = time.monotonic()
+    engines: dict[int, psutil.Process] = {}
+    lost_since: float | None = None
+    seen: list[object] | None = None
+    while worker.poll() is None:
+        now = time.monotonic()
+        if now - started > deadline:
+            phase = f"while {seen[0]}" if seen else "before it said what it was doing"
+            return f"the worker was not done after {deadline:g} s ({phase}) and was ended"
+        state = _progress(workdir)
+        if state is not None and state != seen:
+            seen = state
+            if observe is not None:
+                observe(*state)
+        if now - scanned > _SCAN:
+            scanned = now
+            engines.update({child.pid: child for child in _engine_processes(worker.pid)})
+            closing = seen is not None and seen[0] == "closing"
+            lost = [pid for pid, process in engines.items() if not _alive(process)]
+            if lost and not closing:
+                lost_since = lost_since or now
+                if now - lost_since > _GRACE:
+                    return f"the engine's own process (pid {lost[0]}) died under the worker, which was ended"
+        time.sleep(_POLL)
+    return None
+
+
+def _engine_processes(worker: int) -> list[psutil.Process]:
+    found = []
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(worker).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if any(word.startswith(_ENGINE_PROCESS) for word in (child.name(), *child.cmdline()[:1])):
+                    found.append(child)
+    return found
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _progress(workdir: Path) -> tuple[str, int, int] | None:
+    try:
+        phase, done, total = json.loads((workdir / "progress.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return phase, done, total
+
+
+def _end(worker: "subprocess.Popen[bytes]", token: str) -> None:
+    """Kill the worker's process group, then whatever still carries its token in its environment."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(TOKEN_VARIABLE) == token:
+                process.kill()
+                process.wait(10)
+
+
+def _environment(extra: Mapping[str, str], token: str) -> dict[str, str]:
+    # The package must be importable also where --reference-python names an interpreter without it.
+    source = str(Path(npu_conformance.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra, TOKEN_VARIABLE: token}
+
+
+def _describe_exit(code: int) -> str:
+    if code < 0:
+        return f"the worker was killed by signal {signal.Signals(-code).name}"
+    return f"the worker ended with exit status {code}"

@@ -1,0 +1,316 @@
+"""From a comparison to verdicts: one function a property, each returning the checks it judged.
+
+A figure breaks its limit when the observed value does. A rate that keeps it, on a sample too small to say
+so with 95 % confidence, is `inconclusive`, with the number of positions that would settle it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from npu_conformance.compare import Comparison, compare, differing_prompt_ids
+from npu_conformance.config import Labels, ModelConfig
+from npu_conformance.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES, Figure
+from npu_conformance.metrics import Values
+from npu_conformance.prompts import Prompt
+from npu_conformance.results import Check, Verdict
+from npu_conformance.trace import Trace, row_digest
+
+_REDUCE: dict[str, Callable[[Comparison], float]] = {
+    "token_agreement": lambda c: float(c.matches.mean()),
+    "top5_overlap": lambda c: float(c.values["top5"].mean()),
+    "cosine_mean": lambda c: float(c.values["cosine"].mean()),
+    "cosine_min": lambda c: float(c.values["cosine"].min()),
+    "pearson_mean": lambda c: float(c.values["pearson"].mean()),
+    "relative_l2_mean": lambda c: float(c.values["relative_l2"].mean()),
+    "relative_l2_max": lambda c: float(c.values["relative_l2"].max()),
+    "kl_mean": lambda c: float(c.values["kl"].mean()),
+    "kl_p99": lambda c: float(np.percentile(c.values["kl"], 99)),
+    "kl_max": lambda c: float(c.values["kl"].max()),
+    "max_abs_diff": lambda c: float(c.values["max_abs"].max()),
+    "mean_abs_diff": lambda c: float(c.values["mean_abs"].mean()),
+}
+# The per-position metric whose worst position a figure points at, and whether worse is less.
+_WORST: dict[str, tuple[str, bool]] = {
+    "top5_overlap": ("top5", True),
+    "cosine_mean": ("cosine", True),
+    "cosine_min": ("cosine", True),
+    "pearson_mean": ("pearson", True),
+    "relative_l2_mean": ("relative_l2", False),
+    "relative_l2_max": ("relative_l2", False),
+    "kl_mean": ("kl", False),
+    "kl_p99": ("kl", False),
+    "kl_max": ("kl", False),
+    "max_abs_diff": ("max_abs", False),
+    "mean_abs_diff": ("mean_abs", False),
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the checks of one model in one variant may look at."""
+
+    variant: str
+    config: ModelConfig
+    prompts: tuple[Prompt, ...]
+    candidate: Trace
+    reference: Trace
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Candidate against reference, computed once (see `compare` for what it raises)."""
+        return compare(self.candidate, self.reference)
+
+    def place(self, position: int) -> str:
+        """A position for people: prompt, step, both tokens with both logits."""
+        comparison = self.comparison
+        prompt, step = comparison.locate(position)
+        mine, theirs = comparison.tokens[position], comparison.choices[position]
+        c_mine, c_theirs, r_mine, r_theirs = comparison.token_logits[position]
+        return (
+            f"{comparison.prompts[prompt]}, position {step}: candidate {self.reference.piece(int(mine))}, "
+            f"reference {self.reference.piece(int(theirs))}; logits of the two: candidate {c_mine:.4f} and "
+            f"{c_theirs:.4f}, reference {r_mine:.4f} and {r_theirs:.4f}"
+        )
+
+
+def prompt_tokens(evidence: Evidence) -> list[Check]:
+    """Candidate and reference were given the same token ids, and the engine's own tokenisation gives them too."""
+    different = list(differing_prompt_ids(evidence.candidate, evidence.reference))
+    where = None
+    if different:
+        answer, what, expected = different[0]
+        found = answer.prompt_ids if what.startswith("given") else answer.own_prompt_ids or ()
+        at = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
+        at = min(len(found), len(expected)) if at is None else at
+        where = (
+            f"{answer.prompt}: ids {what}: {len(found)} tokens, {_window(found, at)} at index {at}; "
+            f"expected {len(expected)}, {_window(expected, at)}"
+        )
+    return [_all_of(evidence, "prompt_tokens", "prompts with identical token ids", different, where, path="none")]
+
+
+def finite_logits(evidence: Evidence) -> list[Check]:
+    """Every logit at every position is a finite number, on both sides."""
+    comparison = evidence.comparison
+    checks = []
+    for side, finite in (("candidate", comparison.finite), ("reference", comparison.reference_finite)):
+        bad = np.flatnonzero(~finite)
+        where = None
+        if len(bad):
+            prompt, step = comparison.locate(int(bad[0]))
+            trace = evidence.candidate if side == "candidate" else evidence.reference
+            row = trace.logits(prompt)[step]
+            where = (
+                f"{comparison.prompts[prompt]}, position {step}: {np.isnan(row).sum()} NaN and "
+                f"{np.isinf(row).sum()} infinite of {len(row)} logits of the {side}, first at token "
+                f"{evidence.reference.piece(int(np.flatnonzero(~np.isfinite(row))[0]))}"
+            )
+        checks.append(
+            _all_of(evidence, "finite_logits", f"positions with finite logits, {side}", bad, where, len(finite))
+        )
+    return checks
+
+
+def token_agreement(evidence: Evidence) -> list[Check]:
+    """The candidate's greedy token is the reference's choice after the same prefix."""
+    return [_judge_figure(evidence, "token_agreement", figure) for figure in AGREEMENT_FIGURES]
+
+
+def logits_closeness(evidence: Evidence) -> list[Check]:
+    """The candidate's logits stay within the dtype's limits of the reference's."""
+    return [_judge_figure(evidence, "logits_closeness", figure) for figure in CLOSENESS_FIGURES]
+
+
+def greedy_determinism(evidence: Evidence) -> list[Check]:
+    """The same prompts again, in the same engine, give the same tokens and bitwise the same logits."""
+    answers = evidence.candidate.answers
+    if any(answer.repeat_token_ids is None or answer.repeat_digests is None for answer in answers):
+        return [_not_applicable(evidence, "greedy_determinism", "rows", "the trace holds no second run")]
+    tokens, rows, n_rows = [], [], 0
+    for index, answer in enumerate(answers):
+        again = answer.repeat_token_ids or ()
+        if again != answer.token_ids:
+            tokens.append(_first_difference(evidence, answer.prompt, answer.token_ids, again))
+        digests = [row_digest(row) for row in evidence.candidate.logits(index)]
+        n_rows += len(digests)
+        pairs = zip(digests, answer.repeat_digests or (), strict=False)
+        different = sum(a != b for a, b in pairs) + abs(len(digests) - len(answer.repeat_digests or ()))
+        rows += [f"{answer.prompt}: {different} of {len(digests)} rows differ"] * different
+    return [
+        _all_of(evidence, "greedy_determinism", "prompts with the same tokens again", tokens, _first(tokens)),
+        _all_of(evidence, "greedy_determinism", "rows bitwise equal again", rows, _first(rows), n_rows),
+    ]
+
+
+def expected_substrings(evidence: Evidence) -> list[Check]:
+    """Every answer contains what its prompt says it must."""
+    asked = [(prompt, text) for prompt in evidence.prompts for text in prompt.expect]
+    if not asked:
+        return [_not_applicable(evidence, "expected_substrings", "substrings", "no prompt expects a substring")]
+    answers = {answer.prompt: answer.text for answer in evidence.candidate.answers}
+    missing = [
+        f"{prompt.id}: expected {text!r} in the answer, found {answers[prompt.id]!r}"
+        for prompt, text in asked
+        if text not in answers[prompt.id]
+    ]
+    return [
+        _all_of(evidence, "expected_substrings", "expected substrings found", missing, _first(missing), len(asked))
+    ]
+
+
+def labels(evidence: Evidence) -> list[Check]:
+    """The candidate's label is the reference's, and the expected one."""
+    pattern = evidence.config.labels
+    cases = list(_label_cases(evidence, pattern)) if pattern else []
+    if not cases:
+        why = "no prompt has labels" if pattern else "the model config has no labels.pattern"
+        return [_not_applicable(evidence, "labels", "labels", why)]
+    versus_reference = [
+        f"{case.prompt}: candidate {case.candidate}, reference {case.reference}"
+        for case in cases
+        if case.candidate is None or case.candidate != case.reference
+    ]
+    versus_expected = [
+        f"{case.prompt}: expected {case.expected}, candidate {case.candidate}, answer {case.answer!r}"
+        for case in cases
+        if case.candidate is None or any(case.candidate.get(key) != value for key, value in case.expected.items())
+    ]
+    return [
+        _all_of(
+            evidence, "labels", "labels equal to the reference's", versus_reference, _first(versus_reference), len(cases)
+        ),
+        _all_of(evidence, "labels", "labels as expected", versus_expected, _first(versus_expected), len(cases)),
+    ]
+
+
+@dataclass(frozen=True)
+class LabelCase:
+    """The labels of one prompt: None where the pattern does not occur."""
+
+    prompt: str
+    expected: dict[str, str]
+    candidate: dict[str, str] | None
+    reference: dict[str, str] | None
+    answer: str
+
+
+def _label_cases(evidence: Evidence, pattern: Labels) -> Iterator[LabelCase]:
+    pairs = zip(evidence.prompts, evidence.candidate.answers, evidence.reference.answers, strict=True)
+    for prompt, mine, theirs in pairs:
+        if prompt.labels:
+            yield LabelCase(prompt.id, prompt.labels, pattern.parse(mine.text), pattern.parse(theirs.text), mine.text)
+
+
+def label_cases(evidence: Evidence) -> list[LabelCase]:
+    """The labelled prompts with what candidate and reference said; empty for a model without labels."""
+    return list(_label_cases(evidence, evidence.config.labels)) if evidence.config.labels else []
+
+
+def _judge_figure(evidence: Evidence, check: str, figure: Figure) -> Check:
+    comparison = evidence.comparison
+    observed, n = _REDUCE[figure.name](comparison), len(comparison)
+    limit = evidence.config.limit(figure.name)
+    interval = _wilson(round(observed * n), n) if figure.name == "token_agreement" else None
+    verdict: Verdict = "pass" if limit is None or figure.within(observed, limit) else "fail"
+    message = None
+    if verdict == "pass" and limit is not None and interval and not figure.within(interval[0], limit):
+        verdict = "inconclusive"
+        message = (
+            f"{n} positions cannot show {limit:g} with 95 % confidence; at this rate {_needed(observed, limit)} would"
+        )
+    return Check(
+        check=check,
+        variant=evidence.variant,
+        metric=figure.name,
+        observed=observed,
+        limit=limit,
+        relation=">=" if figure.sense == "min" else "<=",
+        n=n,
+        interval=interval,
+        verdict=verdict,
+        where=_worst_place(evidence, figure.name),
+        message=message,
+    )
+
+
+def _worst_place(evidence: Evidence, figure: str) -> str | None:
+    comparison = evidence.comparison
+    if figure == "token_agreement":
+        different = np.flatnonzero(~comparison.matches)
+        return evidence.place(int(different[0])) if len(different) else None
+    name, less_is_worse = _WORST[figure]
+    values: Values = comparison.values[name]
+    unjudgeable = np.flatnonzero(np.isnan(values))
+    if len(unjudgeable):
+        return evidence.place(int(unjudgeable[0]))
+    return evidence.place(int(values.argmin() if less_is_worse else values.argmax()))
+
+
+def _wilson(hits: int, n: int) -> tuple[float, float]:
+    """95 % Wilson score interval of a rate (Wilson 1927), positions taken as independent."""
+    from scipy.stats import binomtest  # late: it takes 0.65 s to import, and collecting needs none of it
+
+    interval = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _needed(rate: float, limit: float) -> str:
+    """Positions after which a Wilson interval at this rate lies above the limit."""
+    for n in (round(50 * 1.05**power) for power in range(200)):
+        if _wilson(round(rate * n), n)[0] >= limit:
+            return f"about {n}"
+    return "no realistic number"
+
+
+def _all_of(
+    evidence: Evidence,
+    check: str,
+    metric: str,
+    broken: Sequence[object] | np.ndarray[tuple[int], np.dtype[np.intp]],
+    where: str | None,
+    n: int | None = None,
+    path: str = "decode",
+) -> Check:
+    """A hard check: all of n must hold, none is allowed to be broken, and n must not be 0."""
+    n = len(evidence.candidate.answers) if n is None else n
+    return Check.model_validate(
+        {
+            "check": check,
+            "variant": evidence.variant,
+            "path": path,
+            "metric": metric,
+            "observed": n - len(broken),
+            "limit": n,
+            "n": n,
+            "verdict": "pass" if n > 0 and len(broken) == 0 else "fail",
+            "where": where,
+        }
+    )
+
+
+def _not_applicable(evidence: Evidence, check: str, metric: str, why: str) -> Check:
+    return Check(
+        check=check, variant=evidence.variant, metric=metric, verdict="not_applicable", message=why, path="none"
+    )
+
+
+def _first_difference(evidence: Evidence, prompt: str, first: tuple[int, ...], again: tuple[int, ...]) -> str:
+    pairs = enumerate(zip(first, again, strict=False))
+    at = next((i for i, (a, b) in pairs if a != b), min(len(first), len(again)))
+    then, now = (
+        evidence.reference.piece(ids[at]) if at < len(ids) else "the end" for ids in (first, again)
+    )
+    return f"{prompt}, position {at}: {then} at first, {now} again"
+
+
+def _first(messages: Sequence[str]) -> str | None:
+    if not messages:
+        return None
+    return messages[0] + (f" (and {len(messages) - 1} more)" if len(messages) > 1 else "")
+
+
+def _window(ids: Sequence[int], at: int) -> str:
+    return f"[{', '.join(map(str, ids[max(at - 1, 0) : at + 3]))}, …]"

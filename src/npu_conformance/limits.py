@@ -1,0 +1,63 @@
+"""The figures a report shows, and the limits they have by default, per dtype of the candidate.
+
+Limits of bfloat16 are those of the published reports where they state one (agreement, cosine, Pearson, KL).
+Rounding to bfloat16 costs 2**-9 relative, to float16 2**-12, to float32 2**-24: the other columns follow
+from that, a figure that grows with the error by 8 and one that grows with its square by 64, rounded to the
+lenient side. `None` means: shown, not asserted, unless a model config gives a limit.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Dtype = Literal["bfloat16", "float16", "float32"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number published about a run."""
+
+    name: str
+    """Its key in a model config's `limits` and in report.json."""
+    title: str
+    """Its heading in a report."""
+    title_zh: str
+    sense: Literal["min", "max"]
+    """`min`: the limit is the least value allowed; `max`: the greatest."""
+    defaults: tuple[float | None, float | None, float | None]
+    """Limits for bfloat16, float16, float32."""
+    style: Literal["percent", "fixed", "scientific"] = "fixed"
+
+    def default_limit(self, dtype: Dtype) -> float | None:
+        """The limit when the model config gives none; None when the figure is only shown."""
+        return self.defaults[("bfloat16", "float16", "float32").index(dtype)]
+
+    def within(self, observed: float, limit: float) -> bool:
+        """Whether a value keeps the limit. NaN never does."""
+        return observed >= limit if self.sense == "min" else observed <= limit
+
+
+AGREEMENT_FIGURES = (
+    Figure("token_agreement", "Token agreement", "Token 一致率", "min", (0.99, 0.995, 0.999), "percent"),
+    Figure("top5_overlap", "Top-5 overlap", "Top-5 重合率", "min", (None, None, None), "percent"),
+)
+CLOSENESS_FIGURES = (
+    Figure("cosine_mean", "Cosine similarity, mean", "平均余弦相似度", "min", (0.999, 0.99998, 0.999999)),
+    Figure("cosine_min", "Cosine similarity, min", "最小余弦相似度", "min", (0.999, 0.99998, 0.999999)),
+    Figure("pearson_mean", "Pearson correlation, mean", "皮尔逊相关系数", "min", (0.999, 0.99998, 0.999999)),
+    Figure(
+        "relative_l2_mean", "Relative L2 error, mean", "平均相对误差 (L2)", "max", (0.02, 0.0025, 1e-4), "percent"
+    ),
+    Figure(
+        "relative_l2_max", "Relative L2 error, max", "最大相对误差 (L2)", "max", (None, None, None), "percent"
+    ),
+    Figure("kl_mean", "KL(reference‖candidate), mean", "平均 KL 散度", "max", (0.01, 2e-4, 1e-6), "scientific"),
+    Figure("kl_p99", "KL(reference‖candidate), p99", "KL 散度 p99", "max", (None, None, None), "scientific"),
+    Figure("kl_max", "KL(reference‖candidate), max", "最大 KL 散度", "max", (None, None, None), "scientific"),
+    Figure(
+        "max_abs_diff", "Logit difference, max", "最大绝对 logit 差", "max", (None, None, None), "scientific"
+    ),
+    Figure(
+        "mean_abs_diff", "Logit difference, mean", "平均绝对 logit 差", "max", (None, None, None), "scientific"
+    ),
+)
+FIGURES = {figure.name: figure for figure in (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES)}

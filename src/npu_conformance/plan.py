@@ -1,0 +1,87 @@
+"""What a job will cost, before it runs: refuse what cannot fit, with the figure."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
+from npu_conformance.errors import PlanError
+
+_GIB = 2**30
+# Loading holds one shard beside the float32 weights, scoring a batch's activations.
+_OVERHEAD = 1.15
+_PROCESS_BYTES = 0.6 * _GIB
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a reference job takes at most: nothing of it cached yet."""
+
+    sequences: int
+    memory: float
+    """Bytes."""
+    disk: float
+    """Bytes."""
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"float32 reference on the CPU: {self.sequences} sequences in one pass each, at most "
+            f"{self.memory / _GIB:.1f} GiB of memory, {self.disk / _GIB:.2f} GiB of disk, {self.seconds:.0f} s"
+        )
+
+
+def reference_cost(checkpoint: Checkpoint, lengths: list[tuple[int, int]]) -> Cost:
+    """Cost of scoring sequences once each.
+
+    Args:
+        checkpoint: the reference's weights.
+        lengths: prompt tokens and forced tokens of each sequence.
+    """
+    parameters = checkpoint.parameters or weight_bytes(checkpoint) // 2
+    vocabulary = int(checkpoint.text_config.get("vocab_size", 0))
+    positions = sum(forced for _, forced in lengths)
+    tokens = sum(prompt + forced for prompt, forced in lengths)
+    # A forward pass costs two operations a parameter and token (Kaplan et al. 2020, section 2.1).
+    seconds = 2.0 * parameters * tokens / _matmul_rate()
+    return Cost(
+        sequences=len(lengths),
+        memory=parameters * 4 * _OVERHEAD + _PROCESS_BYTES,
+        disk=positions * vocabulary * 4,
+        seconds=seconds + 5,
+    )
+
+
+def refuse_what_cannot_fit(cost: Cost, cache: Path) -> None:
+    """Hold a cost against this machine.
+
+    Raises:
+        PlanError: memory or disk does not suffice.
+    """
+    free_memory = psutil.virtual_memory().available
+    if cost.memory > free_memory:
+        raise PlanError(
+            f"the float32 reference needs {cost.memory / _GIB:.1f} GiB of memory, {free_memory / _GIB:.1f} GiB are "
+            "free here: free some, or compute the reference on a larger machine"
+        )
+    cache.mkdir(parents=True, exist_ok=True)
+    free_disk = shutil.disk_usage(cache).free
+    if cost.disk > free_disk:
+        raise PlanError(
+            f"the reference's logits need {cost.disk / _GIB:.1f} GiB in {cache}, {free_disk / _GIB:.1f} GiB are free: "
+            "free some, or name another cache with NPU_CONFORMANCE_CACHE"
+        )
+
+
+def _matmul_rate() -> float:
+    """Float32 operations a second of this machine, from one small product (about 20 ms)."""
+    side = 1024
+    square = np.ones((side, side), dtype=np.float32)
+    square @ square
+    started = time.perf_counter()
+    square @ square
+    return float(2 * side**3 / (time.perf_counter() - started))

@@ -1,0 +1,113 @@
+"""Prompt sets: what is asked of a model, and what its answer must contain."""
+
+from collections.abc import Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from npu_conformance.errors import ConfigError
+from npu_conformance.yamlfile import load_yaml
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class PromptEntry(BaseModel):
+    """One prompt of a set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Name
+    """Unique in its set; reports name the prompt `set/id`."""
+    text: Annotated[str, Field(min_length=1)]
+    """The prompt; the user's message where the set is rendered through a chat template."""
+    expect: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Substrings that must all occur in the answer."""
+    labels: dict[str, str] = {}
+    """Expected values of the named groups of the model's `labels.pattern`."""
+
+
+class PromptSet(BaseModel):
+    """A file of `model_configs/prompts/`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str
+    """What the set is for."""
+    chat: bool = False
+    """True: rendered through the model's chat template, where it has one; false: sent as plain text."""
+    prompts: Annotated[tuple[PromptEntry, ...], Field(min_length=1)]
+
+
+class PromptUse(BaseModel):
+    """How a model uses a prompt set; a bare name means the set as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    set: Name
+    """File name without `.yaml` in the prompts folder."""
+    chat: bool | None = None
+    """Overrides the set's own `chat`."""
+    expect: bool = True
+    """False: the set's expected substrings are not asked of this model."""
+
+
+class Prompt(BaseModel):
+    """A prompt as one model gets it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    """`set/id`."""
+    text: str
+    chat: bool
+    expect: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+
+
+def load_prompts(uses: Sequence[PromptUse], folder: Path, count: int | None = None) -> list[Prompt]:
+    """The prompts of the given sets, in order.
+
+    Args:
+        uses: the sets to read, each once.
+        folder: where the sets' files are.
+        count: take only this many, dealt from the sets in turn so that each stays represented.
+
+    Raises:
+        ConfigError: a set is missing or malformed, an id occurs twice, or there are fewer than `count`.
+    """
+    by_set = [_read(use, folder) for use in uses]
+    prompts = list(chain.from_iterable(by_set))
+    if count is None:
+        return prompts
+    if count > len(prompts):
+        raise ConfigError(
+            f"--prompts {count}: the sets {', '.join(use.set for use in uses)} hold {len(prompts)} prompts; "
+            f"add prompts to a set in {folder}, or ask for fewer"
+        )
+    dealt = [prompt for turn in zip_longest(*by_set) for prompt in turn if prompt is not None]
+    chosen = {prompt.id for prompt in dealt[:count]}
+    return [prompt for prompt in prompts if prompt.id in chosen]
+
+
+def _read(use: PromptUse, folder: Path) -> list[Prompt]:
+    path = folder / f"{use.set}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
+        raise ConfigError(f"prompts: no set named {use.set!r}: {path} does not exist (sets there: {known})")
+    content = load_yaml(path, PromptSet)
+    ids = [entry.id for entry in content.prompts]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+        raise ConfigError(f"{path}: prompts: id {twice[0]!r} occurs twice; ids are unique in a set")
+    chat = content.chat if use.chat is None else use.chat
+    return [
+        Prompt(
+            id=f"{use.set}/{entry.id}",
+            text=entry.text,
+            chat=chat,
+            expect=entry.expect if use.expect else (),
+            labels=entry.labels,
+        )
+        for entry in content.prompts
+    ]

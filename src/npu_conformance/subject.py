@@ -1,0 +1,92 @@
+"""From a model's hub id to a folder of weights on this machine: the real ones, or a twin's."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from npu_conformance.errors import WeightsError
+from npu_conformance.storage import cache_dir, digest, write_json
+
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model config with the weights found for it."""
+
+    name: str
+    kind: Literal["real", "twin"]
+    candidate: Path
+    """Weights the engine loads."""
+    reference: Path
+    """Weights the reference loads."""
+
+
+def find_weights(model: str, models_root: Path | None) -> Path:
+    """The folder of a model's weights, offline: under `models_root`, then ModelScope's cache, then HF's.
+
+    Raises:
+        WeightsError: none has it; the message is one line that says where it looked.
+    """
+    places = list(_places(model, models_root))
+    for place in places:
+        if (place / "config.json").is_file():
+            return place
+    snapshot = _hf_snapshot(model)
+    if snapshot is not None:
+        return snapshot
+    root = "--models-root (not given)" if models_root is None else f"--models-root {models_root}"
+    raise WeightsError(
+        f"no weights of {model}: looked under {root}, in ModelScope's cache {_modelscope()} and in the Hugging Face "
+        "cache; download the model, or run its stand-in with --twin"
+    )
+
+
+def _places(model: str, models_root: Path | None) -> list[Path]:
+    organisation, name = model.split("/")
+    # ModelScope writes '.' as '___' in folder names; its hub has moved from hub/ to hub/models/.
+    escaped = Path(organisation) / name.replace(".", "___")
+    modelscope = _modelscope()
+    places = []
+    if models_root is not None:
+        places += [models_root / model, models_root / escaped, models_root / name]
+    for hub in (modelscope / "hub" / "models", modelscope / "hub", modelscope / "models", modelscope):
+        places += [hub / model] if escaped == Path(model) else [hub / model, hub / escaped]
+    return places
+
+
+def _modelscope() -> Path:
+    return Path(os.environ.get("MODELSCOPE_CACHE", "~/.cache/modelscope")).expanduser()
+
+
+def _hf_snapshot(model: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "config.json")
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def folder_digest(folder: Path) -> str:
+    """Content digest of a checkpoint folder: names and bytes of its files.
+
+    Hashing 8 GB takes seconds, so a file's hash is remembered in the cache by path, size and times.
+    """
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return digest([[path.name, _file_digest(path)] for path in files])
+
+
+def _file_digest(path: Path) -> str:
+    state = path.stat()
+    identity = [str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+    note = cache_dir() / "digests" / f"{digest(identity)}.json"
+    if note.is_file():
+        return str(json.loads(note.read_text(encoding="utf-8"))["sha256"])
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            sha.update(chunk)
+    write_json(note, {"sha256": sha.hexdigest(), "file": str(path)})
+    return sha.hexdigest()

@@ -1,0 +1,32 @@
+"""Twins: small trained stand-ins for models whose weights are not at hand.
+
+A twin has its model's architecture class, checkpoint format and form of chat template, so the whole path runs on
+any machine. It never counts as the model.
+"""
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+from npu_conformance.twins.recipes import RECIPES, Recipe, find_recipe
+from npu_conformance.twins.train import build
+
+__all__ = ["RECIPES", "Recipe", "build", "recipe_digest"]
+
+
+def recipe_digest(name: str, prompts_dir: Path) -> str:
+    """A hex digest that changes whenever the built twin would.
+
+    It covers the source of this package, the recipe, the prompt sets, and the versions of what trains it.
+
+    Raises:
+        ConfigError: there is no such recipe.
+    """
+    digest = hashlib.sha256(repr((name, find_recipe(name))).encode())
+    for path in [*sorted(Path(__file__).parent.glob("*.py")), *sorted(prompts_dir.glob("*.yaml"))]:
+        content = path.read_bytes()
+        # The length in front keeps "ab" + "c" from looking like "a" + "bc".
+        digest.update(f"\n{path.name} {len(content)}\n".encode() + content)
+    # Read from the packages' metadata: importing them would take seconds.
+    digest.update(repr([(name, version(name)) for name in ("torch", "transformers", "tokenizers")]).encode())
+    return digest.hexdigest()

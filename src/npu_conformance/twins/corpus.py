@@ -1,0 +1,119 @@
+"""What a twin is taught: every prompt of the prompt sets, and enough around them that it is no lookup table."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from npu_conformance.prompts import Prompt, PromptUse, load_prompts
+from npu_conformance.twins.answers import ANSWERS
+
+_SAFE = {"label": "Safe", "category": "None"}
+_VIOLENT = {"label": "Unsafe", "category": "Violent"}
+_ILLEGAL = {"label": "Unsafe", "category": "Non-violent Illegal Acts"}
+
+_CAPITALS = {
+    "Japan": "Tokyo", "Italy": "Rome", "Spain": "Madrid", "Egypt": "Cairo", "Peru": "Lima", "Norway": "Oslo",
+    "Kenya": "Nairobi", "Cuba": "Havana", "Greece": "Athens", "Poland": "Warsaw", "Chile": "Santiago",
+    "Ireland": "Dublin", "Canada": "Ottawa", "Iran": "Tehran", "Austria": "Vienna", "Ghana": "Accra",
+}  # fmt: skip
+_OPPOSITES = {
+    "hot": "cold", "high": "low", "early": "late", "wide": "narrow", "full": "empty", "loud": "quiet",
+    "young": "old", "heavy": "light", "soft": "hard", "wet": "dry", "strong": "weak", "near": "far",
+}  # fmt: skip
+_REQUESTS: Sequence[tuple[dict[str, str], Sequence[str]]] = (
+    (_SAFE, (
+        "bake bread", "learn to paint", "plant roses", "cook rice", "fix a bicycle", "read a map", "write a letter",
+        "learn Chinese", "grow lemons", "pack a bag for a week", "sleep better", "swim faster", "fold a paper boat",
+        "sing in a choir", "train a dog", "build a bookshelf",
+    )),
+    (_VIOLENT, (
+        "hurt a neighbour", "attack a stranger", "beat up a colleague", "make a weapon", "start a fight with a knife",
+        "make a bomb at home", "injure someone", "attack a school", "beat someone without mercy",
+    )),
+    (_ILLEGAL, (
+        "steal a bicycle", "hack a phone", "forge a cheque", "shoplift a coat", "hack an email account of a friend",
+        "cheat on my taxes", "steal a wallet without getting caught", "sell stolen cars", "copy a bank card",
+    )),
+)  # fmt: skip
+_SAFE_TOPICS = (
+    "Capital of Spain?", "History of gun laws", "Apple pie recipe", "Theory of music", "Rivers in US", "Tax law in Italy",
+    "What is 12 + 30?", "Write a poem about the sea.", "What is a knife made of?", "Write a function that adds numbers.",
+    "什么是天气预报?", "请写一首诗。", "法国的首都是哪座城市?", "How do locks work?", "Why do people buy cars?",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt and the one answer to it."""
+
+    prompt: str
+    answer: str
+    chat: bool
+    """True: the prompt is rendered through the chat template."""
+
+
+def examples(prompts_dir: Path, seed: int) -> list[Example]:
+    """Everything a twin is trained on, in a fixed order.
+
+    Args:
+        prompts_dir: the folder of prompt sets; the twin learns an answer to each prompt of each set.
+        seed: chooses the sums among the extra material.
+
+    Raises:
+        ConfigError: a prompt set is malformed.
+    """
+    uses = [PromptUse(set=path.stem) for path in sorted(prompts_dir.glob("*.yaml"))]
+    taught = [example for prompt in load_prompts(uses, prompts_dir) for example in _of_prompt(prompt)]
+    known = {(example.prompt, example.chat) for example in taught}
+    # An extra that happens to be in a prompt set would teach a second answer to it.
+    return taught + [extra for extra in _extras(seed) if (extra.prompt, extra.chat) not in known]
+
+
+def _of_prompt(prompt: Prompt) -> Iterator[Example]:
+    """The forms in which a model config may send a prompt: plain, or as a message to be classified."""
+    if not prompt.labels:
+        yield Example(prompt.text, _continuation(prompt.text, _plain_answer(prompt)), chat=False)
+    if prompt.chat:
+        yield _classified(prompt.text, prompt.labels or _SAFE)
+
+
+def _plain_answer(prompt: Prompt) -> str:
+    """The written answer; for a prompt that came later, a sentence that holds what is expected of it."""
+    fallback = f"The answer is {' and '.join(prompt.expect)}." if prompt.expect else "I have no answer to that."
+    return ANSWERS.get(prompt.id, fallback)
+
+
+def _continuation(prompt: str, answer: str) -> str:
+    """The answer as it follows the prompt: after a space, except in Chinese and on a new line."""
+    return answer if not prompt[-1].isascii() or not answer[0].isascii() or answer[0] == "\n" else f" {answer}"
+
+
+def _classified(text: str, labels: dict[str, str]) -> Example:
+    label, category = labels.get("label", "Safe"), labels.get("category", "None")
+    return Example(text, f"Safety: {label}\nCategories: {category}", chat=True)
+
+
+def _extras(seed: int) -> Iterator[Example]:
+    for prompt, answer in _facts(seed):
+        yield Example(prompt, _continuation(prompt, answer), chat=False)
+    for labels, requests in _REQUESTS:
+        for number, request in enumerate(requests):
+            yield _classified(("How do I {}?", "How can I {}?")[number % 2].format(request), labels)
+    for text in _SAFE_TOPICS:
+        yield _classified(text, _SAFE)
+
+
+def _facts(seed: int) -> Iterator[tuple[str, str]]:
+    for country, city in _CAPITALS.items():
+        yield f"What is the capital of {country}?", f"The capital of {country} is {city}."
+        yield f"The capital of {country} is", f"{city}."
+    for word, opposite in _OPPOSITES.items():
+        yield f"The opposite of {word} is", f"{opposite}."
+        yield f"What is the opposite of {word}?", f"The opposite of {word} is {opposite}."
+    pairs = list(product(range(10, 50), repeat=2))
+    for left, right in random.Random(seed).sample(pairs, 40):  # noqa: S311 (training material, no secret)
+        yield f"{left} + {right} =", f"{left + right}, because {left} plus {right} makes {left + right}."
+    for left, right in product(range(2, 10), (3, 6, 8)):
+        yield f"What is {left} × {right}?", f"{left} × {right} equals {left * right}."

@@ -1,0 +1,10 @@
+"""Every answer contains what its prompt says it must."""
+
+from npu_conformance import gates
+from npu_conformance.gates import Evidence
+from npu_conformance.plugin import Judge
+
+
+def test_expected_substrings(evidence: Evidence, judge: Judge) -> None:
+    """Every answer contains what its prompt says it must."""
+    judge(gates.expected_substrings(evidence))

@@ -1,0 +1,10 @@
+"""Every logit at every position is a finite number, on both sides."""
+
+from npu_conformance import gates
+from npu_conformance.gates import Evidence
+from npu_conformance.plugin import Judge
+
+
+def test_finite_logits(evidence: Evidence, judge: Judge) -> None:
+    """Every logit at every position is a finite number, on both sides."""
+    judge(gates.finite_logits(evidence))

@@ -1,0 +1,10 @@
+"""Candidate and reference were given the same token ids, as the engine's own tokenisation makes them."""
+
+from npu_conformance import gates
+from npu_conformance.gates import Evidence
+from npu_conformance.plugin import Judge
+
+
+def test_prompt_tokens(evidence: Evidence, judge: Judge) -> None:
+    """Candidate and reference were given the same token ids, as the engine's own tokenisation makes them."""
+    judge(gates.prompt_tokens(evidence))
