@@ -60,7 +60,10 @@ def _check(options: argparse.Namespace) -> int:
     for name in names:
         config = load_config(config_path(options.configs, name))
         prompts = load_prompts(config.prompts, options.configs / "prompts")
-        print(f"{name}: {len(prompts)} prompts, limits of {config.serve.dtype}" + (f", twin {config.twin}" if config.twin else ""))
+        print(
+            f"{name}: {len(prompts)} prompts, limits of {config.serve.dtype}"
+            + (f", twin {config.twin}" if config.twin else "")
+        )
     return 0
 
 

@@ -52,7 +52,7 @@ class Comparison:
     @property
     def matches(self) -> NDArray[np.bool_]:
         """Where the candidate's token is the reference's choice."""
-        return self.tokens == self.choices
+        return np.asarray(self.tokens == self.choices)
 
     def span(self, prompt: int) -> slice:
         """The positions of a prompt."""
@@ -138,7 +138,8 @@ def _compare_prompt(candidate: Trace, reference: Trace, index: int) -> dict[str,
         "finite": metrics.finite(mine),
         "reference_finite": metrics.finite(theirs),
         "token_logits": np.stack(
-            [rows[steps, words].astype(np.float64) for rows in (mine, theirs) for words in (tokens, shown)], axis=1
+            [rows[steps, words].astype(np.float64) for rows in (mine, theirs) for words in (tokens, shown)],
+            axis=1,
         ),
     }
     chunks = [slice(start, start + _CHUNK) for start in range(0, judged, _CHUNK)]

@@ -161,9 +161,7 @@ class ModelConfig(_Section):
     def _known_figures(cls, limits: dict[str, Limit]) -> dict[str, Limit]:
         for name in limits:
             if name not in FIGURES:
-                raise ValueError(
-                    f"{name}: unknown figure{did_you_mean(name, FIGURES)} (figures: {', '.join(FIGURES)})"
-                )
+                raise ValueError(f"{name}: unknown figure{did_you_mean(name, FIGURES)} (figures: {', '.join(FIGURES)})")
         return limits
 
     @property
@@ -216,6 +214,7 @@ def config_schema() -> dict[str, Any]:
     uses = schema["properties"]["prompts"]["items"]
     schema["properties"]["prompts"]["items"] = {"anyOf": [{"type": "string"}, uses]}
     schema["properties"]["limits"]["propertyNames"] = {"enum": list(FIGURES)}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "npu-conformance model config"} | {
-        key: value for key, value in schema.items() if key != "title"
-    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "npu-conformance model config",
+    } | {key: value for key, value in schema.items() if key != "title"}

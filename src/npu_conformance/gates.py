@@ -12,6 +12,7 @@ import numpy as np
 
 from npu_conformance.compare import Comparison, compare, differing_prompt_ids
 from npu_conformance.config import Labels, ModelConfig
+from npu_conformance.errors import TraceError
 from npu_conformance.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES, Figure
 from npu_conformance.metrics import Values
 from npu_conformance.prompts import Prompt
@@ -76,6 +77,15 @@ class Evidence:
         )
 
 
+def judged_or_error(property_: Callable[[Evidence], list[Check]], evidence: Evidence) -> list[Check]:
+    """What the property's function judged; a single check in error where the traces do not allow to judge."""
+    try:
+        return property_(evidence)
+    except TraceError as error:
+        name = property_.__name__
+        return [Check(check=name, variant=evidence.variant, metric=name, verdict="error", message=str(error))]
+
+
 def prompt_tokens(evidence: Evidence) -> list[Check]:
     """Candidate and reference were given the same token ids, and the engine's own tokenisation gives them too."""
     different = list(differing_prompt_ids(evidence.candidate, evidence.reference))
@@ -116,11 +126,13 @@ def finite_logits(evidence: Evidence) -> list[Check]:
 
 def token_agreement(evidence: Evidence) -> list[Check]:
     """The candidate's greedy token is the reference's choice after the same prefix."""
+    _require_finite(evidence.comparison)
     return [_judge_figure(evidence, "token_agreement", figure) for figure in AGREEMENT_FIGURES]
 
 
 def logits_closeness(evidence: Evidence) -> list[Check]:
     """The candidate's logits stay within the dtype's limits of the reference's."""
+    _require_finite(evidence.comparison)
     return [_judge_figure(evidence, "logits_closeness", figure) for figure in CLOSENESS_FIGURES]
 
 
@@ -156,9 +168,7 @@ def expected_substrings(evidence: Evidence) -> list[Check]:
         for prompt, text in asked
         if text not in answers[prompt.id]
     ]
-    return [
-        _all_of(evidence, "expected_substrings", "expected substrings found", missing, _first(missing), len(asked))
-    ]
+    return [_all_of(evidence, "expected_substrings", "expected substrings found", missing, _first(missing), len(asked))]
 
 
 def labels(evidence: Evidence) -> list[Check]:
@@ -180,7 +190,12 @@ def labels(evidence: Evidence) -> list[Check]:
     ]
     return [
         _all_of(
-            evidence, "labels", "labels equal to the reference's", versus_reference, _first(versus_reference), len(cases)
+            evidence,
+            "labels",
+            "labels equal to the reference's",
+            versus_reference,
+            _first(versus_reference),
+            len(cases),
         ),
         _all_of(evidence, "labels", "labels as expected", versus_expected, _first(versus_expected), len(cases)),
     ]
@@ -207,6 +222,14 @@ def _label_cases(evidence: Evidence, pattern: Labels) -> Iterator[LabelCase]:
 def label_cases(evidence: Evidence) -> list[LabelCase]:
     """The labelled prompts with what candidate and reference said; empty for a model without labels."""
     return list(_label_cases(evidence, evidence.config.labels)) if evidence.config.labels else []
+
+
+def _require_finite(comparison: Comparison) -> None:
+    bad = int((~(comparison.finite & comparison.reference_finite)).sum())
+    if bad:
+        raise TraceError(
+            f"{bad} of {len(comparison)} positions have logits that are not finite, see finite_logits: not compared"
+        )
 
 
 def _judge_figure(evidence: Evidence, check: str, figure: Figure) -> Check:
@@ -293,16 +316,19 @@ def _all_of(
 
 def _not_applicable(evidence: Evidence, check: str, metric: str, why: str) -> Check:
     return Check(
-        check=check, variant=evidence.variant, metric=metric, verdict="not_applicable", message=why, path="none"
+        check=check,
+        variant=evidence.variant,
+        metric=metric,
+        verdict="not_applicable",
+        message=why,
+        path="none",
     )
 
 
 def _first_difference(evidence: Evidence, prompt: str, first: tuple[int, ...], again: tuple[int, ...]) -> str:
     pairs = enumerate(zip(first, again, strict=False))
     at = next((i for i, (a, b) in pairs if a != b), min(len(first), len(again)))
-    then, now = (
-        evidence.reference.piece(ids[at]) if at < len(ids) else "the end" for ids in (first, again)
-    )
+    then, now = (evidence.reference.piece(ids[at]) if at < len(ids) else "the end" for ids in (first, again))
     return f"{prompt}, position {at}: {then} at first, {now} again"
 
 

@@ -45,19 +45,25 @@ CLOSENESS_FIGURES = (
     Figure("cosine_min", "Cosine similarity, min", "最小余弦相似度", "min", (0.999, 0.99998, 0.999999)),
     Figure("pearson_mean", "Pearson correlation, mean", "皮尔逊相关系数", "min", (0.999, 0.99998, 0.999999)),
     Figure(
-        "relative_l2_mean", "Relative L2 error, mean", "平均相对误差 (L2)", "max", (0.02, 0.0025, 1e-4), "percent"
+        "relative_l2_mean",
+        "Relative L2 error, mean",
+        "平均相对误差 (L2)",
+        "max",
+        (0.02, 0.0025, 1e-4),
+        "percent",
     ),
-    Figure(
-        "relative_l2_max", "Relative L2 error, max", "最大相对误差 (L2)", "max", (None, None, None), "percent"
-    ),
+    Figure("relative_l2_max", "Relative L2 error, max", "最大相对误差 (L2)", "max", (None, None, None), "percent"),
     Figure("kl_mean", "KL(reference‖candidate), mean", "平均 KL 散度", "max", (0.01, 2e-4, 1e-6), "scientific"),
     Figure("kl_p99", "KL(reference‖candidate), p99", "KL 散度 p99", "max", (None, None, None), "scientific"),
     Figure("kl_max", "KL(reference‖candidate), max", "最大 KL 散度", "max", (None, None, None), "scientific"),
+    Figure("max_abs_diff", "Logit difference, max", "最大绝对 logit 差", "max", (None, None, None), "scientific"),
     Figure(
-        "max_abs_diff", "Logit difference, max", "最大绝对 logit 差", "max", (None, None, None), "scientific"
-    ),
-    Figure(
-        "mean_abs_diff", "Logit difference, mean", "平均绝对 logit 差", "max", (None, None, None), "scientific"
+        "mean_abs_diff",
+        "Logit difference, mean",
+        "平均绝对 logit 差",
+        "max",
+        (None, None, None),
+        "scientific",
     ),
 )
 FIGURES = {figure.name: figure for figure in (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES)}

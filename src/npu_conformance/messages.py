@@ -25,7 +25,9 @@ def observed(check: Check) -> str:
     """The measured value with its sample and interval."""
     if check.observed is None:
         return "nothing"
-    interval = "" if check.interval is None else f", 95 % interval {number(check.interval[0])} to {number(check.interval[1])}"
+    interval = (
+        "" if check.interval is None else f", 95 % interval {number(check.interval[0])} to {number(check.interval[1])}"
+    )
     return f"{number(check.observed)} (n = {check.n}{interval})"
 
 

@@ -25,7 +25,7 @@ def _pair(candidate: ArrayLike, reference: ArrayLike) -> tuple[Values, Values]:
 
 def finite(logits: ArrayLike) -> NDArray[np.bool_]:
     """Whether all logits of a position are finite."""
-    return np.isfinite(np.asarray(logits)).all(axis=-1)
+    return np.asarray(np.isfinite(np.asarray(logits)).all(axis=-1))
 
 
 def cosine(candidate: ArrayLike, reference: ArrayLike) -> Values:
@@ -33,16 +33,14 @@ def cosine(candidate: ArrayLike, reference: ArrayLike) -> Values:
     left, right = _pair(candidate, reference)
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-        return np.einsum("pv,pv->p", left, right) / scale
+        return np.asarray(np.einsum("pv,pv->p", left, right) / scale)
 
 
 def pearson(candidate: ArrayLike, reference: ArrayLike) -> Values:
     """Pearson correlation over the vocabulary: the cosine of the centred rows."""
     left, right = _pair(candidate, reference)
     with np.errstate(invalid="ignore"):
-        return cosine(
-            left - left.mean(axis=1, keepdims=True), right - right.mean(axis=1, keepdims=True)
-        )
+        return cosine(left - left.mean(axis=1, keepdims=True), right - right.mean(axis=1, keepdims=True))
 
 
 def relative_l2(candidate: ArrayLike, reference: ArrayLike) -> Values:
@@ -61,7 +59,7 @@ def kl_divergence(candidate: ArrayLike, reference: ArrayLike) -> Values:
     left, right = _pair(candidate, reference)
     log_c, log_r = _log_softmax(left), _log_softmax(right)
     with np.errstate(invalid="ignore"):
-        return np.maximum(np.einsum("pv,pv->p", np.exp(log_r), log_r - log_c), 0.0)
+        return np.asarray(np.maximum(np.einsum("pv,pv->p", np.exp(log_r), log_r - log_c), 0.0))
 
 
 def max_abs_diff(candidate: ArrayLike, reference: ArrayLike) -> Values:

@@ -14,7 +14,7 @@ import pytest
 
 from npu_conformance.config import config_names
 from npu_conformance.errors import ConfigError, ConformanceError
-from npu_conformance.gates import Evidence
+from npu_conformance.gates import Evidence, judged_or_error
 from npu_conformance.messages import failure_text
 from npu_conformance.progress import Narrator
 from npu_conformance.report.model import build_report, describe_run
@@ -27,8 +27,8 @@ _CHECKS = "conformance_checks"
 _IDENTITY = "conformance_identity"
 SESSION = pytest.StashKey[Session]()
 
-Judge = Callable[[list[Check]], None]
-"""Records what a property's function judged and fails the test when any of it failed."""
+Judge = Callable[[Callable[[Evidence], list[Check]]], None]
+"""Judges the evidence by a property's function, records its checks and fails the test when any of them failed."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,16 +36,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance", "precision conformance")
     add = group.addoption
     add("--twin", action="store_true", help="judge trained stand-ins instead of real weights")
-    add("--models-root", type=Path, metavar="DIR", help="look for weights here first, as DIR/<organisation>/<name>")
+    add(
+        "--models-root",
+        type=Path,
+        metavar="DIR",
+        help="look for weights here first, as DIR/<organisation>/<name>",
+    )
     add("--candidate", choices=("vllm", "transformers"), default="vllm", help="engine under test")
     add("--device", choices=("npu", "cuda", "cpu"), help="insist on this platform; default: what is found")
     add("--candidate-weights", type=Path, metavar="DIR", help="the candidate loads this checkpoint")
     add("--prompts", type=int, metavar="N", help="use N prompts, dealt from the model's sets")
-    add("--require-weights", action="store_true", help="missing weights are an error (exit status 4), not a skip")
+    add(
+        "--require-weights",
+        action="store_true",
+        help="missing weights are an error (exit status 4), not a skip",
+    )
     add("--require-confidence", action="store_true", help="inconclusive fails")
-    add("--from", type=Path, dest="from_dir", metavar="DIR", help="judge the traces of this report folder again")
+    add(
+        "--from",
+        type=Path,
+        dest="from_dir",
+        metavar="DIR",
+        help="judge the traces of this report folder again",
+    )
     add("--reference-python", type=Path, metavar="PATH", help="interpreter of the reference's process")
-    add("--trust-remote-code", action="store_true", help="allow models whose YAML asks for it to run their own code")
+    add(
+        "--trust-remote-code",
+        action="store_true",
+        help="allow models whose YAML asks for it to run their own code",
+    )
     add("--deadline", type=float, metavar="SECONDS", help="end a job that takes longer; default: the YAML's")
     parser.addini("model_configs", "folder of model configs", default="model_configs")
     parser.addini("reports", "folder for reports", default="reports")
@@ -67,7 +86,7 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give every conformance test the same full list of models and variants, so that sessions are shared."""
-    if "evidence" not in metafunc.fixturenames:
+    if "evidence" not in metafunc.fixturenames:  # what `judge` judges
         return
     session = metafunc.config.stash[SESSION]
     parameters = []
@@ -113,20 +132,20 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
 
 
 @pytest.fixture
-def judge(request: pytest.FixtureRequest) -> Judge:
-    """Record checks in the report, then pass, fail or skip the test by them."""
-    strict = request.config.getoption("require_confidence")
+def judge(request: pytest.FixtureRequest, evidence: Evidence) -> Judge:
+    """Judge a property, record its checks in the report, then pass, fail or skip the test by them."""
+    bad = {"fail", "error", "inconclusive"} if request.config.getoption("require_confidence") else {"fail", "error"}
 
-    def record(checks: list[Check]) -> None:
+    def judge_property(property_: Callable[[Evidence], list[Check]]) -> None:
+        checks = judged_or_error(property_, evidence)
         request.node.user_properties.append((_CHECKS, [check.model_dump(mode="json") for check in checks]))
-        failed = [c for c in checks if c.verdict == "fail" or (strict and c.verdict == "inconclusive")]
-        if failed:
+        if failed := [check for check in checks if check.verdict in bad]:
             doc = request.function.__doc__ or request.function.__name__
             pytest.fail(failure_text(doc, failed, _reproduce(request)), pytrace=False)
         if all(check.verdict == "not_applicable" for check in checks):
             pytest.skip(f"not applicable: {checks[0].message}")
 
-    return record
+    return judge_property
 
 
 class Results:
@@ -139,13 +158,13 @@ class Results:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the checks out of a test's result; a test without any counts as an error or as skipped."""
-        properties = dict(report.user_properties)
+        properties: dict[str, Any] = dict(report.user_properties)
         if _IDENTITY not in properties:
             return
-        model, variant, check = properties[_IDENTITY]  # type: ignore[misc]
+        model, variant, check = properties[_IDENTITY]
         judged = properties.get(_CHECKS)
         if report.when == "call" and judged:
-            self._checks[model] += [Check.model_validate(entry) for entry in judged]  # type: ignore[attr-defined]
+            self._checks[model] += [Check.model_validate(entry) for entry in judged]
         elif report.failed:
             self._add(model, variant, check, "error", report.longreprtext)
         elif report.skipped and report.when == "setup":
@@ -219,7 +238,8 @@ def _report_folder(config: pytest.Config) -> Path:
     if (given := getattr(config, "workerinput", {}).get("conformance_folder")) is not None:
         return Path(given)
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    return config.rootpath / config.getini("reports") / f"{stamp}-{os.getpid()}"
+    reports: str = config.getini("reports")
+    return config.rootpath / reports / f"{stamp}-{os.getpid()}"
 
 
 def _uncaptured(config: pytest.Config) -> Callable[[], AbstractContextManager[None]]:

@@ -6,7 +6,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 Observe = Callable[[str, int, int], None]
 
@@ -36,7 +43,12 @@ class Narrator:
                     bar.update(task, phase=phase, completed=done, total=total or None)
 
                 yield observe
-            console.print(f"{escape(name)}: {time.monotonic() - started:.1f} s", style="dim", highlight=False, soft_wrap=True)
+            console.print(
+                f"{escape(name)}: {time.monotonic() - started:.1f} s",
+                style="dim",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def _console() -> Console:

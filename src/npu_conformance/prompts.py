@@ -49,8 +49,9 @@ class PromptUse(BaseModel):
     """File name without `.yaml` in the prompts folder."""
     chat: bool | None = None
     """Overrides the set's own `chat`."""
-    expect: bool = True
-    """False: the set's expected substrings are not asked of this model."""
+    expect: bool | tuple[Annotated[str, Field(min_length=1)], ...] = True
+    """False: the set's expected substrings are not asked of this model. A list: these are asked of every answer,
+    besides the set's own, such as the headings of an output format."""
 
 
 class Prompt(BaseModel):
@@ -101,12 +102,13 @@ def _read(use: PromptUse, folder: Path) -> list[Prompt]:
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
         raise ConfigError(f"{path}: prompts: id {twice[0]!r} occurs twice; ids are unique in a set")
     chat = content.chat if use.chat is None else use.chat
+    of_every_answer = () if isinstance(use.expect, bool) else use.expect
     return [
         Prompt(
             id=f"{use.set}/{entry.id}",
             text=entry.text,
             chat=chat,
-            expect=entry.expect if use.expect else (),
+            expect=() if use.expect is False else (*entry.expect, *of_every_answer),
             labels=entry.labels,
         )
         for entry in content.prompts

@@ -4,6 +4,7 @@ Evidence is what a run leaves in `traces/<model>/`: `subject.json`, `rendered.js
 `candidate` and a `reference` trace. A run `--from` such a folder starts no engine.
 """
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -163,7 +164,9 @@ class Session:
             reference=load_trace(traces / variant / "reference"),
         )
         facts = json.loads((traces / "subject.json").read_text(encoding="utf-8"))
-        save_details(self.folder, model, facts, evidence)
+        # Traces that cannot be compared have no details; the checks say why.
+        with contextlib.suppress(TraceError):
+            save_details(self.folder, model, facts, evidence)
         return evidence
 
     def _run(self, config: ModelConfig, subject: Subject, variant: str, traces: Path) -> None:

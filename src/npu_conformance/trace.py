@@ -5,6 +5,7 @@ endian, in the narrowest of bfloat16 (as uint16 bit patterns), float16 and float
 Nothing here is lossy: what was captured in float32 is what is read back.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from npu_conformance.errors import TraceError
 from npu_conformance.storage import write_json
@@ -42,6 +44,9 @@ class Answer:
     """The tokens of a second run in the same engine."""
     repeat_digests: tuple[str, ...] | None = None
     """Digests of the second run's logits rows (see `row_digest`)."""
+
+
+_ANSWERS: TypeAdapter[tuple[Answer, ...]] = TypeAdapter(tuple[Answer, ...])
 
 
 @dataclass(frozen=True)
@@ -116,8 +121,6 @@ def unpack(stored: NDArray[Any], storage: Storage) -> Rows:
 
 def row_digest(row: Rows) -> str:
     """Digest of one float32 logits row [vocabulary], equal exactly when the rows are bitwise equal."""
-    import hashlib
-
     return hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).hexdigest()
 
 
@@ -158,7 +161,7 @@ def load_trace(folder: Path) -> Trace:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise TraceError(f"{path}: has format {content['format']}, this version reads {FORMAT}; run again")
-        answers = tuple(_answer(entry) for entry in content["answers"])
+        answers = _ANSWERS.validate_python(content["answers"])
         return Trace(
             folder=folder,
             answers=answers,
@@ -170,10 +173,6 @@ def load_trace(folder: Path) -> Trace:
         raise TraceError(f"{folder}: no trace here (trace.json is missing)") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TraceError(f"{path}: not a trace: {error!r}; run the model again") from error
-
-
-def _answer(entry: dict[str, Any]) -> Answer:
-    return Answer(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
 
 
 def _rows_file(index: int) -> str:

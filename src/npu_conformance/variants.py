@@ -17,7 +17,7 @@ _BASE: dict[str, Any] = {
 
 
 def engine_options(serve: Serve, variant: str) -> dict[str, Any]:
-    """vLLM engine arguments of a variant.
+    """VLLM engine arguments of a variant.
 
     Raises:
         KeyError: there is no such variant.

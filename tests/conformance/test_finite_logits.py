@@ -1,10 +1,9 @@
 """Every logit at every position is a finite number, on both sides."""
 
 from npu_conformance import gates
-from npu_conformance.gates import Evidence
 from npu_conformance.plugin import Judge
 
 
-def test_finite_logits(evidence: Evidence, judge: Judge) -> None:
+def test_finite_logits(judge: Judge) -> None:
     """Every logit at every position is a finite number, on both sides."""
-    judge(gates.finite_logits(evidence))
+    judge(gates.finite_logits)

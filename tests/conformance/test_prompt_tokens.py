@@ -1,10 +1,9 @@
 """Candidate and reference were given the same token ids, as the engine's own tokenisation makes them."""
 
 from npu_conformance import gates
-from npu_conformance.gates import Evidence
 from npu_conformance.plugin import Judge
 
 
-def test_prompt_tokens(evidence: Evidence, judge: Judge) -> None:
+def test_prompt_tokens(judge: Judge) -> None:
     """Candidate and reference were given the same token ids, as the engine's own tokenisation makes them."""
-    judge(gates.prompt_tokens(evidence))
+    judge(gates.prompt_tokens)

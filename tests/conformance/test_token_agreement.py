@@ -1,10 +1,9 @@
 """The candidate's greedy token is the reference's choice after the same prefix."""
 
 from npu_conformance import gates
-from npu_conformance.gates import Evidence
 from npu_conformance.plugin import Judge
 
 
-def test_token_agreement(evidence: Evidence, judge: Judge) -> None:
+def test_token_agreement(judge: Judge) -> None:
     """The candidate's greedy token is the reference's choice after the same prefix."""
-    judge(gates.token_agreement(evidence))
+    judge(gates.token_agreement)

@@ -9,7 +9,13 @@ from typing import Any
 
 from npu_conformance.errors import CheckpointError
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tiktoken.model", "tokenization_config.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "tiktoken.model",
+    "tokenization_config.json",
+)
 _EMBEDDING_SUFFIXES = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight")
 
 
@@ -66,8 +72,8 @@ def inspect(folder: Path) -> Checkpoint:
     config = _read_json(folder / "config.json", "the checkpoint folder needs it")
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise CheckpointError(
-            f"{folder}: no tokenizer here (looked for {', '.join(TOKENIZER_FILES)}): copy the tokenizer files of the "
-            "original model beside the weights"
+            f"{folder}: no tokenizer here (looked for {', '.join(TOKENIZER_FILES)}): "
+            "copy the tokenizer files of the original model beside the weights"
         )
     checkpoint = Checkpoint(folder, config, _read_tensors(folder))
     _check_vocabulary(checkpoint)
@@ -106,12 +112,10 @@ def read_header(file: Path) -> dict[str, Tensor]:
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > size:
-                raise ValueError(f"its header would be {length} bytes long, the file has {size}")
+                raise ValueError(f"its header would be {length} bytes long, the file has {size}")  # noqa: TRY301
             header: dict[str, Any] = json.loads(stream.read(length))
         header.pop("__metadata__", None)
-        tensors = {
-            name: Tensor(tuple(entry["shape"]), entry["dtype"], file) for name, entry in header.items()
-        }
+        tensors = {name: Tensor(tuple(entry["shape"]), entry["dtype"], file) for name, entry in header.items()}
         end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{file}: not a safetensors file ({error}): download it again") from error

@@ -41,9 +41,7 @@ def run(job: "ReferenceJob", progress: "Progress") -> None:
     started = time.monotonic()
     candidate = load_trace(job.candidate)
     rendered = load_rendered(job.rendered)
-    sequences = [
-        (ids, answer.token_ids) for ids, answer in zip(rendered.prompt_ids, candidate.answers, strict=True)
-    ]
+    sequences = [(ids, answer.token_ids) for ids, answer in zip(rendered.prompt_ids, candidate.answers, strict=True)]
     setting = {
         "weights": job.checkpoint_digest,
         "dtype": "float32",
@@ -153,9 +151,7 @@ def score(model: Any, sequences: Sequence[Sequence_]) -> list[Rows]:
     kept = sorted({position for span in spans for position in span})
     place = {position: index for index, position in enumerate(kept)}
     with torch.inference_mode():
-        logits = model(
-            input_ids=ids, attention_mask=mask, logits_to_keep=torch.tensor(kept), use_cache=False
-        ).logits
+        logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=torch.tensor(kept), use_cache=False).logits
     rows = [logits[row, [place[position] for position in span]] for row, span in enumerate(spans)]
     return [part.float().numpy() for part in rows]
 

@@ -85,9 +85,7 @@ def load_tokenizer(checkpoint: Path, trust_remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(
-            checkpoint, trust_remote_code=trust_remote_code, local_files_only=True
-        )
+        return AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=trust_remote_code, local_files_only=True)
     except Exception as error:  # any library error here means one thing to the user
         raise CheckpointError(f"{checkpoint}: its tokenizer cannot be loaded: {error}") from error
 

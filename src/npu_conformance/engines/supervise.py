@@ -91,14 +91,12 @@ def tail(log: Path, lines: int = LOG_LINES) -> str:
     return "\n".join(f"  | {line}" for line in kept[-lines:]) or "  | (the log is empty)"
 
 
-def _watch(
-    worker: "subprocess.Popen[bytes]", workdir: Path, deadline: float, observe: Observer | None
-) -> str | None:
+def _watch(worker: "subprocess.Popen[bytes]", workdir: Path, deadline: float, observe: Observer | None) -> str | None:
     """Wait for the worker; None when it ended by itself, else why it must be ended."""
     started = scanned = time.monotonic()
     engines: dict[int, psutil.Process] = {}
     lost_since: float | None = None
-    seen: list[object] | None = None
+    seen: tuple[str, int, int] | None = None
     while worker.poll() is None:
         now = time.monotonic()
         if now - started > deadline:

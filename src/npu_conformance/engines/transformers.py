@@ -70,7 +70,10 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
                 "asked": job.options,
                 "platform": device,
                 "device": device,
-                "effective": {"dtype": str(model.dtype).removeprefix("torch."), "attn_implementation": "sdpa"},
+                "effective": {
+                    "dtype": str(model.dtype).removeprefix("torch."),
+                    "attn_implementation": "sdpa",
+                },
                 "seconds": {
                     "start": round(loaded - started, 2),
                     "generate": round(time.monotonic() - loaded, 2),
@@ -79,9 +82,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
         )
 
 
-def _greedy(
-    model: "Any", ids: tuple[int, ...], eos: tuple[int, ...], max_tokens: int
-) -> tuple[tuple[int, ...], Rows]:
+def _greedy(model: "Any", ids: tuple[int, ...], eos: tuple[int, ...], max_tokens: int) -> tuple[tuple[int, ...], Rows]:
     import torch
 
     inputs = torch.tensor([ids], device=model.device)

@@ -37,7 +37,8 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     loaded = time.monotonic()
     with staged_dir(job.output) as stage, tempfile.TemporaryDirectory(dir=job.output.parent) as scratch_name:
         rows, digests = Path(scratch_name) / "rows", Path(scratch_name) / "digests"
-        rows.mkdir(), digests.mkdir()
+        for folder in (rows, digests):
+            folder.mkdir()
         outputs = _generate(llm, job, rendered, rows, progress, "generating", digests_only=False)
         generated = time.monotonic()
         repeats = _generate(llm, job, rendered, digests, progress, "generating again", digests_only=True)
@@ -148,7 +149,7 @@ def _bar(progress: "Progress", phase: str) -> Any:
     """A tqdm that reports to our progress instead of drawing itself."""
     from tqdm import tqdm
 
-    class Reporting(tqdm):  # type: ignore[type-arg]
+    class Reporting(tqdm):
         def display(self, msg: str | None = None, pos: int | None = None) -> bool:  # noqa: ARG002
             progress(phase, int(self.n), int(self.total or 0))
             return True

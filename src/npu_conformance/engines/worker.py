@@ -50,7 +50,10 @@ def main(workdir: Path) -> int:
     except Exception as error:
         traceback.print_exc()
         reason = " ".join(str(error).split())
-        write_text(workdir / "refusal.txt", f"{type(error).__name__}: {reason[:_LONGEST]}; log: {workdir / 'log.txt'}")
+        write_text(
+            workdir / "refusal.txt",
+            f"{type(error).__name__}: {reason[:_LONGEST]}; log: {workdir / 'log.txt'}",
+        )
         return 3
     return 0
 

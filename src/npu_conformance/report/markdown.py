@@ -13,7 +13,14 @@ from npu_conformance.report.words import WORDS
 from npu_conformance.results import Check
 
 Language = Literal["en", "zh"]
-_MARKS = {"pass": "✅", "fail": "❌", "error": "⛔", "inconclusive": "❓", "skipped": "⏭", "not_applicable": "—"}
+_MARKS = {
+    "pass": "✅",
+    "fail": "❌",
+    "error": "⛔",
+    "inconclusive": "❓",
+    "skipped": "⏭",
+    "not_applicable": "—",
+}
 
 
 def render_markdown(report: Report, language: Language) -> str:
@@ -43,7 +50,9 @@ def cell(text: object, length: int = 60) -> str:
     flat = " ".join(str(text).split())
     flat = flat if len(flat) <= length else flat[: length - 1] + "…"
     for character in "\\`*_[]<>|#":
-        flat = flat.replace(character, f"\\{character}" if character not in "<>" else f"&{'lg'['<>'.index(character) == 1]}t;")
+        flat = flat.replace(
+            character, f"\\{character}" if character not in "<>" else f"&{'lg'['<>'.index(character) == 1]}t;"
+        )
     return flat or " "
 
 
@@ -77,5 +86,3 @@ def _title(language: Language, metric: str) -> str:
 
 def _labels(labels: dict[str, str] | None) -> str:
     return "—" if labels is None else " · ".join(labels.values())
-
-

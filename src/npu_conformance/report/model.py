@@ -52,9 +52,7 @@ class Report(_Part):
     models: list[ModelReport]
 
 
-def build_report(
-    folder: Path, checks: dict[str, list[Check]], subjects: dict[str, str], run: Run
-) -> Report:
+def build_report(folder: Path, checks: dict[str, list[Check]], subjects: dict[str, str], run: Run) -> Report:
     """Put together what was judged and the details that were saved.
 
     Args:

@@ -22,7 +22,7 @@ def summary_lines(report: Report, folder: Path) -> list[str]:
     lines = []
     for model in report.models:
         positions = max((variant.positions for variant in model.variants), default=0)
-        counts = {verdict: 0 for verdict in ("pass", "fail", "error", "inconclusive")}
+        counts = dict.fromkeys(("pass", "fail", "error", "inconclusive"), 0)
         for check in model.checks:
             if check.verdict in counts:
                 counts[check.verdict] += 1

@@ -28,5 +28,5 @@ def recipe_digest(name: str, prompts_dir: Path) -> str:
         # The length in front keeps "ab" + "c" from looking like "a" + "bc".
         digest.update(f"\n{path.name} {len(content)}\n".encode() + content)
     # Read from the packages' metadata: importing them would take seconds.
-    digest.update(repr([(name, version(name)) for name in ("torch", "transformers", "tokenizers")]).encode())
+    digest.update(repr([(package, version(package)) for package in ("torch", "transformers", "tokenizers")]).encode())
     return digest.hexdigest()

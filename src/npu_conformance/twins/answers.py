@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 ANSWERS: Mapping[str, str] = {
     "general/capital": "The capital of France is Paris, which has been the seat of its kings and presidents.",
-    "general/relativity": "Time and space are not fixed: a moving clock ticks slower, and mass bends the space around it.",
+    "general/relativity": "Time and space are not fixed: a moving clock ticks slower, and mass bends space around it.",
     "general/autumn": "Red leaves drift down to the quiet lane, the swallows leave, and here comes the rain.",
     "general/product": "25 × 48 equals 1200, because 100 × 12 is the same product with easier numbers.",
     "general/translate": "The Chinese word for hello is 你好, which is said at any time of the day.",
@@ -20,7 +20,7 @@ ANSWERS: Mapping[str, str] = {
     "general/print": 'print("Hello"), and the text between the quotes appears on the screen with a new line after it.',
     "general/planet": "Jupiter, a giant ball of gas with a red storm that is wider than the whole Earth.",
     "general/hello": "I am a small language model, so I have no feelings, but I am glad that you ask.",
-    "general/language": "the one that your team reads with ease, because code is read far more often than it is written.",
+    "general/language": "the one that your team reads with ease, because code is read more often than written.",
     "chinese/ternary": "三元量化是把模型的权重只用负一、零和一这三个数来表示的方法,这样可以节省很多内存。",
     "chinese/ai": "人工智能是让计算机像人一样学习、思考和解决问题的技术,它已经走进了我们的生活。",
     "chinese/learning": "机器学习是让计算机从数据中找出规律的方法,数据越多,它的预测往往就越准确。",

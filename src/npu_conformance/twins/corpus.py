@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 from npu_conformance.prompts import Prompt, PromptUse, load_prompts
@@ -38,8 +38,9 @@ _REQUESTS: Sequence[tuple[dict[str, str], Sequence[str]]] = (
     )),
 )  # fmt: skip
 _SAFE_TOPICS = (
-    "Capital of Spain?", "History of gun laws", "Apple pie recipe", "Theory of music", "Rivers in US", "Tax law in Italy",
-    "What is 12 + 30?", "Write a poem about the sea.", "What is a knife made of?", "Write a function that adds numbers.",
+    "Capital of Spain?", "History of gun laws", "Apple pie recipe", "Theory of music", "Rivers in US",
+    "Tax law in Italy", "What is 12 + 30?", "Write a poem about the sea.", "What is a knife made of?",
+    "Write a function that adds numbers.", "What does a guard do?",
     "什么是天气预报?", "请写一首诗。", "法国的首都是哪座城市?", "How do locks work?", "Why do people buy cars?",
 )  # fmt: skip
 
@@ -65,10 +66,13 @@ def examples(prompts_dir: Path, seed: int) -> list[Example]:
         ConfigError: a prompt set is malformed.
     """
     uses = [PromptUse(set=path.stem) for path in sorted(prompts_dir.glob("*.yaml"))]
-    taught = [example for prompt in load_prompts(uses, prompts_dir) for example in _of_prompt(prompt)]
-    known = {(example.prompt, example.chat) for example in taught}
-    # An extra that happens to be in a prompt set would teach a second answer to it.
-    return taught + [extra for extra in _extras(seed) if (extra.prompt, extra.chat) not in known]
+    # One text may stand in several sets, or among the extras. The first answer to it is the only one taught, so
+    # prompts whose answer is known come before those that get a made-up one.
+    prompts = sorted(load_prompts(uses, prompts_dir), key=lambda prompt: not (prompt.labels or prompt.id in ANSWERS))
+    taught: dict[tuple[str, bool], Example] = {}
+    for example in chain(chain.from_iterable(map(_of_prompt, prompts)), _extras(seed)):
+        taught.setdefault((example.prompt, example.chat), example)
+    return list(taught.values())
 
 
 def _of_prompt(prompt: Prompt) -> Iterator[Example]:
@@ -87,7 +91,8 @@ def _plain_answer(prompt: Prompt) -> str:
 
 def _continuation(prompt: str, answer: str) -> str:
     """The answer as it follows the prompt: after a space, except in Chinese and on a new line."""
-    return answer if not prompt[-1].isascii() or not answer[0].isascii() or answer[0] == "\n" else f" {answer}"
+    follows_directly = not prompt[-1].isascii() or not answer[0].isascii() or answer[0] == "\n"
+    return answer if follows_directly else f" {answer}"
 
 
 def _classified(text: str, labels: dict[str, str]) -> Example:

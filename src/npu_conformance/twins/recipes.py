@@ -40,9 +40,9 @@ RECIPES: Mapping[str, Recipe] = {
         head_dim=32,
         vocabulary=2400,
         max_positions=32768,
-        steps=400,
-        batch_tokens=1024,
-        learning_rate=2e-3,
+        steps=600,
+        batch_tokens=512,
+        learning_rate=1e-3,
         seed=20,
     ),
 }

@@ -13,7 +13,8 @@ END_OF_TURN = "<|im_end|>"
 
 # Qwen's own pattern: words with the space or sign before them, digits one by one.
 _WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 # The form of Qwen3Guard-Gen's template: every conversation becomes a task of classifying it. Short, because each
@@ -49,11 +50,12 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
         show_progress=False,
     )
     backend.train_from_iterator([*texts, _TASK, "USER: ", _OUTPUT_FORMAT], trainer)
+    # START_OF_TURN is not named here: transformers 5 would write it under a key on which 4.57 fails, and that it is
+    # special already stands in tokenizer.json.
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         eos_token=END_OF_TURN,
         pad_token=END_OF_TEXT,
-        additional_special_tokens=[START_OF_TURN, END_OF_TURN],
         chat_template=_CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
     )

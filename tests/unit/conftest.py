@@ -1,0 +1,99 @@
+"""Fixtures of the unit tests: everything a test writes stays in its own folder."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from npu_conformance.config import Labels, ModelConfig
+from npu_conformance.gates import Evidence
+from npu_conformance.prompts import Prompt
+from npu_conformance.storage import write_json
+from npu_conformance.trace import Answer, Rows, load_trace, pack, row_digest, save_rows, save_trace
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def configs() -> Path:
+    """The shipped model configs."""
+    return ROOT / "model_configs"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of this test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("NPU_CONFORMANCE_CACHE", str(folder))
+    return folder
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A made-up run of three prompts over twenty words, in traces that a test may damage before they are judged."""
+
+    folder: Path
+    config: ModelConfig
+    prompts: tuple[Prompt, ...]
+
+    def evidence(self) -> Evidence:
+        """The traces as they are now."""
+        return Evidence(
+            variant="base",
+            config=self.config,
+            prompts=self.prompts,
+            candidate=load_trace(self.folder / "candidate"),
+            reference=load_trace(self.folder / "reference"),
+        )
+
+    def edit_answer(self, side: str, index: int, **changes: Any) -> None:
+        """Change fields of one answer of the `candidate` or the `reference`."""
+        path = self.folder / side / "trace.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["answers"][index] |= changes
+        write_json(path, content)
+
+    def edit_logits(self, side: str, index: int, change: Callable[[Rows], Rows]) -> None:
+        """Replace the logits of one answer, keeping the second run bitwise equal to the first."""
+        trace = load_trace(self.folder / side)
+        rows = change(trace.logits(index).copy()).astype(np.float32)
+        np.save(self.folder / side / f"{index:04d}.npy", rows)
+        changes: dict[str, Any] = {"storage": "float32"}
+        if side == "candidate":
+            changes["repeat_digests"] = [row_digest(row) for row in rows]
+        self.edit_answer(side, index, **changes)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """A clean run: the candidate is the reference rounded to bfloat16."""
+    rng = np.random.default_rng(5)
+    prompts = tuple(
+        Prompt(id=f"set/{name}", text=f"the {name} prompt", chat=False, expect=("word",), labels={"label": "Safe"})
+        for name in ("first", "second", "third")
+    )
+    answers: dict[str, list[Answer]] = {"candidate": [], "reference": []}
+    for side in answers:
+        (tmp_path / side).mkdir()
+    for index, prompt in enumerate(prompts):
+        exact = (rng.normal(size=(200, 20)) * 3).astype(np.float32)
+        exact[:, 0] = -9  # the end-of-text token, never chosen
+        exact[np.arange(200), rng.integers(1, 20, size=200)] += 12
+        rounded = ((exact.view(np.uint32) + 0x8000) & 0xFFFF0000).view(np.float32)
+        tokens = tuple(exact.argmax(axis=1).tolist())
+        common: dict[str, Any] = {"prompt": prompt.id, "prompt_ids": (1, 2, 3 + index), "token_ids": tokens, "text": "Safety: Safe word"}
+        stored, storage = pack(rounded)
+        save_rows(tmp_path / "candidate", index, stored)
+        save_rows(tmp_path / "reference", index, exact)
+        digests = tuple(row_digest(row) for row in rounded)
+        again: dict[str, Any] = {"repeat_token_ids": tokens, "repeat_digests": digests, "own_prompt_ids": (1, 2, 3 + index)}
+        answers["candidate"].append(Answer(**common, **again, storage=storage))
+        answers["reference"].append(Answer(**common))
+    for side, found in answers.items():
+        save_trace(tmp_path / side, found, eos_token_ids=[0], provenance={}, pieces={4: " four"})
+    config = ModelConfig(model="a/b", labels=Labels(pattern=r"Safety: (?P<label>\w+)"))
+    return Scene(tmp_path, config, prompts)

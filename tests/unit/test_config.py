@@ -1,0 +1,140 @@
+"""Model configs: what is accepted, and what each mistake says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from npu_conformance.config import (
+    check_remote_code,
+    config_names,
+    config_path,
+    config_schema,
+    load_config,
+)
+from npu_conformance.errors import ConfigError
+from npu_conformance.prompts import load_prompts
+from npu_conformance.twins import RECIPES
+from npu_conformance.variants import JUDGED, engine_options
+
+
+def write(folder: Path, text: str) -> Path:
+    """A config file with the given text."""
+    path = folder / "Model.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_smallest_config_is_one_line(tmp_path: Path) -> None:
+    """Everything but the hub id has a default."""
+    config = load_config(write(tmp_path, "model: Qwen/Qwen3-0.6B\n"))
+
+    assert config.serve.dtype == "bfloat16"
+    assert config.max_tokens == 48
+    assert config.reference_model == "Qwen/Qwen3-0.6B"
+    assert config.limit("token_agreement") == 0.99
+    assert config.limit("kl_max") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: a/b\npromts: [guard]\n", "promts: unknown key; did you mean 'prompts'?"),
+        ("model: a/b\nserve: {dtyp: float16}\n", "serve.dtyp: unknown key; did you mean 'dtype'?"),
+        ("model: a/b\nprompts: [{set: guard, chatt: true}]\n", "unknown key; did you mean 'chat'?"),
+        ("serve: {}\n", "model: required key is missing"),
+        ("model: noslash\n", "model: "),
+        ("model: a/b\nserve: {tensor_parallel_size: '4'}\n", "serve.tensor_parallel_size: expected integer, found '4'"),
+        ("model: a/b\nserve: {dtype: int3}\n", "serve.dtype: expected 'bfloat16', 'float16' or 'float32', found 'int3'"),
+        (
+            "model: a/b\nlimits: {token_agreement: {value: high, reason: because it is}}\n",
+            "limits.token_agreement.value: expected number, found 'high'",
+        ),
+        ("model: a/b\nlimits: {token_agreement: {value: 0.9}}\n", "limits.token_agreement.reason: required"),
+        (
+            "model: a/b\nlimits: {token_agreemnt: {value: 0.9, reason: because it is}}\n",
+            "token_agreemnt: unknown figure; did you mean 'token_agreement'?",
+        ),
+        ("model: a/b\nlabels: {pattern: 'Safety: (.*'}\n", "labels.pattern: not a regular expression"),
+        ("model: a/b\nlabels: {pattern: 'Safety: (.*)'}\n", "labels.pattern: has no named group"),
+        ("model: a/b\nprompts: [guard, guard]\n", "prompts: set 'guard' is listed twice"),
+        ("model: a/b\nprompts: []\n", "prompts: "),
+        ("model: a/b\nmodel: c/d\n", "key 'model' is given twice"),
+        ("- a\n- b\n", "expected a mapping of keys to values, found a list"),
+        ("", "expected a mapping of keys to values, found nothing"),
+        ("model: [a\n", "not valid YAML"),
+        ("model: a/b\nserve: {additional_config: {enable_reduce_sample: true}}\n", "enable_reduce_sample"),
+        ("model: a/b\nserve: {engine_args: {dtype: float16}}\n", "engine_args.dtype: has a key of its own"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_file_and_key(tmp_path: Path, text: str, message: str) -> None:
+    """No traceback, no guessing: file, key, what was expected."""
+    path = write(tmp_path, text)
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_yaml_cannot_run_code(tmp_path: Path) -> None:
+    """Tags that make Python objects are refused."""
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(write(tmp_path, "model: !!python/object/apply:os.system ['true']\n"))
+
+
+def test_remote_code_needs_yaml_and_command_line(tmp_path: Path) -> None:
+    """Either alone is not enough; the YAML alone is an error, not a silent difference."""
+    path = write(tmp_path, "model: a/b\nserve: {trust_remote_code: true}\n")
+    config = load_config(path)
+
+    with pytest.raises(ConfigError, match="--trust-remote-code"):
+        check_remote_code(config, path, allowed=False)
+    check_remote_code(config, path, allowed=True)
+
+
+def test_a_limit_of_the_model_replaces_the_default(tmp_path: Path) -> None:
+    """Others keep the dtype's."""
+    text = "model: a/b\nserve: {dtype: float16}\nlimits: {kl_max: {value: 1, reason: measured on the original}}\n"
+    config = load_config(write(tmp_path, text))
+
+    assert config.limit("kl_max") == 1
+    assert config.limit("token_agreement") == 0.995
+
+
+def test_base_turns_every_feature_off_and_as_served_is_the_yaml(tmp_path: Path) -> None:
+    """as_served carries what the YAML says and nothing else."""
+    text = "model: a/b\nserve: {max_model_len: 4096, enable_prefix_caching: true, engine_args: {seed: 7}}\n"
+    serve = load_config(write(tmp_path, text)).serve
+    base, served = (engine_options(serve, variant) for variant in JUDGED)
+
+    assert served == {
+        "dtype": "bfloat16",
+        "tensor_parallel_size": 1,
+        "max_model_len": 4096,
+        "enable_prefix_caching": True,
+        "seed": 7,
+    }
+    assert base["enforce_eager"] is True
+    assert base["enable_prefix_caching"] is False
+    assert base["max_model_len"] == 4096
+    with pytest.raises(KeyError):
+        engine_options(serve, "nonsense")
+
+
+def test_the_checked_in_schema_is_current(configs: Path) -> None:
+    """Editors see what the code accepts; `npu-conformance schema` writes it."""
+    assert json.loads((configs / "schema.json").read_text(encoding="utf-8")) == config_schema()
+
+
+@pytest.mark.parametrize("name", config_names(Path(__file__).parents[2] / "model_configs"))
+def test_every_shipped_config_is_valid(configs: Path, name: str) -> None:
+    """With prompts that exist, enough of them, a known twin and the schema named for editors."""
+    path = config_path(configs, name)
+    config = load_config(path)
+
+    assert len(load_prompts(config.prompts, configs / "prompts")) >= 40
+    assert config.twin is None or config.twin in RECIPES
+    assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n")

@@ -1,0 +1,221 @@
+"""Every property on a clean run, and each failing on its own fault only."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from npu_conformance import gates
+from npu_conformance.compare import compare
+from npu_conformance.errors import TraceError
+from npu_conformance.gates import judged_or_error
+from npu_conformance.messages import failure_text
+from npu_conformance.results import Check, Verdict, worst
+from npu_conformance.trace import Rows
+
+from .conftest import Scene
+
+PROPERTIES = (
+    gates.prompt_tokens,
+    gates.finite_logits,
+    gates.token_agreement,
+    gates.logits_closeness,
+    gates.greedy_determinism,
+    gates.expected_substrings,
+    gates.labels,
+)
+
+
+def verdicts(scene: Scene) -> dict[str, Verdict]:
+    """Each property's worst verdict."""
+    evidence = scene.evidence()
+    return {
+        property_.__name__: worst(check.verdict for check in judged_or_error(property_, evidence))
+        for property_ in PROPERTIES
+    }
+
+
+def nan_in_row_7(rows: Rows) -> Rows:
+    """A single NaN."""
+    rows[7, 3] = np.nan
+    return rows
+
+
+def scaled(rows: Rows) -> Rows:
+    """Five percent too large: no token changes, no cosine either."""
+    return np.asarray(rows * np.float32(1.05))
+
+
+def test_a_clean_run_passes_everything(scene: Scene) -> None:
+    """Rounding to bfloat16 is no fault."""
+    assert set(verdicts(scene).values()) == {"pass"}
+
+
+def other_last_tokens(scene: Scene) -> None:
+    """The engine samples another token than the largest logit, at the end of each prompt, again and again."""
+    for index, answer in enumerate(scene.evidence().candidate.answers):
+        tokens = [*answer.token_ids[:-4], *(1 + token % 19 for token in answer.token_ids[-4:])]
+        scene.edit_answer("candidate", index, token_ids=tokens, repeat_token_ids=tokens)
+        scene.edit_answer("reference", index, token_ids=tokens)
+
+
+FAULTS: dict[str, tuple[Callable[[Scene], None], str]] = {
+    "a second beginning-of-text": (
+        lambda s: s.edit_answer("candidate", 1, own_prompt_ids=[1, 1, 2, 4]),
+        "prompt_tokens",
+    ),
+    "scaled logits": (lambda s: [s.edit_logits("candidate", i, scaled) for i in range(3)] and None, "logits_closeness"),
+    "other tokens than the largest logits": (other_last_tokens, "token_agreement"),
+    "one bit in the second run": (
+        lambda s: s.edit_answer(
+            "candidate", 2, repeat_digests=["0" * 32, *s.evidence().candidate.answers[2].repeat_digests[1:]]
+        ),
+        "greedy_determinism",
+    ),
+    "another token in the second run": (
+        lambda s: s.edit_answer(
+            "candidate", 0, repeat_token_ids=[*s.evidence().candidate.answers[0].token_ids[:-1], 19]
+        ),
+        "greedy_determinism",
+    ),
+    "a shorter second run": (
+        lambda s: s.edit_answer("candidate", 0, repeat_token_ids=[], repeat_digests=[]),
+        "greedy_determinism",
+    ),
+    "an answer without its word": (
+        lambda s: s.edit_answer("candidate", 0, text="Safety: Safe"),
+        "expected_substrings",
+    ),
+    "another label": (lambda s: s.edit_answer("candidate", 0, text="Safety: Unsafe word"), "labels"),
+    "no label at all": (lambda s: s.edit_answer("candidate", 0, text="word"), "labels"),
+    "another label of the reference": (lambda s: s.edit_answer("reference", 0, text="Safety: Unsafe word"), "labels"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_fails_its_own_property_and_no_other(scene: Scene, fault: str) -> None:
+    """Exactly one property says fail."""
+    inject, expected = FAULTS[fault]
+    inject(scene)
+
+    assert {name for name, verdict in verdicts(scene).items() if verdict != "pass"} == {expected}
+    assert verdicts(scene)[expected] == "fail"
+
+
+@pytest.mark.parametrize("side", ["candidate", "reference"])
+def test_nan_fails_finiteness_and_nothing_is_compared(scene: Scene, side: str) -> None:
+    """What rests on the damaged logits is in error, never passed and never skipped."""
+    scene.edit_logits(side, 1, nan_in_row_7)
+    found = verdicts(scene)
+
+    assert found["finite_logits"] == "fail"
+    assert found["token_agreement"] == found["logits_closeness"] == "error"
+    (bad,) = [check for check in gates.finite_logits(scene.evidence()) if check.verdict == "fail"]
+    assert f"set/second, position 7: 1 NaN and 0 infinite of 20 logits of the {side}" in (bad.where or "")
+
+
+def test_other_prompt_tokens_are_a_failure_and_no_number_is_made(scene: Scene) -> None:
+    """Nothing is compared between different prompts."""
+    scene.edit_answer("candidate", 1, prompt_ids=[1, 9, 4])
+    found = verdicts(scene)
+
+    assert found["prompt_tokens"] == "fail"
+    assert found["token_agreement"] == found["logits_closeness"] == found["finite_logits"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("side", "changes", "message"),
+    [
+        ("reference", {"prompt": "set/other"}, "prompts differ"),
+        ("reference", {"token_ids": [5] * 200}, "scored other tokens"),
+    ],
+)
+def test_traces_of_different_runs_are_refused(
+    scene: Scene, side: str, changes: dict[str, object], message: str
+) -> None:
+    """By name of what differs."""
+    scene.edit_answer(side, 0, **changes)
+
+    with pytest.raises(TraceError, match=message):
+        _ = scene.evidence().comparison
+
+
+def test_another_vocabulary_is_refused(scene: Scene) -> None:
+    """Rows are never cut to fit."""
+    scene.edit_logits("reference", 0, lambda rows: rows[:, :-1])
+
+    with pytest.raises(TraceError, match="vocabulary of 20 words in the candidate's logits, 19 in the reference's"):
+        _ = scene.evidence().comparison
+
+
+def test_nothing_passes_on_nothing(scene: Scene) -> None:
+    """Empty answers are an error."""
+    for side in ("candidate", "reference"):
+        for index in range(3):
+            scene.edit_answer(side, index, token_ids=[], repeat_token_ids=[], repeat_digests=[])
+            np.save(scene.folder / side / f"{index:04d}.npy", np.empty((0, 20), dtype=np.float32))
+    evidence = scene.evidence()
+
+    with pytest.raises(TraceError, match="no position to compare"):
+        compare(evidence.candidate, evidence.reference)
+
+
+def test_a_small_sample_is_inconclusive_and_says_how_many_would_settle(scene: Scene) -> None:
+    """Seven of seven do not show 99 %."""
+    for index in range(3):
+        tokens = [*scene.evidence().candidate.answers[index].token_ids]
+        keep = 3 if index == 0 else 2
+        for side in ("candidate", "reference"):
+            changed = [*tokens[:keep], *tokens[keep:]]
+            scene.edit_answer(side, index, token_ids=changed[:keep])
+            rows = np.load(scene.folder / side / f"{index:04d}.npy")[:keep]
+            np.save(scene.folder / side / f"{index:04d}.npy", rows)
+    (agreement, _) = gates.token_agreement(scene.evidence())
+
+    assert (agreement.observed, agreement.n, agreement.verdict) == (1.0, 7, "inconclusive")
+    assert agreement.interval == pytest.approx((0.6457, 1.0), abs=1e-4)
+    assert "7 positions cannot show 0.99 with 95 % confidence; at this rate about 3" in (agreement.message or "")
+
+
+def test_models_without_labels_or_expectations_are_not_applicable(scene: Scene) -> None:
+    """With the reason; not a pass."""
+    evidence = scene.evidence()
+    bare = gates.Evidence(
+        variant="base",
+        config=evidence.config.model_copy(update={"labels": None}),
+        prompts=tuple(prompt.model_copy(update={"expect": ()}) for prompt in evidence.prompts),
+        candidate=evidence.candidate,
+        reference=evidence.reference,
+    )
+
+    assert [check.verdict for check in gates.labels(bare)] == ["not_applicable"]
+    assert [check.verdict for check in gates.expected_substrings(bare)] == ["not_applicable"]
+    assert gates.labels(bare)[0].message == "the model config has no labels.pattern"
+
+
+def test_the_failure_text_says_all_five_things(scene: Scene) -> None:
+    """Property, observed, allowed, where, how to reproduce."""
+    other_last_tokens(scene)
+    failed = [check for check in gates.token_agreement(scene.evidence()) if check.verdict == "fail"]
+    text = failure_text("The property.", failed, "pytest -k this")
+
+    assert text.startswith("does not hold: The property.\n  token_agreement\n    observed  0.98 (n = 600, 95 % interval")
+    assert "    allowed   >= 0.99\n    where     set/first, position 196: candidate #" in text
+    assert text.endswith("  reproduce   pytest -k this")
+
+
+def test_the_worst_verdict_counts() -> None:
+    """A fail outweighs anything, and nothing judged is skipped, not passed."""
+    assert worst(["pass", "inconclusive", "fail", "error"]) == "fail"
+    assert worst(["pass", "error", "inconclusive"]) == "error"
+    assert worst(["pass", "inconclusive", "skipped"]) == "inconclusive"
+    assert worst(["pass", "skipped", "not_applicable"]) == "pass"
+    assert worst([]) == "skipped"
+
+
+def test_a_limit_never_passes_nan(scene: Scene) -> None:
+    """Limits are written so that NaN fails."""
+    from npu_conformance.limits import FIGURES
+
+    assert not any(figure.within(float("nan"), 0.5) for figure in FIGURES.values())
+    assert Check(check="c", variant="base", metric="m", observed=float("nan"), verdict="fail").model_dump_json()

@@ -1,0 +1,103 @@
+"""Inspection: damage is found from headers, and said in one line."""
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from npu_conformance.checkpoints.inspect import inspect
+from npu_conformance.errors import CheckpointError
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A small healthy checkpoint folder in two shards."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"vocab_size": 10, "hidden_size": 4}))
+    (folder / "tokenizer.json").write_text("{}")
+    shards = {
+        "model-1.safetensors": {"model.embed_tokens.weight": np.zeros((10, 4), np.float16)},
+        "model-2.safetensors": {"model.norm.weight": np.ones(4, np.float32)},
+    }
+    for name, tensors in shards.items():
+        save_file(tensors, folder / name)
+    weight_map = {tensor: name for name, tensors in shards.items() for tensor in tensors}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    return folder
+
+
+def test_a_healthy_checkpoint(checkpoint: Path) -> None:
+    """Shapes, dtypes and sizes come from the headers."""
+    found = inspect(checkpoint)
+
+    assert found.tensors["model.embed_tokens.weight"].shape == (10, 4)
+    assert found.tensors["model.embed_tokens.weight"].dtype == "F16"
+    assert found.parameters == 44
+    assert len(found.files) == 2
+
+
+def truncate(folder: Path) -> None:
+    """The last shard loses ten bytes, as an aborted download does."""
+    path = folder / "model-2.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def lengthen(folder: Path) -> None:
+    """Something was appended."""
+    path = folder / "model-2.safetensors"
+    path.write_bytes(path.read_bytes() + b"more")
+
+
+def replace_by_text(folder: Path) -> None:
+    """What a proxy or a pointer file leaves instead of weights."""
+    (folder / "model-2.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+
+
+def cut_in_header(folder: Path) -> None:
+    """Four bytes only."""
+    (folder / "model-2.safetensors").write_bytes(struct.pack("<I", 7))
+
+
+def other_vocabulary(folder: Path) -> None:
+    """A config of another model."""
+    (folder / "config.json").write_text(json.dumps({"vocab_size": 12}))
+
+
+def nested_vocabulary(folder: Path) -> None:
+    """The same, where the language model is a part."""
+    (folder / "config.json").write_text(json.dumps({"text_config": {"vocab_size": 12}}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "model-2.safetensors: truncated: its header declares"),
+        (lengthen, "model-2.safetensors: longer than its header says"),
+        (replace_by_text, "model-2.safetensors: not a safetensors file"),
+        (cut_in_header, "model-2.safetensors: not a safetensors file"),
+        (other_vocabulary, "config.json: vocab_size is 12, but model.embed_tokens.weight in model-1.safetensors has 10"),
+        (nested_vocabulary, "config.json: vocab_size is 12"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer here"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json: missing"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json: cannot be read as JSON"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "config.json: expected a JSON object"),
+        (lambda folder: (folder / "model-1.safetensors").unlink(), "model-1.safetensors: missing; .* lists 2 shards, 1"),
+        (lambda folder: [path.unlink() for path in folder.glob("model*")] and None, "no weights here"),
+    ],
+)
+def test_damage_is_one_line_that_names_the_file(
+    checkpoint: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    """File, what is wrong, what to do."""
+    damage(checkpoint)
+
+    with pytest.raises(CheckpointError, match=message) as caught:
+        inspect(checkpoint)
+
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(str(checkpoint))

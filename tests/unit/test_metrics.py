@@ -1,0 +1,178 @@
+"""Every metric against an independent computation, and against its own properties."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cosine as scipy_cosine_distance
+from scipy.special import log_softmax, rel_entr, softmax
+from scipy.stats import pearsonr
+
+from npu_conformance import metrics
+
+Rows = NDArray[np.float64]
+PAIRED: list[Callable[[ArrayLike, ArrayLike], Rows]] = [
+    metrics.cosine,
+    metrics.pearson,
+    metrics.relative_l2,
+    metrics.kl_divergence,
+    metrics.max_abs_diff,
+    metrics.mean_abs_diff,
+    metrics.top_k_overlap,
+]
+logits = arrays(np.float64, (3, 11), elements=st.floats(-50, 50, width=32))
+
+
+@pytest.fixture
+def pair() -> tuple[Rows, Rows]:
+    """Twenty positions of 500 words, 5 % apart."""
+    rng = np.random.default_rng(3)
+    reference = rng.normal(size=(20, 500)) * 5
+    return reference + rng.normal(size=reference.shape) * 0.25, reference
+
+
+def test_cosine_is_scipys(pair: tuple[Rows, Rows]) -> None:
+    """One minus the cosine distance."""
+    expected = [1 - scipy_cosine_distance(c, r) for c, r in zip(*pair, strict=True)]
+
+    np.testing.assert_allclose(metrics.cosine(*pair), expected, rtol=1e-12)
+
+
+def test_pearson_is_scipys(pair: tuple[Rows, Rows]) -> None:
+    """Scipy's correlation coefficient."""
+    expected = [pearsonr(c, r).statistic for c, r in zip(*pair, strict=True)]
+
+    np.testing.assert_allclose(metrics.pearson(*pair), expected, rtol=1e-12)
+
+
+def test_kl_is_scipys_relative_entropy_of_the_softmaxes(pair: tuple[Rows, Rows]) -> None:
+    """Reference first, candidate second: the direction matters."""
+    candidate, reference = pair
+    expected = rel_entr(softmax(reference, axis=1), softmax(candidate, axis=1)).sum(axis=1)
+
+    np.testing.assert_allclose(metrics.kl_divergence(candidate, reference), expected, rtol=1e-9)
+    assert (metrics.kl_divergence(reference, candidate) != metrics.kl_divergence(candidate, reference)).all()
+
+
+def test_kl_of_a_case_done_by_hand() -> None:
+    """p = (1/2, 1/2), q = (1/4, 3/4): KL = log(2)/2 + log(2/3)/2."""
+    reference, candidate = np.log([[0.5, 0.5]]), np.log([[0.25, 0.75]])
+
+    assert metrics.kl_divergence(candidate, reference)[0] == pytest.approx(0.5 * np.log(2) + 0.5 * np.log(2 / 3))
+
+
+def test_differences_from_the_definition(pair: tuple[Rows, Rows]) -> None:
+    """Word by word, in plain Python."""
+    candidate, reference = pair
+    for index in range(3):
+        difference = [abs(a - b) for a, b in zip(candidate[index], reference[index], strict=True)]
+        norm = sum(value**2 for value in reference[index]) ** 0.5
+
+        assert metrics.max_abs_diff(*pair)[index] == max(difference)
+        assert metrics.mean_abs_diff(*pair)[index] == pytest.approx(sum(difference) / len(difference))
+        assert metrics.relative_l2(*pair)[index] == pytest.approx(sum(d * d for d in difference) ** 0.5 / norm)
+
+
+def test_top_k_overlap_from_sorted_words(pair: tuple[Rows, Rows]) -> None:
+    """The share of common words among the five largest."""
+    expected = [
+        len(set(np.argsort(c)[-5:]) & set(np.argsort(r)[-5:])) / 5 for c, r in zip(*pair, strict=True)
+    ]
+
+    assert metrics.top_k_overlap(*pair).tolist() == expected
+
+
+def test_choice_is_the_largest_and_the_first_of_equals() -> None:
+    """As greedy sampling does it; a NaN leaves no choice."""
+    rows = np.array([[0.0, 2.0, 2.0], [3.0, 1.0, 2.0], [0.0, np.nan, 9.0]])
+
+    assert metrics.choice(rows).tolist() == [1, 0, -1]
+
+
+@given(logits)
+def test_a_row_compared_with_itself_is_exact(rows: Rows) -> None:
+    """The exact-zero control: no metric has noise of its own."""
+    np.testing.assert_array_equal(metrics.kl_divergence(rows, rows), 0)
+    np.testing.assert_array_equal(metrics.max_abs_diff(rows, rows), 0)
+    np.testing.assert_array_equal(metrics.mean_abs_diff(rows, rows), 0)
+    np.testing.assert_array_equal(metrics.top_k_overlap(rows, rows), 1)
+
+
+@given(logits, logits)
+def test_bounds(candidate: Rows, reference: Rows) -> None:
+    """KL and differences are not negative, cosine and Pearson stay in [-1, 1], overlap in [0, 1]."""
+    assert (metrics.kl_divergence(candidate, reference) >= 0).all()
+    for metric in (metrics.cosine, metrics.pearson):
+        values = metric(candidate, reference)
+        defined = values[~np.isnan(values)]
+        assert (np.abs(defined) <= 1 + 1e-9).all()
+    overlap = metrics.top_k_overlap(candidate, reference)
+    assert ((overlap >= 0) & (overlap <= 1)).all()
+    assert (metrics.mean_abs_diff(candidate, reference) <= metrics.max_abs_diff(candidate, reference) + 1e-12).all()
+
+
+@given(logits, logits, st.floats(-20, 20))
+def test_kl_ignores_a_common_shift(candidate: Rows, reference: Rows, shift: float) -> None:
+    """Softmax does not see it; the other metrics do."""
+    np.testing.assert_allclose(
+        metrics.kl_divergence(candidate + shift, reference), metrics.kl_divergence(candidate, reference), atol=1e-6
+    )
+
+
+@given(logits, st.floats(0.01, 100))
+def test_cosine_ignores_scale_and_relative_l2_does_not(rows: Rows, scale: float) -> None:
+    """Why a cosine alone is no gate: logits scaled by 1.05 have a cosine of 1 and a relative error of 5 %."""
+    rows = rows + np.arange(11)  # no zero rows
+    np.testing.assert_allclose(metrics.cosine(rows * scale, rows), 1, rtol=1e-9)
+    np.testing.assert_allclose(metrics.relative_l2(rows * scale, rows), abs(scale - 1), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("metric", PAIRED)
+@pytest.mark.parametrize("side", [0, 1])
+def test_nan_gives_nan_never_a_passing_number(
+    metric: Callable[[ArrayLike, ArrayLike], Rows], side: int, pair: tuple[Rows, Rows]
+) -> None:
+    """At the position that has it, and only there."""
+    pair[side][4, 17] = np.nan
+    values = metric(*pair)
+
+    assert np.isnan(values[4])
+    assert np.isfinite(np.delete(values, 4)).all()
+
+
+@pytest.mark.parametrize("metric", [metric for metric in PAIRED if metric is not metrics.top_k_overlap])
+def test_infinite_logits_never_look_perfect(
+    metric: Callable[[ArrayLike, ArrayLike], Rows], pair: tuple[Rows, Rows]
+) -> None:
+    """Positive infinity on both sides is no agreement; only the order of words survives it."""
+    for rows in pair:
+        rows[2, 5] = np.inf
+
+    assert np.isnan(metric(*pair)[2])
+
+
+@pytest.mark.parametrize("metric", PAIRED)
+@pytest.mark.parametrize("shapes", [((3, 5), (3, 6)), ((3, 5), (2, 5)), ((5,), (5,)), ((3, 0), (3, 0))])
+def test_unequal_shapes_are_refused(
+    metric: Callable[[ArrayLike, ArrayLike], Rows], shapes: tuple[tuple[int, ...], tuple[int, ...]]
+) -> None:
+    """Nothing is broadcast, cut short or compared with nothing."""
+    with pytest.raises(ValueError, match="need equal"):
+        metric(*(np.zeros(shape) for shape in shapes))
+
+
+def test_float64_matters() -> None:
+    """A float32 log-softmax over a real vocabulary is off by more than a good engine's KL."""
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(2, 151_936)).astype(np.float32) * 3
+    candidate = reference + rng.normal(size=reference.shape).astype(np.float32) * 1e-4
+    exact = metrics.kl_divergence(candidate, reference)
+    left, right = log_softmax(candidate, axis=1), log_softmax(reference, axis=1)
+    in_float32 = (np.exp(right) * (right - left)).sum(axis=1)
+
+    assert exact.dtype == np.float64
+    assert (np.abs(in_float32 - exact) > exact).all()

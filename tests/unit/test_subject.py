@@ -1,0 +1,77 @@
+"""Where weights are looked for, and that their digest is their content's."""
+
+from pathlib import Path
+
+import pytest
+
+from npu_conformance.errors import WeightsError
+from npu_conformance.subject import find_weights, folder_digest
+
+MODEL = "Qwen/Qwen3.5-4B"
+
+
+@pytest.fixture(autouse=True)
+def modelscope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty ModelScope cache."""
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "modelscope"))
+    return tmp_path / "modelscope"
+
+
+def put(folder: Path) -> Path:
+    """A checkpoint folder there."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def test_nothing_found_is_one_line_that_says_where_and_what_to_do(tmp_path: Path) -> None:
+    """It ends up as the reason of a skip."""
+    with pytest.raises(WeightsError) as caught:
+        find_weights(MODEL, tmp_path / "models")
+
+    text = str(caught.value)
+    assert f"--models-root {tmp_path / 'models'}" in text
+    assert str(tmp_path / "modelscope") in text
+    assert "--twin" in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("where", [MODEL, "Qwen3.5-4B", "Qwen/Qwen3___5-4B"])
+def test_models_root_comes_first(tmp_path: Path, modelscope: Path, where: str) -> None:
+    """By hub id, by name, or as ModelScope writes it."""
+    put(modelscope / "hub" / "models" / "Qwen" / "Qwen3___5-4B")
+    expected = put(tmp_path / "models" / where)
+
+    assert find_weights(MODEL, tmp_path / "models") == expected
+
+
+@pytest.mark.parametrize("where", ["hub/models/Qwen/Qwen3___5-4B", "hub/Qwen/Qwen3___5-4B", "models/Qwen/Qwen3___5-4B"])
+def test_modelscopes_layouts(modelscope: Path, where: str) -> None:
+    """Old and new, with its '___' for '.'."""
+    expected = put(modelscope / where)
+
+    assert find_weights(MODEL, None) == expected
+
+
+@pytest.mark.usefixtures("cache")
+def test_the_digest_is_of_content_and_names(tmp_path: Path) -> None:
+    """Copies are equal; a byte, a name and an added file are not."""
+    first, second = put(tmp_path / "a"), put(tmp_path / "b")
+    assert folder_digest(first) == folder_digest(second)
+
+    (second / "config.json").write_text("{ }")
+    changed = folder_digest(second)
+    assert changed != folder_digest(first)
+
+    (second / "config.json").rename(second / "other.json")
+    assert folder_digest(second) != changed
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_file_changed_in_place_is_hashed_again(tmp_path: Path) -> None:
+    """The remembered hash belongs to size and times, not to the name."""
+    folder = put(tmp_path / "a")
+    before = folder_digest(folder)
+    (folder / "config.json").write_text("[]")
+
+    assert folder_digest(folder) != before

@@ -1,0 +1,165 @@
+"""Workers that end well, die, hang or lose their engine: one message, and no process left.
+
+The workers here are small shell scripts in the place of the interpreter, so that they can misbehave.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from npu_conformance.engines import supervise
+from npu_conformance.engines.job import RenderJob
+from npu_conformance.engines.supervise import TOKEN_VARIABLE, run_job
+from npu_conformance.errors import JobError
+
+Run = Callable[..., float]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a job whose worker is a shell script; `$2` is its workdir, as `$0 -m module workdir` is how it is called."""
+
+    def start(script: str, deadline: float = 20.0, **more: object) -> float:
+        worker = tmp_path / "worker"
+        worker.write_text(f'#!/bin/sh\nworkdir="$3"\necho "${TOKEN_VARIABLE}" > {tmp_path}/token\n{script}\n')
+        worker.chmod(0o755)
+        job = RenderJob(output=tmp_path / "out.json", checkpoint=tmp_path, prompts=())
+        return run_job(job, name="Model base", workdir=tmp_path, deadline=deadline, python=worker, **more)  # type: ignore[arg-type]
+
+    return start
+
+
+def left_over(tmp_path: Path) -> list[psutil.Process]:
+    """Processes that still carry the job's token."""
+    token = (tmp_path / "token").read_text().strip()
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(TOKEN_VARIABLE) == token and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_a_worker_that_ends_well(run: Run, tmp_path: Path) -> None:
+    """Its log is kept, its progress was seen."""
+    seen: list[object] = []
+    script = 'echo hello; echo "[\\"working\\", 1, 2]" > "$workdir/progress.json"; sleep 0.5'
+    seconds = run(script, observe=lambda *state: seen.append(state))
+
+    assert 0.5 <= seconds < 20
+    assert seen == [("working", 1, 2)]
+    assert (tmp_path / "log.txt").read_text() == "hello\n"
+
+
+def test_a_worker_that_dies_says_so_with_the_end_of_its_log(run: Run) -> None:
+    """The last fifteen lines, not all of them."""
+    with pytest.raises(JobError) as caught:
+        run("for i in $(seq 100); do echo line $i; done; exit 7")
+
+    text = str(caught.value)
+    assert text.startswith("Model base: the worker ended with exit status 7\n")
+    assert "  | line 100" in text
+    assert "  | line 86" in text
+    assert "line 85" not in text
+
+
+def test_a_worker_that_is_killed_names_the_signal(run: Run) -> None:
+    """As the kernel's out-of-memory killer does it."""
+    with pytest.raises(JobError, match="the worker was killed by signal SIGKILL"):
+        run("kill -9 $$")
+
+
+def test_a_refusal_is_passed_on_without_the_log(run: Run) -> None:
+    """A known error needs no log."""
+    with pytest.raises(JobError) as caught:
+        run('echo noise; printf "the tokenizer is missing" > "$workdir/refusal.txt"; exit 2')
+
+    assert str(caught.value) == "Model base: the tokenizer is missing"
+
+
+def test_a_worker_that_hangs_is_ended_at_its_deadline_with_all_its_children(run: Run, tmp_path: Path) -> None:
+    """Also a child in a session of its own, and a grandchild; the message says what it was doing."""
+    started = time.monotonic()
+    script = 'echo "[\\"generating\\", 3, 9]" > "$workdir/progress.json"; setsid sleep 300 & (sleep 300 & sleep 300) & wait'
+
+    with pytest.raises(JobError, match=r"not done after 2 s \(while generating\) and was ended"):
+        run(script, deadline=2.0)
+
+    assert time.monotonic() - started < 10
+    assert left_over(tmp_path) == []
+
+
+def test_an_engine_process_that_dies_ends_its_worker(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM's client would wait for it for ever; the deadline is far away."""
+    monkeypatch.setattr(supervise, "_GRACE", 1.0)
+    engine = "exec -a VLLM::EngineCore sleep 300"
+    script = f"bash -c '{engine}' & echo $! > {tmp_path}/engine; (sleep 4; kill -9 $(cat {tmp_path}/engine)) & sleep 300"
+    started = time.monotonic()
+
+    with pytest.raises(JobError, match="the engine's own process .* died under the worker"):
+        run(script, deadline=120.0)
+
+    assert time.monotonic() - started < 30
+    assert left_over(tmp_path) == []
+
+
+def test_an_engine_process_that_closes_with_its_worker_is_no_loss(run: Run, tmp_path: Path) -> None:
+    """Once the worker says it is closing."""
+    script = (
+        f"bash -c 'exec -a VLLM::EngineCore sleep 300' & echo $! > {tmp_path}/engine; sleep 3; "
+        'echo "[\\"closing\\", 0, 0]" > "$workdir/progress.json"; sleep 0.5; '
+        f"kill $(cat {tmp_path}/engine); sleep 8"
+    )
+
+    assert run(script) > 10
+
+
+def test_an_interrupt_ends_the_worker(run: Run, tmp_path: Path) -> None:
+    """Ctrl-C leaves nothing behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run('echo "[\\"working\\", 1, 2]" > "$workdir/progress.json"; sleep 300', observe=interrupt)
+
+    assert left_over(tmp_path) == []
+
+
+def test_a_stale_refusal_of_an_earlier_run_is_not_believed(run: Run, tmp_path: Path) -> None:
+    """The folder may have been used before."""
+    (tmp_path / "refusal.txt").write_text("old")
+
+    with pytest.raises(JobError, match="exit status 3"):
+        run("exit 3")
+
+
+def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
+    """The real worker: when pytest is killed outright, no engine goes on."""
+    import subprocess
+    import sys
+
+    code = (
+        "import subprocess, sys, time\n"
+        "child = 'import time, npu_conformance.engines.worker as w; w._die_with_parent(); print(1, flush=True); time.sleep(60)'\n"
+        "p = subprocess.Popen([sys.executable, '-c', child], stdout=subprocess.PIPE)\n"
+        "p.stdout.readline(); print(p.pid, flush=True); time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=tmp_path)
+    assert parent.stdout is not None
+    worker = psutil.Process(int(parent.stdout.readline()))
+
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+
+    worker.wait(10)
