@@ -85,12 +85,21 @@ def scene(tmp_path: Path) -> Scene:
         exact[np.arange(200), rng.integers(1, 20, size=200)] += 12
         rounded = ((exact.view(np.uint32) + 0x8000) & 0xFFFF0000).view(np.float32)
         tokens = tuple(exact.argmax(axis=1).tolist())
-        common: dict[str, Any] = {"prompt": prompt.id, "prompt_ids": (1, 2, 3 + index), "token_ids": tokens, "text": "Safety: Safe word"}
+        common: dict[str, Any] = {
+            "prompt": prompt.id,
+            "prompt_ids": (1, 2, 3 + index),
+            "token_ids": tokens,
+            "text": "Safety: Safe word",
+        }
         stored, storage = pack(rounded)
         save_rows(tmp_path / "candidate", index, stored)
         save_rows(tmp_path / "reference", index, exact)
         digests = tuple(row_digest(row) for row in rounded)
-        again: dict[str, Any] = {"repeat_token_ids": tokens, "repeat_digests": digests, "own_prompt_ids": (1, 2, 3 + index)}
+        again: dict[str, Any] = {
+            "repeat_token_ids": tokens,
+            "repeat_digests": digests,
+            "own_prompt_ids": (1, 2, 3 + index),
+        }
         answers["candidate"].append(Answer(**common, **again, storage=storage))
         answers["reference"].append(Answer(**common))
     for side, found in answers.items():

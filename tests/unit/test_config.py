@@ -45,7 +45,10 @@ def test_the_smallest_config_is_one_line(tmp_path: Path) -> None:
         ("serve: {}\n", "model: required key is missing"),
         ("model: noslash\n", "model: "),
         ("model: a/b\nserve: {tensor_parallel_size: '4'}\n", "serve.tensor_parallel_size: expected integer, found '4'"),
-        ("model: a/b\nserve: {dtype: int3}\n", "serve.dtype: expected 'bfloat16', 'float16' or 'float32', found 'int3'"),
+        (
+            "model: a/b\nserve: {dtype: int3}\n",
+            "serve.dtype: expected 'bfloat16', 'float16' or 'float32', found 'int3'",
+        ),
         (
             "model: a/b\nlimits: {token_agreement: {value: high, reason: because it is}}\n",
             "limits.token_agreement.value: expected number, found 'high'",

@@ -59,7 +59,7 @@ def test_kl_is_scipys_relative_entropy_of_the_softmaxes(pair: tuple[Rows, Rows])
 
 
 def test_kl_of_a_case_done_by_hand() -> None:
-    """p = (1/2, 1/2), q = (1/4, 3/4): KL = log(2)/2 + log(2/3)/2."""
+    """P = (1/2, 1/2), q = (1/4, 3/4): KL = log(2)/2 + log(2/3)/2."""
     reference, candidate = np.log([[0.5, 0.5]]), np.log([[0.25, 0.75]])
 
     assert metrics.kl_divergence(candidate, reference)[0] == pytest.approx(0.5 * np.log(2) + 0.5 * np.log(2 / 3))
@@ -79,9 +79,7 @@ def test_differences_from_the_definition(pair: tuple[Rows, Rows]) -> None:
 
 def test_top_k_overlap_from_sorted_words(pair: tuple[Rows, Rows]) -> None:
     """The share of common words among the five largest."""
-    expected = [
-        len(set(np.argsort(c)[-5:]) & set(np.argsort(r)[-5:])) / 5 for c, r in zip(*pair, strict=True)
-    ]
+    expected = [len(set(np.argsort(c)[-5:]) & set(np.argsort(r)[-5:])) / 5 for c, r in zip(*pair, strict=True)]
 
     assert metrics.top_k_overlap(*pair).tolist() == expected
 

@@ -61,7 +61,7 @@ def test_missing_weights_skip_with_the_reason(suite: Pytest) -> None:
 
     assert result.returncode == 0
     assert "14 skipped" in result.stdout
-    assert "no weights of org/Good-1B: not under" in result.stdout or "no weights of org/Good-1B: looked" in result.stdout
+    assert "no weights of org/Good-1B: looked under" in result.stdout
     assert "--twin" in result.stdout
 
 
@@ -82,7 +82,10 @@ def test_a_model_without_a_twin_skips(suite: Pytest) -> None:
     ("text", "message"),
     [
         ("model: org/Bad\npromts: [guard]\n", "Bad-1B.yaml: promts: unknown key; did you mean 'prompts'?"),
-        ("model: org/Bad\nlimits: {kl_mean: {value: small, reason: because it is}}\n", "kl_mean.value: expected number"),
+        (
+            "model: org/Bad\nlimits: {kl_mean: {value: small, reason: because it is}}\n",
+            "kl_mean.value: expected number",
+        ),
         ("- model\n", "Bad-1B.yaml: expected a mapping of keys to values, found a list"),
         ("model: org/Bad\nserve: {trust_remote_code: true}\n", "add --trust-remote-code if you trust that code"),
         ("model: org/Bad\nprompts: [nonsense]\n", "no set named 'nonsense'"),

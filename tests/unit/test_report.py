@@ -55,7 +55,9 @@ def report(scene: Scene, tmp_path: Path) -> Report:
         path.write_text(json.dumps(json.loads(path.read_text()) | {"provenance": provenance}))
     evidence = scene.evidence()
     save_details(tmp_path / "run", "Model", FACTS, evidence)
-    checks = [check for judge in (gates.token_agreement, gates.logits_closeness, gates.labels) for check in judge(evidence)]
+    checks = [
+        check for judge in (gates.token_agreement, gates.logits_closeness, gates.labels) for check in judge(evidence)
+    ]
     run = Run(
         started=datetime(2026, 1, 2, tzinfo=timezone.utc),
         command="pytest --twin",

@@ -5,6 +5,8 @@ The workers here are small shell scripts in the place of the interpreter, so tha
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +89,9 @@ def test_a_refusal_is_passed_on_without_the_log(run: Run) -> None:
 def test_a_worker_that_hangs_is_ended_at_its_deadline_with_all_its_children(run: Run, tmp_path: Path) -> None:
     """Also a child in a session of its own, and a grandchild; the message says what it was doing."""
     started = time.monotonic()
-    script = 'echo "[\\"generating\\", 3, 9]" > "$workdir/progress.json"; setsid sleep 300 & (sleep 300 & sleep 300) & wait'
+    script = (
+        'echo "[\\"generating\\", 3, 9]" > "$workdir/progress.json"; setsid sleep 300 & (sleep 300 & sleep 300) & wait'
+    )
 
     with pytest.raises(JobError, match=r"not done after 2 s \(while generating\) and was ended"):
         run(script, deadline=2.0)
@@ -96,16 +100,16 @@ def test_a_worker_that_hangs_is_ended_at_its_deadline_with_all_its_children(run:
     assert left_over(tmp_path) == []
 
 
-def test_an_engine_process_that_dies_ends_its_worker(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """vLLM's client would wait for it for ever; the deadline is far away."""
+def test_an_engine_process_that_dies_ends_its_worker(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """VLLM's client would wait for it for ever; the deadline is far away."""
     monkeypatch.setattr(supervise, "_GRACE", 1.0)
     engine = "exec -a VLLM::EngineCore sleep 300"
-    script = f"bash -c '{engine}' & echo $! > {tmp_path}/engine; (sleep 4; kill -9 $(cat {tmp_path}/engine)) & sleep 300"
+    script = (
+        f"bash -c '{engine}' & echo $! > {tmp_path}/engine; (sleep 4; kill -9 $(cat {tmp_path}/engine)) & sleep 300"
+    )
     started = time.monotonic()
 
-    with pytest.raises(JobError, match="the engine's own process .* died under the worker"):
+    with pytest.raises(JobError, match=r"the engine's own process .* died under the worker"):
         run(script, deadline=120.0)
 
     assert time.monotonic() - started < 30
@@ -145,12 +149,10 @@ def test_a_stale_refusal_of_an_earlier_run_is_not_believed(run: Run, tmp_path: P
 
 def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
     """The real worker: when pytest is killed outright, no engine goes on."""
-    import subprocess
-    import sys
-
     code = (
         "import subprocess, sys, time\n"
-        "child = 'import time, npu_conformance.engines.worker as w; w._die_with_parent(); print(1, flush=True); time.sleep(60)'\n"
+        "child = 'import time, npu_conformance.engines.worker as worker; worker._die_with_parent(); '\n"
+        "child += 'print(1, flush=True); time.sleep(60)'\n"
         "p = subprocess.Popen([sys.executable, '-c', child], stdout=subprocess.PIPE)\n"
         "p.stdout.readline(); print(p.pid, flush=True); time.sleep(60)\n"
     )

@@ -87,8 +87,8 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
         missing = [name for name in shards if not (folder / name).is_file()]
         if missing:
             raise CheckpointError(
-                f"{folder / missing[0]}: missing; {index.name} lists {len(shards)} shards, {len(missing)} are not here: "
-                "download the model again"
+                f"{folder / missing[0]}: missing; {index.name} lists {len(shards)} shards, "
+                f"{len(missing)} are not here: download the model again"
             )
         files = [folder / name for name in shards]
     else:

@@ -16,7 +16,7 @@ import numpy as np
 from npu_conformance.engines.rendering import load_rendered, load_tokenizer
 from npu_conformance.metrics import choice
 from npu_conformance.provenance import machine, package_versions
-from npu_conformance.storage import digest, staged_dir
+from npu_conformance.storage import digest, staged_dir, staged_file
 from npu_conformance.trace import Answer, Rows, load_trace, save_trace
 
 if TYPE_CHECKING:
@@ -157,10 +157,8 @@ def score(model: Any, sequences: Sequence[Sequence_]) -> list[Rows]:
 
 
 def _save(entry: Path, rows: Rows) -> None:
-    temporary = entry.with_name(f".{entry.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
+    with staged_file(entry) as file:
         np.save(file, rows, allow_pickle=False)
-    temporary.replace(entry)
 
 
 def _link(entry: Path, place: Path) -> None:

@@ -14,6 +14,7 @@ from npu_conformance.gates import Evidence, label_cases
 from npu_conformance.metrics import METRICS_VERSION
 from npu_conformance.storage import digest, write_text
 from npu_conformance.subject import Subject, folder_digest
+from npu_conformance.variants import JUDGED
 
 
 class _Part(BaseModel):
@@ -116,11 +117,9 @@ def load_details(folder: Path, model: str) -> tuple[SubjectFacts | None, list[Va
     subject = place / "subject.json"
     if not subject.is_file():
         return None, []
-    variants = sorted(path for path in place.glob("*.json") if path != subject)
-    return (
-        SubjectFacts.model_validate_json(subject.read_bytes()),
-        [VariantDetails.model_validate_json(path.read_bytes()) for path in variants],
-    )
+    paths = sorted(place.glob("*.json"), key=lambda path: (path.stem not in JUDGED, path.stem != JUDGED[0], path.stem))
+    variants = [VariantDetails.model_validate_json(path.read_bytes()) for path in paths if path != subject]
+    return SubjectFacts.model_validate_json(subject.read_bytes()), variants
 
 
 def _variant_details(evidence: Evidence) -> VariantDetails:

@@ -6,14 +6,18 @@ from pathlib import Path
 
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
+from npu_conformance.report.picture import draw
 from npu_conformance.storage import write_text
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Write `report.json`, `report.md` and `report.zh.md`, and point `latest` beside the folder at it."""
+    """Write `report.json`, both Markdown files and a picture a model; point `latest` beside the folder at it."""
     write_text(folder / "report.json", report.model_dump_json(indent=1) + "\n")
     write_text(folder / "report.md", render_markdown(report, "en"))
     write_text(folder / "report.zh.md", render_markdown(report, "zh"))
+    for model in report.models:
+        if model.variants:
+            draw(model, folder / f"{model.name}.png")
     _point_latest(folder)
 
 

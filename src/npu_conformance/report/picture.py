@@ -1,0 +1,72 @@
+"""One picture a model: the relative error of every judged position, with the limit it is judged by."""
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from npu_conformance.limits import FIGURES
+from npu_conformance.report.details import VariantDetails
+from npu_conformance.report.model import ModelReport
+from npu_conformance.storage import staged_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_FIGURE = FIGURES["relative_l2_mean"]
+_COLOURS = ("#2f6f9f", "#c8743a")
+_MISMATCH = "#b3261e"
+
+
+def draw(model: ModelReport, path: Path) -> None:
+    """Draw a model's variants one under another into a PNG.
+
+    Args:
+        model: with at least one variant's details.
+        path: where the picture goes, written whole.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 0.8 + 2.4 * len(model.variants)), layout="constrained")
+    FigureCanvasAgg(figure)
+    limits = {check.variant: check.limit for check in model.checks if check.metric == _FIGURE.name}
+    for index, variant in enumerate(model.variants):
+        axes = figure.add_subplot(len(model.variants), 1, index + 1)
+        _draw_variant(axes, variant, limits.get(variant.variant))
+    kind = " · twin: a trained stand-in, not the model" if model.subject == "twin" else ""
+    figure.suptitle(f"{model.name}{kind}\nrelative L2 error of the logits against the float32 reference", fontsize=11)
+    with staged_file(path) as stage:
+        figure.savefig(stage, format="png", dpi=110)
+
+
+def _draw_variant(axes: "Axes", variant: VariantDetails, limit: float | None) -> None:
+    start = 0
+    for index, (name, rows) in enumerate(groupby(variant.prompts, key=lambda row: row.prompt.split("/")[0])):
+        count = sum(row.tokens for row in rows)
+        values = [100 * value for value in variant.relative_l2[start : start + count]]
+        axes.scatter(range(start, start + count), values, s=6, color=_COLOURS[index % 2], linewidths=0)
+        axes.text(start + count / 2, 0.93, name, transform=axes.get_xaxis_transform(), ha="center", fontsize=8)
+        start += count
+    for position in _first_mismatches(variant):
+        axes.axvline(position, color=_MISMATCH, linewidth=0.8, alpha=0.7)
+    if limit is not None:
+        axes.axhline(100 * limit, color="#444444", linestyle="--", linewidth=0.9)
+        axes.text(0, 100 * limit, f" limit of the mean, {100 * limit:g} %", va="bottom", fontsize=8, color="#444444")
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(-5, start + 5)
+    axes.set_ylabel("%")
+    axes.set_title(
+        f"{variant.variant}: {start} positions (red: a prompt's first token mismatch)", fontsize=9, loc="left"
+    )
+    axes.set_xlabel("judged position, prompts one after another", fontsize=8)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _first_mismatches(variant: VariantDetails) -> Iterator[int]:
+    start = 0
+    for row in variant.prompts:
+        if row.first_divergence is not None:
+            yield start + row.first_divergence
+        start += row.tokens

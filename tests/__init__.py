@@ -1,0 +1,1 @@
+"""What is asserted of models (conformance) and of this suite (unit)."""

@@ -1,0 +1,1 @@
+"""What is asserted of this suite; run by path."""

@@ -1,0 +1,389 @@
+"""The whole main job through a real vLLM on the Qwen3Guard twin, and what it says when something is broken.
+
+One run is made and then judged again from damaged copies of its traces; only faults in weights, tokenizer or
+processes need engines of their own.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from npu_conformance.engines.job import CandidateJob
+from npu_conformance.engines.supervise import TOKEN_VARIABLE, run_job
+from npu_conformance.storage import cache_dir
+from npu_conformance.trace import Rows, load_trace, pack, row_digest
+from npu_conformance.twins import recipe_digest
+
+from .conftest import ROOT
+
+pytestmark = pytest.mark.engine
+
+MODEL = "Qwen3Guard-Gen-4B"
+ENGINE = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished pytest run."""
+
+    status: int
+    output: str
+    report: dict[str, Any]
+
+    def model(self, name: str = MODEL) -> dict[str, Any]:
+        """A model's part of the report."""
+        found: dict[str, Any] = next(model for model in self.report["models"] if model["name"] == name)
+        return found
+
+    def verdicts(self, name: str = MODEL) -> dict[str, set[str]]:
+        """The verdicts of each check, over variants and metrics."""
+        found: dict[str, set[str]] = {}
+        for check in self.model(name)["checks"]:
+            found.setdefault(check["check"], set()).add(check["verdict"])
+        return found
+
+    def failing(self) -> set[str]:
+        """Checks that say fail."""
+        return {check for check, verdicts in self.verdicts().items() if "fail" in verdicts}
+
+
+def command(reports: Path, *words: str) -> list[str]:
+    """The suite's command line with its reports elsewhere."""
+    base = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", f"reports={reports}"]
+    return [*base, *words]
+
+
+def judge(reports: Path, *words: str) -> Outcome:
+    """Run the suite to its end."""
+    result = subprocess.run(command(reports, *words), cwd=ROOT, capture_output=True, text=True, timeout=900)
+    return outcome(result.returncode, result.stdout + result.stderr, reports)
+
+
+def outcome(status: int, output: str, reports: Path) -> Outcome:
+    """A run's exit status, text and newest report."""
+    path = reports / "latest" / "report.json"
+    assert path.is_file(), output
+    return Outcome(status, output, json.loads(path.read_text(encoding="utf-8")))
+
+
+@pytest.fixture(scope="module")
+def main_reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the main run's report is."""
+    return tmp_path_factory.mktemp("main")
+
+
+@pytest.fixture(scope="module")
+def main_run(main_reports: Path) -> Outcome:
+    """The main job: both variants, all prompts."""
+    return judge(main_reports, "--twin", "-k", MODEL)
+
+
+@pytest.fixture(scope="module")
+def twin(main_run: Outcome) -> Path:
+    """The twin's checkpoint."""
+    assert main_run.model()["subject"] == "twin"
+    return cache_dir() / "twins" / f"qwen3-guard-{recipe_digest('qwen3-guard', ROOT / 'model_configs' / 'prompts')}"
+
+
+def test_the_main_job_passes_on_a_real_engine_and_enough_positions(main_run: Outcome) -> None:
+    """Through vLLM; base eager, as_served as the YAML says; every check judged."""
+    assert main_run.status == 0, main_run.output
+    model = main_run.model()
+    assert model["verdict"] == "pass", main_run.output
+    assert set(main_run.verdicts()) == {
+        "prompt_tokens",
+        "finite_logits",
+        "token_agreement",
+        "logits_closeness",
+        "greedy_determinism",
+        "expected_substrings",
+        "labels",
+    }
+    assert {check["variant"] for check in model["checks"]} == {"base", "as_served"}
+    eager = {}
+    for variant in model["variants"]:
+        assert variant["candidate"]["engine"] == "vllm"
+        assert variant["positions"] >= 500
+        assert len(variant["prompts"]) >= 40
+        eager[variant["variant"]] = variant["candidate"]["effective"]["enforce_eager"]
+    assert eager == {"base": True, "as_served": False}
+
+
+def test_saved_traces_give_the_same_verdicts_without_an_engine(
+    main_run: Outcome, main_reports: Path, tmp_path: Path
+) -> None:
+    """Check for check."""
+    again = judge(tmp_path, "--from", str((main_reports / "latest").resolve()), "-k", MODEL)
+
+    assert again.status == 0
+    assert again.model()["checks"] == main_run.model()["checks"]
+    assert not (tmp_path / "latest" / "logs").exists()
+
+
+def edit(traces: Path, side: str, index: int, **changes: Any) -> None:
+    """Change fields of an answer."""
+    path = traces / side / "trace.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["answers"][index] |= changes
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def edit_logits(traces: Path, index: int, change: Callable[[Rows], Rows]) -> None:
+    """Replace the candidate's logits of one prompt in both of its runs."""
+    rows = change(load_trace(traces / "candidate").logits(index).copy())
+    stored, storage = pack(rows)
+    np.save(traces / "candidate" / f"{index:04d}.npy", stored)
+    edit(traces, "candidate", index, storage=storage, repeat_digests=[row_digest(row) for row in rows])
+
+
+def second_bos(traces: Path) -> None:
+    """The engine's own tokenisation begins with the first token twice."""
+    ids = load_trace(traces / "candidate").answers[0].prompt_ids
+    edit(traces, "candidate", 0, own_prompt_ids=[ids[0], *ids])
+
+
+def one_nan(traces: Path) -> None:
+    """In one logits row of one prompt."""
+
+    def change(rows: Rows) -> Rows:
+        rows[0, 5] = np.nan
+        return rows
+
+    edit_logits(traces, 3, change)
+
+
+def wrong_last_tokens(traces: Path) -> None:
+    """The sampler ends every answer with another token than the largest logit's."""
+    for index, answer in enumerate(load_trace(traces / "candidate").answers):
+        tokens = [*answer.token_ids[:-1], answer.token_ids[-1] + 7]
+        edit(traces, "candidate", index, token_ids=tokens, repeat_token_ids=tokens)
+        edit(traces, "reference", index, token_ids=tokens)
+
+
+def scaled_logits(traces: Path) -> None:
+    """By 1.05 everywhere: every token and every cosine stays."""
+    for index in range(len(load_trace(traces / "candidate").answers)):
+        edit_logits(traces, index, lambda rows: rows * np.float32(1.05))
+
+
+def other_second_run(traces: Path) -> None:
+    """One logits row of the second run differs."""
+    digests = list(load_trace(traces / "candidate").answers[2].repeat_digests or ())
+    edit(traces, "candidate", 2, repeat_digests=[*digests[:-1], "0" * 32])
+
+
+def broken_format(traces: Path) -> None:
+    """An answer says what it says under another heading, which the label pattern does not need."""
+    text = load_trace(traces / "candidate").answers[0].text
+    edit(traces, "candidate", 0, text=text.replace("Categories: ", "Categories:\t"))
+
+
+def other_label(traces: Path) -> None:
+    """An unsafe prompt is called safe."""
+    text = load_trace(traces / "candidate").answers[0].text
+    assert "Unsafe" in text
+    edit(traces, "candidate", 0, text=text.replace("Unsafe", "Safe"))
+
+
+@pytest.mark.usefixtures("main_run")
+@pytest.mark.parametrize(
+    ("fault", "check"),
+    [
+        (second_bos, "prompt_tokens"),
+        (one_nan, "finite_logits"),
+        (wrong_last_tokens, "token_agreement"),
+        (scaled_logits, "logits_closeness"),
+        (other_second_run, "greedy_determinism"),
+        (broken_format, "expected_substrings"),
+        (other_label, "labels"),
+    ],
+)
+def test_a_perturbed_candidate_fails_that_check_alone(
+    main_reports: Path, tmp_path: Path, fault: Callable[[Path], None], check: str
+) -> None:
+    """On the traces of the real run, through the real command."""
+    copy = tmp_path / "run"
+    shutil.copytree((main_reports / "latest").resolve(), copy)
+    fault(copy / "traces" / MODEL / "base")
+    found = judge(tmp_path / "reports", "--from", str(copy), "-k", f"{MODEL}-base")
+
+    assert found.status == 1
+    assert found.failing() == {check}
+    assert "reproduce" in found.output
+
+
+def copy_of(twin: Path, folder: Path) -> Path:
+    """A checkpoint to damage."""
+    return Path(shutil.copytree(twin, folder))
+
+
+def test_a_candidate_with_scaled_weights_fails_closeness_alone(twin: Path, tmp_path: Path) -> None:
+    """The final norm 5 % too large, loaded by vLLM; what a cosine or seven first tokens would never show."""
+    weights = copy_of(twin, tmp_path / "weights") / "model.safetensors"
+    scale_final_norm(weights)
+    found = judge(tmp_path / "reports", "--twin", "-k", f"{MODEL}-base", "--candidate-weights", str(weights.parent))
+
+    assert found.status == 1
+    assert found.failing() == {"logits_closeness"}
+    metrics = {c["metric"]: c["verdict"] for c in found.model()["checks"] if c["check"] == "logits_closeness"}
+    assert metrics["relative_l2_mean"] == "fail"
+    assert metrics["cosine_min"] == "pass"
+
+
+def scale_final_norm(weights: Path) -> None:
+    """Multiply `model.norm.weight` by 1.05, in a process that has torch to read bfloat16."""
+    code = (
+        "import sys; from safetensors.torch import load_file, save_file\n"
+        "tensors = load_file(sys.argv[1]); tensors['model.norm.weight'] *= 1.05\n"
+        "save_file(tensors, sys.argv[1], metadata={'format': 'pt'})"
+    )
+    subprocess.run([sys.executable, "-c", code, str(weights)], check=True)
+
+
+def test_a_candidate_with_another_tokenizer_fails_prompt_tokens(twin: Path, tmp_path: Path) -> None:
+    """A stale chat template that begins twice: the numbers agree, what users would send does not."""
+    folder = copy_of(twin, tmp_path / "weights")
+    template = folder / "chat_template.jinja"
+    template.write_text("<|im_start|>" + template.read_text(encoding="utf-8"), encoding="utf-8")
+    words = ("--twin", "-k", f"{MODEL}-base", "--prompts", "12", "--candidate-weights", str(folder))
+    found = judge(tmp_path / "reports", *words)
+
+    assert found.failing() == {"prompt_tokens"}
+    (check,) = [check for check in found.model()["checks"] if check["check"] == "prompt_tokens"]
+    assert "of the engine's own tokenisation" in check["where"]
+
+
+def test_scoring_in_one_pass_is_generating(twin: Path, tmp_path: Path) -> None:
+    """A float32 candidate that generates token by token through its cache agrees within float32's limits."""
+    configs = tmp_path / "model_configs"
+    configs.mkdir()
+    (configs / "prompts").symlink_to(ROOT / "model_configs" / "prompts")
+    (configs / "Exact.yaml").write_text(
+        "model: a/Exact\ntwin: qwen3-guard\nserve: {dtype: float32}\nprompts: [guard, long]\n"
+    )
+    words = ("-o", f"model_configs={configs}", "--twin", "--candidate", "transformers", "-k", "Exact-base")
+    found = judge(tmp_path / "reports", *words)
+
+    values = {check["metric"]: check for check in found.model("Exact")["checks"]}
+    assert twin.is_dir()
+    assert values["relative_l2_max"]["observed"] < 1e-4
+    assert found.verdicts("Exact")["logits_closeness"] == {"pass"}
+    assert values["token_agreement"]["observed"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        ({"enable_chunked_prefill": True, "max_num_batched_tokens": 32, "max_num_seqs": 4}, {}),
+        ({"enable_prefix_caching": True}, {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}),
+    ],
+    ids=["prompts prefilled in chunks", "engine in a process of its own"],
+)
+def test_the_capture_survives(
+    twin: Path, main_reports: Path, tmp_path: Path, options: dict[str, Any], environment: dict[str, str]
+) -> None:
+    """Each chunk calls the processor again for step 0, the last with the real row; processes share only files."""
+    base = (main_reports / "latest" / "traces" / MODEL).resolve()
+    plain = {"dtype": "bfloat16", "enforce_eager": True, "async_scheduling": False, "max_model_len": 2048}
+    job = CandidateJob(
+        output=tmp_path / "trace",
+        engine="vllm",
+        checkpoint=twin,
+        rendered=base / "rendered.json",
+        options=plain | options,
+        max_tokens=48,
+    )
+    run_job(job, name="capture", workdir=tmp_path, deadline=300, environment=ENGINE | environment)
+    found, expected = load_trace(tmp_path / "trace"), load_trace(base / "base" / "candidate")
+
+    assert max(len(answer.prompt_ids) for answer in found.answers) > 3 * 32
+    for index, (mine, theirs) in enumerate(zip(found.answers, expected.answers, strict=True)):
+        same = next(
+            (i for i, (a, b) in enumerate(zip(mine.token_ids, theirs.token_ids, strict=False)) if a != b),
+            min(len(mine.token_ids), len(theirs.token_ids)),
+        )
+        rows, others = found.logits(index)[: same + 1], expected.logits(index)[: same + 1]
+        np.testing.assert_allclose(rows, others, atol=0.5)
+        assert same > 0
+
+
+def leftovers() -> list[psutil.Process]:
+    """Processes of any of our jobs, and engine processes, that are still there."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if TOKEN_VARIABLE in process.environ() or process.name().startswith("VLLM::"):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.parametrize(("victim", "moment"), [("worker", "generating"), ("engine", "generating")])
+def test_a_killed_process_errors_its_model_and_no_other(twin: Path, tmp_path: Path, victim: str, moment: str) -> None:
+    """SIGKILL: the report says so, nothing is left running, the other model passes, the next run is green."""
+    configs = tmp_path / "model_configs"
+    configs.mkdir()
+    (configs / "prompts").symlink_to(ROOT / "model_configs" / "prompts")
+    text = (ROOT / "model_configs" / f"{MODEL}.yaml").read_text(encoding="utf-8")
+    inline = "0" if victim == "worker" else "1"
+    for name in ("First", "Second"):
+        (configs / f"{name}.yaml").write_text(f"{text}\nenvs: {{VLLM_ENABLE_V1_MULTIPROCESSING: '{inline}'}}\n")
+    words = ("-o", f"model_configs={configs}", "--twin", "-k", "base", "--prompts", "12")
+    assert twin.is_dir()
+    running = subprocess.Popen(
+        command(tmp_path / "reports", *words), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    kill_at(tmp_path / "reports", victim, moment)
+    output, _ = running.communicate(timeout=300)
+    found = outcome(running.returncode, output, tmp_path / "reports")
+
+    assert found.status == 1
+    assert found.model("First")["verdict"] == "error"
+    told = found.model("First")["checks"][0]["message"]
+    assert ("SIGKILL" if victim == "worker" else "died under the worker") in told or "EngineDeadError" in told
+    assert found.model("Second")["verdict"] in ("pass", "inconclusive")
+    assert leftovers() == []
+    assert judge(tmp_path / "again", *words).status == 0
+
+
+def kill_at(reports: Path, victim: str, moment: str) -> None:
+    """Wait until the first model's candidate says it is at `moment`, then kill the worker or its engine process."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        for progress in reports.glob("*/logs/First-base-*/progress.json"):
+            worker = worker_of(progress.parent)
+            if worker is None or json.loads(progress.read_text())[0] != moment:
+                continue
+            victims = [worker] if victim == "worker" else engines_of(worker)
+            for process in victims:
+                os.kill(process.pid, signal.SIGKILL)
+            if victims:
+                return
+        time.sleep(0.02)
+    pytest.fail(f"the first model never came to {moment!r}")
+
+
+def worker_of(workdir: Path) -> psutil.Process | None:
+    """The process that works in this folder."""
+    for process in psutil.process_iter(["cmdline"]):
+        if str(workdir) in (process.info["cmdline"] or []):
+            return process
+    return None
+
+
+def engines_of(worker: psutil.Process) -> list[psutil.Process]:
+    """Its engine processes, by the title vLLM gives them."""
+    return [child for child in worker.children(recursive=True) if " ".join(child.cmdline()).startswith("VLLM::")]
