@@ -185,9 +185,9 @@ def other_second_run(traces: Path) -> None:
 
 
 def broken_format(traces: Path) -> None:
-    """An answer says what it says under another heading, which the label pattern does not need."""
+    """An answer is on one line, which the label pattern allows and the output format does not."""
     text = load_trace(traces / "candidate").answers[0].text
-    edit(traces, "candidate", 0, text=text.replace("Categories: ", "Categories:\t"))
+    edit(traces, "candidate", 0, text=text.replace("\n", " "))
 
 
 def other_label(traces: Path) -> None:

@@ -42,6 +42,7 @@ def render_markdown(report: Report, language: Language) -> str:
         mark=_MARKS.__getitem__,
         title=partial(_title, language),
         labels=_labels,
+        in_order=_in_order,
     )
 
 
@@ -86,3 +87,9 @@ def _title(language: Language, metric: str) -> str:
 
 def _labels(labels: dict[str, str] | None) -> str:
     return "—" if labels is None else " · ".join(labels.values())
+
+
+def _in_order(checks: list[Check]) -> list[Check]:
+    """Those of them that are figures, in the order in which reports publish them."""
+    by_name = {check.metric: check for check in checks if check.metric in FIGURES and check.observed is not None}
+    return [by_name[name] for name in FIGURES if name in by_name]
