@@ -1,10 +1,11 @@
 # make conformance: the main job on the twins · make test: everything that needs no accelerator · make bench: speed, as ratios
+# make campaigns: the long tests that `make test` leaves out
 PYTHON ?= python3.11
 BIN := .venv/bin
 export HF_HUB_OFFLINE = 1
 
 .DEFAULT_GOAL := conformance
-.PHONY: conformance test lint unit bench clean
+.PHONY: conformance test lint unit campaigns bench clean
 
 conformance: .venv/.installed
 	$(BIN)/pytest --twin
@@ -17,7 +18,10 @@ lint: .venv/.installed
 	$(BIN)/mypy
 
 unit: .venv/.installed
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit -m "not slow"
+
+campaigns: .venv/.installed
+	$(BIN)/pytest tests/unit -m slow
 
 bench: .venv/.installed
 	$(BIN)/python -m bench

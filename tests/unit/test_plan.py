@@ -1,0 +1,54 @@
+"""What a reference will cost, and that what cannot fit is refused with the figure."""
+
+from pathlib import Path
+
+import pytest
+
+from npu_conformance.checkpoints.inspect import Checkpoint, Tensor
+from npu_conformance.engines.reference import batches
+from npu_conformance.errors import PlanError
+from npu_conformance.plan import reference_cost, refuse_what_cannot_fit
+
+GIB = 2**30
+
+
+def checkpoint(parameters: int) -> Checkpoint:
+    """One large tensor of a model with a real vocabulary."""
+    tensors = {"weight": Tensor((parameters,), "BF16", Path("model.safetensors"))}
+    return Checkpoint(Path("model"), {"vocab_size": 151_936}, tensors)
+
+
+def test_the_cost_grows_with_what_makes_it() -> None:
+    """Memory with the parameters, disk with positions times vocabulary, time with tokens."""
+    small, large = (reference_cost(checkpoint(size), [(20, 48)] * 40) for size in (10**9, 4 * 10**9))
+
+    assert 4 * 10**9 < small.memory < 6 * 10**9
+    assert 15 * GIB < large.memory < 20 * GIB
+    assert large.disk == 40 * 48 * 151_936 * 4
+    assert large.seconds > small.seconds
+    assert "40 sequences in one pass each, at most 17." in str(large)
+
+
+def test_a_model_larger_than_memory_is_refused_with_the_figure(tmp_path: Path) -> None:
+    """Before anything is loaded."""
+    with pytest.raises(PlanError, match=r"needs 42\d\d\.\d GiB of memory, .* GiB are free here"):
+        refuse_what_cannot_fit(reference_cost(checkpoint(10**12), [(1, 1)]), tmp_path)
+
+
+def test_logits_larger_than_the_disk_are_refused_with_the_figure(tmp_path: Path) -> None:
+    """A hundred million positions."""
+    with pytest.raises(PlanError, match=r"logits need .* GiB in .* GiB are free: .*NPU_CONFORMANCE_CACHE"):
+        refuse_what_cannot_fit(reference_cost(checkpoint(10), [(1, 10**9)]), tmp_path)
+
+
+def test_batches_hold_every_sequence_once_and_little_padding() -> None:
+    """Longest first; at most a quarter of the longest is padding, at most 2,048 tokens a batch."""
+    lengths = [5, 900, 40, 41, 39, 700, 2500, 6, 38, 1000]
+    sequences = [(tuple(range(length - 2)), (1, 2)) for length in lengths]
+    found = list(batches(sequences))
+
+    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
+    for batch in found:
+        longest = max(lengths[index] for index in batch)
+        assert all(lengths[index] >= 0.75 * longest for index in batch)
+        assert len(batch) == 1 or longest * len(batch) <= 2048
