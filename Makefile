@@ -18,10 +18,10 @@ lint: .venv/.installed
 	$(BIN)/mypy
 
 unit: .venv/.installed
-	$(BIN)/pytest tests/unit -m "not slow"
+	$(BIN)/pytest tests/unit -W error -m "not slow"
 
 campaigns: .venv/.installed
-	$(BIN)/pytest tests/unit -m slow
+	$(BIN)/pytest tests/unit -W error -m slow
 
 bench: .venv/.installed
 	$(BIN)/python -m bench

@@ -1,4 +1,7 @@
-"""Full logits out of vLLM: our capture and vLLM's own ways, against generating without."""
+"""Full logits out of vLLM: our capture and vLLM's own ways, against generating without.
+
+Ours ends with rows on disk, vLLM's with Python objects or arrays in memory; neither is read here.
+"""
 
 import os
 import shutil
@@ -14,10 +17,11 @@ from npu_conformance.engines.scratch import capture_settings, read_rows
 from npu_conformance.trace import Storage, unpack
 
 NONE, OURS = "no logits", "our capture"
-FULL_SIZE = (8, 48)
-"""Prompts and tokens of an ordinary run."""
-_SMALL_SIZE = (2, 4)
-"""What vLLM's slowest way does in seconds: it turns every word of every position into text."""
+# Prompts and tokens: of an ordinary run, and what vLLM's slowest way, which turns every word of every position
+# into text, does in seconds.
+_FULL, _SMALL = (8, 48), (2, 4)
+SIZES = tuple(f"{prompts} x {tokens} tokens" for prompts, tokens in (_FULL, _SMALL))
+"""The two races: the second has vLLM's own ways too."""
 _THEIRS: dict[str, dict[str, Any]] = {
     "logprobs=-1": {"logprobs": -1},
     "logprobs=-1, detokenize=False": {"logprobs": -1, "detokenize": False},
@@ -41,8 +45,8 @@ def measure() -> list[Row]:
         llm = _start(model)
         _check(llm, scratch)
         rows = [
-            *_race(llm, scratch, *FULL_SIZE, {}),
-            *_race(llm, scratch, *_SMALL_SIZE, _THEIRS),
+            *_race(llm, scratch, *_FULL, {}),
+            *_race(llm, scratch, *_SMALL, _THEIRS),
         ]
         llm.llm_engine.engine_core.shutdown()
     return rows
@@ -123,7 +127,7 @@ def _empty(scratch: Path) -> None:
 
 def _check(llm: Any, scratch: Path) -> None:
     """A fast capture of the wrong rows would win every race."""
-    prompts, tokens = FULL_SIZE
+    prompts, tokens = _FULL
     plain = _generate(llm, prompts, tokens)
     folder, outputs = _capture(llm, scratch, prompts, tokens)
     for index, (output, expected) in enumerate(zip(outputs, plain, strict=True)):

@@ -1,80 +1,23 @@
-"""From a comparison to verdicts: one function a property, each returning the checks it judged.
+"""The properties a model must have: one function each, from evidence to checks with a verdict.
 
-A figure breaks its limit when the observed value does. A rate that keeps it, on a sample too small to say
-so with 95 % confidence, is `inconclusive`, with the number of positions that would settle it.
+The figures among them are judged in `figures`; all others are hard: every case must hold, and there must be one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from npu_conformance.compare import Comparison, compare, differing_prompt_ids
-from npu_conformance.config import Labels, ModelConfig
+from npu_conformance.compare import differing_prompt_ids
+from npu_conformance.config import Labels
 from npu_conformance.errors import TraceError
-from npu_conformance.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES, Figure
-from npu_conformance.metrics import Values
-from npu_conformance.prompts import Prompt
-from npu_conformance.results import Check, Verdict
-from npu_conformance.trace import Trace, row_digest
-
-_REDUCE: dict[str, Callable[[Comparison], float]] = {
-    "token_agreement": lambda c: float(c.matches.mean()),
-    "top5_overlap": lambda c: float(c.values["top5"].mean()),
-    "cosine_mean": lambda c: float(c.values["cosine"].mean()),
-    "cosine_min": lambda c: float(c.values["cosine"].min()),
-    "pearson_mean": lambda c: float(c.values["pearson"].mean()),
-    "relative_l2_mean": lambda c: float(c.values["relative_l2"].mean()),
-    "relative_l2_max": lambda c: float(c.values["relative_l2"].max()),
-    "kl_mean": lambda c: float(c.values["kl"].mean()),
-    "kl_p99": lambda c: float(np.percentile(c.values["kl"], 99)),
-    "kl_max": lambda c: float(c.values["kl"].max()),
-    "max_abs_diff": lambda c: float(c.values["max_abs"].max()),
-    "mean_abs_diff": lambda c: float(c.values["mean_abs"].mean()),
-}
-# The per-position metric whose worst position a figure points at, and whether worse is less.
-_WORST: dict[str, tuple[str, bool]] = {
-    "top5_overlap": ("top5", True),
-    "cosine_mean": ("cosine", True),
-    "cosine_min": ("cosine", True),
-    "pearson_mean": ("pearson", True),
-    "relative_l2_mean": ("relative_l2", False),
-    "relative_l2_max": ("relative_l2", False),
-    "kl_mean": ("kl", False),
-    "kl_p99": ("kl", False),
-    "kl_max": ("kl", False),
-    "max_abs_diff": ("max_abs", False),
-    "mean_abs_diff": ("mean_abs", False),
-}
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that the checks of one model in one variant may look at."""
-
-    variant: str
-    config: ModelConfig
-    prompts: tuple[Prompt, ...]
-    candidate: Trace
-    reference: Trace
-
-    @cached_property
-    def comparison(self) -> Comparison:
-        """Candidate against reference, computed once (see `compare` for what it raises)."""
-        return compare(self.candidate, self.reference)
-
-    def place(self, position: int) -> str:
-        """A position for people: prompt, step, both tokens with both logits."""
-        comparison = self.comparison
-        prompt, step = comparison.locate(position)
-        mine, theirs = comparison.tokens[position], comparison.choices[position]
-        c_mine, c_theirs, r_mine, r_theirs = comparison.token_logits[position]
-        return (
-            f"{comparison.prompts[prompt]}, position {step}: candidate {self.reference.piece(int(mine))}, "
-            f"reference {self.reference.piece(int(theirs))}; logits of the two: candidate {c_mine:.4f} and "
-            f"{c_theirs:.4f}, reference {r_mine:.4f} and {r_theirs:.4f}"
-        )
+from npu_conformance.evidence import Evidence
+from npu_conformance.figures import judge_figure, require_finite
+from npu_conformance.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES
+from npu_conformance.results import Check
+from npu_conformance.trace import row_digest
 
 
 def judged_or_error(property_: Callable[[Evidence], list[Check]], evidence: Evidence) -> list[Check]:
@@ -126,14 +69,14 @@ def finite_logits(evidence: Evidence) -> list[Check]:
 
 def token_agreement(evidence: Evidence) -> list[Check]:
     """The candidate's greedy token is the reference's choice after the same prefix."""
-    _require_finite(evidence.comparison)
-    return [_judge_figure(evidence, "token_agreement", figure) for figure in AGREEMENT_FIGURES]
+    require_finite(evidence.comparison)
+    return [judge_figure(evidence, "token_agreement", figure) for figure in AGREEMENT_FIGURES]
 
 
 def logits_closeness(evidence: Evidence) -> list[Check]:
     """The candidate's logits stay within the dtype's limits of the reference's."""
-    _require_finite(evidence.comparison)
-    return [_judge_figure(evidence, "logits_closeness", figure) for figure in CLOSENESS_FIGURES]
+    require_finite(evidence.comparison)
+    return [judge_figure(evidence, "logits_closeness", figure) for figure in CLOSENESS_FIGURES]
 
 
 def greedy_determinism(evidence: Evidence) -> list[Check]:
@@ -224,75 +167,11 @@ def label_cases(evidence: Evidence) -> list[LabelCase]:
     return list(_label_cases(evidence, evidence.config.labels)) if evidence.config.labels else []
 
 
-def _require_finite(comparison: Comparison) -> None:
-    bad = int((~(comparison.finite & comparison.reference_finite)).sum())
-    if bad:
-        raise TraceError(
-            f"{bad} of {len(comparison)} positions have logits that are not finite, see finite_logits: not compared"
-        )
-
-
-def _judge_figure(evidence: Evidence, check: str, figure: Figure) -> Check:
-    comparison = evidence.comparison
-    observed, n = _REDUCE[figure.name](comparison), len(comparison)
-    limit = evidence.config.limit(figure.name)
-    interval = _wilson(round(observed * n), n) if figure.name == "token_agreement" else None
-    verdict: Verdict = "pass" if limit is None or figure.within(observed, limit) else "fail"
-    message = None
-    if verdict == "pass" and limit is not None and interval and not figure.within(interval[0], limit):
-        verdict = "inconclusive"
-        message = (
-            f"{n} positions cannot show {limit:g} with 95 % confidence; at this rate {_needed(observed, limit)} would"
-        )
-    return Check(
-        check=check,
-        variant=evidence.variant,
-        metric=figure.name,
-        observed=observed,
-        limit=limit,
-        relation=">=" if figure.sense == "min" else "<=",
-        n=n,
-        interval=interval,
-        verdict=verdict,
-        where=_worst_place(evidence, figure.name),
-        message=message,
-    )
-
-
-def _worst_place(evidence: Evidence, figure: str) -> str | None:
-    comparison = evidence.comparison
-    if figure == "token_agreement":
-        different = np.flatnonzero(~comparison.matches)
-        return evidence.place(int(different[0])) if len(different) else None
-    name, less_is_worse = _WORST[figure]
-    values: Values = comparison.values[name]
-    unjudgeable = np.flatnonzero(np.isnan(values))
-    if len(unjudgeable):
-        return evidence.place(int(unjudgeable[0]))
-    return evidence.place(int(values.argmin() if less_is_worse else values.argmax()))
-
-
-def _wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % Wilson score interval of a rate (Wilson 1927), positions taken as independent."""
-    from scipy.stats import binomtest  # late: it takes 0.65 s to import, and collecting needs none of it
-
-    interval = binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
-def _needed(rate: float, limit: float) -> str:
-    """Positions after which a Wilson interval at this rate lies above the limit."""
-    for n in (round(50 * 1.05**power) for power in range(200)):
-        if _wilson(round(rate * n), n)[0] >= limit:
-            return f"about {n}"
-    return "no realistic number"
-
-
 def _all_of(
     evidence: Evidence,
     check: str,
     metric: str,
-    broken: Sequence[object] | np.ndarray[tuple[int], np.dtype[np.intp]],
+    broken: Sequence[object] | NDArray[Any],
     where: str | None,
     n: int | None = None,
     path: str = "decode",

@@ -14,7 +14,8 @@ import pytest
 
 from npu_conformance.config import config_names
 from npu_conformance.errors import ConfigError, ConformanceError
-from npu_conformance.gates import Evidence, judged_or_error
+from npu_conformance.evidence import Evidence
+from npu_conformance.gates import judged_or_error
 from npu_conformance.messages import failure_text
 from npu_conformance.progress import Narrator
 from npu_conformance.report.model import build_report, describe_run

@@ -21,7 +21,7 @@ from npu_conformance.engines.job import CandidateJob, Job, ReferenceJob, RenderJ
 from npu_conformance.engines.rendering import Rendered, load_rendered
 from npu_conformance.engines.supervise import run_job
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
-from npu_conformance.gates import Evidence
+from npu_conformance.evidence import Evidence
 from npu_conformance.plan import reference_cost, refuse_what_cannot_fit
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.config import Labels, ModelConfig
-from npu_conformance.gates import Evidence
+from npu_conformance.evidence import Evidence
 from npu_conformance.prompts import Prompt
 from npu_conformance.storage import write_json
 from npu_conformance.trace import Answer, Rows, load_trace, pack, row_digest, save_rows, save_trace

@@ -8,6 +8,7 @@ import pytest
 from npu_conformance import gates
 from npu_conformance.compare import compare
 from npu_conformance.errors import TraceError
+from npu_conformance.evidence import Evidence
 from npu_conformance.gates import judged_or_error
 from npu_conformance.limits import FIGURES
 from npu_conformance.messages import failure_text
@@ -186,7 +187,7 @@ def test_a_small_sample_is_inconclusive_and_says_how_many_would_settle(scene: Sc
 def test_models_without_labels_or_expectations_are_not_applicable(scene: Scene) -> None:
     """With the reason; not a pass."""
     evidence = scene.evidence()
-    bare = gates.Evidence(
+    bare = Evidence(
         variant="base",
         config=evidence.config.model_copy(update={"labels": None}),
         prompts=tuple(prompt.model_copy(update={"expect": ()}) for prompt in evidence.prompts),

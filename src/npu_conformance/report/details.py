@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
 from npu_conformance.config import ModelConfig
-from npu_conformance.gates import Evidence, label_cases
+from npu_conformance.evidence import Evidence
+from npu_conformance.gates import label_cases
 from npu_conformance.metrics import METRICS_VERSION
 from npu_conformance.storage import digest, write_text
 from npu_conformance.subject import Subject, folder_digest

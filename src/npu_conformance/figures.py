@@ -1,0 +1,115 @@
+"""Figures: a comparison reduced to published numbers, each judged by its limit.
+
+A figure breaks its limit when the observed value does. A rate that keeps it, on a sample too small to say
+so with 95 % confidence, is `inconclusive`, with the number of positions that would settle it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from npu_conformance.compare import Comparison
+from npu_conformance.errors import TraceError
+from npu_conformance.evidence import Evidence
+from npu_conformance.limits import Figure
+from npu_conformance.metrics import Values
+from npu_conformance.results import Check, Verdict
+
+_REDUCE: dict[str, Callable[[Comparison], float]] = {
+    "token_agreement": lambda c: float(c.matches.mean()),
+    "top5_overlap": lambda c: float(c.values["top5"].mean()),
+    "cosine_mean": lambda c: float(c.values["cosine"].mean()),
+    "cosine_min": lambda c: float(c.values["cosine"].min()),
+    "pearson_mean": lambda c: float(c.values["pearson"].mean()),
+    "relative_l2_mean": lambda c: float(c.values["relative_l2"].mean()),
+    "relative_l2_max": lambda c: float(c.values["relative_l2"].max()),
+    "kl_mean": lambda c: float(c.values["kl"].mean()),
+    "kl_p99": lambda c: float(np.percentile(c.values["kl"], 99)),
+    "kl_max": lambda c: float(c.values["kl"].max()),
+    "max_abs_diff": lambda c: float(c.values["max_abs"].max()),
+    "mean_abs_diff": lambda c: float(c.values["mean_abs"].mean()),
+}
+# The per-position metric whose worst position a figure points at, and whether worse is less.
+_WORST: dict[str, tuple[str, bool]] = {
+    "top5_overlap": ("top5", True),
+    "cosine_mean": ("cosine", True),
+    "cosine_min": ("cosine", True),
+    "pearson_mean": ("pearson", True),
+    "relative_l2_mean": ("relative_l2", False),
+    "relative_l2_max": ("relative_l2", False),
+    "kl_mean": ("kl", False),
+    "kl_p99": ("kl", False),
+    "kl_max": ("kl", False),
+    "max_abs_diff": ("max_abs", False),
+    "mean_abs_diff": ("mean_abs", False),
+}
+
+
+def require_finite(comparison: Comparison) -> None:
+    """Refuse to make figures of logits that are not finite.
+
+    Raises:
+        TraceError: some are not.
+    """
+    bad = int((~(comparison.finite & comparison.reference_finite)).sum())
+    if bad:
+        raise TraceError(
+            f"{bad} of {len(comparison)} positions have logits that are not finite, see finite_logits: not compared"
+        )
+
+
+def judge_figure(evidence: Evidence, check: str, figure: Figure) -> Check:
+    """Observe a figure and hold it against the limit of the model's config, if there is one."""
+    comparison = evidence.comparison
+    observed, n = _REDUCE[figure.name](comparison), len(comparison)
+    limit = evidence.config.limit(figure.name)
+    interval = _wilson(round(observed * n), n) if figure.name == "token_agreement" else None
+    verdict: Verdict = "pass" if limit is None or figure.within(observed, limit) else "fail"
+    message = None
+    if verdict == "pass" and limit is not None and interval and not figure.within(interval[0], limit):
+        verdict = "inconclusive"
+        message = (
+            f"{n} positions cannot show {limit:g} with 95 % confidence; at this rate {_needed(observed, limit)} would"
+        )
+    return Check(
+        check=check,
+        variant=evidence.variant,
+        metric=figure.name,
+        observed=observed,
+        limit=limit,
+        relation=">=" if figure.sense == "min" else "<=",
+        n=n,
+        interval=interval,
+        verdict=verdict,
+        where=_worst_place(evidence, figure.name),
+        message=message,
+    )
+
+
+def _worst_place(evidence: Evidence, figure: str) -> str | None:
+    comparison = evidence.comparison
+    if figure == "token_agreement":
+        different = np.flatnonzero(~comparison.matches)
+        return evidence.place(int(different[0])) if len(different) else None
+    name, less_is_worse = _WORST[figure]
+    values: Values = comparison.values[name]
+    unjudgeable = np.flatnonzero(np.isnan(values))
+    if len(unjudgeable):
+        return evidence.place(int(unjudgeable[0]))
+    return evidence.place(int(values.argmin() if less_is_worse else values.argmax()))
+
+
+def _wilson(hits: int, n: int) -> tuple[float, float]:
+    """95 % Wilson score interval of a rate (Wilson 1927), positions taken as independent."""
+    from scipy.stats import binomtest  # late: it takes 0.65 s to import, and collecting needs none of it
+
+    interval = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _needed(rate: float, limit: float) -> str:
+    """Positions after which a Wilson interval at this rate lies above the limit."""
+    for n in (round(50 * 1.05**power) for power in range(200)):
+        if _wilson(round(rate * n), n)[0] >= limit:
+            return f"about {n}"
+    return "no realistic number"
