@@ -3,7 +3,7 @@
 The figures among them are judged in `figures`; all others are hard: every case must hold, and there must be one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.compare import differing_prompt_ids
-from npu_conformance.config import Labels
 from npu_conformance.errors import TraceError
 from npu_conformance.evidence import Evidence
 from npu_conformance.figures import judge_figure, require_finite
@@ -84,7 +83,9 @@ def greedy_determinism(evidence: Evidence) -> list[Check]:
     answers = evidence.candidate.answers
     if any(answer.repeat_token_ids is None or answer.repeat_digests is None for answer in answers):
         return [_not_applicable(evidence, "greedy_determinism", "rows", "the trace holds no second run")]
-    tokens, rows, n_rows = [], [], 0
+    tokens: list[str] = []
+    rows: list[str] = []
+    n_rows = 0
     for index, answer in enumerate(answers):
         again = answer.repeat_token_ids or ()
         if again != answer.token_ids:
@@ -114,12 +115,35 @@ def expected_substrings(evidence: Evidence) -> list[Check]:
     return [_all_of(evidence, "expected_substrings", "expected substrings found", missing, _first(missing), len(asked))]
 
 
+@dataclass(frozen=True)
+class LabelCase:
+    """The labels of one prompt: None where the pattern does not occur."""
+
+    prompt: str
+    expected: dict[str, str]
+    candidate: dict[str, str] | None
+    reference: dict[str, str] | None
+    answer: str
+
+
+def label_cases(evidence: Evidence) -> list[LabelCase]:
+    """The labelled prompts with what candidate and reference said; empty for a model without labels."""
+    pattern = evidence.config.labels
+    if pattern is None:
+        return []
+    answers = zip(evidence.prompts, evidence.candidate.answers, evidence.reference.answers, strict=True)
+    return [
+        LabelCase(prompt.id, prompt.labels, pattern.parse(mine.text), pattern.parse(theirs.text), mine.text)
+        for prompt, mine, theirs in answers
+        if prompt.labels
+    ]
+
+
 def labels(evidence: Evidence) -> list[Check]:
     """The candidate's label is the reference's, and the expected one."""
-    pattern = evidence.config.labels
-    cases = list(_label_cases(evidence, pattern)) if pattern else []
+    cases = label_cases(evidence)
     if not cases:
-        why = "no prompt has labels" if pattern else "the model config has no labels.pattern"
+        why = "no prompt has labels" if evidence.config.labels else "the model config has no labels.pattern"
         return [_not_applicable(evidence, "labels", "labels", why)]
     versus_reference = [
         f"{case.prompt}: candidate {case.candidate}, reference {case.reference}"
@@ -144,27 +168,16 @@ def labels(evidence: Evidence) -> list[Check]:
     ]
 
 
-@dataclass(frozen=True)
-class LabelCase:
-    """The labels of one prompt: None where the pattern does not occur."""
-
-    prompt: str
-    expected: dict[str, str]
-    candidate: dict[str, str] | None
-    reference: dict[str, str] | None
-    answer: str
-
-
-def _label_cases(evidence: Evidence, pattern: Labels) -> Iterator[LabelCase]:
-    pairs = zip(evidence.prompts, evidence.candidate.answers, evidence.reference.answers, strict=True)
-    for prompt, mine, theirs in pairs:
-        if prompt.labels:
-            yield LabelCase(prompt.id, prompt.labels, pattern.parse(mine.text), pattern.parse(theirs.text), mine.text)
-
-
-def label_cases(evidence: Evidence) -> list[LabelCase]:
-    """The labelled prompts with what candidate and reference said; empty for a model without labels."""
-    return list(_label_cases(evidence, evidence.config.labels)) if evidence.config.labels else []
+PROPERTIES: tuple[Callable[[Evidence], list[Check]], ...] = (
+    prompt_tokens,
+    finite_logits,
+    token_agreement,
+    logits_closeness,
+    greedy_determinism,
+    expected_substrings,
+    labels,
+)
+"""All of them; a file each in tests/conformance."""
 
 
 def _all_of(

@@ -76,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
     narrator = Narrator(_uncaptured(config))
     config.stash[SESSION] = Session(_settings(config), _report_folder(config), narrator)
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Results(config), "npu-conformance-results")
+        config.pluginmanager.register(Results(), "npu-conformance-results")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -104,7 +104,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse the run before it starts when a selected model's config is bad, or weights are required."""
     own = session.config.stash[SESSION]
-    for model in dict.fromkeys(_identity(item)[0] for item in session.items if _is_ours(item)):
+    models = list(dict.fromkeys(_identity(item)[0] for item in session.items if _is_ours(item)))
+    if own.settings.candidate_weights and len(models) > 1:
+        raise pytest.UsageError(
+            f"--candidate-weights is one model's checkpoint, {len(models)} models are selected: choose one with -k"
+        )
+    for model in models:
         try:
             own.config(model)
             reason = own.missing(model)
@@ -152,8 +157,7 @@ def judge(request: pytest.FixtureRequest, evidence: Evidence) -> Judge:
 class Results:
     """Gathers what tests judged, from this process or from pytest-xdist's workers, and writes the report."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+    def __init__(self) -> None:
         self._checks: dict[str, list[Check]] = defaultdict(list)
         self._lines: list[str] = []
 
@@ -178,11 +182,10 @@ class Results:
         judged = (check for checks in self._checks.values() for check in checks if check.verdict != "skipped")
         if not any(judged):  # nothing ran: the last report stays the latest
             return
-        kind = "twin" if own.settings.twin else "real"
         report = build_report(
             own.folder,
             self._checks,
-            dict.fromkeys(self._checks, kind),
+            {model: own.kind(model) for model in self._checks},
             describe_run(_command(), session.config.rootpath, own.settings.from_dir),
         )
         write_report(report, own.folder)
@@ -218,6 +221,8 @@ def _settings(config: pytest.Config) -> Settings:
     for name in ("models_root", "candidate_weights", "from_dir"):
         if (path := option(name)) is not None and not path.is_dir():
             raise pytest.UsageError(f"--{name.removesuffix('_dir').replace('_', '-')} {path}: no such folder")
+    if (python := option("reference_python")) is not None and not os.access(python, os.X_OK):
+        raise pytest.UsageError(f"--reference-python {python}: no such interpreter")
     if (count := option("prompts")) is not None and count < 1:
         raise pytest.UsageError(f"--prompts {count}: at least 1 is needed")
     return Settings(

@@ -99,6 +99,13 @@ class Session:
         """Where the model's weights are; a twin's may not be built yet."""
         return self._once(("subject", model), lambda: self._find(model))
 
+    def kind(self, model: str) -> Literal["real", "twin"]:
+        """`twin` or `real`, also of a model that could not be judged."""
+        try:
+            return self.subject(model).kind
+        except ConformanceError:
+            return "twin" if self.settings.twin else "real"
+
     def evidence(self, model: str, variant: str) -> Evidence:
         """Candidate and reference of one variant, from engines or from saved traces.
 

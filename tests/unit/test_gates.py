@@ -15,17 +15,7 @@ from npu_conformance.messages import failure_text
 from npu_conformance.results import Verdict, worst
 from npu_conformance.trace import Rows
 
-from .conftest import Scene
-
-PROPERTIES = (
-    gates.prompt_tokens,
-    gates.finite_logits,
-    gates.token_agreement,
-    gates.logits_closeness,
-    gates.greedy_determinism,
-    gates.expected_substrings,
-    gates.labels,
-)
+from .conftest import ROOT, Scene
 
 
 def verdicts(scene: Scene) -> dict[str, Verdict]:
@@ -33,7 +23,7 @@ def verdicts(scene: Scene) -> dict[str, Verdict]:
     evidence = scene.evidence()
     return {
         property_.__name__: worst(check.verdict for check in judged_or_error(property_, evidence))
-        for property_ in PROPERTIES
+        for property_ in gates.PROPERTIES
     }
 
 
@@ -46,6 +36,13 @@ def nan_in_row_7(rows: Rows) -> Rows:
 def scaled(rows: Rows) -> Rows:
     """Five percent too large: no token changes, no cosine either."""
     return np.asarray(rows * np.float32(1.05))
+
+
+def test_every_property_has_a_conformance_test_of_its_own() -> None:
+    """A file each, and no file without one."""
+    files = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "conformance").glob("test_*.py")}
+
+    assert files == {property_.__name__ for property_ in gates.PROPERTIES}
 
 
 def test_a_clean_run_passes_everything(scene: Scene) -> None:

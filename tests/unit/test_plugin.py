@@ -107,6 +107,7 @@ def test_a_bad_config_among_those_selected_is_one_line(
     [
         (("--models-root", "/nowhere"), "--models-root /nowhere: no such folder"),
         (("--from", "/nowhere"), "--from /nowhere: no such folder"),
+        (("--reference-python", "/nowhere"), "--reference-python /nowhere: no such interpreter"),
         (("--prompts", "0"), "--prompts 0: at least 1 is needed"),
         (("--prompts", "5000"), "--prompts 5000: the sets"),
         (("-o", "model_configs=nowhere"), "no folder of model configs"),

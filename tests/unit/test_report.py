@@ -153,6 +153,17 @@ def test_a_model_that_never_ran_is_reported_with_its_reason(tmp_path: Path, repo
     assert summary_lines(broken, tmp_path)[0].startswith("Other: ERROR · 1 error")
 
 
+def test_a_selection_of_properties_is_called_partial(report: Report, tmp_path: Path) -> None:
+    """A pass of three properties in one variant is not the model's pass; the report says what is missing."""
+    (model,) = report.models
+
+    assert "base: prompt_tokens" in model.not_judged
+    assert "as_served: labels" in model.not_judged
+    assert "base: labels" not in model.not_judged
+    assert "pass (partial)" in render_markdown(report, "en")
+    assert "partial: 11 properties not selected" in summary_lines(report, tmp_path)[0]
+
+
 def test_details_come_back_as_they_were_saved(report: Report, tmp_path: Path) -> None:
     """They travel through files, because another process may write the report."""
     facts, (variant,) = load_details(tmp_path / "run", "Model")

@@ -6,9 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from npu_conformance.gates import PROPERTIES
 from npu_conformance.provenance import commit, machine, package_versions
 from npu_conformance.report.details import SubjectFacts, VariantDetails, load_details
 from npu_conformance.results import Check, Verdict, worst
+from npu_conformance.variants import JUDGED
 
 SCHEMA_VERSION = 1
 
@@ -40,6 +42,8 @@ class ModelReport(_Part):
     """`real` or `twin`. A twin is a trained stand-in: its result says nothing about the model itself."""
     verdict: Verdict
     checks: list[Check]
+    not_judged: list[str]
+    """Properties that were not among the selected tests, as `variant: property`; the verdict does not cover them."""
     facts: SubjectFacts | None = None
     variants: list[VariantDetails] = []
 
@@ -70,11 +74,18 @@ def build_report(folder: Path, checks: dict[str, list[Check]], subjects: dict[st
                 subject=facts.kind if facts else subjects[name],
                 verdict=worst(check.verdict for check in found),
                 checks=found,
+                not_judged=_not_judged(found),
                 facts=facts,
                 variants=variants,
             )
         )
     return Report(run=run, models=models)
+
+
+def _not_judged(checks: list[Check]) -> list[str]:
+    seen = {(check.variant, check.check) for check in checks}
+    wanted = [(variant, property_.__name__) for variant in JUDGED for property_ in PROPERTIES]
+    return [f"{variant}: {name}" for variant, name in wanted if (variant, name) not in seen]
 
 
 def describe_run(command: str, checkout: Path, judged_from: Path | None) -> Run:

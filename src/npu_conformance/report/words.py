@@ -10,6 +10,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "twin": ("twin: a trained stand-in, not the model", "替身:现场训练的小模型,不代表真实模型"),
     "real": ("real weights", "真实权重"),
     "facts": ("Model", "模型参数"),
+    "partial": ("Partial: the verdict does not cover", "部分结果,判定不包括:"),
+    "partial_short": ("partial", "部分"),
     "item": ("Item", "项目"),
     "entry": ("Value", "值"),
     "environment": ("Test environment", "测试环境"),

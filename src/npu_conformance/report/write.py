@@ -32,7 +32,10 @@ def summary_lines(report: Report, folder: Path) -> list[str]:
                 counts[check.verdict] += 1
         tally = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "nothing judged"
         kind = " (twin, not the model)" if model.subject == "twin" else ""
-        lines.append(f"{model.name}{kind}: {model.verdict.upper()} · {tally} · {positions} positions a variant")
+        partial = f" · partial: {len(model.not_judged)} properties not selected" if model.not_judged else ""
+        lines.append(
+            f"{model.name}{kind}: {model.verdict.upper()} · {tally} · {positions} positions a variant{partial}"
+        )
     return [*lines, f"report: {folder / 'report.md'}"]
 
 
