@@ -56,7 +56,9 @@ def _in_process(part: Callable[[], list[Row]]) -> list[Row]:
 
 def _goals(rows: list[Row]) -> dict[str, str]:
     """What the capture is to achieve, and whether it did."""
-    full, small = ({row.contender: row for row in rows if row.size == size} for size in capture.SIZES)
+    captured = [row for row in rows if row.what == capture.WHAT]
+    sizes = (capture.FULL_SIZE, capture.SMALL_SIZE)
+    full, small = ({row.contender: row for row in captured if row.size == size} for size in sizes)
     theirs = [row.added for name, row in small.items() if name not in (capture.NONE, capture.OURS)]
     return {
         f"our capture costs at most {_MOST_CAPTURE - 1:.0%}": _outcome(

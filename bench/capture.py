@@ -16,12 +16,12 @@ from bench.timing import Row, race
 from npu_conformance.engines.scratch import capture_settings, read_rows
 from npu_conformance.trace import Storage, unpack
 
+WHAT = "capture"
 NONE, OURS = "no logits", "our capture"
 # Prompts and tokens: of an ordinary run, and what vLLM's slowest way, which turns every word of every position
 # into text, does in seconds.
 _FULL, _SMALL = (8, 48), (2, 4)
-SIZES = tuple(f"{prompts} x {tokens} tokens" for prompts, tokens in (_FULL, _SMALL))
-"""The two races: the second has vLLM's own ways too."""
+FULL_SIZE, SMALL_SIZE = (f"{prompts} x {tokens} tokens" for prompts, tokens in (_FULL, _SMALL))
 _THEIRS: dict[str, dict[str, Any]] = {
     "logprobs=-1": {"logprobs": -1},
     "logprobs=-1, detokenize=False": {"logprobs": -1, "detokenize": False},
@@ -44,9 +44,10 @@ def measure() -> list[Row]:
         _save(model)
         llm = _start(model)
         _check(llm, scratch)
+        clean_up = partial(_empty, scratch)
         rows = [
-            *_race(llm, scratch, *_FULL, {}),
-            *_race(llm, scratch, *_SMALL, _THEIRS),
+            *race(WHAT, FULL_SIZE, _ours(llm, scratch, *_FULL), of=NONE, clean_up=clean_up),
+            *race(WHAT, SMALL_SIZE, _ours(llm, scratch, *_SMALL) | _theirs(llm, *_SMALL), of=NONE, clean_up=clean_up),
         ]
         llm.llm_engine.engine_core.shutdown()
     return rows
@@ -80,13 +81,15 @@ def _start(model: Path) -> Any:
     )
 
 
-def _race(llm: Any, scratch: Path, prompts: int, tokens: int, ways: dict[str, dict[str, Any]]) -> list[Row]:
-    contenders: dict[str, Callable[[], object]] = {
+def _ours(llm: Any, scratch: Path, prompts: int, tokens: int) -> dict[str, Callable[[], object]]:
+    return {
         NONE: partial(_generate, llm, prompts, tokens),
         OURS: partial(_capture, llm, scratch, prompts, tokens),
-        **{name: partial(_generate, llm, prompts, tokens, options=way) for name, way in ways.items()},
     }
-    return race("capture", f"{prompts} x {tokens} tokens", contenders, of=NONE, clean_up=partial(_empty, scratch))
+
+
+def _theirs(llm: Any, prompts: int, tokens: int) -> dict[str, Callable[[], object]]:
+    return {name: partial(_generate, llm, prompts, tokens, options=way) for name, way in _THEIRS.items()}
 
 
 def _generate(

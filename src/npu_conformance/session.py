@@ -18,7 +18,7 @@ from filelock import FileLock
 from npu_conformance.checkpoints.inspect import Checkpoint, inspect
 from npu_conformance.config import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.engines.job import CandidateJob, Job, ReferenceJob, RenderJob, TwinJob
-from npu_conformance.engines.rendering import Rendered, load_rendered
+from npu_conformance.engines.rendering import Rendered, check_token_ids, load_rendered
 from npu_conformance.engines.supervise import run_job
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
 from npu_conformance.evidence import Evidence
@@ -259,6 +259,7 @@ class Session:
             )
             name = f"{subject.name}: prompts"
             self._job(job, name, _RENDER_DEADLINE, environment=_REFERENCE_ENVIRONMENT)
+        check_token_ids(reference, load_rendered(rendered))
         traces.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(rendered, traces / "rendered.json")
         write_json(traces / "subject.json", describe_subject(subject, config, candidate))

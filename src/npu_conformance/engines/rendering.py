@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.errors import CheckpointError
 from npu_conformance.prompts import Prompt
 from npu_conformance.storage import write_json
@@ -36,6 +37,21 @@ def load_rendered(path: Path) -> Rendered:
         chat=tuple(content["chat"]),
         eos_token_ids=tuple(content["eos_token_ids"]),
     )
+
+
+def check_token_ids(checkpoint: Checkpoint, rendered: Rendered) -> None:
+    """Hold a tokenizer's ids against the model's vocabulary.
+
+    Raises:
+        CheckpointError: an id is beyond it, where an engine would read outside its embedding.
+    """
+    vocabulary = checkpoint.text_config.get("vocab_size")
+    for prompt, ids in zip(rendered.prompts, rendered.prompt_ids, strict=True):
+        if vocabulary is not None and max(ids) >= vocabulary:
+            raise CheckpointError(
+                f"{checkpoint.folder}: its tokenizer gives id {max(ids)} in prompt {prompt.id}, config.json says "
+                f"vocab_size {vocabulary}: the tokenizer is another model's"
+            )
 
 
 def run(job: "RenderJob", progress: "Progress") -> None:

@@ -1,0 +1,99 @@
+"""From a model and the command line to weights, and tokenizers that do not fit them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from npu_conformance.checkpoints.inspect import Checkpoint
+from npu_conformance.engines.rendering import Rendered, check_token_ids, load_rendered
+from npu_conformance.errors import CheckpointError, ConfigError, WeightsError
+from npu_conformance.progress import Narrator
+from npu_conformance.prompts import Prompt
+from npu_conformance.session import Session, Settings
+
+
+@pytest.fixture
+def configs_dir(tmp_path: Path, configs: Path) -> Path:
+    """One model that is converted from another."""
+    folder = tmp_path / "model_configs"
+    folder.mkdir()
+    (folder / "prompts").symlink_to(configs / "prompts")
+    (folder / "Converted.yaml").write_text("model: org/Converted\nreference: {model: org/Original}\n")
+    return folder
+
+
+def put(folder: Path) -> Path:
+    """A checkpoint folder there."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def session(configs_dir: Path, tmp_path: Path, candidate_weights: Path | None = None) -> Session:
+    """A session that looks for weights in this test's folder."""
+    settings = Settings(configs=configs_dir, models_root=tmp_path / "models", candidate_weights=candidate_weights)
+    return Session(settings, tmp_path, Narrator())
+
+
+def test_the_reference_may_be_other_weights(configs_dir: Path, tmp_path: Path) -> None:
+    """The original of a converted checkpoint."""
+    converted, original = (put(tmp_path / "models" / "org" / name) for name in ("Converted", "Original"))
+    subject = session(configs_dir, tmp_path).subject("Converted")
+
+    assert (subject.candidate, subject.reference, subject.kind) == (converted, original, "real")
+
+
+def test_candidate_weights_leave_the_reference_alone(configs_dir: Path, tmp_path: Path) -> None:
+    """Any checkpoint folder is judged against the config's reference."""
+    original = put(tmp_path / "models" / "org" / "Original")
+    subject = session(configs_dir, tmp_path, tmp_path / "mine").subject("Converted")
+
+    assert (subject.candidate, subject.reference) == (tmp_path / "mine", original)
+
+
+def test_the_reference_is_needed_too(configs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is the one named as missing."""
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "none"))
+    put(tmp_path / "models" / "org" / "Converted")
+
+    with pytest.raises(WeightsError, match="no weights of org/Original"):
+        session(configs_dir, tmp_path).subject("Converted")
+
+
+def test_an_error_is_raised_again_not_worked_out_again(configs_dir: Path, tmp_path: Path) -> None:
+    """The same message for each of a model's tests."""
+    (configs_dir / "Converted.yaml").write_text("modl: x/y\n")
+    own = session(configs_dir, tmp_path)
+    errors = []
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            own.config("Converted")
+        errors.append(caught.value)
+
+    assert errors[0] is errors[1]
+
+
+def test_a_tokenizer_of_another_model_is_named(tmp_path: Path) -> None:
+    """Before an engine reads outside its embedding."""
+    prompt = Prompt(id="set/one", text="x", chat=False)
+    rendered = Rendered(prompts=(prompt,), prompt_ids=((3, 99, 4),), chat=(False,), eos_token_ids=(0,))
+
+    check_token_ids(Checkpoint(tmp_path, {"vocab_size": 100}, {}), rendered)
+    with pytest.raises(CheckpointError, match=r"id 99 in prompt set/one, .* vocab_size 90: the tokenizer is another"):
+        check_token_ids(Checkpoint(tmp_path, {"text_config": {"vocab_size": 90}}, {}), rendered)
+
+
+def test_rendered_prompts_are_json(tmp_path: Path) -> None:
+    """They are kept beside the traces."""
+    content = {
+        "eos_token_ids": [0],
+        "prompts": [{"id": "a/b", "text": "t", "chat": True, "expect": ["x"], "labels": {}}],
+        "prompt_ids": [[1, 2]],
+        "chat": [False],
+    }
+    (tmp_path / "rendered.json").write_text(json.dumps(content))
+    rendered = load_rendered(tmp_path / "rendered.json")
+
+    assert rendered.prompts[0].expect == ("x",)
+    assert (rendered.prompt_ids, rendered.chat) == (((1, 2),), (False,))
