@@ -191,7 +191,7 @@ class Results:
         write_report(report, own.folder)
         self._lines = summary_lines(report, own.folder)
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
         """Say each model's verdict and where the report is."""
         if self._lines:
             terminalreporter.section("conformance")

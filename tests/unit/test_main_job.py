@@ -320,14 +320,14 @@ def test_the_capture_survives(
         assert same > 0
 
 
-def leftovers() -> list[psutil.Process]:
-    """Processes of any of our jobs, and engine processes, that are still there."""
+def left_of(worker: int, token: str) -> list[psutil.Process]:
+    """Processes of a worker's group, or with its job's token, that are still there."""
     found = []
     for process in psutil.process_iter():
         try:
-            if TOKEN_VARIABLE in process.environ() or process.name().startswith("VLLM::"):
+            if os.getpgid(process.pid) == worker or process.environ().get(TOKEN_VARIABLE) == token:
                 found.append(process)
-        except psutil.Error:
+        except (psutil.Error, ProcessLookupError):
             continue
     return found
 
@@ -363,7 +363,7 @@ def test_a_killed_process_errors_its_model_and_no_other(
     running = subprocess.Popen(
         command(tmp_path / "reports", *words), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    kill_at(tmp_path / "reports", victim, moment)
+    worker, token = kill_at(tmp_path / "reports", victim, moment)
     output, _ = running.communicate(timeout=300)
     found = outcome(running.returncode, output, tmp_path / "reports")
 
@@ -373,20 +373,26 @@ def test_a_killed_process_errors_its_model_and_no_other(
     assert told.startswith("First base: ")
     assert victim == "engine" or "the worker was killed by signal SIGKILL" in told
     assert found.model("Second")["verdict"] == "pass"
-    assert leftovers() == []
+    assert left_of(worker, token) == []
     assert judge(tmp_path / "again", *words, "-k", "First-base").status == 0
 
 
-def kill_at(reports: Path, victim: str, moment: str | float) -> None:
-    """Wait for the first model's worker to come to the moment, then kill it or its engine process."""
+def kill_at(reports: Path, victim: str, moment: str | float) -> tuple[int, str]:
+    """Wait for the first model's worker to come to the moment, then kill it or its engine process.
+
+    Returns:
+        The worker's process id and its job's token.
+    """
     workdir = wait_for(lambda: next(reports.glob("*/logs/First-base-*"), None))
     worker = wait_for(lambda: worker_of(workdir))
+    token = worker.environ()[TOKEN_VARIABLE]
     if isinstance(moment, str):
         wait_for(lambda: phase_of(workdir) == moment or None, pause=0.002)
     target = worker if victim == "worker" else wait_for(lambda: engine_of(worker))
     if isinstance(moment, float):
         time.sleep(moment)
     os.kill(target.pid, signal.SIGKILL)
+    return worker.pid, token
 
 
 def wait_for(look: Callable[[], T | None], pause: float = 0.02) -> T:

@@ -141,8 +141,8 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
                 tokens=count,
                 matches=int(comparison.matches[span].sum()),
                 first_divergence=comparison.first_divergence(index),
-                candidate_first=evidence.reference.pieces.get(int(comparison.tokens[span.start]), ""),
-                reference_first=evidence.reference.pieces.get(int(comparison.choices[span.start]), ""),
+                candidate_first=_shown(evidence, int(comparison.tokens[span.start])),
+                reference_first=_shown(evidence, int(comparison.choices[span.start])),
                 cosine=float(values["cosine"].mean()),
                 cosine_first=float(values["cosine"][0]),
                 relative_l2=float(values["relative_l2"].mean()),
@@ -168,6 +168,12 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
             for case in label_cases(evidence)
         ],
     )
+
+
+def _shown(evidence: Evidence, token: int) -> str:
+    """A token's text as reports publish it; blank ones quoted, with their id."""
+    text = evidence.reference.pieces.get(token, "")
+    return text if text.strip() else evidence.reference.piece(token)
 
 
 def _architecture(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, str | int | float | bool]:

@@ -46,19 +46,20 @@ def _draw_variant(axes: "Axes", variant: VariantDetails, limit: float | None) ->
         count = sum(row.tokens for row in rows)
         values = [100 * value for value in variant.relative_l2[start : start + count]]
         axes.scatter(range(start, start + count), values, s=6, color=_COLOURS[index % 2], linewidths=0)
-        axes.text(start + count / 2, 0.93, name, transform=axes.get_xaxis_transform(), ha="center", fontsize=8)
+        axes.text(start + count / 2, 0.91, name, transform=axes.get_xaxis_transform(), ha="center", fontsize=8)
         start += count
-    for position in _first_mismatches(variant):
+    mismatches = list(_first_mismatches(variant))
+    for position in mismatches:
         axes.axvline(position, color=_MISMATCH, linewidth=0.8, alpha=0.7)
     if limit is not None:
         axes.axhline(100 * limit, color="#444444", linestyle="--", linewidth=0.9)
         axes.text(0, 100 * limit, f" limit of the mean, {100 * limit:g} %", va="bottom", fontsize=8, color="#444444")
-    axes.set_ylim(bottom=0)
+    # Headroom for the sets' names above limit and dots.
+    axes.set_ylim(0, 120 * max([*variant.relative_l2, limit or 0]))
     axes.set_xlim(-5, start + 5)
     axes.set_ylabel("%")
-    axes.set_title(
-        f"{variant.variant}: {start} positions (red: a prompt's first token mismatch)", fontsize=9, loc="left"
-    )
+    note = f"red: first token mismatch of {len(mismatches)} prompts" if mismatches else "every token equal"
+    axes.set_title(f"{variant.variant}: {start} positions, {note}", fontsize=9, loc="left")
     axes.set_xlabel("judged position, prompts one after another", fontsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
