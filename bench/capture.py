@@ -135,7 +135,7 @@ def _check(llm: Any, scratch: Path) -> None:
     folder, outputs = _capture(llm, scratch, prompts, tokens)
     for index, (output, expected) in enumerate(zip(outputs, plain, strict=True)):
         chosen = list(output.outputs[0].token_ids)
-        rows = unpack(*read_rows(folder, index, tokens, tokens, shape.VOCABULARY, _DTYPE))
+        rows = unpack(*read_rows(folder, index, tokens, tokens, _DTYPE))
         if chosen != list(expected.outputs[0].token_ids) or (rows[range(tokens), chosen] < rows.max(axis=1)).any():
             raise RuntimeError(f"prompt {index}: the captured rows are not those the engine chose its tokens from")
     _empty(scratch)

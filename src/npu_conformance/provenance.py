@@ -17,6 +17,7 @@ _PACKAGES = (
     "numpy",
     "npu-conformance",
 )
+_NUMERIC_PREFIXES = ("VLLM_", "ASCEND_", "HCCL_", "LCCL_", "ATB_", "PYTORCH_NPU_", "TASK_QUEUE_", "OMP_", "ACL_")
 _CANN_INFO = "ascend_toolkit_install.info"
 
 
@@ -31,6 +32,11 @@ def package_versions() -> dict[str, str]:
     if cann := _cann_version():
         found["cann"] = cann
     return found
+
+
+def numeric_environment() -> dict[str, str]:
+    """Environment variables of this process that may change an engine's numbers or their determinism."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(_NUMERIC_PREFIXES)}
 
 
 def machine() -> dict[str, str]:

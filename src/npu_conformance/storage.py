@@ -25,7 +25,7 @@ def cache_dir() -> Path:
 def staged_file(destination: Path) -> Iterator[BinaryIO]:
     """A file to write that becomes `destination` in one rename, or vanishes if writing it fails."""
     destination.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
+    descriptor, temporary = tempfile.mkstemp(dir=destination.parent, prefix=_stage_prefix(destination, os.getpid()))
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -34,6 +34,13 @@ def staged_file(destination: Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def scratch_dir(beside: Path) -> Iterator[Path]:
+    """A folder for what is needed only while `beside` is made; on its disk, not in /tmp, for it may be large."""
+    with tempfile.TemporaryDirectory(dir=beside.parent, prefix=_stage_prefix(beside, os.getpid())) as name:
+        yield Path(name)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -54,7 +61,7 @@ def staged_dir(destination: Path) -> Iterator[Path]:
     When somebody else put `destination` there meanwhile, theirs stays: both were made from the same inputs.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(dir=destination.parent, prefix=f".{destination.name}."))
+    stage = Path(tempfile.mkdtemp(dir=destination.parent, prefix=_stage_prefix(destination, os.getpid())))
     try:
         yield stage
         stage.chmod(0o755)
@@ -65,6 +72,19 @@ def staged_dir(destination: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def sweep(folder: Path, pid: int) -> None:
+    """Remove what a process that was killed had staged in a folder."""
+    for stage in folder.glob(f".*.{pid}.*"):
+        if stage.is_dir():
+            shutil.rmtree(stage, ignore_errors=True)
+        else:
+            stage.unlink(missing_ok=True)
+
+
+def _stage_prefix(destination: Path, pid: int) -> str:
+    return f".{destination.name}.{pid}."
 
 
 def digest(value: Any) -> str:

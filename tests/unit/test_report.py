@@ -22,6 +22,7 @@ PROVENANCE = {
     "platform": "cpu",
     "device": "a processor",
     "effective": {"dtype": "bfloat16", "enforce_eager": True},
+    "environment": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
     "seconds": {"start": 2.0, "generate": 1.5},
 }
 REFERENCE = {

@@ -23,12 +23,13 @@ def scratch(tmp_path: Path, rows: Rows) -> Path:
     """As the capture writes them: the second prompt's slots follow the first's."""
     (rows.view(np.uint32) >> 16).astype(np.uint16).tofile(tmp_path / "narrow")
     np.full(2 * STEPS, NARROW, dtype=np.uint8).tofile(tmp_path / "kind")
+    (tmp_path / "vocabulary").write_text(str(WORDS))
     return tmp_path
 
 
 def test_rows_are_found_by_prompt_and_step(scratch: Path, rows: Rows) -> None:
     """Also of an answer that ended early."""
-    stored, storage = read_rows(scratch, 1, 3, STEPS, WORDS, "bfloat16")
+    stored, storage = read_rows(scratch, 1, 3, STEPS, "bfloat16")
 
     assert storage == "bfloat16"
     np.testing.assert_array_equal(unpack(stored, storage), rows[STEPS : STEPS + 3])
@@ -43,7 +44,7 @@ def test_one_row_that_was_not_exact_widens_its_prompt(scratch: Path, rows: Rows)
     kinds = np.full(2 * STEPS, NARROW, dtype=np.uint8)
     kinds[2] = FLOAT32
     kinds.tofile(scratch / "kind")
-    stored, storage = read_rows(scratch, 0, STEPS, STEPS, WORDS, "bfloat16")
+    stored, storage = read_rows(scratch, 0, STEPS, STEPS, "bfloat16")
 
     assert storage == "float32"
     np.testing.assert_array_equal(stored, np.stack([rows[0], rows[1], wide, rows[3]]))
@@ -55,7 +56,7 @@ def test_a_token_without_its_row_is_an_error(scratch: Path, kinds: list[int]) ->
     np.array(kinds, dtype=np.uint8).tofile(scratch / "kind")
 
     with pytest.raises(TraceError, match=r"captured \d of 4 logits rows of prompt 1"):
-        read_rows(scratch, 1, STEPS, STEPS, WORDS, "bfloat16")
+        read_rows(scratch, 1, STEPS, STEPS, "bfloat16")
 
 
 def test_digests_that_are_missing_equal_no_rows(tmp_path: Path) -> None:

@@ -127,6 +127,18 @@ def test_an_engine_process_that_closes_with_its_worker_is_no_loss(run: Run, tmp_
     assert run(script) > 10
 
 
+def test_what_a_killed_worker_had_half_written_is_removed(run: Run, tmp_path: Path) -> None:
+    """What it staged goes, what others stage there stays."""
+    others = tmp_path / ".out.json.999999.x"
+    others.write_text("another process's")
+    script = 'mkdir "$workdir/.out.json.$$.abc"; kill -9 $$'
+
+    with pytest.raises(JobError, match="SIGKILL"):
+        run(script)
+
+    assert sorted(path.name for path in tmp_path.glob(".*")) == [others.name]
+
+
 def test_an_interrupt_ends_the_worker(run: Run, tmp_path: Path) -> None:
     """Ctrl-C leaves nothing behind."""
 

@@ -5,6 +5,7 @@ sparse files, so the last write for a (prompt, step) wins: a prompt prefilled in
 and only the last call has its real first row.
 
 Files in the scratch folder, slot = prompt index * max_tokens + step:
+    vocabulary  words in a row, as text
     kind        one byte a slot: 0 nothing, 1 narrow, 2 float32
     narrow      rows in the model's dtype, where that is exact
     float32     the other rows
@@ -46,10 +47,11 @@ class _Request:
 class _Files:
     """The scratch files of one run, opened once."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, vocabulary: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT
         names = ("kind", "narrow", "float32", "digest")
         self._fd = {name: os.open(scratch / name, flags, 0o644) for name in names}
+        (scratch / "vocabulary").write_text(str(vocabulary))
 
     def row(self, slot: int, file: str, kind: int, data: memoryview) -> None:
         os.pwrite(self._fd[file], data, slot * data.nbytes)
@@ -93,7 +95,7 @@ class LogitsCapture(LogitsProcessor):
 
     def _write(self, request: _Request, row: torch.Tensor, narrow: torch.Tensor | None) -> None:
         if request.scratch not in self._files:
-            self._files[request.scratch] = _Files(Path(request.scratch))
+            self._files[request.scratch] = _Files(Path(request.scratch), len(row))
         files, slot = self._files[request.scratch], request.slot
         if slot is None:
             return

@@ -26,9 +26,7 @@ def capture_settings(scratch: Path, index: int, max_tokens: int, *, digests_only
     return {EXTRA_ARGS_KEY: settings}
 
 
-def read_rows(
-    scratch: Path, index: int, count: int, max_tokens: int, vocabulary: int, narrow: Storage
-) -> tuple[NDArray[Any], Storage]:
+def read_rows(scratch: Path, index: int, count: int, max_tokens: int, narrow: Storage) -> tuple[NDArray[Any], Storage]:
     """The captured rows of a prompt, stored, [count, vocabulary], and how they are stored.
 
     Args:
@@ -36,12 +34,12 @@ def read_rows(
         index: the prompt's index.
         count: how many steps it took.
         max_tokens: slots a prompt has.
-        vocabulary: words in a row.
         narrow: what the file `narrow` holds: the model's dtype.
 
     Raises:
         TraceError: the engine produced a token whose logits were never captured.
     """
+    vocabulary = int((scratch / "vocabulary").read_text())
     slots = range(index * max_tokens, index * max_tokens + count)
     kinds = np.fromfile(scratch / "kind", dtype=np.uint8, count=slots.stop)[slots.start :]
     if len(kinds) < count or not kinds.all():

@@ -16,7 +16,7 @@ import psutil
 import npu_conformance
 from npu_conformance.engines.job import Job
 from npu_conformance.errors import JobError
-from npu_conformance.storage import write_text
+from npu_conformance.storage import sweep, write_text
 
 TOKEN_VARIABLE = "NPU_CONFORMANCE_JOB"  # noqa: S105 (no secret: it marks the processes of a job)
 LOG_LINES = 15
@@ -75,6 +75,8 @@ def run_job(
         problem = _watch(worker, workdir, deadline, observe)
     finally:
         _end(worker, token)
+        for folder in {job.output.parent, *([job.cache] if job.kind == "reference" else [])}:
+            sweep(folder, worker.pid)
     if problem is None and worker.returncode == 0:
         return time.monotonic() - started
     refusal = workdir / "refusal.txt"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from npu_conformance.engines.rendering import as_messages, load_rendered, load_tokenizer
 from npu_conformance.errors import JobError
-from npu_conformance.provenance import package_versions
+from npu_conformance.provenance import numeric_environment, package_versions
 from npu_conformance.storage import staged_dir
 from npu_conformance.trace import Answer, Rows, pack, row_digest, save_rows, save_trace
 
@@ -68,6 +68,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
                 "engine": "transformers",
                 "versions": package_versions(),
                 "asked": job.options,
+                "environment": numeric_environment(),
                 "platform": device,
                 "device": device,
                 "effective": {

@@ -3,7 +3,6 @@
 import io
 import os
 import resource
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 from npu_conformance.engines.rendering import Rendered, as_messages, load_rendered
 from npu_conformance.engines.scratch import capture_settings, read_digests, read_rows
 from npu_conformance.errors import JobError
-from npu_conformance.provenance import package_versions
-from npu_conformance.storage import staged_dir
+from npu_conformance.provenance import numeric_environment, package_versions
+from npu_conformance.storage import scratch_dir, staged_dir
 from npu_conformance.trace import Answer, Storage, save_rows, save_trace
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     progress("starting vLLM", 0, 0)
     llm = _start(job)
     loaded = time.monotonic()
-    with staged_dir(job.output) as stage, tempfile.TemporaryDirectory(dir=job.output.parent) as scratch_name:
-        rows, digests = Path(scratch_name) / "rows", Path(scratch_name) / "digests"
+    with staged_dir(job.output) as stage, scratch_dir(job.output) as scratch:
+        rows, digests = scratch / "rows", scratch / "digests"
         for folder in (rows, digests):
             folder.mkdir()
         outputs = _generate(llm, job, rendered, rows, progress, "generating", digests_only=False)
@@ -46,10 +45,9 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
         progress("closing", 0, 0)
         answers = []
         dtype = cast("Storage", str(llm.llm_engine.vllm_config.model_config.dtype).removeprefix("torch."))
-        vocabulary = int(llm.llm_engine.vllm_config.model_config.get_vocab_size())
         for index, (output, repeat) in enumerate(zip(outputs, repeats, strict=True)):
             tokens, again = tuple(output.outputs[0].token_ids), tuple(repeat.outputs[0].token_ids)
-            stored, storage = read_rows(rows, index, len(tokens), job.max_tokens, vocabulary, dtype)
+            stored, storage = read_rows(rows, index, len(tokens), job.max_tokens, dtype)
             save_rows(stage, index, stored)
             answers.append(
                 Answer(
@@ -71,6 +69,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
                 "engine": "vllm",
                 "versions": package_versions(),
                 "asked": job.options,
+                "environment": numeric_environment(),
                 **_effective(llm),
                 "seconds": {
                     "start": round(loaded - started, 2),
