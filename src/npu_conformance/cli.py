@@ -10,6 +10,7 @@ from npu_conformance.config import config_names, config_path, config_schema, loa
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.prompts import load_prompts
 from npu_conformance.storage import write_json
+from npu_conformance.twins import find_recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +61,8 @@ def _check(options: argparse.Namespace) -> int:
     for name in names:
         config = load_config(config_path(options.configs, name))
         prompts = load_prompts(config.prompts, options.configs / "prompts")
+        if config.twin:
+            find_recipe(config.twin)
         print(
             f"{name}: {len(prompts)} prompts, limits of {config.serve.dtype}"
             + (f", twin {config.twin}" if config.twin else "")

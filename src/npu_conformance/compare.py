@@ -43,6 +43,8 @@ class Comparison:
     reference_finite: NDArray[np.bool_]
     token_logits: NDArray[np.float64]
     """[positions, 4]: candidate's logit of its token and of the reference's choice, then the reference's."""
+    own_shortfall: NDArray[np.float64]
+    """The candidate's largest logit minus its token's; 0 where it took the largest, as greedy sampling must."""
     values: dict[str, NDArray[np.float64]]
     """Per-position metrics by name."""
 
@@ -90,6 +92,7 @@ def compare(candidate: Trace, reference: Trace) -> Comparison:
         finite=joined["finite"],
         reference_finite=joined["reference_finite"],
         token_logits=joined["token_logits"],
+        own_shortfall=joined["own_shortfall"],
         values={name: joined[name] for name in _PER_POSITION},
     )
 
@@ -135,6 +138,7 @@ def _compare_prompt(candidate: Trace, reference: Trace, index: int) -> dict[str,
     result: dict[str, NDArray[np.generic]] = {
         "tokens": tokens,
         "choices": choices,
+        "own_shortfall": mine.max(axis=1).astype(np.float64) - mine[steps, tokens],
         "finite": metrics.finite(mine),
         "reference_finite": metrics.finite(theirs),
         "token_logits": np.stack(

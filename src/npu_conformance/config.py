@@ -17,6 +17,10 @@ from npu_conformance.yamlfile import did_you_mean, load_yaml
 Positive = Annotated[int, Field(gt=0, strict=True)]
 
 
+# As the hubs have it; no "..", so that it stays inside the folder it is looked for in.
+HubId = Annotated[str, Field(pattern=r"^[A-Za-z0-9](?:[._-]?[A-Za-z0-9_])*/[A-Za-z0-9](?:[._-]?[A-Za-z0-9_])*$")]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -48,8 +52,6 @@ class Serve(_Section):
     """vLLM's quantisation method, where the checkpoint does not say it."""
     trust_remote_code: bool = False
     """Runs code that comes with the weights. Takes effect only with `--trust-remote-code` as well."""
-    hf_overrides: dict[str, Any] | None = None
-    """Replaced keys of config.json."""
     compilation_config: dict[str, Any] | None = None
     """vLLM's compilation settings, such as `cudagraph_mode`."""
     additional_config: dict[str, Any] | None = None
@@ -64,6 +66,11 @@ class Serve(_Section):
                 "additional_config.enable_reduce_sample makes vLLM-Ascend compute log-probs over a part of the "
                 "vocabulary only; nothing measured with it would mean anything: remove it"
             )
+        if "hf_overrides" in self.engine_args:
+            raise ValueError(
+                "engine_args.hf_overrides: would change the candidate's model and not the reference's; write a copy of "
+                "the checkpoint with another config.json instead"
+            )
         repeated = sorted(set(self.engine_args) & set(Serve.model_fields))
         if repeated:
             raise ValueError(f"engine_args.{repeated[0]}: has a key of its own in serve; set it there")
@@ -73,7 +80,7 @@ class Serve(_Section):
 class Reference(_Section):
     """What the candidate is compared with: HF transformers in float32 on the CPU."""
 
-    model: str | None = None
+    model: HubId | None = None
     """Hub id of other weights than the candidate's, such as the BF16 original of a converted checkpoint."""
     attn_implementation: Literal["sdpa", "eager"] = "sdpa"
     """transformers' attention implementation."""
@@ -108,13 +115,13 @@ class Limit(_Section):
     value: Annotated[float, Field(strict=True, allow_inf_nan=False)]
     """The least or greatest value allowed, in the figure's own unit (a rate is 0 to 1)."""
     reason: Annotated[str, Field(min_length=10)]
-    """Why this model needs another limit than the default; shown in the report."""
+    """Why this model needs another limit than the default; the report shows it."""
 
 
 class ModelConfig(_Section):
     """A model under test."""
 
-    model: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    model: HubId
     """Hub id, `organisation/name`, as ModelScope and Hugging Face have it."""
     serve: Serve = Serve()
     """How it is served; the variant `as_served` is exactly this."""

@@ -68,8 +68,17 @@ def finite_logits(evidence: Evidence) -> list[Check]:
 
 def token_agreement(evidence: Evidence) -> list[Check]:
     """The candidate's greedy token is the reference's choice after the same prefix."""
-    require_finite(evidence.comparison)
-    return [judge_figure(evidence, "token_agreement", figure) for figure in AGREEMENT_FIGURES]
+    comparison = evidence.comparison
+    require_finite(comparison)
+    # Hard, because no rounding explains it: a sampler that takes another token than the engine's own largest logit.
+    not_greedy = np.flatnonzero(~(comparison.own_shortfall == 0))
+    where = evidence.place(int(not_greedy[0])) if len(not_greedy) else None
+    return [
+        *(judge_figure(evidence, "token_agreement", figure) for figure in AGREEMENT_FIGURES),
+        _all_of(
+            evidence, "token_agreement", "tokens of the engine's own largest logit", not_greedy, where, len(comparison)
+        ),
+    ]
 
 
 def logits_closeness(evidence: Evidence) -> list[Check]:

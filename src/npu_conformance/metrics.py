@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 METRICS_VERSION = 1
-"""Raised whenever a metric's value could change for the same logits; part of every saved figure."""
+"""Raised whenever a metric's value could change for the same logits; saved with the figures of every variant."""
 
 Values = NDArray[np.float64]
 

@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
+from npu_conformance.engines.reference import batches
 from npu_conformance.errors import PlanError
 
 _GIB = 2**30
@@ -50,7 +51,7 @@ def reference_cost(checkpoint: Checkpoint, lengths: list[tuple[int, int]]) -> Co
     seconds = 2.0 * parameters * tokens / _matmul_rate()
     return Cost(
         sequences=len(lengths),
-        memory=parameters * 4 * _OVERHEAD + _PROCESS_BYTES,
+        memory=parameters * 4 * _OVERHEAD + _logits_bytes(lengths, vocabulary) + _PROCESS_BYTES,
         disk=positions * vocabulary * 4,
         seconds=seconds + 5,
     )
@@ -62,7 +63,7 @@ def refuse_what_cannot_fit(cost: Cost, cache: Path) -> None:
     Raises:
         PlanError: memory or disk does not suffice.
     """
-    free_memory = psutil.virtual_memory().available
+    free_memory = _free_memory()
     if cost.memory > free_memory:
         raise PlanError(
             f"the float32 reference needs {cost.memory / _GIB:.1f} GiB of memory, {free_memory / _GIB:.1f} GiB are "
@@ -75,6 +76,24 @@ def refuse_what_cannot_fit(cost: Cost, cache: Path) -> None:
             f"the reference's logits need {cost.disk / _GIB:.1f} GiB in {cache}, {free_disk / _GIB:.1f} GiB are free: "
             "free some, or name another cache with NPU_CONFORMANCE_CACHE"
         )
+
+
+def _logits_bytes(lengths: list[tuple[int, int]], vocabulary: int) -> int:
+    """Logits of the largest batch, once as the model returns them and once as rows."""
+    largest = 0
+    for batch in batches([prompt + forced for prompt, forced in lengths]):
+        kept = max(sum(lengths[i]) for i in batch) - min(lengths[i][0] for i in batch)
+        largest = max(largest, len(batch) * kept + sum(lengths[i][1] for i in batch))
+    return largest * vocabulary * 4
+
+
+def _free_memory() -> int:
+    """What this process may still take: of the machine, and of its container where that has a limit."""
+    free = psutil.virtual_memory().available
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":
+        free = min(free, int(most) - int(used.read_text()))
+    return free
 
 
 def _matmul_rate() -> float:

@@ -2,7 +2,9 @@
 
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -73,6 +75,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the session and, on the process that reports, the place results go to."""
+    if threading.current_thread() is threading.main_thread():
+        # A CI's timeout sends SIGTERM; as an interrupt it ends the workers and their engines too.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     narrator = Narrator(_uncaptured(config))
     config.stash[SESSION] = Session(_settings(config), _report_folder(config), narrator)
     if not hasattr(config, "workerinput"):
@@ -92,17 +97,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     session = metafunc.config.stash[SESSION]
     parameters = []
     for model in config_names(session.settings.configs):
-        try:
-            reason = session.missing(model)
-        except ConfigError:
-            reason = None  # said in pytest_collection_finish, if the model is selected
-        marks = [pytest.mark.skip(reason=reason)] if reason else []
-        parameters += [pytest.param(f"{model}-{variant}", marks=marks) for variant in JUDGED]
+        for variant in JUDGED:
+            reason = session.why_not(model, variant)
+            marks = [pytest.mark.skip(reason=reason)] if reason else []
+            parameters.append(pytest.param(f"{model}-{variant}", marks=marks))
     metafunc.parametrize("evidence", parameters, indirect=True, scope="session")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse the run before it starts when a selected model's config is bad, or weights are required."""
+    if hasattr(session.config, "workerinput"):
+        return  # pytest-xdist cannot be refused from a worker; the model's tests will say
     own = session.config.stash[SESSION]
     models = list(dict.fromkeys(_identity(item)[0] for item in session.items if _is_ours(item)))
     if own.settings.candidate_weights and len(models) > 1:
@@ -269,5 +274,5 @@ def _command() -> str:
 
 
 def _reproduce(request: pytest.FixtureRequest) -> str:
-    words = [word for word in sys.argv[1:] if word.startswith("--")]
+    words = request.config.stash[SESSION].settings.words()
     return f"pytest {shlex.join(words)} -k '{request.node.callspec.id} and {request.function.__name__}'"

@@ -18,6 +18,7 @@ _PACKAGES = (
     "npu-conformance",
 )
 _NUMERIC_PREFIXES = ("VLLM_", "ASCEND_", "HCCL_", "LCCL_", "ATB_", "PYTORCH_NPU_", "TASK_QUEUE_", "OMP_", "ACL_")
+_SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 _CANN_INFO = "ascend_toolkit_install.info"
 
 
@@ -36,7 +37,11 @@ def package_versions() -> dict[str, str]:
 
 def numeric_environment() -> dict[str, str]:
     """Environment variables of this process that may change an engine's numbers or their determinism."""
-    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(_NUMERIC_PREFIXES)}
+    return {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(_NUMERIC_PREFIXES) and not any(word in name for word in _SECRETS)
+    }
 
 
 def machine() -> dict[str, str]:

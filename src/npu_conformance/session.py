@@ -20,17 +20,16 @@ from npu_conformance.config import ModelConfig, check_remote_code, config_path, 
 from npu_conformance.engines.job import CandidateJob, Job, ReferenceJob, RenderJob, TwinJob
 from npu_conformance.engines.rendering import Rendered, check_token_ids, load_rendered
 from npu_conformance.engines.supervise import run_job
-from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
+from npu_conformance.errors import ConformanceError, TraceError, WeightsError
 from npu_conformance.evidence import Evidence
 from npu_conformance.plan import reference_cost, refuse_what_cannot_fit
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts
-from npu_conformance.provenance import package_versions
 from npu_conformance.report.details import describe_subject, save_details
-from npu_conformance.storage import cache_dir, digest, write_json
+from npu_conformance.storage import cache_dir, write_json
 from npu_conformance.subject import Subject, find_weights, folder_digest
-from npu_conformance.trace import Trace, load_trace
-from npu_conformance.twins import RECIPES, recipe_digest
+from npu_conformance.trace import load_trace
+from npu_conformance.twins import RECIPES, find_recipe, recipe_digest
 from npu_conformance.variants import engine_options
 
 _TWIN_DEADLINE = 1800
@@ -65,6 +64,23 @@ class Settings:
     deadline: float | None = None
     """Seconds a job may take; the config's own when None."""
 
+    def words(self) -> list[str]:
+        """The command line's words for these settings, where they differ from the default."""
+        words = ["--twin"] if self.twin else []
+        words += ["--trust-remote-code"] if self.trust_remote_code else []
+        for option, value, default in (
+            ("--models-root", self.models_root, None),
+            ("--candidate", self.candidate, "vllm"),
+            ("--device", self.device, None),
+            ("--candidate-weights", self.candidate_weights, None),
+            ("--prompts", self.prompts, None),
+            ("--from", self.from_dir, None),
+            ("--reference-python", self.reference_python, None),
+            ("--deadline", self.deadline, None),
+        ):
+            words += [f"{option}={value}"] if value != default else []
+        return words
+
     @property
     def prompts_dir(self) -> Path:
         """Folder of prompt sets."""
@@ -84,6 +100,12 @@ class Session:
     def config(self, model: str) -> ModelConfig:
         """The model's config, checked against the command line (see `load_config` for errors)."""
         return self._once(("config", model), lambda: self._load_config(model))
+
+    def why_not(self, model: str, variant: str) -> str | None:
+        """Why a variant of a model is not judged in this run, in one line; None when it can be."""
+        if self.settings.candidate == "transformers" and variant != "base" and self.settings.from_dir is None:
+            return f"not applicable: transformers has no serve options, so {variant} would be base again"
+        return self.missing(model)
 
     def missing(self, model: str) -> str | None:
         """Why the model cannot run here, in one line; None when its weights or traces are at hand."""
@@ -132,8 +154,8 @@ class Session:
         if self.settings.from_dir is None:
             check_remote_code(config, path, self.settings.trust_remote_code)
             load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
-        if config.twin is not None and config.twin not in RECIPES:
-            raise ConfigError(f"{path}: twin: no recipe named {config.twin!r} (recipes: {', '.join(RECIPES)})")
+        if config.twin is not None:
+            find_recipe(config.twin)
         return config
 
     def _find(self, model: str) -> Subject:
@@ -142,7 +164,7 @@ class Session:
             saved = settings.from_dir / "traces" / model / "subject.json"
             if not saved.is_file():
                 raise TraceError(f"no traces of {model} in {settings.from_dir}: run it without --from")
-            kind = json.loads(saved.read_text(encoding="utf-8"))["kind"]
+            kind = _saved_json(saved)["kind"]
             return Subject(model, kind, saved.parent, saved.parent)
         if not settings.twin:
             reference = find_weights(config.reference_model, settings.models_root)
@@ -170,7 +192,7 @@ class Session:
             candidate=candidate,
             reference=load_trace(traces / variant / "reference"),
         )
-        facts = json.loads((traces / "subject.json").read_text(encoding="utf-8"))
+        facts = _saved_json(traces / "subject.json")
         # Traces that cannot be compared have no details; the checks say why.
         with contextlib.suppress(TraceError):
             save_details(self.folder, model, facts, evidence)
@@ -178,7 +200,6 @@ class Session:
 
     def _run(self, config: ModelConfig, subject: Subject, variant: str, traces: Path) -> None:
         candidate_files, reference_files = self._prepare(config, subject, traces)
-        rendered = traces / "rendered.json"
         folder = traces / variant
         environment = {**_ENGINE_ENVIRONMENT, **config.envs}
         if subject.kind == "twin":
@@ -189,7 +210,7 @@ class Session:
                 output=folder / "candidate",
                 engine=self.settings.candidate,
                 checkpoint=candidate_files.folder,
-                rendered=rendered,
+                rendered=traces / "rendered.json",
                 chat_template_kwargs=config.chat_template_kwargs,
                 options=engine_options(config.serve, variant),
                 max_tokens=config.max_tokens,
@@ -200,31 +221,31 @@ class Session:
             self.settings.deadline or config.deadline,
             environment=environment,
         )
-        self._score(config, subject, reference_files, load_rendered(rendered), load_trace(folder / "candidate"))
+        self._score(config, subject, reference_files, folder / "candidate")
 
-    def _score(
-        self, config: ModelConfig, subject: Subject, files: Checkpoint, rendered: Rendered, candidate: Trace
-    ) -> None:
-        cache = cache_dir() / "references"
-        lengths = [
-            (len(ids), len(answer.token_ids))
-            for ids, answer in zip(rendered.prompt_ids, candidate.answers, strict=True)
-        ]
-        cost = reference_cost(files, lengths)
-        refuse_what_cannot_fit(cost, cache)
+    def _plan(self, config: ModelConfig, files: Checkpoint, rendered: Rendered) -> None:
+        """Say what the reference will cost at most, and refuse what cannot fit before any engine starts."""
+        cost = reference_cost(files, [(len(ids), config.max_tokens) for ids in rendered.prompt_ids])
+        refuse_what_cannot_fit(cost, self._references)
         self._narrator.say(str(cost))
+
+    @property
+    def _references(self) -> Path:
+        return cache_dir() / "references"
+
+    def _score(self, config: ModelConfig, subject: Subject, files: Checkpoint, candidate: Path) -> None:
         self._job(
             ReferenceJob(
-                output=candidate.folder.parent / "reference",
+                output=candidate.parent / "reference",
                 checkpoint=files.folder,
                 checkpoint_digest=folder_digest(files.folder),
-                candidate=candidate.folder,
-                rendered=candidate.folder.parent.parent / "rendered.json",
+                candidate=candidate,
+                rendered=candidate.parent.parent / "rendered.json",
                 attn_implementation=config.reference.attn_implementation,
-                cache=cache,
+                cache=self._references,
                 trust_remote_code=config.serve.trust_remote_code,
             ),
-            f"{subject.name} {candidate.folder.parent.name}: reference",
+            f"{subject.name} {candidate.parent.name}: reference",
             self.settings.deadline or config.deadline,
             environment=_REFERENCE_ENVIRONMENT,
             python=self.settings.reference_python,
@@ -239,37 +260,26 @@ class Session:
             self._build_twin(config.twin or "", subject.reference)
         reference = inspect(subject.reference)
         candidate = reference if subject.candidate == subject.reference else inspect(subject.candidate)
-        prompts = tuple(load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts))
-        key = digest(
-            [
-                folder_digest(subject.reference),
-                [prompt.model_dump() for prompt in prompts],
-                config.chat_template_kwargs,
-                package_versions().get("transformers"),
-            ]
+        rendered = traces / "rendered.json"
+        job = RenderJob(
+            output=rendered,
+            checkpoint=subject.reference,
+            prompts=tuple(load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)),
+            chat_template_kwargs=config.chat_template_kwargs,
+            trust_remote_code=config.serve.trust_remote_code,
         )
-        rendered = cache_dir() / "rendered" / f"{key}.json"
-        if not rendered.is_file():
-            job = RenderJob(
-                output=rendered,
-                checkpoint=subject.reference,
-                prompts=prompts,
-                chat_template_kwargs=config.chat_template_kwargs,
-                trust_remote_code=config.serve.trust_remote_code,
-            )
-            name = f"{subject.name}: prompts"
-            self._job(job, name, _RENDER_DEADLINE, environment=_REFERENCE_ENVIRONMENT)
+        self._job(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=_REFERENCE_ENVIRONMENT)
         check_token_ids(reference, load_rendered(rendered))
-        traces.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(rendered, traces / "rendered.json")
+        self._plan(config, reference, load_rendered(rendered))
         write_json(traces / "subject.json", describe_subject(subject, config, candidate))
         return candidate, reference
 
     def _build_twin(self, recipe: str, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
-            if (folder / "config.json").is_file():
+            if (folder / "twin.json").is_file():
                 return
+            shutil.rmtree(folder, ignore_errors=True)
             self._job(
                 TwinJob(output=folder, recipe=recipe, prompts_dir=self.settings.prompts_dir),
                 f"twin {recipe}: training",
@@ -300,3 +310,13 @@ class Session:
                 python=python,
                 observe=observe,
             )
+
+
+def _saved_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
+    if not isinstance(content, dict) or content.get("kind") not in ("real", "twin"):
+        raise TraceError(f"{path}: does not say of what kind its subject is; run the model again")
+    return content

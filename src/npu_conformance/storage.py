@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 CACHE_VARIABLE = "NPU_CONFORMANCE_CACHE"
+JOB_VARIABLE = "NPU_CONFORMANCE_JOB"
+"""Marks the processes of a job and what they stage, by a token in their environment."""
 
 
 def cache_dir() -> Path:
@@ -25,7 +27,7 @@ def cache_dir() -> Path:
 def staged_file(destination: Path) -> Iterator[BinaryIO]:
     """A file to write that becomes `destination` in one rename, or vanishes if writing it fails."""
     destination.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=destination.parent, prefix=_stage_prefix(destination, os.getpid()))
+    descriptor, temporary = tempfile.mkstemp(dir=destination.parent, prefix=_stage_prefix(destination))
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -39,7 +41,7 @@ def staged_file(destination: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def scratch_dir(beside: Path) -> Iterator[Path]:
     """A folder for what is needed only while `beside` is made; on its disk, not in /tmp, for it may be large."""
-    with tempfile.TemporaryDirectory(dir=beside.parent, prefix=_stage_prefix(beside, os.getpid())) as name:
+    with tempfile.TemporaryDirectory(dir=beside.parent, prefix=_stage_prefix(beside)) as name:
         yield Path(name)
 
 
@@ -61,7 +63,7 @@ def staged_dir(destination: Path) -> Iterator[Path]:
     When somebody else put `destination` there meanwhile, theirs stays: both were made from the same inputs.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(dir=destination.parent, prefix=_stage_prefix(destination, os.getpid())))
+    stage = Path(tempfile.mkdtemp(dir=destination.parent, prefix=_stage_prefix(destination)))
     try:
         yield stage
         stage.chmod(0o755)
@@ -74,17 +76,22 @@ def staged_dir(destination: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def sweep(folder: Path, pid: int) -> None:
-    """Remove what a process that was killed had staged in a folder."""
-    for stage in folder.glob(f".*.{pid}.*"):
+def sweep(folder: Path, job: str) -> None:
+    """Remove what a job that was killed had staged in a folder.
+
+    Args:
+        folder: where it staged.
+        job: the job's token.
+    """
+    for stage in folder.glob(f".*.{job}.*"):
         if stage.is_dir():
             shutil.rmtree(stage, ignore_errors=True)
         else:
             stage.unlink(missing_ok=True)
 
 
-def _stage_prefix(destination: Path, pid: int) -> str:
-    return f".{destination.name}.{pid}."
+def _stage_prefix(destination: Path) -> str:
+    return f".{destination.name}.{os.environ.get(JOB_VARIABLE, os.getpid())}."
 
 
 def digest(value: Any) -> str:

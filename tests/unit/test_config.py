@@ -44,6 +44,9 @@ def test_the_smallest_config_is_one_line(tmp_path: Path) -> None:
         ("model: a/b\nprompts: [{set: guard, chatt: true}]\n", "unknown key; did you mean 'chat'?"),
         ("serve: {}\n", "model: required key is missing"),
         ("model: noslash\n", "model: "),
+        ("model: ../..\n", "model: "),
+        ("model: a/b--c\n", "model: "),
+        ("model: a/b\nserve: {engine_args: {hf_overrides: {}}}\n", "engine_args.hf_overrides: would change"),
         ("model: a/b\nserve: {tensor_parallel_size: '4'}\n", "serve.tensor_parallel_size: expected integer, found '4'"),
         (
             "model: a/b\nserve: {dtype: int3}\n",

@@ -50,6 +50,34 @@ def test_a_clean_run_passes_everything(scene: Scene) -> None:
     assert set(verdicts(scene).values()) == {"pass"}
 
 
+def one_row_scaled(rows: Rows) -> Rows:
+    """By half as much again, which moves no cosine and hardly a mean."""
+    rows[50] *= np.float32(1.5)
+    return rows
+
+
+def test_one_wrong_row_cannot_hide_in_a_mean(scene: Scene) -> None:
+    """The largest relative error has a limit of its own."""
+    scene.edit_logits("candidate", 1, one_row_scaled)
+    failed = [check for check in gates.logits_closeness(scene.evidence()) if check.verdict == "fail"]
+
+    assert [check.metric for check in failed] == ["relative_l2_max"]
+    assert "set/second, position 50" in (failed[0].where or "")
+
+
+def test_a_few_wrong_tokens_cannot_hide_in_a_rate(scene: Scene) -> None:
+    """Three of 600 keep the agreement's limit; that they are not the engine's own largest logits is a hard failure."""
+    tokens = list(scene.evidence().candidate.answers[0].token_ids)
+    tokens[-3:] = [1 + token % 19 for token in tokens[-3:]]
+    scene.edit_answer("candidate", 0, token_ids=tokens, repeat_token_ids=tokens)
+    scene.edit_answer("reference", 0, token_ids=tokens)
+    agreement, _, own = gates.token_agreement(scene.evidence())
+
+    assert agreement.verdict != "fail"
+    assert (own.verdict, own.observed, own.limit) == ("fail", 597, 600)
+    assert "set/first, position 197" in (own.where or "")
+
+
 def other_last_tokens(scene: Scene) -> None:
     """The engine samples another token than the largest logit, at the end of each prompt, again and again."""
     for index, answer in enumerate(scene.evidence().candidate.answers):
@@ -174,7 +202,7 @@ def test_a_small_sample_is_inconclusive_and_says_how_many_would_settle(scene: Sc
             scene.edit_answer(side, index, token_ids=tokens[:keep])
             rows = np.load(scene.folder / side / f"{index:04d}.npy")[:keep]
             np.save(scene.folder / side / f"{index:04d}.npy", rows)
-    (agreement, _) = gates.token_agreement(scene.evidence())
+    (agreement, *_) = gates.token_agreement(scene.evidence())
 
     assert (agreement.observed, agreement.n, agreement.verdict) == (1.0, 7, "inconclusive")
     assert agreement.interval == pytest.approx((0.6457, 1.0), abs=1e-4)

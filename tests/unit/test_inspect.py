@@ -69,6 +69,22 @@ def other_vocabulary(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"vocab_size": 12}))
 
 
+def dangling_shard(folder: Path) -> None:
+    """A cache that was pruned keeps the link and loses the file."""
+    (folder / "model-2.safetensors").unlink()
+    (folder / "model-2.safetensors").symlink_to("gone")
+
+
+def index_without_map(folder: Path) -> None:
+    """Valid JSON of another kind."""
+    (folder / "model.safetensors.index.json").write_text("{}")
+
+
+def scalar_embedding(folder: Path) -> None:
+    """An embedding without rows."""
+    save_file({"model.embed_tokens.weight": np.array(1, dtype=np.float32)}, folder / "model-1.safetensors")
+
+
 def remove_weights(folder: Path) -> None:
     """Only config and tokenizer were downloaded."""
     for path in folder.glob("model*"):
@@ -101,6 +117,9 @@ def nested_vocabulary(folder: Path) -> None:
             "model-1.safetensors: missing; .* lists 2 shards, 1",
         ),
         (remove_weights, "no weights here"),
+        (dangling_shard, "model-2.safetensors: missing"),
+        (index_without_map, "its weights cannot be read .*weight_map"),
+        (scalar_embedding, "its weights cannot be read"),
     ],
 )
 def test_damage_is_one_line_that_names_the_file(checkpoint: Path, damage: Callable[[Path], None], message: str) -> None:

@@ -21,8 +21,8 @@ import psutil
 import pytest
 
 from npu_conformance.engines.job import CandidateJob
-from npu_conformance.engines.supervise import TOKEN_VARIABLE, run_job
-from npu_conformance.storage import cache_dir
+from npu_conformance.engines.supervise import run_job
+from npu_conformance.storage import JOB_VARIABLE, cache_dir
 from npu_conformance.trace import Rows, load_trace, pack, row_digest
 from npu_conformance.twins import recipe_digest
 
@@ -222,7 +222,7 @@ def test_a_perturbed_candidate_fails_that_check_alone(
 
     assert found.status == 1
     assert found.failing() == {check}
-    assert "reproduce" in found.output
+    assert f"reproduce   pytest --from={copy} -k '{MODEL}-base and test_{check}'" in found.output
 
 
 def copy_of(twin: Path, folder: Path) -> Path:
@@ -325,7 +325,7 @@ def left_of(worker: int, token: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if os.getpgid(process.pid) == worker or process.environ().get(TOKEN_VARIABLE) == token:
+            if os.getpgid(process.pid) == worker or process.environ().get(JOB_VARIABLE) == token:
                 found.append(process)
         except (psutil.Error, ProcessLookupError):
             continue
@@ -385,7 +385,7 @@ def kill_at(reports: Path, victim: str, moment: str | float) -> tuple[int, str]:
     """
     workdir = wait_for(lambda: next(reports.glob("*/logs/First-base-*"), None))
     worker = wait_for(lambda: worker_of(workdir))
-    token = worker.environ()[TOKEN_VARIABLE]
+    token = worker.environ()[JOB_VARIABLE]
     if isinstance(moment, str):
         wait_for(lambda: phase_of(workdir) == moment or None, pause=0.002)
     target = worker if victim == "worker" else wait_for(lambda: engine_of(worker))

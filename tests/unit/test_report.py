@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from npu_conformance import gates
+from npu_conformance.config import Limit
+from npu_conformance.provenance import numeric_environment
 from npu_conformance.report.details import load_details, save_details
 from npu_conformance.report.markdown import cell, render_markdown
 from npu_conformance.report.model import Report, Run, build_report, report_schema
@@ -120,6 +122,23 @@ def test_the_markdown_has_the_published_tables(report: Report) -> None:
     assert "3 prompts, n = 600" in text
     assert "Traceback" not in text
     assert "{{" not in text
+
+
+def test_a_limit_of_the_models_own_is_shown_with_its_reason(report: Report) -> None:
+    """A loosened limit cannot be loosened in silence."""
+    own = Limit(value=0.5, reason="measured on the BF16 original")
+    report.models[0].variants[0].own_limits["kl_mean"] = own
+
+    assert "This model's own limit: kl_mean 0.5: measured on the BF16 original" in render_markdown(report, "en")
+
+
+def test_secrets_stay_out_of_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VLLM's API key begins like its switches."""
+    monkeypatch.setenv("VLLM_API_KEY", "s3cret")
+    monkeypatch.setenv("VLLM_BATCH_INVARIANT", "1")
+
+    assert "VLLM_API_KEY" not in numeric_environment()
+    assert numeric_environment()["VLLM_BATCH_INVARIANT"] == "1"
 
 
 def test_both_languages_have_the_same_tables(report: Report) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.engines.rendering import Rendered, check_token_ids, load_rendered
-from npu_conformance.errors import CheckpointError, ConfigError, WeightsError
+from npu_conformance.errors import CheckpointError, ConfigError, TraceError, WeightsError
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import Prompt
 from npu_conformance.session import Session, Settings
@@ -84,6 +84,37 @@ def test_a_tokenizer_of_another_model_is_named(tmp_path: Path) -> None:
         check_token_ids(Checkpoint(tmp_path, {"text_config": {"vocab_size": 90}}, {}), rendered)
 
 
+def test_the_command_line_can_be_written_again(configs_dir: Path) -> None:
+    """It is how a failure is reproduced."""
+    settings = Settings(configs=configs_dir, twin=True, prompts=12, device="cpu", candidate_weights=Path("/w"))
+
+    assert settings.words() == ["--twin", "--device=cpu", "--candidate-weights=/w", "--prompts=12"]
+    assert Settings(configs=configs_dir).words() == []
+
+
+def test_transformers_has_no_serve_options(configs_dir: Path, tmp_path: Path) -> None:
+    """as_served would be base again and is not passed off as more."""
+    put(tmp_path / "models" / "org" / "Converted")
+    put(tmp_path / "models" / "org" / "Original")
+    settings = Settings(configs=configs_dir, models_root=tmp_path / "models", candidate="transformers")
+    own = Session(settings, tmp_path, Narrator())
+
+    assert own.why_not("Converted", "base") is None
+    assert "not applicable" in (own.why_not("Converted", "as_served") or "")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"kind": "other"}'])
+def test_a_damaged_report_folder_is_named(configs_dir: Path, tmp_path: Path, text: str) -> None:
+    """Under --from."""
+    saved = tmp_path / "run" / "traces" / "Converted" / "subject.json"
+    saved.parent.mkdir(parents=True)
+    saved.write_text(text)
+    own = Session(Settings(configs=configs_dir, from_dir=tmp_path / "run"), tmp_path, Narrator())
+
+    with pytest.raises(TraceError, match=r"subject\.json: .*run the model again"):
+        own.subject("Converted")
+
+
 def test_rendered_prompts_are_json(tmp_path: Path) -> None:
     """They are kept beside the traces."""
     content = {
@@ -95,5 +126,8 @@ def test_rendered_prompts_are_json(tmp_path: Path) -> None:
     (tmp_path / "rendered.json").write_text(json.dumps(content))
     rendered = load_rendered(tmp_path / "rendered.json")
 
+    (tmp_path / "damaged.json").write_text("{")
+    with pytest.raises(TraceError, match=r"damaged\.json"):
+        load_rendered(tmp_path / "damaged.json")
     assert rendered.prompts[0].expect == ("x",)
     assert (rendered.prompt_ids, rendered.chat) == (((1, 2),), (False,))

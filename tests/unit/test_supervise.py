@@ -16,8 +16,9 @@ import pytest
 
 from npu_conformance.engines import supervise
 from npu_conformance.engines.job import RenderJob
-from npu_conformance.engines.supervise import TOKEN_VARIABLE, run_job
+from npu_conformance.engines.supervise import run_job
 from npu_conformance.errors import JobError
+from npu_conformance.storage import JOB_VARIABLE
 
 Run = Callable[..., float]
 
@@ -28,7 +29,7 @@ def run(tmp_path: Path) -> Run:
 
     def start(script: str, deadline: float = 20.0, **more: object) -> float:
         worker = tmp_path / "worker"
-        worker.write_text(f'#!/bin/sh\nworkdir="$3"\necho "${TOKEN_VARIABLE}" > {tmp_path}/token\n{script}\n')
+        worker.write_text(f'#!/bin/sh\nworkdir="$3"\necho "${JOB_VARIABLE}" > {tmp_path}/token\n{script}\n')
         worker.chmod(0o755)
         job = RenderJob(output=tmp_path / "out.json", checkpoint=tmp_path, prompts=())
         return run_job(job, name="Model base", workdir=tmp_path, deadline=deadline, python=worker, **more)  # type: ignore[arg-type]
@@ -42,7 +43,7 @@ def left_over(tmp_path: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(TOKEN_VARIABLE) == token and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(JOB_VARIABLE) == token and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
@@ -131,7 +132,7 @@ def test_what_a_killed_worker_had_half_written_is_removed(run: Run, tmp_path: Pa
     """What it staged goes, what others stage there stays."""
     others = tmp_path / ".out.json.999999.x"
     others.write_text("another process's")
-    script = 'mkdir "$workdir/.out.json.$$.abc"; kill -9 $$'
+    script = 'mkdir "$workdir/.out.json.$NPU_CONFORMANCE_JOB.abc"; kill -9 $$'
 
     with pytest.raises(JobError, match="SIGKILL"):
         run(script)

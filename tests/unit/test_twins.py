@@ -52,13 +52,16 @@ def test_two_that_build_at_once_build_once(tmp_path: Path, configs: Path, monkey
 
     def slow_build(_session: Session, job: Any, *_: object, **__: object) -> None:
         time.sleep(0.5)
+        assert not job.output.exists()
         job.output.mkdir(parents=True)
-        (job.output / "config.json").write_text("{}")
+        (job.output / "twin.json").write_text("{}")
         built.append(job.recipe)
 
     monkeypatch.setattr(Session, "_job", slow_build)
     sessions = [Session(Settings(configs=configs, twin=True), tmp_path / name, Narrator()) for name in ("a", "b")]
     folder = sessions[0].subject("Qwen3Guard-Gen-4B").reference
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("half a twin, from a machine that lost its power")
     threads = [threading.Thread(target=session._build_twin, args=("qwen3-guard", folder)) for session in sessions]
     for thread in threads:
         thread.start()

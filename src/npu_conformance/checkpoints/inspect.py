@@ -75,8 +75,11 @@ def inspect(folder: Path) -> Checkpoint:
             f"{folder}: no tokenizer here (looked for {', '.join(TOKENIZER_FILES)}): "
             "copy the tokenizer files of the original model beside the weights"
         )
-    checkpoint = Checkpoint(folder, config, _read_tensors(folder))
-    _check_vocabulary(checkpoint)
+    try:
+        checkpoint = Checkpoint(folder, config, _read_tensors(folder))
+        _check_vocabulary(checkpoint)
+    except (OSError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder}: its weights cannot be read ({error!r}): download the model again") from error
     return checkpoint
 
 

@@ -50,13 +50,13 @@ def run(job: "ReferenceJob", progress: "Progress") -> None:
         "scoring": _SCORING_VERSION,
     }
     entries = [job.cache / f"{digest([setting, sequence])}.npy" for sequence in sequences]
-    missing = [index for index, entry in enumerate(entries) if not entry.is_file()]
     job.cache.mkdir(parents=True, exist_ok=True)
+    missing = [index for index, entry in enumerate(entries) if not _is_whole(entry, len(sequences[index][1]))]
     if missing:
         progress("loading the float32 model", 0, 0)
         model = _load(job)
         done = 0
-        for batch in batches([sequences[index] for index in missing]):
+        for batch in batches([len(sequences[index][0]) + len(sequences[index][1]) for index in missing]):
             progress("scoring", done, len(missing))
             for position, rows in zip(batch, score(model, [sequences[missing[i]] for i in batch]), strict=True):
                 _save(entries[missing[position]], rows)
@@ -112,11 +112,10 @@ def _load(job: "ReferenceJob") -> Any:
     return model.eval()
 
 
-def batches(sequences: Sequence[Sequence_]) -> Iterator[list[int]]:
-    """Indices of sequences, longest first, in batches of similar length."""
-    length = [len(prompt) + len(tokens) for prompt, tokens in sequences]
+def batches(length: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of sequences of these lengths, longest first, in batches of similar length."""
     batch: list[int] = []
-    for index in sorted(range(len(sequences)), key=lambda i: -length[i]):
+    for index in sorted(range(len(length)), key=lambda i: -length[i]):
         longest = length[batch[0]] if batch else length[index]
         too_many = longest * (len(batch) + 1) > _BATCH_TOKENS
         if batch and (too_many or length[index] < (1 - _PADDING) * longest):
@@ -156,9 +155,19 @@ def score(model: Any, sequences: Sequence[Sequence_]) -> list[Rows]:
     return [part.float().numpy() for part in rows]
 
 
+def _is_whole(entry: Path, positions: int) -> bool:
+    """Whether a cached entry is there and readable; one that is not is computed again."""
+    try:
+        return len(np.load(entry, mmap_mode="r", allow_pickle=False)) == positions
+    except (OSError, ValueError, EOFError):
+        return False
+
+
 def _save(entry: Path, rows: Rows) -> None:
     with staged_file(entry) as file:
         np.save(file, rows, allow_pickle=False)
+    # Traces link to it: who edits a trace must not edit the cache.
+    entry.chmod(0o444)
 
 
 def _link(entry: Path, place: Path) -> None:

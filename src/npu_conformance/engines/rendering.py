@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.inspect import Checkpoint
-from npu_conformance.errors import CheckpointError
+from npu_conformance.errors import CheckpointError, TraceError
 from npu_conformance.prompts import Prompt
 from npu_conformance.storage import write_json
 
@@ -29,14 +29,21 @@ class Rendered:
 
 
 def load_rendered(path: Path) -> Rendered:
-    """Read a RenderJob's output."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return Rendered(
-        prompts=tuple(Prompt.model_validate(prompt) for prompt in content["prompts"]),
-        prompt_ids=tuple(tuple(ids) for ids in content["prompt_ids"]),
-        chat=tuple(content["chat"]),
-        eos_token_ids=tuple(content["eos_token_ids"]),
-    )
+    """Read a RenderJob's output.
+
+    Raises:
+        TraceError: it is missing or damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Rendered(
+            prompts=tuple(Prompt.model_validate(prompt) for prompt in content["prompts"]),
+            prompt_ids=tuple(tuple(ids) for ids in content["prompt_ids"]),
+            chat=tuple(content["chat"]),
+            eos_token_ids=tuple(content["eos_token_ids"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
 
 
 def check_token_ids(checkpoint: Checkpoint, rendered: Rendered) -> None:

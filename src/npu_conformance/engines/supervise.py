@@ -16,9 +16,8 @@ import psutil
 import npu_conformance
 from npu_conformance.engines.job import Job
 from npu_conformance.errors import JobError
-from npu_conformance.storage import sweep, write_text
+from npu_conformance.storage import JOB_VARIABLE, sweep, write_text
 
-TOKEN_VARIABLE = "NPU_CONFORMANCE_JOB"  # noqa: S105 (no secret: it marks the processes of a job)
 LOG_LINES = 15
 _POLL = 0.1
 _SCAN = 1.0
@@ -61,7 +60,7 @@ def run_job(
     write_text(workdir / "job.json", job.model_dump_json(indent=1))
     for stale in ("refusal.txt", "progress.json"):
         (workdir / stale).unlink(missing_ok=True)
-    log, token = workdir / "log.txt", uuid.uuid4().hex
+    log, token = workdir / "log.txt", uuid.uuid4().hex[:16]
     with log.open("wb") as sink:
         worker = subprocess.Popen(
             [str(python or sys.executable), "-m", "npu_conformance.engines.worker", str(workdir)],
@@ -76,7 +75,7 @@ def run_job(
     finally:
         _end(worker, token)
         for folder in {job.output.parent, *([job.cache] if job.kind == "reference" else [])}:
-            sweep(folder, worker.pid)
+            sweep(folder, token)
     if problem is None and worker.returncode == 0:
         return time.monotonic() - started
     refusal = workdir / "refusal.txt"
@@ -154,7 +153,7 @@ def _end(worker: "subprocess.Popen[bytes]", token: str) -> None:
     worker.wait()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get(TOKEN_VARIABLE) == token:
+            if process.environ().get(JOB_VARIABLE) == token:
                 process.kill()
                 process.wait(10)
 
@@ -163,7 +162,7 @@ def _environment(extra: Mapping[str, str], token: str) -> dict[str, str]:
     # The package must be importable also where --reference-python names an interpreter without it.
     source = str(Path(npu_conformance.__file__).parents[1])
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra, TOKEN_VARIABLE: token}
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra, JOB_VARIABLE: token}
 
 
 def _describe_exit(code: int) -> str:

@@ -85,11 +85,10 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
 
 def _greedy(model: "Any", ids: tuple[int, ...], eos: tuple[int, ...], max_tokens: int) -> tuple[tuple[int, ...], Rows]:
     import torch
+    import transformers
 
     inputs = torch.tensor([ids], device=model.device)
-    output = model.generate(
-        inputs,
-        attention_mask=torch.ones_like(inputs),
+    settings = transformers.GenerationConfig(
         do_sample=False,
         max_new_tokens=max_tokens,
         eos_token_id=list(eos),
@@ -97,6 +96,9 @@ def _greedy(model: "Any", ids: tuple[int, ...], eos: tuple[int, ...], max_tokens
         output_logits=True,
         return_dict_in_generate=True,
     )
+    # The checkpoint's own would add its repetition penalty, and fill what ours leaves open.
+    model.generation_config = settings
+    output = model.generate(inputs, attention_mask=torch.ones_like(inputs), generation_config=settings)
     tokens = tuple(output.sequences[0, len(ids) :].tolist())
     return tokens, torch.cat(output.logits).float().cpu().numpy()
 

@@ -40,6 +40,8 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
             folder.mkdir()
         outputs = _generate(llm, job, rendered, rows, progress, "generating", digests_only=False)
         generated = time.monotonic()
+        # Cold again, or the second run would prefill other lengths than the first.
+        llm.reset_prefix_cache()
         repeats = _generate(llm, job, rendered, digests, progress, "generating again", digests_only=True)
         own = _own_tokenisation(llm, job, rendered)
         progress("closing", 0, 0)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
-from npu_conformance.config import ModelConfig
+from npu_conformance.config import Limit, ModelConfig
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates import label_cases
 from npu_conformance.metrics import METRICS_VERSION
@@ -67,6 +67,8 @@ class VariantDetails(_Part):
     """Provenance of the reference's trace."""
     metrics_version: int
     positions: int
+    own_limits: dict[str, Limit]
+    """Limits of the model's config that replace the dtype's, with their reasons."""
     relative_l2: list[float]
     """Per judged position, for pictures."""
     prompts: list[PromptRow]
@@ -155,6 +157,7 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         reference=evidence.reference.provenance,
         metrics_version=METRICS_VERSION,
         positions=len(comparison),
+        own_limits=evidence.config.limits,
         relative_l2=[round(float(value), 7) for value in comparison.values["relative_l2"]],
         prompts=rows,
         labels=[

@@ -50,7 +50,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "option": ("Option", "选项"),
     "timings": ("Seconds", "耗时 (秒)"),
     "versions": ("Versions", "版本"),
-    "own_limits": ("Limits of this model", "本模型自定义阈值"),
+    "own_limits": ("This model's own limit", "本模型自定义阈值"),
     "provenance": ("Provenance", "来源"),
     "command": ("Command", "命令"),
     "judged_from": ("Judged again from the traces of", "基于已有 trace 重新判定"),

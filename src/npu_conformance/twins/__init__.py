@@ -11,7 +11,7 @@ from pathlib import Path
 from npu_conformance.twins.recipes import RECIPES, Recipe, find_recipe
 from npu_conformance.twins.train import build
 
-__all__ = ["RECIPES", "Recipe", "build", "recipe_digest"]
+__all__ = ["RECIPES", "Recipe", "build", "find_recipe", "recipe_digest"]
 
 
 def recipe_digest(name: str, prompts_dir: Path) -> str:
