@@ -9,8 +9,8 @@ from pathlib import Path
 from npu_conformance.config import config_names, config_path, config_schema, load_config
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.prompts import load_prompts
+from npu_conformance.session import check_twin
 from npu_conformance.storage import write_json
-from npu_conformance.twins import find_recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,10 +59,10 @@ def _schema(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     names = options.model or config_names(options.configs)
     for name in names:
-        config = load_config(config_path(options.configs, name))
+        path = config_path(options.configs, name)
+        config = load_config(path)
+        check_twin(config, path)
         prompts = load_prompts(config.prompts, options.configs / "prompts")
-        if config.twin:
-            find_recipe(config.twin)
         print(
             f"{name}: {len(prompts)} prompts, limits of {config.serve.dtype}"
             + (f", twin {config.twin}" if config.twin else "")

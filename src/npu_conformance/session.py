@@ -20,7 +20,7 @@ from npu_conformance.config import ModelConfig, check_remote_code, config_path, 
 from npu_conformance.engines.job import CandidateJob, Job, ReferenceJob, RenderJob, TwinJob
 from npu_conformance.engines.rendering import Rendered, check_token_ids, load_rendered
 from npu_conformance.engines.supervise import run_job
-from npu_conformance.errors import ConformanceError, TraceError, WeightsError
+from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
 from npu_conformance.evidence import Evidence
 from npu_conformance.plan import reference_cost, refuse_what_cannot_fit
 from npu_conformance.progress import Narrator
@@ -154,8 +154,7 @@ class Session:
         if self.settings.from_dir is None:
             check_remote_code(config, path, self.settings.trust_remote_code)
             load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
-        if config.twin is not None:
-            find_recipe(config.twin)
+        check_twin(config, path)
         return config
 
     def _find(self, model: str) -> Subject:
@@ -310,6 +309,19 @@ class Session:
                 python=python,
                 observe=observe,
             )
+
+
+def check_twin(config: ModelConfig, path: Path) -> None:
+    """Refuse a twin that no recipe makes.
+
+    Raises:
+        ConfigError: the config names one.
+    """
+    if config.twin is not None:
+        try:
+            find_recipe(config.twin)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
 
 
 def _saved_json(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ JOB_VARIABLE = "NPU_CONFORMANCE_JOB"
 
 
 def cache_dir() -> Path:
-    """The cache for twins, rendered prompts and references, outside any checkout."""
+    """The cache for twins, references and file digests, outside any checkout."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

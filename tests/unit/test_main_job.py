@@ -377,6 +377,27 @@ def test_a_killed_process_errors_its_model_and_no_other(
     assert judge(tmp_path / "again", *words, "-k", "First-base").status == 0
 
 
+def test_a_run_that_is_terminated_takes_its_engine_along(twin: Path, tmp_path: Path) -> None:
+    """SIGTERM, as a CI timeout sends it: no process and nothing half-written stays, nor a report of nothing."""
+    assert twin.is_dir()
+    running = subprocess.Popen(
+        command(tmp_path, "--twin", "-k", f"{MODEL}-base"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+    )
+    workdir = wait_for(lambda: next(tmp_path.glob("*/logs/*-base-*"), None))
+    worker = wait_for(lambda: worker_of(workdir))
+    token = worker.environ()[JOB_VARIABLE]
+    wait_for(lambda: phase_of(workdir) == "generating" or None, pause=0.002)
+    running.send_signal(signal.SIGTERM)
+
+    assert running.wait(30) == pytest.ExitCode.INTERRUPTED
+    assert left_of(worker.pid, token) == []
+    assert list(tmp_path.glob("*/traces/*/*/.*")) == []
+    assert not (tmp_path / "latest").exists()
+
+
 def kill_at(reports: Path, victim: str, moment: str | float) -> tuple[int, str]:
     """Wait for the first model's worker to come to the moment, then kill it or its engine process.
 

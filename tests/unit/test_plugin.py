@@ -89,7 +89,7 @@ def test_a_model_without_a_twin_skips(suite: Pytest) -> None:
         ("- model\n", "Bad-1B.yaml: expected a mapping of keys to values, found a list"),
         ("model: org/Bad\nserve: {trust_remote_code: true}\n", "add --trust-remote-code if you trust that code"),
         ("model: org/Bad\nprompts: [nonsense]\n", "no set named 'nonsense'"),
-        ("model: org/Bad\ntwin: nonsense\n", "twin: no recipe named 'nonsense'"),
+        ("model: org/Bad\ntwin: nonsense\n", "Bad-1B.yaml: twin: no recipe 'nonsense'"),
     ],
 )
 def test_a_bad_config_among_those_selected_is_one_line(
