@@ -77,7 +77,7 @@ def test_the_checked_in_schema_is_current() -> None:
 
 
 def test_the_json_holds_what_scripts_rely_on(report: Report, tmp_path: Path) -> None:
-    """The names of DESIGN are the names of the file; it reads back to the same report."""
+    """Names stay what they are; it reads back to the same report."""
     write_report(report, tmp_path / "run")
     content = json.loads((tmp_path / "latest" / "report.json").read_text(encoding="utf-8"))
 
