@@ -12,16 +12,26 @@ import pytest
 from npu_conformance.config import Labels, ModelConfig
 from npu_conformance.evidence import Evidence
 from npu_conformance.prompts import Prompt
-from npu_conformance.storage import write_json
+from npu_conformance.storage import cache_dir, write_json
 from npu_conformance.trace import Answer, Rows, load_trace, pack, row_digest, save_rows, save_trace
+from npu_conformance.twins import recipe_digest
 
-ROOT = Path(__file__).parents[2]
+from .suite_runs import MODEL, ROOT, Outcome, judge
 
 
 @pytest.fixture(scope="session")
 def configs() -> Path:
     """The shipped model configs."""
     return ROOT / "model_configs"
+
+
+@pytest.fixture
+def own_configs(tmp_path: Path, configs: Path) -> Path:
+    """A folder for model configs of this test's own, with the shipped prompt sets."""
+    folder = tmp_path / "model_configs"
+    folder.mkdir()
+    (folder / "prompts").symlink_to(configs / "prompts")
+    return folder
 
 
 @pytest.fixture
@@ -106,3 +116,22 @@ def scene(tmp_path: Path) -> Scene:
         save_trace(tmp_path / side, found, eos_token_ids=[0], provenance={}, pieces={4: " four"})
     config = ModelConfig(model="a/b", labels=Labels(pattern=r"Safety: (?P<label>\w+)"))
     return Scene(tmp_path, config, prompts)
+
+
+@pytest.fixture(scope="session")
+def main_reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the main run's report is."""
+    return tmp_path_factory.mktemp("main")
+
+
+@pytest.fixture(scope="session")
+def main_run(main_reports: Path) -> Outcome:
+    """The main job: both variants, all prompts."""
+    return judge(main_reports, "--twin", "-k", MODEL)
+
+
+@pytest.fixture(scope="session")
+def twin(main_run: Outcome) -> Path:
+    """The twin's checkpoint."""
+    assert main_run.model()["subject"] == "twin"
+    return cache_dir() / "twins" / f"qwen3-guard-{recipe_digest('qwen3-guard', ROOT / 'model_configs' / 'prompts')}"

@@ -15,7 +15,8 @@ from npu_conformance.messages import failure_text
 from npu_conformance.results import Verdict, worst
 from npu_conformance.trace import Rows
 
-from .conftest import ROOT, Scene
+from .conftest import Scene
+from .suite_runs import ROOT
 
 
 def verdicts(scene: Scene) -> dict[str, Verdict]:

@@ -1,101 +1,29 @@
 """The whole main job through a real vLLM on the Qwen3Guard twin, and what it says when something is broken.
 
-One run is made and then judged again from damaged copies of its traces; only faults in weights, tokenizer or
-processes need engines of their own.
+One run is made and then judged again from damaged copies of its traces; only faults in weights and tokenizer need
+engines of their own.
 """
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from npu_conformance.engines.job import CandidateJob
 from npu_conformance.engines.supervise import run_job
-from npu_conformance.storage import JOB_VARIABLE, cache_dir
 from npu_conformance.trace import Rows, load_trace, pack, row_digest
-from npu_conformance.twins import recipe_digest
 
-from .conftest import ROOT
+from .suite_runs import MODEL, Outcome, judge
 
 pytestmark = pytest.mark.engine
 
-T = TypeVar("T")
-MODEL = "Qwen3Guard-Gen-4B"
 ENGINE = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished pytest run."""
-
-    status: int
-    output: str
-    report: dict[str, Any]
-
-    def model(self, name: str = MODEL) -> dict[str, Any]:
-        """A model's part of the report."""
-        found: dict[str, Any] = next(model for model in self.report["models"] if model["name"] == name)
-        return found
-
-    def verdicts(self, name: str = MODEL) -> dict[str, set[str]]:
-        """The verdicts of each check, over variants and metrics."""
-        found: dict[str, set[str]] = {}
-        for check in self.model(name)["checks"]:
-            found.setdefault(check["check"], set()).add(check["verdict"])
-        return found
-
-    def failing(self) -> set[str]:
-        """Checks that say fail."""
-        return {check for check, verdicts in self.verdicts().items() if "fail" in verdicts}
-
-
-def command(reports: Path, *words: str) -> list[str]:
-    """The suite's command line with its reports elsewhere."""
-    base = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", f"reports={reports}"]
-    return [*base, *words]
-
-
-def judge(reports: Path, *words: str) -> Outcome:
-    """Run the suite to its end."""
-    result = subprocess.run(command(reports, *words), cwd=ROOT, capture_output=True, text=True, timeout=900)
-    return outcome(result.returncode, result.stdout + result.stderr, reports)
-
-
-def outcome(status: int, output: str, reports: Path) -> Outcome:
-    """A run's exit status, text and newest report."""
-    path = reports / "latest" / "report.json"
-    assert path.is_file(), output
-    return Outcome(status, output, json.loads(path.read_text(encoding="utf-8")))
-
-
-@pytest.fixture(scope="module")
-def main_reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the main run's report is."""
-    return tmp_path_factory.mktemp("main")
-
-
-@pytest.fixture(scope="module")
-def main_run(main_reports: Path) -> Outcome:
-    """The main job: both variants, all prompts."""
-    return judge(main_reports, "--twin", "-k", MODEL)
-
-
-@pytest.fixture(scope="module")
-def twin(main_run: Outcome) -> Path:
-    """The twin's checkpoint."""
-    assert main_run.model()["subject"] == "twin"
-    return cache_dir() / "twins" / f"qwen3-guard-{recipe_digest('qwen3-guard', ROOT / 'model_configs' / 'prompts')}"
 
 
 def test_the_main_job_passes_on_a_real_engine_and_enough_positions(main_run: Outcome) -> None:
@@ -266,15 +194,12 @@ def test_a_candidate_with_another_tokenizer_fails_prompt_tokens(twin: Path, tmp_
     assert "of the engine's own tokenisation" in check["where"]
 
 
-def test_scoring_in_one_pass_is_generating(twin: Path, tmp_path: Path) -> None:
+def test_scoring_in_one_pass_is_generating(twin: Path, own_configs: Path, tmp_path: Path) -> None:
     """A float32 candidate that generates token by token through its cache agrees within float32's limits."""
-    configs = tmp_path / "model_configs"
-    configs.mkdir()
-    (configs / "prompts").symlink_to(ROOT / "model_configs" / "prompts")
-    (configs / "Exact.yaml").write_text(
+    (own_configs / "Exact.yaml").write_text(
         "model: a/Exact\ntwin: qwen3-guard\nserve: {dtype: float32}\nprompts: [guard, long]\n"
     )
-    words = ("-o", f"model_configs={configs}", "--twin", "--candidate", "transformers", "-k", "Exact-base")
+    words = ("-o", f"model_configs={own_configs}", "--twin", "--candidate", "transformers", "-k", "Exact-base")
     found = judge(tmp_path / "reports", *words)
 
     values = {check["metric"]: check for check in found.model("Exact")["checks"]}
@@ -318,134 +243,3 @@ def test_the_capture_survives(
         rows, others = found.logits(index)[: same + 1], expected.logits(index)[: same + 1]
         np.testing.assert_allclose(rows, others, atol=0.5)
         assert same > 0
-
-
-def left_of(worker: int, token: str) -> list[psutil.Process]:
-    """Processes of a worker's group, or with its job's token, that are still there."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getpgid(process.pid) == worker or process.environ().get(JOB_VARIABLE) == token:
-                found.append(process)
-        except (psutil.Error, ProcessLookupError):
-            continue
-    return found
-
-
-# When to kill: a phase the worker says it is in, or seconds after the victim appeared.
-MOMENTS: dict[str, tuple[str | float, ...]] = {
-    "worker": ("generating", 0.0, "starting vLLM", "generating again", "closing"),
-    "engine": ("generating", 0.0, 2.0, 4.0, "generating again"),
-}
-
-
-@pytest.mark.parametrize(
-    ("victim", "moment"),
-    [
-        pytest.param(victim, moment, marks=() if moment == "generating" else pytest.mark.slow)
-        for victim, moments in MOMENTS.items()
-        for moment in moments
-    ],
-)
-def test_a_killed_process_errors_its_model_and_no_other(
-    twin: Path, tmp_path: Path, victim: str, moment: str | float
-) -> None:
-    """SIGKILL: the report says so, nothing is left running, the other model passes, the next run is green."""
-    configs = tmp_path / "model_configs"
-    configs.mkdir()
-    (configs / "prompts").symlink_to(ROOT / "model_configs" / "prompts")
-    text = (ROOT / "model_configs" / f"{MODEL}.yaml").read_text(encoding="utf-8")
-    for name, separate in (("First", victim == "engine"), ("Second", False)):
-        envs = f"envs: {{VLLM_ENABLE_V1_MULTIPROCESSING: '{separate:d}'}}"
-        (configs / f"{name}.yaml").write_text(f"{text}\n{envs}\n")
-    words = ("-o", f"model_configs={configs}", "--twin", "-k", "base")
-    assert twin.is_dir()
-    running = subprocess.Popen(
-        command(tmp_path / "reports", *words), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    worker, token = kill_at(tmp_path / "reports", victim, moment)
-    output, _ = running.communicate(timeout=300)
-    found = outcome(running.returncode, output, tmp_path / "reports")
-
-    assert found.status == 1
-    assert {check["verdict"] for check in found.model("First")["checks"]} == {"error"}
-    told = found.model("First")["checks"][0]["message"]
-    assert told.startswith("First base: ")
-    assert victim == "engine" or "the worker was killed by signal SIGKILL" in told
-    assert found.model("Second")["verdict"] == "pass"
-    assert left_of(worker, token) == []
-    assert judge(tmp_path / "again", *words, "-k", "First-base").status == 0
-
-
-def test_a_run_that_is_terminated_takes_its_engine_along(twin: Path, tmp_path: Path) -> None:
-    """SIGTERM, as a CI timeout sends it: no process and nothing half-written stays, nor a report of nothing."""
-    assert twin.is_dir()
-    running = subprocess.Popen(
-        command(tmp_path, "--twin", "-k", f"{MODEL}-base"),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-    )
-    workdir = wait_for(lambda: next(tmp_path.glob("*/logs/*-base-*"), None))
-    worker = wait_for(lambda: worker_of(workdir))
-    token = worker.environ()[JOB_VARIABLE]
-    wait_for(lambda: phase_of(workdir) == "generating" or None, pause=0.002)
-    running.send_signal(signal.SIGTERM)
-
-    assert running.wait(30) == pytest.ExitCode.INTERRUPTED
-    assert left_of(worker.pid, token) == []
-    assert list(tmp_path.glob("*/traces/*/*/.*")) == []
-    assert not (tmp_path / "latest").exists()
-
-
-def kill_at(reports: Path, victim: str, moment: str | float) -> tuple[int, str]:
-    """Wait for the first model's worker to come to the moment, then kill it or its engine process.
-
-    Returns:
-        The worker's process id and its job's token.
-    """
-    workdir = wait_for(lambda: next(reports.glob("*/logs/First-base-*"), None))
-    worker = wait_for(lambda: worker_of(workdir))
-    token = worker.environ()[JOB_VARIABLE]
-    if isinstance(moment, str):
-        wait_for(lambda: phase_of(workdir) == moment or None, pause=0.002)
-    target = worker if victim == "worker" else wait_for(lambda: engine_of(worker))
-    if isinstance(moment, float):
-        time.sleep(moment)
-    os.kill(target.pid, signal.SIGKILL)
-    return worker.pid, token
-
-
-def wait_for(look: Callable[[], T | None], pause: float = 0.02) -> T:
-    """What `look` finds, as soon as it finds it."""
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline:
-        if (found := look()) is not None:
-            return found
-        time.sleep(pause)
-    pytest.fail("the moment never came")
-
-
-def phase_of(workdir: Path) -> str | None:
-    """What the worker says it is doing."""
-    try:
-        phase: str = json.loads((workdir / "progress.json").read_text(encoding="utf-8"))[0]
-    except FileNotFoundError:
-        return None
-    return phase
-
-
-def worker_of(workdir: Path) -> psutil.Process | None:
-    """The process that works in this folder."""
-    for process in psutil.process_iter(["cmdline"]):
-        if str(workdir) in (process.info["cmdline"] or []):
-            return process
-    return None
-
-
-def engine_of(worker: psutil.Process) -> psutil.Process | None:
-    """Its engine process, by the title vLLM gives it."""
-    for child in worker.children(recursive=True):
-        if " ".join(child.cmdline()).startswith("VLLM::"):
-            return child
-    return None

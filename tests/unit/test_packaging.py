@@ -4,7 +4,7 @@ import pytest
 import tomllib
 from packaging.requirements import Requirement
 
-from .conftest import ROOT
+from .suite_runs import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Versions of three vllm-ascend releases, by their own requirements.

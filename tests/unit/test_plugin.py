@@ -4,7 +4,6 @@ Every test runs pytest in a process of its own, in the checkout, with its own co
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,19 +13,16 @@ import pytest
 
 from npu_conformance.spaced_options import joined
 
-from .conftest import ROOT
+from .suite_runs import ROOT, clean_environment
 
 Pytest = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def configs_dir(tmp_path: Path, configs: Path) -> Path:
-    """A folder of configs of this test's own, with the shipped prompt sets."""
-    folder = tmp_path / "model_configs"
-    folder.mkdir()
-    (folder / "prompts").symlink_to(configs / "prompts")
-    (folder / "Good-1B.yaml").write_text("model: org/Good-1B\n")
-    return folder
+def configs_dir(own_configs: Path) -> Path:
+    """One model whose weights are nowhere."""
+    (own_configs / "Good-1B.yaml").write_text("model: org/Good-1B\n")
+    return own_configs
 
 
 @pytest.fixture
@@ -36,11 +32,11 @@ def suite(tmp_path: Path, configs_dir: Path) -> Pytest:
     def run(*words: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "pytest", "-o", f"model_configs={configs_dir}"]
         command += ["-o", f"reports={tmp_path / 'reports'}", "-p", "no:cacheprovider", *words]
-        environment = os.environ | {
-            "NPU_CONFORMANCE_CACHE": str(tmp_path / "cache"),
-            "MODELSCOPE_CACHE": str(tmp_path / "modelscope"),
-            "HF_HUB_CACHE": str(tmp_path / "hf"),
-        }
+        environment = clean_environment(
+            NPU_CONFORMANCE_CACHE=str(tmp_path / "cache"),
+            MODELSCOPE_CACHE=str(tmp_path / "modelscope"),
+            HF_HUB_CACHE=str(tmp_path / "hf"),
+        )
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
     return run
@@ -181,7 +177,7 @@ def test_collecting_imports_no_torch(tmp_path: Path) -> None:
         "loaded = sorted({'torch', 'vllm', 'transformers', 'scipy.stats', 'matplotlib'} & set(sys.modules))\n"
         "print('LOADED', loaded)\nsys.exit(status)"
     )
-    environment = os.environ | {"NPU_CONFORMANCE_CACHE": str(tmp_path)}
+    environment = clean_environment(NPU_CONFORMANCE_CACHE=str(tmp_path))
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
 
     assert result.returncode == 0, result.stdout

@@ -16,7 +16,8 @@ from npu_conformance.report.words import WORDS
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.results import Check
 
-from .conftest import ROOT, Scene
+from .conftest import Scene
+from .suite_runs import ROOT
 
 PROVENANCE = {
     "engine": "vllm",

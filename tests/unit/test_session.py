@@ -14,13 +14,10 @@ from npu_conformance.session import Session, Settings
 
 
 @pytest.fixture
-def configs_dir(tmp_path: Path, configs: Path) -> Path:
+def configs_dir(own_configs: Path) -> Path:
     """One model that is converted from another."""
-    folder = tmp_path / "model_configs"
-    folder.mkdir()
-    (folder / "prompts").symlink_to(configs / "prompts")
-    (folder / "Converted.yaml").write_text("model: org/Converted\nreference: {model: org/Original}\n")
-    return folder
+    (own_configs / "Converted.yaml").write_text("model: org/Converted\nreference: {model: org/Original}\n")
+    return own_configs
 
 
 def put(folder: Path) -> Path:
