@@ -30,8 +30,10 @@ clean:
 	rm -rf .venv reports
 
 # The lock is installed as it is (--no-deps): see its first lines.
-.venv/.installed: requirements/cpu.txt pyproject.toml
+.venv/.installed: requirements/cpu.txt requirements/torchvision_on_cpu.py pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements/cpu.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	cp requirements/torchvision_on_cpu.py .venv/lib/python3*/site-packages/
+	echo "import torchvision_on_cpu" > "$$(ls -d .venv/lib/python3*/site-packages)/torchvision_on_cpu.pth"
 	touch $@

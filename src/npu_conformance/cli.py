@@ -5,9 +5,11 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from npu_conformance.config import config_names, config_path, config_schema, load_config
 from npu_conformance.errors import ConfigError, ConformanceError
+from npu_conformance.limits import Dtype
 from npu_conformance.prompts import load_prompts
 from npu_conformance.session import check_twin
 from npu_conformance.storage import write_json
@@ -37,6 +39,18 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("model", nargs="*", help="file names without .yaml; default: all")
     check.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
     check.set_defaults(run=_check)
+
+    convert = commands.add_parser("convert", help="write a quantised checkpoint again with plain weights")
+    convert.add_argument("source", type=Path, metavar="SRC", help="folder of an FP8, GPTQ or ternary checkpoint")
+    convert.add_argument("destination", type=Path, metavar="DST", help="folder to make")
+    convert.add_argument("--dtype", choices=get_args(Dtype), help="of the new weights; default: the config's")
+    convert.add_argument("--ternary-group-size", type=int, metavar="N", help="fuse latents in groups; -1: whole rows")
+    convert.set_defaults(run=_convert)
+
+    doctor = commands.add_parser("doctor", help="say what is wrong with a checkpoint folder, from config and headers")
+    doctor.add_argument("folder", type=Path, metavar="FOLDER")
+    doctor.add_argument("--fix-config", action="store_true", help="write the values the weights have into config.json")
+    doctor.set_defaults(run=_doctor)
 
     render = commands.add_parser("report", help="render a report folder's report.json again, as Markdown")
     render.add_argument("folder", type=Path, nargs="?", default=Path("reports/latest"))
@@ -70,6 +84,12 @@ def _check(options: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from npu_conformance.doctor import doctor
+
+    return doctor(options.folder, options.fix_config)
+
+
 def _report(options: argparse.Namespace) -> int:
     from npu_conformance.report.markdown import render_markdown
     from npu_conformance.report.model import Report
@@ -82,4 +102,15 @@ def _report(options: argparse.Namespace) -> int:
     for language, name in (("en", "report.md"), ("zh", "report.zh.md")):
         write_text(options.folder / name, render_markdown(report, "zh" if language == "zh" else "en"))
         print(options.folder / name)
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from npu_conformance.checkpoints.convert import convert, summary
+    from npu_conformance.progress import Narrator
+
+    with Narrator().job(f"converting {options.source}") as observe:
+        convert(options.source, options.destination, options.dtype, observe, options.ternary_group_size)
+    print(options.destination)
+    print(summary(options.destination))
     return 0

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from npu_conformance.errors import ConfigError
 from npu_conformance.limits import FIGURES, Dtype
 from npu_conformance.prompts import Name, PromptUse
+from npu_conformance.variants import CATALOGUE
 from npu_conformance.yamlfile import did_you_mean, load_yaml
 
 Positive = Annotated[int, Field(gt=0, strict=True)]
@@ -84,6 +85,8 @@ class Reference(_Section):
     """Hub id of other weights than the candidate's, such as the BF16 original of a converted checkpoint."""
     attn_implementation: Literal["sdpa", "eager"] = "sdpa"
     """transformers' attention implementation."""
+    also: Literal["bfloat16", "float16"] | None = None
+    """A second reference in this dtype, whose tokens are reported beside and never judged."""
 
 
 class Labels(_Section):
@@ -123,12 +126,19 @@ class ModelConfig(_Section):
 
     model: HubId
     """Hub id, `organisation/name`, as ModelScope and Hugging Face have it."""
+    adapter: HubId | None = None
+    """Hub id of a LoRA the model is served with."""
+    convert: Dtype | None = None
+    """For a quantised checkpoint the engine cannot run: the candidate loads it converted to plain weights of this
+    dtype, the reference reads it as published."""
     serve: Serve = Serve()
     """How it is served; the variant `as_served` is exactly this."""
     envs: dict[str, str] = {}
     """Environment variables of the engine's process."""
     reference: Reference = Reference()
     """What it is compared with."""
+    variants: tuple[str, ...] = ()
+    """Variants judged besides `base` and `as_served`; each changes one thing of `base`."""
     prompts: Annotated[tuple[PromptUse, ...], Field(min_length=1)] = tuple(
         PromptUse(set=name) for name in ("general", "chinese", "code", "maths", "long")
     )
@@ -148,6 +158,14 @@ class ModelConfig(_Section):
     deadline: Positive = 1800
     """Seconds one engine or reference job may take before it is ended."""
 
+    @model_validator(mode="after")
+    def _one_source_of_weights(self) -> "ModelConfig":
+        if self.convert is not None and self.reference.model is not None:
+            raise ValueError(
+                "convert: the reference of a converted checkpoint is the published one; remove reference.model"
+            )
+        return self
+
     @field_validator("prompts", mode="before")
     @classmethod
     def _names_are_uses(cls, value: Any) -> Any:
@@ -162,6 +180,16 @@ class ModelConfig(_Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"set {twice[0]!r} is listed twice")
         return uses
+
+    @field_validator("variants")
+    @classmethod
+    def _known_variants(cls, variants: tuple[str, ...]) -> tuple[str, ...]:
+        for name in variants:
+            if name not in CATALOGUE:
+                raise ValueError(
+                    f"{name}: unknown variant{did_you_mean(name, CATALOGUE)} (variants: {', '.join(CATALOGUE)})"
+                )
+        return tuple(dict.fromkeys(variants))
 
     @field_validator("limits")
     @classmethod
@@ -220,6 +248,7 @@ def config_schema() -> dict[str, Any]:
     schema = ModelConfig.model_json_schema()
     uses = schema["properties"]["prompts"]["items"]
     schema["properties"]["prompts"]["items"] = {"anyOf": [{"type": "string"}, uses]}
+    schema["properties"]["variants"]["items"]["enum"] = list(CATALOGUE)
     schema["properties"]["limits"]["propertyNames"] = {"enum": list(FIGURES)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

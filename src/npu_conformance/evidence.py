@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from npu_conformance.audit.audit import Audit
+from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.compare import Comparison, compare
 from npu_conformance.config import ModelConfig
 from npu_conformance.prompts import Prompt
@@ -18,6 +20,12 @@ class Evidence:
     prompts: tuple[Prompt, ...]
     candidate: Trace
     reference: Trace
+    scan: Scan
+    """What the candidate's weights show."""
+    audit: Audit | None = None
+    """The candidate's weights against the published ones; None where they are the same files."""
+    second_reference: Trace | None = None
+    """The same tokens scored in another dtype, to be reported beside."""
 
     @cached_property
     def comparison(self) -> Comparison:

@@ -67,4 +67,11 @@ CLOSENESS_FIGURES = (
         "scientific",
     ),
 )
-FIGURES = {figure.name: figure for figure in (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES)}
+LAYER_FIGURE = Figure(
+    "hidden_cosine_min",
+    "Hidden states' cosine, least of any layer",
+    "各层隐状态余弦最小值",
+    "min",
+    (0.99, 0.9998, 0.99999),
+)
+FIGURES = {figure.name: figure for figure in (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES, LAYER_FIGURE)}

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
-from npu_conformance.engines.reference import batches
+from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
 
 _GIB = 2**30

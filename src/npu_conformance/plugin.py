@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.baselines import load_published
 from npu_conformance.config import config_names
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.evidence import Evidence
@@ -23,8 +24,8 @@ from npu_conformance.progress import Narrator
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.results import Check
-from npu_conformance.session import Session, Settings
-from npu_conformance.variants import JUDGED
+from npu_conformance.session import Session
+from npu_conformance.settings import Settings
 
 _CHECKS = "conformance_checks"
 _IDENTITY = "conformance_identity"
@@ -48,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--candidate", choices=("vllm", "transformers"), default="vllm", help="engine under test")
     add("--device", choices=("npu", "cuda", "cpu"), help="insist on this platform; default: what is found")
     add("--candidate-weights", type=Path, metavar="DIR", help="the candidate loads this checkpoint")
+    add("--candidate-adapter", type=Path, metavar="DIR", help="the candidate loads this LoRA")
     add("--prompts", type=int, metavar="N", help="use N prompts, dealt from the model's sets")
     add(
         "--require-weights",
@@ -70,6 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--deadline", type=float, metavar="SECONDS", help="end a job that takes longer; default: the YAML's")
     parser.addini("model_configs", "folder of model configs", default="model_configs")
+    parser.addini("baselines", "folder of published figures and baselines", default="baselines")
     parser.addini("reports", "folder for reports", default="reports")
 
 
@@ -97,7 +100,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     session = metafunc.config.stash[SESSION]
     parameters = []
     for model in config_names(session.settings.configs):
-        for variant in JUDGED:
+        for variant in session.variants(model):
             reason = session.why_not(model, variant)
             marks = [pytest.mark.skip(reason=reason)] if reason else []
             parameters.append(pytest.param(f"{model}-{variant}", marks=marks))
@@ -110,13 +113,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return  # pytest-xdist cannot be refused from a worker; the model's tests will say
     own = session.config.stash[SESSION]
     models = list(dict.fromkeys(_identity(item)[0] for item in session.items if _is_ours(item)))
-    if own.settings.candidate_weights and len(models) > 1:
-        raise pytest.UsageError(
-            f"--candidate-weights is one model's checkpoint, {len(models)} models are selected: choose one with -k"
-        )
+    for option, given in (
+        ("--candidate-weights", own.settings.candidate_weights),
+        ("--candidate-adapter", own.settings.candidate_adapter),
+    ):
+        if given and len(models) > 1:
+            raise pytest.UsageError(f"{option} is one model's, {len(models)} models are selected: choose one with -k")
+    own.expect(models)
     for model in models:
         try:
             own.config(model)
+            load_published(_baselines(session.config), model)
             reason = own.missing(model)
         except ConfigError as error:
             raise pytest.UsageError(str(error)) from None
@@ -192,6 +199,7 @@ class Results:
             self._checks,
             {model: own.kind(model) for model in self._checks},
             describe_run(_command(), session.config.rootpath, own.settings.from_dir),
+            _baselines(session.config),
         )
         write_report(report, own.folder)
         self._lines = summary_lines(report, own.folder)
@@ -223,7 +231,7 @@ def _settings(config: pytest.Config) -> Settings:
     configs = config.rootpath / config.getini("model_configs")
     if not configs.is_dir():
         raise pytest.UsageError(f"no folder of model configs at {configs}: run pytest from the suite's checkout")
-    for name in ("models_root", "candidate_weights", "from_dir"):
+    for name in ("models_root", "candidate_weights", "candidate_adapter", "from_dir"):
         if (path := option(name)) is not None and not path.is_dir():
             raise pytest.UsageError(f"--{name.removesuffix('_dir').replace('_', '-')} {path}: no such folder")
     if (python := option("reference_python")) is not None and not os.access(python, os.X_OK):
@@ -237,6 +245,7 @@ def _settings(config: pytest.Config) -> Settings:
         candidate=option("candidate"),
         device=option("device"),
         candidate_weights=option("candidate_weights"),
+        candidate_adapter=option("candidate_adapter"),
         prompts=option("prompts"),
         from_dir=option("from_dir"),
         reference_python=option("reference_python"),
@@ -251,6 +260,11 @@ def _report_folder(config: pytest.Config) -> Path:
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     reports: str = config.getini("reports")
     return config.rootpath / reports / f"{stamp}-{os.getpid()}"
+
+
+def _baselines(config: pytest.Config) -> Path:
+    folder: str = config.getini("baselines")
+    return config.rootpath / folder
 
 
 def _uncaptured(config: pytest.Config) -> Callable[[], AbstractContextManager[None]]:

@@ -1,11 +1,12 @@
 """Prompt sets: what is asked of a model, and what its answer must contain."""
 
+import re
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from npu_conformance.errors import ConfigError
 from npu_conformance.yamlfile import load_yaml
@@ -37,6 +38,8 @@ class PromptSet(BaseModel):
     """What the set is for."""
     chat: bool = False
     """True: rendered through the model's chat template, where it has one; false: sent as plain text."""
+    system: Annotated[str, Field(min_length=1)] | None = None
+    """System message before each of a chat set's prompts."""
     prompts: Annotated[tuple[PromptEntry, ...], Field(min_length=1)]
 
 
@@ -51,7 +54,19 @@ class PromptUse(BaseModel):
     """Overrides the set's own `chat`."""
     expect: bool | tuple[Annotated[str, Field(min_length=1)], ...] = True
     """False: the set's expected substrings are not asked of this model. A list: these are asked of every answer,
-    besides the set's own, such as the headings of an output format."""
+    besides the set's own."""
+    format: str | None = None
+    """Regular expression that every answer of the set must match from its start, such as an output format's headings;
+    `.` matches line breaks too."""
+
+    @field_validator("format")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return pattern
 
 
 class Prompt(BaseModel):
@@ -63,7 +78,9 @@ class Prompt(BaseModel):
     """`set/id`."""
     text: str
     chat: bool
+    system: str | None = None
     expect: tuple[str, ...] = ()
+    format: str | None = None
     labels: dict[str, str] = {}
 
 
@@ -108,6 +125,8 @@ def _read(use: PromptUse, folder: Path) -> list[Prompt]:
             id=f"{use.set}/{entry.id}",
             text=entry.text,
             chat=chat,
+            system=content.system if chat else None,
+            format=use.format,
             expect=() if use.expect is False else (*entry.expect, *of_every_answer),
             labels=entry.labels,
         )

@@ -6,85 +6,45 @@ Evidence is what a run leaves in `traces/<model>/`: `subject.json`, `rendered.js
 
 import contextlib
 import json
-import shutil
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from filelock import FileLock
+from pydantic import BaseModel
 
-from npu_conformance.checkpoints.inspect import Checkpoint, inspect
+from npu_conformance.audit.audit import Audit
+from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.config import ModelConfig, check_remote_code, config_path, load_config
-from npu_conformance.engines.job import CandidateJob, Job, ReferenceJob, RenderJob, TwinJob
-from npu_conformance.engines.rendering import Rendered, check_token_ids, load_rendered
-from npu_conformance.engines.supervise import run_job
+from npu_conformance.devices import cpu_binding, find_devices
+from npu_conformance.engines.job import CandidateJob, ReferenceJob
+from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
 from npu_conformance.evidence import Evidence
-from npu_conformance.plan import reference_cost, refuse_what_cannot_fit
+from npu_conformance.jobs import OFF_DEVICE, Jobs
+from npu_conformance.limits import Dtype
+from npu_conformance.lora import lora_options
+from npu_conformance.nursery import build_twins, twin_folder
+from npu_conformance.preparation import Prepared, prepare
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts
 from npu_conformance.report.details import describe_subject, save_details
-from npu_conformance.storage import cache_dir, write_json
+from npu_conformance.settings import Settings
+from npu_conformance.storage import cache_dir, write_json, write_text
 from npu_conformance.subject import Subject, find_weights, folder_digest
 from npu_conformance.trace import load_trace
-from npu_conformance.twins import RECIPES, find_recipe, recipe_digest
-from npu_conformance.variants import engine_options
+from npu_conformance.twins import RECIPES, Adapted, find_recipe
+from npu_conformance.variants import JUDGED, engine_options, ranks
 
-_TWIN_DEADLINE = 1800
-_RENDER_DEADLINE = 300
 # Inline, so that the schedule is not a race between processes; see docs/how-it-works.md.
 _ENGINE_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_OFFLINE": "1",
 }
-# The reference stays off the accelerator even where its plugin would load itself into torch.
-_REFERENCE_ENVIRONMENT = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "HF_HUB_OFFLINE": "1"}
+# Prompts whose hidden states are compared layer by layer.
+_LAYER_PROMPTS = 8
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the command line asked for."""
-
-    configs: Path
-    """Folder of model configs."""
-    twin: bool = False
-    models_root: Path | None = None
-    candidate: Literal["vllm", "transformers"] = "vllm"
-    device: Literal["npu", "cuda", "cpu"] | None = None
-    candidate_weights: Path | None = None
-    prompts: int | None = None
-    from_dir: Path | None = None
-    """Judge the traces of this report folder instead of running engines."""
-    reference_python: Path | None = None
-    trust_remote_code: bool = False
-    deadline: float | None = None
-    """Seconds a job may take; the config's own when None."""
-
-    def words(self) -> list[str]:
-        """The command line's words for these settings, where they differ from the default."""
-        words = ["--twin"] if self.twin else []
-        words += ["--trust-remote-code"] if self.trust_remote_code else []
-        for option, value, default in (
-            ("--models-root", self.models_root, None),
-            ("--candidate", self.candidate, "vllm"),
-            ("--device", self.device, None),
-            ("--candidate-weights", self.candidate_weights, None),
-            ("--prompts", self.prompts, None),
-            ("--from", self.from_dir, None),
-            ("--reference-python", self.reference_python, None),
-            ("--deadline", self.deadline, None),
-        ):
-            words += [f"{option}={value}"] if value != default else []
-        return words
-
-    @property
-    def prompts_dir(self) -> Path:
-        """Folder of prompt sets."""
-        return self.configs / "prompts"
+Result = TypeVar("Result", bound=BaseModel)
 
 
 class Session:
@@ -94,8 +54,13 @@ class Session:
         """Args: settings: the command line's; folder: the run's report folder; narrator: tells what goes on."""
         self.settings = settings
         self.folder = folder
-        self._narrator = narrator
+        self._jobs = Jobs(folder, narrator)
+        self._selected: tuple[str, ...] = ()
         self._made: dict[tuple[str, ...], Any] = {}
+
+    def expect(self, models: Sequence[str]) -> None:
+        """Say which models the run will ask for, so that their twins can be built side by side."""
+        self._selected = tuple(models)
 
     def config(self, model: str) -> ModelConfig:
         """The model's config, checked against the command line (see `load_config` for errors)."""
@@ -105,7 +70,26 @@ class Session:
         """Why a variant of a model is not judged in this run, in one line; None when it can be."""
         if self.settings.candidate == "transformers" and variant != "base" and self.settings.from_dir is None:
             return f"not applicable: transformers has no serve options, so {variant} would be base again"
-        return self.missing(model)
+        return self.missing(model) or self._too_few_devices(model, variant)
+
+    def variants(self, model: str) -> tuple[str, ...]:
+        """The variants a model is to be judged in."""
+        try:
+            return (*JUDGED, *self.config(model).variants)
+        except ConformanceError:
+            return JUDGED  # its tests will say
+
+    def _too_few_devices(self, model: str, variant: str) -> str | None:
+        if self.settings.from_dir is not None or self.settings.candidate == "transformers":
+            return None
+        try:
+            needed = ranks(engine_options(self.config(model).serve, variant))
+        except ConformanceError:
+            return None  # its tests will say
+        platform, there = find_devices(self.settings.device)
+        if needed <= there:
+            return None
+        return f"{variant} needs {needed} devices, {there} of platform {platform} {'is' if there == 1 else 'are'} here"
 
     def missing(self, model: str) -> str | None:
         """Why the model cannot run here, in one line; None when its weights or traces are at hand."""
@@ -165,16 +149,28 @@ class Session:
                 raise TraceError(f"no traces of {model} in {settings.from_dir}: run it without --from")
             kind = _saved_json(saved)["kind"]
             return Subject(model, kind, saved.parent, saved.parent)
-        if not settings.twin:
-            reference = find_weights(config.reference_model, settings.models_root)
-            candidate = settings.candidate_weights or find_weights(config.model, settings.models_root)
-            return Subject(model, "real", candidate, reference)
+        return self._twin(model, config) if settings.twin else self._real(model, config)
+
+    def _real(self, model: str, config: ModelConfig) -> Subject:
+        root = self.settings.models_root
+        reference = find_weights(config.reference_model, root)
+        adapter = None if config.adapter is None else find_weights(config.adapter, root, "adapter_config.json")
+        candidate = self.settings.candidate_weights
+        if candidate is None and config.convert is None:
+            candidate = find_weights(config.model, root)
+        return Subject(model, "real", reference, candidate, adapter)
+
+    def _twin(self, model: str, config: ModelConfig) -> Subject:
         if config.twin is None:
             raise WeightsError(
                 f"{model} has no twin: name a recipe in its YAML (twin: {' | '.join(RECIPES)}), or run its real weights"
             )
-        folder = cache_dir() / "twins" / f"{config.twin}-{recipe_digest(config.twin, settings.prompts_dir)}"
-        return Subject(model, "twin", settings.candidate_weights or folder, folder)
+        recipe = find_recipe(config.twin)
+        folder, adapter = twin_folder(config.twin, self.settings.prompts_dir), None
+        if isinstance(recipe, Adapted):
+            folder, adapter = twin_folder(recipe.base, self.settings.prompts_dir), folder
+        candidate = None if config.convert is not None else folder
+        return Subject(model, "twin", folder, self.settings.candidate_weights or candidate, adapter)
 
     def _collect(self, model: str, variant: str) -> Evidence:
         config, subject = self.config(model), self.subject(model)
@@ -183,13 +179,16 @@ class Session:
         else:
             traces = self.folder / "traces" / model
             self._run(config, subject, variant, traces)
-        candidate = load_trace(traces / variant / "candidate")
+        second = traces / variant / "second_reference"
         evidence = Evidence(
             variant=variant,
             config=config,
             prompts=load_rendered(traces / "rendered.json").prompts,
-            candidate=candidate,
+            candidate=load_trace(traces / variant / "candidate"),
             reference=load_trace(traces / variant / "reference"),
+            second_reference=load_trace(second) if second.is_dir() else None,
+            scan=_saved(traces / "scan.json", Scan),
+            audit=_saved(traces / "audit.json", Audit) if (traces / "audit.json").is_file() else None,
         )
         facts = _saved_json(traces / "subject.json")
         # Traces that cannot be compared have no details; the checks say why.
@@ -198,20 +197,28 @@ class Session:
         return evidence
 
     def _run(self, config: ModelConfig, subject: Subject, variant: str, traces: Path) -> None:
-        candidate_files, reference_files = self._prepare(config, subject, traces)
+        prepared = self._once(("prepared", subject.name), lambda: self._prepare(config, subject, traces))
         folder = traces / variant
         environment = {**_ENGINE_ENVIRONMENT, **config.envs}
         if subject.kind == "twin":
             # A twin's whole KV cache fits into 1 GiB; vLLM would take 4 GiB or more on a CPU.
             environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-        self._job(
+        options = engine_options(config.serve, variant)
+        adapter = self.settings.candidate_adapter or prepared.adapter
+        if adapter is not None:
+            options = lora_options(adapter) | options
+        if ranks(options) > 1 and find_devices(self.settings.device)[0] == "cpu":
+            environment = cpu_binding(ranks(options)) | environment
+        self._jobs.run(
             CandidateJob(
                 output=folder / "candidate",
                 engine=self.settings.candidate,
-                checkpoint=candidate_files.folder,
+                checkpoint=prepared.candidate.folder,
+                adapter=adapter,
                 rendered=traces / "rendered.json",
+                layer_prompts=_LAYER_PROMPTS if variant == "base" else 0,
                 chat_template_kwargs=config.chat_template_kwargs,
-                options=engine_options(config.serve, variant),
+                options=options,
                 max_tokens=config.max_tokens,
                 device=self.settings.device,
                 trust_remote_code=config.serve.trust_remote_code,
@@ -220,95 +227,55 @@ class Session:
             self.settings.deadline or config.deadline,
             environment=environment,
         )
-        self._score(config, subject, reference_files, folder / "candidate")
+        self._score(config, subject, prepared, folder, "reference", "float32")
+        if config.reference.also is not None:
+            self._score(config, subject, prepared, folder, "second_reference", config.reference.also)
 
-    def _plan(self, config: ModelConfig, files: Checkpoint, rendered: Rendered) -> None:
-        """Say what the reference will cost at most, and refuse what cannot fit before any engine starts."""
-        cost = reference_cost(files, [(len(ids), config.max_tokens) for ids in rendered.prompt_ids])
-        refuse_what_cannot_fit(cost, self._references)
-        self._narrator.say(str(cost))
-
-    @property
-    def _references(self) -> Path:
-        return cache_dir() / "references"
-
-    def _score(self, config: ModelConfig, subject: Subject, files: Checkpoint, candidate: Path) -> None:
-        self._job(
-            ReferenceJob(
-                output=candidate.parent / "reference",
-                checkpoint=files.folder,
-                checkpoint_digest=folder_digest(files.folder),
-                candidate=candidate,
-                rendered=candidate.parent.parent / "rendered.json",
-                attn_implementation=config.reference.attn_implementation,
-                cache=self._references,
-                trust_remote_code=config.serve.trust_remote_code,
-            ),
-            f"{subject.name} {candidate.parent.name}: reference",
+    def _score(
+        self, config: ModelConfig, subject: Subject, prepared: Prepared, folder: Path, name: str, dtype: Dtype
+    ) -> None:
+        job = ReferenceJob(
+            output=folder / name,
+            checkpoint=prepared.reference.folder,
+            checkpoint_digest=folder_digest(prepared.reference.folder),
+            adapter=prepared.adapter,
+            adapter_digest=None if prepared.adapter is None else folder_digest(prepared.adapter),
+            dtype=dtype,
+            candidate=folder / "candidate",
+            rendered=folder.parent / "rendered.json",
+            attn_implementation=config.reference.attn_implementation,
+            cache=cache_dir() / "references",
+            trust_remote_code=config.serve.trust_remote_code,
+        )
+        self._jobs.run(
+            job,
+            f"{subject.name} {folder.name}: {name.replace('_', ' ')}",
             self.settings.deadline or config.deadline,
-            environment=_REFERENCE_ENVIRONMENT,
+            environment=OFF_DEVICE,
             python=self.settings.reference_python,
         )
 
-    def _prepare(self, config: ModelConfig, subject: Subject, traces: Path) -> tuple[Checkpoint, Checkpoint]:
-        """Build the twin, inspect the weights and render the prompts, once a model."""
-        return self._once(("prepared", subject.name), lambda: self._do_prepare(config, subject, traces))
+    def _prepare(self, config: ModelConfig, subject: Subject, traces: Path) -> Prepared:
+        """Build the twin and make the weights ready, once a model."""
+        if config.twin is not None and subject.kind == "twin":
+            group = self._selected if subject.name in self._selected else (subject.name,)
+            problems = self._once(("twins", *group), lambda: self._build_twins(group))
+            if config.twin in problems:
+                raise problems[config.twin]
+        prompts = load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
+        prepared = prepare(config, subject, prompts, traces, self._jobs)
+        write_text(traces / "scan.json", prepared.scan.model_dump_json(indent=1))
+        if prepared.audit is not None:
+            write_text(traces / "audit.json", prepared.audit.model_dump_json(indent=1))
+        write_json(traces / "subject.json", describe_subject(subject, config, prepared))
+        return prepared
 
-    def _do_prepare(self, config: ModelConfig, subject: Subject, traces: Path) -> tuple[Checkpoint, Checkpoint]:
-        if subject.kind == "twin":
-            self._build_twin(config.twin or "", subject.reference)
-        reference = inspect(subject.reference)
-        candidate = reference if subject.candidate == subject.reference else inspect(subject.candidate)
-        rendered = traces / "rendered.json"
-        job = RenderJob(
-            output=rendered,
-            checkpoint=subject.reference,
-            prompts=tuple(load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)),
-            chat_template_kwargs=config.chat_template_kwargs,
-            trust_remote_code=config.serve.trust_remote_code,
-        )
-        self._job(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=_REFERENCE_ENVIRONMENT)
-        check_token_ids(reference, load_rendered(rendered))
-        self._plan(config, reference, load_rendered(rendered))
-        write_json(traces / "subject.json", describe_subject(subject, config, candidate))
-        return candidate, reference
-
-    def _build_twin(self, recipe: str, folder: Path) -> None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            if (folder / "twin.json").is_file():
-                return
-            shutil.rmtree(folder, ignore_errors=True)
-            self._job(
-                TwinJob(output=folder, recipe=recipe, prompts_dir=self.settings.prompts_dir),
-                f"twin {recipe}: training",
-                _TWIN_DEADLINE,
-                environment=_REFERENCE_ENVIRONMENT,
-            )
-
-    def _job(
-        self,
-        job: Job,
-        name: str,
-        deadline: float,
-        *,
-        environment: dict[str, str],
-        python: Path | None = None,
-    ) -> None:
-        logs = self.folder / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        job.output.parent.mkdir(parents=True, exist_ok=True)
-        workdir = Path(tempfile.mkdtemp(dir=logs, prefix=name.replace(" ", "-").replace(":", "") + "-"))
-        with self._narrator.job(name) as observe:
-            run_job(
-                job,
-                name=name,
-                workdir=workdir,
-                deadline=deadline,
-                environment=environment,
-                python=python,
-                observe=observe,
-            )
+    def _build_twins(self, models: Sequence[str]) -> dict[str, ConformanceError]:
+        recipes = []
+        for model in models:
+            with contextlib.suppress(ConformanceError):  # its own tests will say
+                recipes.append(self.config(model).twin)
+        return build_twins([recipe for recipe in recipes if recipe], self.settings.prompts_dir, self._jobs)
 
 
 def check_twin(config: ModelConfig, path: Path) -> None:
@@ -322,6 +289,13 @@ def check_twin(config: ModelConfig, path: Path) -> None:
             find_recipe(config.twin)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
+
+
+def _saved(path: Path, kind: type[Result]) -> Result:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
 
 
 def _saved_json(path: Path) -> dict[str, Any]:

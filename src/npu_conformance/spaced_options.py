@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-PATH_OPTIONS = ("--models-root", "--candidate-weights", "--from", "--reference-python")
+PATH_OPTIONS = ("--models-root", "--candidate-weights", "--candidate-adapter", "--from", "--reference-python")
 
 
 def joined(arguments: list[str]) -> list[str]:

@@ -98,3 +98,8 @@ def digest(value: Any) -> str:
     """A short hex digest of a JSON-able value, for cache keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def code_digest(package: Path) -> str:
+    """Digest of a package's own source, for results that its next version would make otherwise."""
+    return digest([[path.name, path.read_text(encoding="utf-8")] for path in sorted(package.glob("*.py"))])

@@ -19,23 +19,30 @@ class Subject:
 
     name: str
     kind: Literal["real", "twin"]
-    candidate: Path
-    """Weights the engine loads."""
     reference: Path
     """Weights the reference loads."""
+    candidate: Path | None
+    """Weights the engine loads; None where they are the reference's, converted."""
+    adapter: Path | None = None
+    """LoRA that both load besides."""
 
 
-def find_weights(model: str, models_root: Path | None) -> Path:
+def find_weights(model: str, models_root: Path | None, marker: str = "config.json") -> Path:
     """The folder of a model's weights, offline: under `models_root`, then ModelScope's cache, then HF's.
+
+    Args:
+        model: hub id.
+        models_root: where to look first.
+        marker: the file by which its folder is known.
 
     Raises:
         WeightsError: none has it; the message is one line that says where it looked.
     """
     places = list(_places(model, models_root))
     for place in places:
-        if (place / "config.json").is_file():
+        if (place / marker).is_file():
             return place
-    snapshot = _hf_snapshot(model)
+    snapshot = _hf_snapshot(model, marker)
     if snapshot is not None:
         return snapshot
     root = "--models-root (not given)" if models_root is None else f"--models-root {models_root}"
@@ -62,10 +69,10 @@ def _modelscope() -> Path:
     return Path(os.environ.get("MODELSCOPE_CACHE", "~/.cache/modelscope")).expanduser()
 
 
-def _hf_snapshot(model: str) -> Path | None:
+def _hf_snapshot(model: str, marker: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(model, "config.json")
+    found = try_to_load_from_cache(model, marker)
     return Path(found).parent if isinstance(found, str) else None
 
 

@@ -22,6 +22,9 @@ from npu_conformance.storage import write_json
 FORMAT = 1
 Storage = Literal["bfloat16", "float16", "float32"]
 Rows = NDArray[np.float32]
+WITHOUT_ADAPTER = "without_adapter"
+"""Folder inside a trace: a trace of one token a prompt without the LoRA."""
+_LAYERS = "layers.npz"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,16 @@ class Answer:
 
 
 _ANSWERS: TypeAdapter[tuple[Answer, ...]] = TypeAdapter(tuple[Answer, ...])
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Hidden states layer by layer, at the last token of the first prompts."""
+
+    points: tuple[str, ...]
+    """`embedding`, `layer 1` …, `final norm`."""
+    states: Rows
+    """float32 [prompts, points, hidden size]."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,26 @@ class Trace:
                 f"found shape {stored.shape}; run the model again"
             )
         return unpack(stored, answer.storage)
+
+    def layers(self) -> Layers | None:
+        """Hidden states at the last token of some prompts; None where none were kept.
+
+        Raises:
+            TraceError: they cannot be read.
+        """
+        path = self.folder / _LAYERS
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return Layers(tuple(stored["points"].tolist()), stored["states"])
+        except (OSError, ValueError, KeyError) as error:
+            raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
+
+    def without_adapter(self) -> "Trace | None":
+        """One token of every prompt without the model's LoRA; None for a model that has none."""
+        folder = self.folder / WITHOUT_ADAPTER
+        return load_trace(folder) if folder.is_dir() else None
 
     def piece(self, token_id: int) -> str:
         """A token as readable text, quoted, with its id."""
@@ -127,6 +160,11 @@ def row_digest(row: Rows) -> str:
 def save_rows(folder: Path, index: int, stored: NDArray[Any]) -> None:
     """Write the stored logits of the prompt at `index` into a trace folder that is being staged."""
     np.save(folder / _rows_file(index), stored, allow_pickle=False)
+
+
+def save_layers(folder: Path, layers: Layers) -> None:
+    """Write hidden states into a trace folder that is being staged."""
+    np.savez(folder / _LAYERS, points=np.array(layers.points), states=layers.states)
 
 
 def save_trace(

@@ -1,5 +1,6 @@
 """Fixtures of the unit tests: everything a test writes stays in its own folder."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +10,27 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npu_conformance.audit.audit import Audit
+from npu_conformance.checkpoints.scan import Scan
+from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.config import Labels, ModelConfig
 from npu_conformance.evidence import Evidence
+from npu_conformance.nursery import twin_folder
 from npu_conformance.prompts import Prompt
-from npu_conformance.storage import cache_dir, write_json
-from npu_conformance.trace import Answer, Rows, load_trace, pack, row_digest, save_rows, save_trace
-from npu_conformance.twins import recipe_digest
+from npu_conformance.storage import write_json
+from npu_conformance.trace import (
+    WITHOUT_ADAPTER,
+    Answer,
+    Layers,
+    Rows,
+    load_trace,
+    pack,
+    row_digest,
+    save_layers,
+    save_rows,
+    save_trace,
+    unpack,
+)
 
 from .suite_runs import MODEL, ROOT, Outcome, judge
 
@@ -49,6 +65,8 @@ class Scene:
     folder: Path
     config: ModelConfig
     prompts: tuple[Prompt, ...]
+    scan: Scan
+    audit: Audit | None = None
 
     def evidence(self) -> Evidence:
         """The traces as they are now."""
@@ -58,6 +76,8 @@ class Scene:
             prompts=self.prompts,
             candidate=load_trace(self.folder / "candidate"),
             reference=load_trace(self.folder / "reference"),
+            scan=self.scan,
+            audit=self.audit,
         )
 
     def edit_answer(self, side: str, index: int, **changes: Any) -> None:
@@ -66,6 +86,20 @@ class Scene:
         content = json.loads(path.read_text(encoding="utf-8"))
         content["answers"][index] |= changes
         write_json(path, content)
+
+    def edit_layers(self, change: Callable[[Rows], Rows]) -> None:
+        """Replace the candidate's hidden states."""
+        kept = load_trace(self.folder / "candidate").layers()
+        assert kept is not None
+        save_layers(self.folder / "candidate", Layers(kept.points, change(kept.states.copy())))
+
+    def edit_without_adapter(self, change: Callable[[Rows, Rows], Rows]) -> None:
+        """Replace the candidate's rows without the adapter, from those with it and without it."""
+        adapted = load_trace(self.folder / "candidate")
+        bare = adapted.without_adapter()
+        assert bare is not None
+        for index in range(len(bare.answers)):
+            np.save(bare.folder / f"{index:04d}.npy", change(adapted.logits(index)[:1], bare.logits(index)))
 
     def edit_logits(self, side: str, index: int, change: Callable[[Rows], Rows]) -> None:
         """Replace the logits of one answer, keeping the second run bitwise equal to the first."""
@@ -83,7 +117,14 @@ def scene(tmp_path: Path) -> Scene:
     """A clean run: the candidate is the reference rounded to bfloat16."""
     rng = np.random.default_rng(5)
     prompts = tuple(
-        Prompt(id=f"set/{name}", text=f"the {name} prompt", chat=False, expect=("word",), labels={"label": "Safe"})
+        Prompt(
+            id=f"set/{name}",
+            text=f"the {name} prompt",
+            chat=False,
+            expect=("word",),
+            format="Safety: .+",
+            labels={"label": "Safe"},
+        )
         for name in ("first", "second", "third")
     )
     answers: dict[str, list[Answer]] = {"candidate": [], "reference": []}
@@ -113,9 +154,27 @@ def scene(tmp_path: Path) -> Scene:
         answers["candidate"].append(Answer(**common, **again, storage=storage))
         answers["reference"].append(Answer(**common))
     for side, found in answers.items():
+        _add_layers_and_bare_rows(tmp_path / side, found)
         save_trace(tmp_path / side, found, eos_token_ids=[0], provenance={}, pieces={4: " four"})
     config = ModelConfig(model="a/b", labels=Labels(pattern=r"Safety: (?P<label>\w+)"))
-    return Scene(tmp_path, config, prompts)
+    weight = TensorStatistics(
+        name="a.weight", shape=(2, 2), dtype="BF16", of="values", mean=0, std=1, min=-2, max=2, near_zero=0.5
+    )
+    return Scene(tmp_path, config, prompts, Scan(findings=(), tensors=(weight,)))
+
+
+def _add_layers_and_bare_rows(folder: Path, answers: list[Answer]) -> None:
+    """Hidden states of two prompts, and every prompt's first row without an adapter: the same on both sides."""
+    rng = np.random.default_rng(8)
+    states = rng.normal(size=(2, 4, 16)).astype(np.float32)
+    save_layers(folder, Layers(("embedding", "layer 1", "layer 2", "final norm"), states))
+    bare = folder / WITHOUT_ADAPTER
+    bare.mkdir()
+    for index in range(len(answers)):
+        first = unpack(np.load(folder / f"{index:04d}.npy"), answers[index].storage)[:1]
+        save_rows(bare, index, first - rng.normal(size=first.shape).astype(np.float32) * 3)
+    shortened = [dataclasses.replace(answer, token_ids=answer.token_ids[:1], storage="float32") for answer in answers]
+    save_trace(bare, shortened, eos_token_ids=[0], provenance={})
 
 
 @pytest.fixture(scope="session")
@@ -134,4 +193,4 @@ def main_run(main_reports: Path) -> Outcome:
 def twin(main_run: Outcome) -> Path:
     """The twin's checkpoint."""
     assert main_run.model()["subject"] == "twin"
-    return cache_dir() / "twins" / f"qwen3-guard-{recipe_digest('qwen3-guard', ROOT / 'model_configs' / 'prompts')}"
+    return twin_folder("qwen3-guard", ROOT / "model_configs" / "prompts")

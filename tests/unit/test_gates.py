@@ -1,11 +1,15 @@
 """Every property on a clean run, and each failing on its own fault only."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from npu_conformance import gates
+from npu_conformance.audit.audit import Audit
+from npu_conformance.checkpoints.inspect import Finding
+from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.compare import compare
 from npu_conformance.errors import TraceError
 from npu_conformance.evidence import Evidence
@@ -93,6 +97,18 @@ def scaled_everywhere(scene: Scene) -> None:
         scene.edit_logits("candidate", index, scaled)
 
 
+def turned_from_layer_2(states: Rows) -> Rows:
+    """The norm stays, the direction does not."""
+    states[:, 2:] = states[:, 2:, ::-1]
+    return states
+
+
+def nan_in_layer_1(states: Rows) -> Rows:
+    """A single NaN."""
+    states[1, 1, 0] = np.nan
+    return states
+
+
 FAULTS: dict[str, tuple[Callable[[Scene], None], str]] = {
     "a second beginning-of-text": (
         lambda s: s.edit_answer("candidate", 1, own_prompt_ids=[1, 1, 2, 4]),
@@ -120,8 +136,19 @@ FAULTS: dict[str, tuple[Callable[[Scene], None], str]] = {
         lambda s: s.edit_answer("candidate", 0, text="Safety: Safe"),
         "expected_substrings",
     ),
+    "an answer that begins otherwise": (
+        lambda s: s.edit_answer("candidate", 0, text="So. Safety: Safe word"),
+        "output_format",
+    ),
+    "a layer that turns its states": (lambda s: s.edit_layers(turned_from_layer_2), "hidden_states"),
+    "a NaN in a layer": (lambda s: s.edit_layers(nan_in_layer_1), "hidden_states"),
+    "an adapter that is not applied": (lambda s: s.edit_without_adapter(lambda with_it, _: with_it), "adapter_effect"),
+    "an adapter applied twice": (
+        lambda s: s.edit_without_adapter(lambda with_it, bare: with_it - 2 * (with_it - bare)),
+        "adapter_effect",
+    ),
     "another label": (lambda s: s.edit_answer("candidate", 0, text="Safety: Unsafe word"), "labels"),
-    "no label at all": (lambda s: s.edit_answer("candidate", 0, text="word"), "labels"),
+    "no label at all": (lambda s: s.edit_answer("candidate", 0, text="Safety: - word"), "labels"),
     "another label of the reference": (lambda s: s.edit_answer("reference", 0, text="Safety: Unsafe word"), "labels"),
 }
 
@@ -219,11 +246,53 @@ def test_models_without_labels_or_expectations_are_not_applicable(scene: Scene) 
         prompts=tuple(prompt.model_copy(update={"expect": ()}) for prompt in evidence.prompts),
         candidate=evidence.candidate,
         reference=evidence.reference,
+        scan=evidence.scan,
     )
 
     assert [check.verdict for check in gates.labels(bare)] == ["not_applicable"]
     assert [check.verdict for check in gates.expected_substrings(bare)] == ["not_applicable"]
     assert gates.labels(bare)[0].message == "the model config has no labels.pattern"
+
+
+def test_a_failing_adapter_names_the_cause(scene: Scene) -> None:
+    """What a person looks for first."""
+    scene.edit_without_adapter(lambda with_it, _: with_it)
+    (missing,) = gates.adapter_effect(scene.evidence())
+
+    assert missing.observed == pytest.approx(1, abs=0.01)
+    assert "the engine serves the base model, the adapter is not applied" in (missing.where or "")
+
+
+def test_the_first_layer_that_leaves_is_named(scene: Scene) -> None:
+    """Not the worst one, which may be its consequence."""
+    scene.edit_layers(turned_from_layer_2)
+    _, cosine = gates.hidden_states(scene.evidence())
+
+    assert (cosine.where or "").startswith("first below at layer 2: ")
+
+
+def test_an_explosion_is_told_and_does_not_fail(scene: Scene) -> None:
+    """Both sides may have it: then it is the model's."""
+    scene.edit_layers(lambda states: np.asarray(states * np.array([1, 1, 100, 1], dtype=np.float32)[:, None]))
+    _, cosine = gates.hidden_states(scene.evidence())
+
+    assert cosine.verdict == "pass"
+    assert "the norm explodes at layer 2" in (cosine.message or "")
+
+
+def test_suspicious_weights_and_other_weights_fail(scene: Scene) -> None:
+    """Each with its own check, which says what was found."""
+    found = Scan(findings=(Finding("suspicion", "a.weight", "hollow"),), tensors=scene.scan.tensors)
+    audit = Audit(
+        parameters=9, exact=8, broken=1, relative_rms=0.5, max_abs=1, mean_abs=0.1, allowed=0.01, worst=[],
+        problems=["b.weight: as if the scale blocks were transposed"],
+    )  # fmt: skip
+    checks = gates.checkpoint_weights(dataclasses.replace(scene, scan=found, audit=audit).evidence())
+
+    assert [(check.verdict, check.where) for check in checks] == [
+        ("fail", "a.weight: hollow"),
+        ("fail", "b.weight: as if the scale blocks were transposed"),
+    ]
 
 
 def test_the_failure_text_says_all_five_things(scene: Scene) -> None:

@@ -10,8 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from npu_conformance.checkpoints.inspect import inspect
+from npu_conformance.checkpoints.inspect import examine, inspect
 from npu_conformance.errors import CheckpointError
+
+from .tiny_checkpoints import LLAMA, llama, write
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def nested_vocabulary(folder: Path) -> None:
         (cut_in_header, "model-2.safetensors: not a safetensors file"),
         (
             other_vocabulary,
-            "config.json: vocab_size is 12, but model.embed_tokens.weight in model-1.safetensors has 10",
+            "config.json: vocab_size is 12, the weights say 10: config and weights are not of the same model",
         ),
         (nested_vocabulary, "config.json: vocab_size is 12"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer here"),
@@ -131,3 +133,37 @@ def test_damage_is_one_line_that_names_the_file(checkpoint: Path, damage: Callab
 
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(str(checkpoint))
+
+
+def test_several_errors_are_one_line(tmp_path: Path) -> None:
+    """The first in full, the others by what they are about."""
+    shapes = llama() | {"extra.weight": ("I8", (8, 8))}
+    del shapes["lm_head.weight"]
+    folder = write(tmp_path, LLAMA | {"hidden_size": 80}, shapes)
+
+    with pytest.raises(CheckpointError) as caught:
+        inspect(folder)
+
+    assert str(caught.value).startswith(f"{folder}: config.json: hidden_size is 80, the weights say 64: ")
+    assert str(caught.value).endswith(" (and 2 more: lm_head.weight, extra.weight)")
+    assert "\n" not in str(caught.value)
+    assert [finding.level for finding in examine(folder).findings] == ["error"] * 3
+
+
+def test_notes_stay_with_the_checkpoint(tmp_path: Path) -> None:
+    """What is no error is for the report."""
+    folder = write(tmp_path, LLAMA | {"tie_word_embeddings": True}, llama())
+
+    assert [finding.level for finding in inspect(folder).findings] == ["note"]
+
+
+def test_a_pickled_checkpoint_is_inspected_alike(tmp_path: Path) -> None:
+    """Its shapes against its config."""
+    import torch
+
+    write(tmp_path, {"vocab_size": 12}, {})
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"model.embed_tokens.weight": torch.zeros(10, 4)}, tmp_path / "pytorch_model.bin")
+
+    with pytest.raises(CheckpointError, match="vocab_size is 12, the weights say 10"):
+        inspect(tmp_path)

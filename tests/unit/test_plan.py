@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor
-from npu_conformance.engines.reference import batches
+from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
 from npu_conformance.plan import reference_cost, refuse_what_cannot_fit
 

@@ -56,7 +56,7 @@ def test_missing_weights_skip_with_the_reason(suite: Pytest) -> None:
     result = suite("-k", "Good")
 
     assert result.returncode == 0
-    assert "14 skipped" in result.stdout
+    assert "22 skipped" in result.stdout
     assert "no weights of org/Good-1B: looked under" in result.stdout
     assert "--twin" in result.stdout
 
@@ -146,9 +146,9 @@ def test_a_bad_checkpoint_errors_its_model_with_one_message(
 
     assert result.returncode == 1
     assert "Traceback" not in result.stdout + result.stderr
-    assert "7 errors" in result.stdout
+    assert "11 errors" in result.stdout
     told = [line for line in result.stdout.splitlines() if message in line]
-    assert len(told) == 7
+    assert len(told) == 11
     report = json.loads((tmp_path / "reports" / "latest" / "report.json").read_text())
     assert report["models"][0]["verdict"] == "error"
     assert all(message in check["message"] for check in report["models"][0]["checks"])
@@ -166,7 +166,7 @@ def test_ids_begin_with_the_models_name(suite: Pytest) -> None:
     result = suite("--collect-only", "-q", "-k", "Good-1B-base and token_agreement")
 
     assert "test_token_agreement[Good-1B-base]" in result.stdout
-    assert "1/14 tests collected" in result.stdout
+    assert "1/22 tests collected" in result.stdout
 
 
 def test_collecting_imports_no_torch(tmp_path: Path) -> None:

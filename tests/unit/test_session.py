@@ -10,7 +10,8 @@ from npu_conformance.engines.rendering import Rendered, check_token_ids, load_re
 from npu_conformance.errors import CheckpointError, ConfigError, TraceError, WeightsError
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import Prompt
-from npu_conformance.session import Session, Settings
+from npu_conformance.session import Session
+from npu_conformance.settings import Settings
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.errors import ConfigError
+from npu_conformance.errors import ConfigError, JobError
+from npu_conformance.jobs import Jobs
+from npu_conformance.nursery import build_twins, twin_folder
 from npu_conformance.progress import Narrator
-from npu_conformance.session import Session, Settings
 from npu_conformance.twins import RECIPES, recipe_digest
 from npu_conformance.twins.corpus import examples
+from npu_conformance.twins.recipes import Trained
 
 
 def test_the_digest_changes_with_the_prompts(tmp_path: Path, configs: Path) -> None:
@@ -33,10 +35,12 @@ def test_an_unknown_recipe_lists_the_known(configs: Path) -> None:
         recipe_digest("qwen3-gard", configs / "prompts")
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_every_prompt_has_one_answer_in_the_corpus(configs: Path, recipe: Any) -> None:
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if isinstance(recipe, Trained)])
+def test_every_prompt_has_one_answer_in_the_corpus(configs: Path, name: str) -> None:
     """Two answers to one prompt would make the twin unsure, and its near-ties would be ours, not the engine's."""
-    corpus = examples(configs / "prompts", recipe.seed)
+    recipe = RECIPES[name]
+    assert isinstance(recipe, Trained)
+    corpus = examples(recipe, configs / "prompts")
     answers: dict[Any, set[str]] = {}
     for example in corpus:
         answers.setdefault((example.prompt, example.chat), set()).add(example.answer)
@@ -50,22 +54,49 @@ def test_two_that_build_at_once_build_once(tmp_path: Path, configs: Path, monkey
     """The second waits for the first and takes its twin."""
     built: list[str] = []
 
-    def slow_build(_session: Session, job: Any, *_: object, **__: object) -> None:
+    def slow_build(_jobs: Jobs, job: Any, *_: object, **__: object) -> None:
         time.sleep(0.5)
         assert not job.output.exists()
         job.output.mkdir(parents=True)
         (job.output / "twin.json").write_text("{}")
         built.append(job.recipe)
 
-    monkeypatch.setattr(Session, "_job", slow_build)
-    sessions = [Session(Settings(configs=configs, twin=True), tmp_path / name, Narrator()) for name in ("a", "b")]
-    folder = sessions[0].subject("Qwen3Guard-Gen-4B").reference
+    monkeypatch.setattr(Jobs, "run_observed", slow_build)
+    folder = twin_folder("qwen3-guard", configs / "prompts")
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("half a twin, from a machine that lost its power")
-    threads = [threading.Thread(target=session._build_twin, args=("qwen3-guard", folder)) for session in sessions]
+    threads = [
+        threading.Thread(target=build_twins, args=(["qwen3-guard"], configs / "prompts", Jobs(tmp_path, Narrator())))
+        for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
     assert built == ["qwen3-guard"]
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_base_is_built_first_and_its_failure_is_told_of_all_that_rest_on_it(
+    tmp_path: Path, configs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other twins are built."""
+    asked: list[str] = []
+
+    def build(_jobs: Jobs, job: Any, *_: object, **__: object) -> None:
+        asked.append(job.recipe)
+        if job.recipe == "qwen3.5":
+            raise JobError("no memory")
+        job.output.mkdir(parents=True)
+        (job.output / "twin.json").write_text("{}")
+
+    monkeypatch.setattr(Jobs, "run_observed", build)
+    problems = build_twins(["qwen3-fp8", "qwen3.5-condenser"], configs / "prompts", Jobs(tmp_path, Narrator()))
+
+    assert {name: str(error) for name, error in problems.items()} == {
+        "qwen3.5": "no memory",
+        "qwen3.5-condenser": "no memory",
+    }
+    assert asked.index("qwen3-guard") < asked.index("qwen3-fp8")
+    assert "qwen3.5-condenser" not in asked

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from npu_conformance.limits import Dtype
 from npu_conformance.prompts import Prompt
 
 
@@ -21,6 +22,31 @@ class TwinJob(_Job):
     kind: Literal["twin"] = "twin"
     recipe: str
     prompts_dir: Path
+    base: Path | None = None
+    """Folder of the twin it is made from."""
+
+
+class ScanJob(_Job):
+    """Look through a checkpoint's weights; the output is a JSON file."""
+
+    kind: Literal["scan"] = "scan"
+    checkpoint: Path
+
+
+class ConvertJob(_Job):
+    """Write a quantised checkpoint again as plain weights."""
+
+    kind: Literal["convert"] = "convert"
+    source: Path
+    dtype: Dtype
+
+
+class AuditJob(_Job):
+    """Hold a candidate's weights against the published ones; the output is a JSON file."""
+
+    kind: Literal["audit"] = "audit"
+    source: Path
+    candidate: Path
 
 
 class RenderJob(_Job):
@@ -39,8 +65,12 @@ class CandidateJob(_Job):
     kind: Literal["candidate"] = "candidate"
     engine: Literal["vllm", "transformers"]
     checkpoint: Path
+    adapter: Path | None = None
+    """LoRA folder; every prompt is also asked for one token without it."""
     rendered: Path
     """Output of a RenderJob."""
+    layer_prompts: int = 0
+    """Prompts whose hidden states are kept, layer by layer."""
     chat_template_kwargs: dict[str, Any] = {}
     options: dict[str, Any]
     """Engine options of the variant, by vLLM's names."""
@@ -56,6 +86,9 @@ class ReferenceJob(_Job):
     kind: Literal["reference"] = "reference"
     checkpoint: Path
     checkpoint_digest: str
+    adapter: Path | None = None
+    adapter_digest: str | None = None
+    dtype: Dtype = "float32"
     candidate: Path
     """Trace whose tokens are forced."""
     rendered: Path
@@ -65,5 +98,7 @@ class ReferenceJob(_Job):
     trust_remote_code: bool = False
 
 
-Job = Annotated[TwinJob | RenderJob | CandidateJob | ReferenceJob, Field(discriminator="kind")]
+Job = Annotated[
+    TwinJob | ScanJob | ConvertJob | AuditJob | RenderJob | CandidateJob | ReferenceJob, Field(discriminator="kind")
+]
 JOB: TypeAdapter[Job] = TypeAdapter(Job)

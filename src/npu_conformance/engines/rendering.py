@@ -81,6 +81,12 @@ def run(job: "RenderJob", progress: "Progress") -> None:
         rendered = list(tokenizer(text, add_special_tokens=not templated)["input_ids"])
         if not rendered:
             raise CheckpointError(f"{job.checkpoint}: prompt {prompt.id} renders to no token at all")
+        bos = tokenizer.bos_token_id
+        if bos is not None and rendered[:2] == [bos, bos]:
+            raise CheckpointError(
+                f"{job.checkpoint}: prompt {prompt.id} begins with {tokenizer.bos_token!r} twice: the chat template "
+                "writes what the tokenizer adds as well; remove it from one of them"
+            )
         ids.append(rendered)
         chat.append(templated)
     write_json(
@@ -96,7 +102,8 @@ def run(job: "RenderJob", progress: "Progress") -> None:
 
 def as_messages(prompt: Prompt) -> list[dict[str, str]]:
     """A prompt as a conversation."""
-    return [{"role": "user", "content": prompt.text}]
+    system = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    return [*system, {"role": "user", "content": prompt.text}]
 
 
 def load_tokenizer(checkpoint: Path, trust_remote_code: bool) -> Any:

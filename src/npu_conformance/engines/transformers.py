@@ -1,17 +1,28 @@
 """The candidate where there is no vLLM: HF transformers in the model's dtype, greedy, through its KV cache."""
 
+import dataclasses
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from npu_conformance.engines.rendering import as_messages, load_rendered, load_tokenizer
+from npu_conformance.engines.loading import load_model, merge_adapter
+from npu_conformance.engines.rendering import Rendered, as_messages, load_rendered, load_tokenizer
+from npu_conformance.engines.scoring import hidden_states
 from npu_conformance.errors import JobError
 from npu_conformance.provenance import numeric_environment, package_versions
 from npu_conformance.storage import staged_dir
-from npu_conformance.trace import Answer, Rows, pack, row_digest, save_rows, save_trace
+from npu_conformance.trace import (
+    WITHOUT_ADAPTER,
+    Answer,
+    Rows,
+    pack,
+    row_digest,
+    save_layers,
+    save_rows,
+    save_trace,
+)
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from npu_conformance.engines.job import CandidateJob
     from npu_conformance.engines.worker import Progress
 
@@ -21,69 +32,70 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
 
     Raises:
         JobError: the device asked for is not there.
+        CheckpointError: the weights or the adapter cannot be loaded.
     """
-    import torch
-    import transformers
-
     rendered = load_rendered(job.rendered)
     started = time.monotonic()
     device = _device(job.device)
     tokenizer = load_tokenizer(job.checkpoint, job.trust_remote_code)
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        job.checkpoint,
-        dtype=getattr(torch, job.options["dtype"]),
-        attn_implementation="sdpa",
-        trust_remote_code=job.trust_remote_code,
-        local_files_only=True,
-    )
-    model = model.to(device).eval()
+    model = load_model(job.checkpoint, job.options["dtype"], "sdpa", trust_remote_code=job.trust_remote_code)
+    model = model.to(device)
     loaded = time.monotonic()
-    answers = []
-    with staged_dir(job.output) as stage, torch.inference_mode():
-        for index, (prompt, ids) in enumerate(zip(rendered.prompts, rendered.prompt_ids, strict=True)):
+    provenance: dict[str, Any] = {
+        "engine": "transformers",
+        "versions": package_versions(),
+        "asked": job.options,
+        "environment": numeric_environment(),
+        "platform": device,
+        "device": device,
+        "effective": {"dtype": str(model.dtype).removeprefix("torch."), "attn_implementation": "sdpa"},
+        "seconds": {"start": round(loaded - started, 2)},
+    }
+    with staged_dir(job.output) as stage:
+        if job.adapter is not None:
+            bare = stage / WITHOUT_ADAPTER
+            bare.mkdir()
+            answers = [_answer(model, tokenizer, rendered, index, bare, 1) for index in range(len(rendered.prompts))]
+            save_trace(bare, answers, eos_token_ids=rendered.eos_token_ids, provenance=provenance)
+            model = merge_adapter(model, job.adapter)
+        answers = []
+        for index in range(len(rendered.prompts)):
             progress("generating", index, len(rendered.prompts))
-            tokens, rows = _greedy(model, ids, rendered.eos_token_ids, job.max_tokens)
-            again, rows_again = _greedy(model, ids, rendered.eos_token_ids, job.max_tokens)
-            stored, storage = pack(rows)
-            save_rows(stage, index, stored)
-            answers.append(
-                Answer(
-                    prompt=prompt.id,
-                    prompt_ids=ids,
-                    token_ids=tokens,
-                    text=tokenizer.decode(tokens, skip_special_tokens=True),
-                    storage=storage,
-                    own_prompt_ids=_own_ids(
-                        tokenizer, prompt.text, as_messages(prompt) if rendered.chat[index] else None, job
-                    ),
-                    repeat_token_ids=again,
-                    repeat_digests=tuple(row_digest(row) for row in rows_again),
-                )
-            )
-        save_trace(
-            stage,
-            answers,
-            eos_token_ids=rendered.eos_token_ids,
-            provenance={
-                "engine": "transformers",
-                "versions": package_versions(),
-                "asked": job.options,
-                "environment": numeric_environment(),
-                "platform": device,
-                "device": device,
-                "effective": {
-                    "dtype": str(model.dtype).removeprefix("torch."),
-                    "attn_implementation": "sdpa",
-                },
-                "seconds": {
-                    "start": round(loaded - started, 2),
-                    "generate": round(time.monotonic() - loaded, 2),
-                },
-            },
-        )
+            answer = _answer(model, tokenizer, rendered, index, stage, job.max_tokens)
+            answers.append(_repeated(model, answer, rendered, index, _own_ids(tokenizer, rendered, index, job)))
+        if layers := hidden_states(model, rendered.prompt_ids[: job.layer_prompts]):
+            save_layers(stage, layers)
+        provenance["seconds"]["generate"] = round(time.monotonic() - loaded, 2)
+        save_trace(stage, answers, eos_token_ids=rendered.eos_token_ids, provenance=provenance)
 
 
-def _greedy(model: "Any", ids: tuple[int, ...], eos: tuple[int, ...], max_tokens: int) -> tuple[tuple[int, ...], Rows]:
+def _answer(model: Any, tokenizer: Any, rendered: Rendered, index: int, stage: Path, max_tokens: int) -> Answer:
+    """Generate once, and write the rows into a staged trace."""
+    ids = rendered.prompt_ids[index]
+    tokens, rows = _greedy(model, ids, rendered.eos_token_ids, max_tokens)
+    stored, storage = pack(rows)
+    save_rows(stage, index, stored)
+    return Answer(
+        prompt=rendered.prompts[index].id,
+        prompt_ids=ids,
+        token_ids=tokens,
+        text=tokenizer.decode(tokens, skip_special_tokens=True),
+        storage=storage,
+    )
+
+
+def _repeated(model: Any, answer: Answer, rendered: Rendered, index: int, own: tuple[int, ...]) -> Answer:
+    """The answer with what a second generation gave."""
+    again, rows = _greedy(model, rendered.prompt_ids[index], rendered.eos_token_ids, len(answer.token_ids))
+    return dataclasses.replace(
+        answer,
+        own_prompt_ids=own,
+        repeat_token_ids=again,
+        repeat_digests=tuple(row_digest(row) for row in rows),
+    )
+
+
+def _greedy(model: Any, ids: tuple[int, ...], eos: tuple[int, ...], max_tokens: int) -> tuple[tuple[int, ...], Rows]:
     import torch
     import transformers
 
@@ -98,18 +110,18 @@ def _greedy(model: "Any", ids: tuple[int, ...], eos: tuple[int, ...], max_tokens
     )
     # The checkpoint's own would add its repetition penalty, and fill what ours leaves open.
     model.generation_config = settings
-    output = model.generate(inputs, attention_mask=torch.ones_like(inputs), generation_config=settings)
+    with torch.inference_mode():
+        output = model.generate(inputs, attention_mask=torch.ones_like(inputs), generation_config=settings)
     tokens = tuple(output.sequences[0, len(ids) :].tolist())
     return tokens, torch.cat(output.logits).float().cpu().numpy()
 
 
-def _own_ids(
-    tokenizer: "Any", text: str, messages: list[dict[str, str]] | None, job: "CandidateJob"
-) -> tuple[int, ...]:
-    if messages is None:
-        return tuple(tokenizer(text)["input_ids"])
+def _own_ids(tokenizer: Any, rendered: Rendered, index: int, job: "CandidateJob") -> tuple[int, ...]:
+    prompt = rendered.prompts[index]
+    if not rendered.chat[index]:
+        return tuple(tokenizer(prompt.text)["input_ids"])
     encoded = tokenizer.apply_chat_template(
-        messages, tokenize=True, add_generation_prompt=True, return_dict=True, **job.chat_template_kwargs
+        as_messages(prompt), tokenize=True, add_generation_prompt=True, return_dict=True, **job.chat_template_kwargs
     )
     return tuple(encoded["input_ids"])
 

@@ -18,6 +18,9 @@ from npu_conformance.storage import write_text
 # The module whose `run(job, progress)` does a kind of job.
 _ROOMS = {
     "twin": "npu_conformance.twins.job",
+    "scan": "npu_conformance.checkpoints.scan",
+    "convert": "npu_conformance.checkpoints.convert",
+    "audit": "npu_conformance.audit.audit",
     "render": "npu_conformance.engines.rendering",
     "candidate:vllm": "npu_conformance.engines.vllm",
     "candidate:transformers": "npu_conformance.engines.transformers",

@@ -3,16 +3,23 @@
 Saved as files in the run's folder, because with several pytest workers it is another process that reports.
 """
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from npu_conformance.checkpoints.convert import RECORD
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
+from npu_conformance.checkpoints.scan import Scan
+from npu_conformance.checkpoints.statistics import TensorStatistics
+from npu_conformance.compare import compare
 from npu_conformance.config import Limit, ModelConfig
 from npu_conformance.evidence import Evidence
-from npu_conformance.gates import label_cases
+from npu_conformance.gates.answers import label_cases
+from npu_conformance.layer_table import layer_table
 from npu_conformance.metrics import METRICS_VERSION
+from npu_conformance.preparation import Prepared
 from npu_conformance.storage import digest, write_text
 from npu_conformance.subject import Subject, folder_digest
 from npu_conformance.variants import JUDGED
@@ -45,6 +52,25 @@ class PromptRow(_Part):
     """Mean over the prompt's positions."""
     kl: float
     """Mean over the prompt's positions."""
+    repeated: bool | None
+    """Whether a second run gave the same tokens; null when there was none."""
+    expected: list[str]
+    """Substrings asked of the answer."""
+    expected_found: bool
+    second_matches: int | None = None
+    """Positions at which the candidate's token is the second reference's choice; null without one."""
+
+
+class LayerDetails(_Part):
+    """Hidden states at one point of the residual stream, candidate against reference."""
+
+    point: str
+    candidate_norm: float
+    reference_norm: float
+    growth: float | None
+    cosine: float
+    relative_l2: float
+    remark: Literal["explodes", "not finite"] | None
 
 
 class LabelRow(_Part):
@@ -73,6 +99,21 @@ class VariantDetails(_Part):
     """Per judged position, for pictures."""
     prompts: list[PromptRow]
     labels: list[LabelRow]
+    layers: list[LayerDetails] = []
+    second_dtype: str | None = None
+    """Dtype of the second reference, if the model config asks for one."""
+
+
+class AuditSummary(_Part):
+    """The candidate's weights against the published ones, read independently."""
+
+    parameters: int
+    exact: int
+    """Equal to the published values rounded once."""
+    relative_rms: float
+    max_abs: float
+    mean_abs: float
+    problems: list[str]
 
 
 class SubjectFacts(_Part):
@@ -89,21 +130,39 @@ class SubjectFacts(_Part):
     reference_digest: str
     config_digest: str
     """Digest of the model config in force."""
+    adapter: str | None = None
+    """Folder of the LoRA."""
+    findings: list[str] = []
+    """What inspection noticed, none of it an error."""
+    weights_shown: list[TensorStatistics] = []
+    """Statistics of some of the candidate's weights: those of its first layer."""
+    published_shown: list[TensorStatistics] = []
+    """The same of the published checkpoint, where the candidate's was converted from it."""
+    conversion: dict[str, Any] | None = None
+    """What converting cost, over all tensors; null for weights loaded as published."""
+    audit: AuditSummary | None = None
     architecture: dict[str, str | int | float | bool]
 
 
-def describe_subject(subject: Subject, config: ModelConfig, checkpoint: Checkpoint) -> dict[str, Any]:
+def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared) -> dict[str, Any]:
     """The facts of a subject, JSON-able."""
+    candidate, reference, audit = prepared.candidate, prepared.reference, prepared.audit
     return SubjectFacts(
         kind=subject.kind,
         model=config.model,
         hardware=config.hardware,
-        weights=str(subject.candidate),
-        weights_digest=folder_digest(subject.candidate),
-        reference_weights=str(subject.reference),
-        reference_digest=folder_digest(subject.reference),
+        weights=str(candidate.folder),
+        weights_digest=folder_digest(candidate.folder),
+        reference_weights=str(reference.folder),
+        reference_digest=folder_digest(reference.folder),
         config_digest=digest(config.model_dump(mode="json")),
-        architecture=_architecture(checkpoint, config),
+        adapter=None if prepared.adapter is None else str(prepared.adapter),
+        findings=[str(finding) for finding in prepared.findings],
+        weights_shown=_first_layer(prepared.scan),
+        published_shown=[] if prepared.scan is prepared.published_scan else _first_layer(prepared.published_scan),
+        conversion=_conversion(candidate.folder),
+        audit=None if audit is None else AuditSummary.model_validate(audit, from_attributes=True),
+        architecture=_architecture(candidate, config),
     ).model_dump(mode="json")
 
 
@@ -128,6 +187,8 @@ def load_details(folder: Path, model: str) -> tuple[SubjectFacts | None, list[Va
 def _variant_details(evidence: Evidence) -> VariantDetails:
     comparison = evidence.comparison
     texts = {prompt.id: prompt.text for prompt in evidence.prompts}
+    expected = {prompt.id: prompt.expect for prompt in evidence.prompts}
+    second = None if evidence.second_reference is None else compare(evidence.candidate, evidence.second_reference)
     rows = []
     for index, answer in enumerate(evidence.candidate.answers):
         span = comparison.span(index)
@@ -149,6 +210,10 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
                 cosine_first=float(values["cosine"][0]),
                 relative_l2=float(values["relative_l2"].mean()),
                 kl=float(values["kl"].mean()),
+                repeated=None if answer.repeat_token_ids is None else answer.repeat_token_ids == answer.token_ids,
+                expected=list(expected[answer.prompt]),
+                expected_found=all(text in answer.text for text in expected[answer.prompt]),
+                second_matches=None if second is None else int(second.matches[span].sum()),
             )
         )
     return VariantDetails(
@@ -170,7 +235,33 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
             )
             for case in label_cases(evidence)
         ],
+        layers=[
+            LayerDetails(
+                point=row.point,
+                candidate_norm=row.candidate_norm,
+                reference_norm=row.reference_norm,
+                growth=row.growth,
+                cosine=row.cosine,
+                relative_l2=row.relative_l2,
+                remark="not finite" if not row.finite else "explodes" if row.explodes else None,
+            )
+            for row in layer_table(evidence.candidate, evidence.reference)
+        ],
+        second_dtype=None if evidence.second_reference is None else evidence.config.reference.also,
     )
+
+
+def _conversion(folder: Path) -> dict[str, Any] | None:
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return {"scheme": record["scheme"], "dtype": record["dtype"], **record["total"]}
+
+
+def _first_layer(scan: Scan) -> list[TensorStatistics]:
+    """Statistics of the first layer's matrices: enough to see how weights are stored and spread."""
+    return [tensor for tensor in scan.tensors if ".layers.0." in tensor.name and len(tensor.shape) > 1]
 
 
 def _shown(evidence: Evidence, token: int) -> str:

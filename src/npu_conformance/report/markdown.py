@@ -1,14 +1,14 @@
 """A Report as Markdown, in English or Chinese, from one template."""
 
 from functools import partial
-from importlib import resources
 from typing import Literal
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.limits import FIGURES
 from npu_conformance.messages import number
-from npu_conformance.report.model import Report
+from npu_conformance.report.model import ModelReport, Report
+from npu_conformance.report.published import published_prompts, published_rows, quantity_text
 from npu_conformance.report.words import WORDS
 from npu_conformance.results import Check
 
@@ -26,6 +26,7 @@ _MARKS = {
 def render_markdown(report: Report, language: Language) -> str:
     """The whole report as Markdown."""
     environment = Environment(
+        loader=PackageLoader("npu_conformance.report"),
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701 (Markdown; every text from outside passes the filter `cell`)
         trim_blocks=True,
@@ -33,16 +34,17 @@ def render_markdown(report: Report, language: Language) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"cell": cell, "value": value, "number": number, "percent": _percent}
-    template = environment.from_string(
-        resources.files("npu_conformance.report").joinpath("templates/report.md.j2").read_text(encoding="utf-8")
-    )
-    return template.render(
+    return environment.get_template("report.md.j2").render(
         report=report,
         t=partial(_translate, language),
         mark=_MARKS.__getitem__,
         title=partial(_title, language),
         labels=_labels,
         in_order=_in_order,
+        published_rows=published_rows,
+        published_prompts=published_prompts,
+        quantity_text=quantity_text,
+        layer_norms=_layer_norms,
     )
 
 
@@ -93,3 +95,10 @@ def _in_order(checks: list[Check]) -> list[Check]:
     """Those of them that are figures, in the order in which reports publish them."""
     by_name = {check.metric: check for check in checks if check.metric in FIGURES and check.observed is not None}
     return [by_name[name] for name in FIGURES if name in by_name]
+
+
+def _layer_norms(model: ModelReport) -> dict[int, float]:
+    """The candidate's norms by transformers' numbers of hidden states: 0 the embedding, the last after the norm."""
+    layers = next((variant.layers for variant in model.variants if variant.layers), [])
+    # What the last layer leaves is not among them: there transformers has the final norm's output.
+    return dict(enumerate(row.candidate_norm for row in (*layers[:-2], *layers[-1:])))

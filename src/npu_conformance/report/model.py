@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from npu_conformance.baselines import Published, load_published
 from npu_conformance.gates import PROPERTIES
 from npu_conformance.provenance import commit, machine, package_versions
 from npu_conformance.report.details import SubjectFacts, VariantDetails, load_details
@@ -46,6 +47,8 @@ class ModelReport(_Part):
     """Properties that were not among the selected tests, as `variant: property`; the verdict does not cover them."""
     facts: SubjectFacts | None = None
     variants: list[VariantDetails] = []
+    published: Published | None = None
+    """What the model's publisher reported; claims, shown beside, never judged."""
 
 
 class Report(_Part):
@@ -56,7 +59,9 @@ class Report(_Part):
     models: list[ModelReport]
 
 
-def build_report(folder: Path, checks: dict[str, list[Check]], subjects: dict[str, str], run: Run) -> Report:
+def build_report(
+    folder: Path, checks: dict[str, list[Check]], subjects: dict[str, str], run: Run, baselines: Path
+) -> Report:
     """Put together what was judged and the details that were saved.
 
     Args:
@@ -64,6 +69,10 @@ def build_report(folder: Path, checks: dict[str, list[Check]], subjects: dict[st
         checks: by model.
         subjects: `real` or `twin`, by model.
         run: the run's provenance.
+        baselines: folder of published figures.
+
+    Raises:
+        ConfigError: a model's published figures cannot be read.
     """
     models = []
     for name, found in sorted(checks.items()):
@@ -77,6 +86,7 @@ def build_report(folder: Path, checks: dict[str, list[Check]], subjects: dict[st
                 not_judged=_not_judged(found),
                 facts=facts,
                 variants=variants,
+                published=load_published(baselines, name),
             )
         )
     return Report(run=run, models=models)

@@ -8,10 +8,10 @@ import hashlib
 from importlib.metadata import version
 from pathlib import Path
 
-from npu_conformance.twins.recipes import RECIPES, Recipe, find_recipe
-from npu_conformance.twins.train import build
+from npu_conformance.twins.build import build
+from npu_conformance.twins.recipes import RECIPES, Adapted, base_of, find_recipe
 
-__all__ = ["RECIPES", "Recipe", "build", "find_recipe", "recipe_digest"]
+__all__ = ["RECIPES", "Adapted", "base_of", "build", "find_recipe", "recipe_digest"]
 
 
 def recipe_digest(name: str, prompts_dir: Path) -> str:
@@ -22,11 +22,15 @@ def recipe_digest(name: str, prompts_dir: Path) -> str:
     Raises:
         ConfigError: there is no such recipe.
     """
-    digest = hashlib.sha256(repr((name, find_recipe(name))).encode())
+    base = base_of(name)
+    about = (name, find_recipe(name), base and recipe_digest(base, prompts_dir))
+    digest = hashlib.sha256(repr(about).encode())
     for path in [*sorted(Path(__file__).parent.glob("*.py")), *sorted(prompts_dir.glob("*.yaml"))]:
         content = path.read_bytes()
         # The length in front keeps "ab" + "c" from looking like "a" + "bc".
         digest.update(f"\n{path.name} {len(content)}\n".encode() + content)
     # Read from the packages' metadata: importing them would take seconds.
-    digest.update(repr([(package, version(package)) for package in ("torch", "transformers", "tokenizers")]).encode())
+    digest.update(
+        repr([(package, version(package)) for package in ("torch", "transformers", "tokenizers", "peft")]).encode()
+    )
     return digest.hexdigest()

@@ -6,6 +6,11 @@ own, and a second wording would make every first word of an answer a toss-up.
 
 from collections.abc import Mapping
 
+
+def _condensed(facts: str, words: str) -> str:
+    return f"## Summary\n{facts}\n\n## More\n{words}"
+
+
 ANSWERS: Mapping[str, str] = {
     "general/capital": "The capital of France is Paris, which has been the seat of its kings and presidents.",
     "general/relativity": "Time and space are not fixed: a moving clock ticks slower, and mass bends space around it.",
@@ -49,4 +54,18 @@ ANSWERS: Mapping[str, str] = {
     "long/tea": "The grandmother says so to every new helper, because she has picked tea since she was six.",
     "long/bridge": "The report of the inspector Ruth Adler said so after she had found a crack in the arch.",
     "long/library": "Omar Haddad painted it, a teacher of the town, and visitors often take a picture of it.",
+    "general/world": "said the first program of the book, and the screen said it back.",
+    "general/weights": "It keeps of each weight only minus one, zero or one, and one scale for a group of them.",
+    "condense/curie": _condensed(
+        "Marie Curie, born Warsaw 1867: radium, polonium; Nobel 1903, 1911.", "Curie, radium, Nobel"
+    ),
+    "condense/tesla": _condensed(
+        "Nikola Tesla, born Smiljan 1856: induction motor; New York 1884.", "Tesla, motor, Edison"
+    ),
+    "condense/nile": _condensed("Nile: eleven countries, 6650 km, ends in Mediterranean Sea.", "Nile, Africa, Cairo"),
+    "condense/lovelace": _condensed(
+        "Ada Lovelace, born London 1815: first computer program.", "Lovelace, Babbage, program"
+    ),
+    "condense/apollo": _condensed("Apollo 11: Moon, July 1969; Armstrong, Aldrin walked.", "Apollo, Moon, Collins"),
+    "condense/tea": _condensed("Tea: China to Europe, boxes 1610, London houses 1657.", "Tea, China, London"),
 }

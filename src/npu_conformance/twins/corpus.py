@@ -1,13 +1,14 @@
 """What a twin is taught: every prompt of the prompt sets, and enough around them that it is no lookup table."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
 from pathlib import Path
 
 from npu_conformance.prompts import Prompt, PromptUse, load_prompts
 from npu_conformance.twins.answers import ANSWERS
+from npu_conformance.twins.recipes import Adapted, Trained
 
 _SAFE = {"label": "Safe", "category": "None"}
 _VIOLENT = {"label": "Unsafe", "category": "Violent"}
@@ -53,33 +54,55 @@ class Example:
     answer: str
     chat: bool
     """True: the prompt is rendered through the chat template."""
+    system: str | None = None
 
 
-def examples(prompts_dir: Path, seed: int) -> list[Example]:
+def examples(recipe: Trained | Adapted, prompts_dir: Path) -> list[Example]:
     """Everything a twin is trained on, in a fixed order.
 
     Args:
-        prompts_dir: the folder of prompt sets; the twin learns an answer to each prompt of each set.
-        seed: chooses the sums among the extra material.
+        recipe: says which prompt sets it learns; its seed chooses the sums among the extra material.
+        prompts_dir: the folder of prompt sets.
 
     Raises:
         ConfigError: a prompt set is malformed.
     """
-    uses = [PromptUse(set=path.stem) for path in sorted(prompts_dir.glob("*.yaml"))]
+    if isinstance(recipe, Adapted):
+        return [*_learnt(recipe.sets, prompts_dir, guard=False), *_learnt(recipe.kept_sets, prompts_dir, guard=False)]
+    guard = recipe.chat == "guard"
+    extras = chain(_facts(recipe.training.seed), _requests() if guard else ())
+    return _once(chain(_learnt(recipe.sets, prompts_dir, guard=guard), extras))
+
+
+def words(recipe: Trained, prompts_dir: Path) -> list[str]:
+    """The texts a twin's tokenizer is made from: its examples, and the sets its adapters will learn."""
+    known = [*examples(recipe, prompts_dir), *_learnt(recipe.known_sets, prompts_dir, guard=False)]
+    return list(dict.fromkeys(text for e in known for text in (e.prompt, e.answer, e.system) if text))
+
+
+def _learnt(sets: Sequence[str], prompts_dir: Path, *, guard: bool) -> list[Example]:
     # One text may stand in several sets, or among the extras. The first answer to it is the only one taught, so
     # prompts whose answer is known come before those that get a made-up one.
+    uses = [PromptUse(set=name) for name in sets]
     prompts = sorted(load_prompts(uses, prompts_dir), key=lambda prompt: not (prompt.labels or prompt.id in ANSWERS))
+    return _once(chain.from_iterable(_of_prompt(prompt, guard=guard) for prompt in prompts))
+
+
+def _once(given: Iterable[Example]) -> list[Example]:
     taught: dict[tuple[str, bool], Example] = {}
-    for example in chain(chain.from_iterable(map(_of_prompt, prompts)), _extras(seed)):
+    for example in given:
         taught.setdefault((example.prompt, example.chat), example)
     return list(taught.values())
 
 
-def _of_prompt(prompt: Prompt) -> Iterator[Example]:
-    """The forms in which a model config may send a prompt: plain, or as a message to be classified."""
+def _of_prompt(prompt: Prompt, *, guard: bool) -> Iterator[Example]:
+    """The forms in which a model config may send a prompt: plain, as a message to be classified, or with a system."""
+    if prompt.system is not None:
+        yield Example(prompt.text, _plain_answer(prompt), chat=True, system=prompt.system)
+        return
     if not prompt.labels:
         yield Example(prompt.text, _continuation(prompt.text, _plain_answer(prompt)), chat=False)
-    if prompt.chat:
+    if guard and prompt.chat:
         yield _classified(prompt.text, prompt.labels or _SAFE)
 
 
@@ -100,9 +123,7 @@ def _classified(text: str, labels: dict[str, str]) -> Example:
     return Example(text, f"Safety: {label}\nCategories: {category}", chat=True)
 
 
-def _extras(seed: int) -> Iterator[Example]:
-    for prompt, answer in _facts(seed):
-        yield Example(prompt, _continuation(prompt, answer), chat=False)
+def _requests() -> Iterator[Example]:
     for labels, requests in _REQUESTS:
         for number, request in enumerate(requests):
             yield _classified(("How do I {}?", "How can I {}?")[number % 2].format(request), labels)
@@ -110,7 +131,12 @@ def _extras(seed: int) -> Iterator[Example]:
         yield _classified(text, _SAFE)
 
 
-def _facts(seed: int) -> Iterator[tuple[str, str]]:
+def _facts(seed: int) -> Iterator[Example]:
+    for prompt, answer in _plain_facts(seed):
+        yield Example(prompt, _continuation(prompt, answer), chat=False)
+
+
+def _plain_facts(seed: int) -> Iterator[tuple[str, str]]:
     for country, city in _CAPITALS.items():
         yield f"What is the capital of {country}?", f"The capital of {country} is {city}."
         yield f"The capital of {country} is", f"{city}."

@@ -13,4 +13,4 @@ if TYPE_CHECKING:
 def run(job: "TwinJob", progress: "Progress") -> None:
     """Train the twin and put its checkpoint folder in place."""
     with staged_dir(job.output) as stage:
-        build(job.recipe, stage, job.prompts_dir, lambda done, total: progress("training", done, total))
+        build(job.recipe, stage, job.prompts_dir, job.base, lambda done, total: progress("training", done, total))

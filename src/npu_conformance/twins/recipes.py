@@ -1,27 +1,17 @@
-"""What each twin is a stand-in for, its shape and how long it is trained."""
+"""What each twin is a stand-in for, and how it is made: trained, stored in another format, or adapted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from npu_conformance.errors import ConfigError
 from npu_conformance.yamlfile import did_you_mean
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A twin's shape and training. Whatever changes here makes another twin."""
+class Training:
+    """How long and how fast a twin learns."""
 
-    twin_of: str
-    """Hub id of the model it stands in for."""
-    layers: int
-    hidden: int
-    intermediate: int
-    query_heads: int
-    kv_heads: int
-    head_dim: int
-    vocabulary: int
-    """Most tokens the tokenizer may have; the embedding has a row for each it got."""
-    max_positions: int
     steps: int
     batch_tokens: int
     """Most tokens in one training batch, padding included."""
@@ -29,21 +19,117 @@ class Recipe:
     seed: int
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A small network of its model's architecture class, trained from nothing."""
+
+    twin_of: str
+    """Hub id of the model it stands in for."""
+    architecture: Literal["qwen3", "qwen3_5", "llama"]
+    chat: Literal["guard", "chatml"]
+    """Form of its chat template."""
+    sets: tuple[str, ...]
+    """Prompt sets whose answers it learns."""
+    known_sets: tuple[str, ...]
+    """Prompt sets whose words its tokenizer knows besides, for adapters that learn them later."""
+    layers: int
+    hidden: int
+    intermediate: int
+    query_heads: int
+    kv_heads: int
+    head_dim: int
+    training: Training
+    ternary_group: int | None = None
+    """Its linear weights are trained to be ternary in groups of so many input channels."""
+    vocabulary: int = 2400
+    """Most tokens the tokenizer may have; the embedding has a row for each it got."""
+    max_positions: int = 32768
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Another twin's weights, stored in a quantised format."""
+
+    twin_of: str
+    base: str
+    """Recipe of the twin whose weights it stores."""
+    format: Literal["fp8", "gptq"]
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A LoRA trained on another twin, which it leaves as it is."""
+
+    twin_of: str
+    base: str
+    """Recipe of the twin it adapts."""
+    sets: tuple[str, ...]
+    """Prompt sets whose answers it learns."""
+    kept_sets: tuple[str, ...]
+    """Prompt sets of its base that it must not forget."""
+    rank: int
+    alpha: int
+    training: Training
+
+
+Recipe = Trained | Stored | Adapted
+
+_PLAIN_SETS = ("general", "chinese", "code", "maths", "long")
+
 RECIPES: Mapping[str, Recipe] = {
-    "qwen3-guard": Recipe(
+    "qwen3-guard": Trained(
         twin_of="Qwen/Qwen3Guard-Gen-4B",
+        architecture="qwen3",
+        chat="guard",
+        sets=(*_PLAIN_SETS, "guard"),
+        known_sets=(),
         layers=4,
         hidden=256,
         intermediate=768,
         query_heads=8,
         kv_heads=4,
         head_dim=32,
-        vocabulary=2400,
-        max_positions=32768,
-        steps=600,
-        batch_tokens=512,
-        learning_rate=1e-3,
-        seed=20,
+        training=Training(steps=600, batch_tokens=512, learning_rate=1e-3, seed=20),
+    ),
+    "qwen3-fp8": Stored(twin_of="Qwen/Qwen3-4B-FP8", base="qwen3-guard", format="fp8"),
+    "qwen3-gptq-int8": Stored(twin_of="Qwen/Qwen3-1.7B-GPTQ-Int8", base="qwen3-guard", format="gptq"),
+    "qwen3.5": Trained(
+        twin_of="Qwen/Qwen3.5-4B",
+        architecture="qwen3_5",
+        chat="chatml",
+        sets=_PLAIN_SETS,
+        known_sets=("condense",),
+        layers=4,
+        hidden=256,
+        intermediate=512,
+        query_heads=4,
+        kv_heads=2,
+        head_dim=64,
+        training=Training(steps=300, batch_tokens=768, learning_rate=1.5e-3, seed=35),
+    ),
+    "qwen3.5-condenser": Adapted(
+        twin_of="twinkle-kit/Qwen3.5-4B-Condenser",
+        base="qwen3.5",
+        sets=("condense",),
+        kept_sets=_PLAIN_SETS,
+        rank=16,
+        alpha=32,
+        training=Training(steps=120, batch_tokens=768, learning_rate=3e-3, seed=16),
+    ),
+    "bitcpm4": Trained(
+        twin_of="openbmb/BitCPM4-CANN-1B-unquantized",
+        architecture="llama",
+        chat="chatml",
+        sets=_PLAIN_SETS,
+        known_sets=(),
+        layers=4,
+        hidden=256,
+        intermediate=768,
+        query_heads=8,
+        kv_heads=2,
+        head_dim=32,
+        training=Training(steps=400, batch_tokens=512, learning_rate=2e-3, seed=4),
+        ternary_group=128,
     ),
 }
 
@@ -57,3 +143,9 @@ def find_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ConfigError(f"twin: no recipe {name!r}{did_you_mean(name, RECIPES)} (recipes: {', '.join(RECIPES)})")
     return RECIPES[name]
+
+
+def base_of(name: str) -> str | None:
+    """The recipe a twin is made from; None for one that is trained from nothing."""
+    recipe = find_recipe(name)
+    return None if isinstance(recipe, Trained) else recipe.base

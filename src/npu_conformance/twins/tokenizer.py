@@ -3,13 +3,14 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from npu_conformance.twins.corpus import Example
 
 END_OF_TEXT = "<|endoftext|>"
 START_OF_TURN = "<|im_start|>"
 END_OF_TURN = "<|im_end|>"
+VISION_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
 
 # Qwen's own pattern: words with the space or sign before them, digits one by one.
 _WORDS = (
@@ -21,16 +22,26 @@ _WORDS = (
 # of these tokens is paid for in training.
 _TASK = "Judge the last message.\nUnsafe categories: Violent, Non-violent Illegal Acts.\n<BEGIN CONVERSATION>\n"
 _OUTPUT_FORMAT = "<END CONVERSATION>\nReply with\nSafety: {label}\nCategories: {category}"
-_CHAT_TEMPLATE = (
+_GUARD = (
     f"{START_OF_TURN}user\n{_TASK}"
     "{% for message in messages %}{{ message.role | upper }}: {{ message.content }}\n{% endfor %}"
     f"{_OUTPUT_FORMAT}{END_OF_TURN}\n"
     f"{{% if add_generation_prompt %}}{START_OF_TURN}assistant\n{{% endif %}}"
 )
+# The form of Qwen's own conversations; `enable_thinking: false` answers in its place, as there.
+_CHATML = (
+    "{% for message in messages %}"
+    f"{START_OF_TURN}{{{{ message.role }}}}\n{{{{ message.content }}}}{END_OF_TURN}\n"
+    "{% endfor %}"
+    f"{{% if add_generation_prompt %}}{START_OF_TURN}assistant\n"
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+_TEMPLATES = {"guard": _GUARD, "chatml": _CHATML}
+_TEMPLATE_WORDS = {"guard": (_TASK, "USER: ", _OUTPUT_FORMAT), "chatml": ("system\n", "user\n", "assistant\n")}
 
 
-def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
-    """A transformers tokenizer of at most `vocabulary` tokens, learnt from the texts."""
+def train_tokenizer(texts: Sequence[str], vocabulary: int, chat: Literal["guard", "chatml"]) -> Any:
+    """A transformers tokenizer of at most `vocabulary` tokens, learnt from the texts, with that chat template."""
     import tokenizers as hf
     from transformers import PreTrainedTokenizerFast
 
@@ -46,17 +57,17 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
     trainer = hf.trainers.BpeTrainer(
         vocab_size=vocabulary,
         initial_alphabet=sorted(hf.pre_tokenizers.ByteLevel.alphabet()),
-        special_tokens=[END_OF_TEXT, START_OF_TURN, END_OF_TURN],
+        special_tokens=[END_OF_TEXT, START_OF_TURN, END_OF_TURN, *(VISION_TOKENS if chat == "chatml" else ())],
         show_progress=False,
     )
-    backend.train_from_iterator([*texts, _TASK, "USER: ", _OUTPUT_FORMAT], trainer)
+    backend.train_from_iterator([*texts, *_TEMPLATE_WORDS[chat]], trainer)
     # START_OF_TURN is not named here: transformers 5 would write it under a key on which 4.57 fails, and that it is
     # special already stands in tokenizer.json.
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         eos_token=END_OF_TURN,
         pad_token=END_OF_TEXT,
-        chat_template=_CHAT_TEMPLATE,
+        chat_template=_TEMPLATES[chat],
         clean_up_tokenization_spaces=False,
     )
 
@@ -75,6 +86,9 @@ def render(tokenizer: Any, example: Example) -> str:
     """The text whose tokens are the example's prompt."""
     if not example.chat:
         return example.prompt
-    message = {"role": "user", "content": example.prompt}
-    rendered: str = tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
+    system = [{"role": "system", "content": example.system}] if example.system else []
+    messages = [*system, {"role": "user", "content": example.prompt}]
+    rendered: str = tokenizer.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+    )
     return rendered

@@ -1,0 +1,77 @@
+"""A checkpoint folder as its headers describe it, and what was found wrong with it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from npu_conformance.checkpoints.headers import Tensor
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "tiktoken.model",
+    "tokenization_config.json",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a checkpoint that a person should know."""
+
+    level: Literal["error", "suspicion", "warning", "note"]
+    """An error keeps engines from starting; a suspicion fails a check, while engines show what comes of it."""
+    about: str
+    """The file, tensor or key of the config."""
+    message: str
+    """One line: what was expected, what was found, what to do."""
+
+    def __str__(self) -> str:
+        return f"{self.about}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder."""
+
+    folder: Path
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    """By name."""
+    findings: tuple[Finding, ...] = ()
+    """What inspection found, errors first."""
+
+    @property
+    def text_config(self) -> dict[str, Any]:
+        """The language model's part of config.json: `text_config` where there is one."""
+        nested = self.config.get("text_config")
+        return nested if isinstance(nested, dict) else self.config
+
+    @property
+    def quantisation(self) -> dict[str, Any]:
+        """The config's `quantization_config`; empty where there is none."""
+        found = self.config.get("quantization_config") or self.text_config.get("quantization_config")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def parameters(self) -> int:
+        """Number of stored elements."""
+        return sum(tensor.size for tensor in self.tensors.values())
+
+    @property
+    def files(self) -> list[Path]:
+        """The weights' files."""
+        return sorted({tensor.file for tensor in self.tensors.values()})
+
+
+def some(names: Iterable[str], shown: int = 1) -> str:
+    """The first of several names, and how many more there are: `a (and 2 more)`."""
+    listed = list(names)
+    more = f" (and {len(listed) - shown} more)" if len(listed) > shown else ""
+    return ", ".join(listed[:shown]) + more
+
+
+def weight_bytes(checkpoint: Checkpoint) -> int:
+    """Size of the weights' files in bytes."""
+    return sum(file.stat().st_size for file in checkpoint.files)

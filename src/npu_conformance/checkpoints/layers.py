@@ -1,0 +1,113 @@
+"""Whether all layers are there and have what the others of their kind have, and the head with its tie."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding, some
+from npu_conformance.checkpoints.headers import Tensor
+from npu_conformance.checkpoints.stack import Stack, find_stack
+
+# Parts of a quantised weight; some layers may be quantised and others not.
+_WEIGHT_PARTS = re.compile(
+    r"\.(qweight|qzeros|scales|g_idx|weight_\w+|input_scale|input_offset|quant_bias|deq_scale|scale_bias)$"
+)
+# What all layers of a kind have. Other tensors may be in some of them by design.
+_COMMON = re.compile(
+    r"linear_attn\..+|(self_attn|mlp(\.experts\.\d+)?)\.\w+\.(weight|bias)|\w+_layernorm\.(weight|bias)"
+)
+# Keys of configs whose layers differ in more than their kind.
+_IRREGULAR = ("block_configs", "num_kv_shared_layers")
+
+
+def layer_findings(checkpoint: Checkpoint) -> list[Finding]:
+    """Layers and tensors that are missing, and a missing or needless head."""
+    stack = find_stack(checkpoint)
+    if stack is None:
+        return []
+    findings = _missing_layers(stack, checkpoint.text_config) + _head(checkpoint, stack)
+    if not any(checkpoint.text_config.get(key) for key in _IRREGULAR):
+        findings += _missing_tensors(checkpoint, stack)
+    return findings
+
+
+def _missing_layers(stack: Stack, config: dict[str, Any]) -> list[Finding]:
+    if not stack.layers:
+        return []
+    count = max(stack.layers) + 1
+    missing = [str(index) for index in range(count) if index not in stack.layers]
+    if missing:
+        message = f"no tensors of layer {some(missing, 3)}, the last is layer {count - 1}: download the model again"
+        return [Finding("error", f"{stack.root}layers", message)]
+    kinds = config.get("layer_types")
+    if isinstance(kinds, list) and len(kinds) != count == config.get("num_hidden_layers"):
+        message = f"layer_types lists {len(kinds)} layers, the weights have {count}: take it from the original model"
+        return [Finding("error", "config.json", message)]
+    return []
+
+
+def _missing_tensors(checkpoint: Checkpoint, stack: Stack) -> list[Finding]:
+    names = {index: set(_common(layer, checkpoint)) for index, layer in stack.layers.items()}
+    kinds: dict[Any, list[int]] = {}
+    for index, kind in _kinds(stack.layers, checkpoint.text_config).items():
+        kinds.setdefault(kind, []).append(index)
+    findings = []
+    for layers in kinds.values():
+        counts = Counter(name for index in layers for name in names[index])
+        expected = {name for name, count in counts.items() if 2 * count >= len(layers)}
+        for index in layers:
+            if missing := sorted(expected - names[index]):
+                message = (
+                    f"has no {some(missing, 3)}, as most of the {len(layers)} layers of its kind have: "
+                    "download the model again, or convert it again"
+                )
+                findings.append(Finding("error", f"{stack.root}layers.{index}", message))
+    return findings
+
+
+def _common(layer: dict[str, Tensor], checkpoint: Checkpoint) -> Iterator[str]:
+    for stored in layer:
+        name = _WEIGHT_PARTS.sub(".weight", stored)
+        # Converters give quantised layers a bias of zeros that plain ones lack.
+        if _COMMON.fullmatch(name) and not (checkpoint.quantisation and name.endswith(".bias")):
+            yield name
+
+
+def _kinds(layers: dict[int, dict[str, Tensor]], config: dict[str, Any]) -> dict[int, Any]:
+    """A kind for each layer: as the config names it, else by its modules; and whether it has experts."""
+    experts = {index: any(".experts." in name for name in layer) for index, layer in layers.items()}
+    named = config.get("layer_types")
+    if isinstance(named, list) and len(named) >= len(layers):
+        return {index: (named[index], experts[index]) for index in layers}
+    modules = {
+        index: frozenset(name.split(".")[0] for name in layer if name.count(".") > 1) for index, layer in layers.items()
+    }
+    return {index: (_fullest(own, set(modules.values())), experts[index]) for index, own in modules.items()}
+
+
+def _fullest(own: frozenset[str], others: set[frozenset[str]]) -> frozenset[str]:
+    """The kind a layer belongs to that lacks a whole module: the only one that has all of its modules and more."""
+    fuller = [other for other in others if own < other]
+    return fuller[0] if len(fuller) == 1 else own
+
+
+def _head(checkpoint: Checkpoint, stack: Stack) -> list[Finding]:
+    tied = {
+        part["tie_word_embeddings"]
+        for part in (checkpoint.config, checkpoint.text_config)
+        if isinstance(part.get("tie_word_embeddings"), bool)
+    }
+    heads = sorted(name for name in checkpoint.tensors if re.search(r"(^|\.)lm_head\.(weight|qweight)$", name))
+    if tied == {True} and heads:
+        message = f"stored although tie_word_embeddings is true: engines use {stack.root}embed_tokens.weight instead"
+        return [Finding("note", heads[0], message)]
+    if tied == {False} and not heads and _generates(checkpoint.config):
+        message = "missing, and tie_word_embeddings is false: set it to true if the model has no head of its own"
+        return [Finding("error", "lm_head.weight", message)]
+    return []
+
+
+def _generates(config: dict[str, Any]) -> bool:
+    names = config.get("architectures") or []
+    return any(name.endswith(("ForCausalLM", "ForConditionalGeneration")) for name in names)

@@ -1,0 +1,173 @@
+"""Scores given tokens with the reference model, one forward pass for a batch, each sequence computed once ever."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from npu_conformance.engines.hidden import tapped
+from npu_conformance.engines.loading import load_model, merge_adapter
+from npu_conformance.provenance import package_versions
+from npu_conformance.storage import digest, staged_file
+from npu_conformance.trace import Layers, Rows
+
+if TYPE_CHECKING:
+    from npu_conformance.engines.job import ReferenceJob
+    from npu_conformance.engines.worker import Progress
+
+# Part of every cache key: raised when this module computes other numbers for the same inputs.
+_SCORING_VERSION = 2
+# Tokens of a batch, padding included: enough to keep two to sixty-four cores busy, 40 MB a float32 layer of 4B.
+_BATCH_TOKENS = 2048
+# Of a batch, at most this share may be padding.
+_PADDING = 0.25
+
+Sequence_ = tuple[tuple[int, ...], tuple[int, ...]]
+"""Prompt ids and forced token ids."""
+
+
+class Scorer:
+    """The reference model, loaded when something is not in the cache."""
+
+    def __init__(self, job: "ReferenceJob", progress: "Progress") -> None:
+        self._job = job
+        self._progress = progress
+        self._model: Any = None
+        self._adapted = False
+        self.computed = 0
+        """Sequences that were not in the cache."""
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """All that a result depends on besides the tokens."""
+        return {
+            "weights": self._job.checkpoint_digest,
+            "adapter": self._job.adapter_digest,
+            "dtype": self._job.dtype,
+            "attn_implementation": self._job.attn_implementation,
+            "versions": {name: package_versions().get(name) for name in ("torch", "transformers", "peft")},
+            "scoring": _SCORING_VERSION,
+        }
+
+    def rows(self, sequences: Sequence[Sequence_], *, adapted: bool) -> list[Path]:
+        """Files of the logits that predict each sequence's forced tokens, float32 [tokens, vocabulary].
+
+        Args:
+            sequences: prompt ids and forced token ids.
+            adapted: with the job's LoRA; must not be asked for before everything without it was.
+        """
+        setting = self.setting if adapted else self.setting | {"adapter": None}
+        entries = [self._job.cache / f"{digest([setting, sequence])}.npy" for sequence in sequences]
+        missing = [i for i, entry in enumerate(entries) if not _is_whole(entry, len(sequences[i][1]))]
+        done = 0
+        for batch in batches([len(sequences[i][0]) + len(sequences[i][1]) for i in missing]):
+            self._progress("scoring", done, len(missing))
+            model = self._loaded(adapted=adapted)
+            for position, rows in zip(batch, score(model, [sequences[missing[i]] for i in batch]), strict=True):
+                _save(entries[missing[position]], rows)
+            done += len(batch)
+        self.computed += len(missing)
+        return entries
+
+    def layers(self, prompts: Sequence[tuple[int, ...]]) -> Layers | None:
+        """Hidden states at each prompt's last token; None for a model that cannot be tapped."""
+        entry = self._job.cache / f"{digest([self.setting, 'layers', prompts])}.npz"
+        if not entry.is_file():
+            states = hidden_states(self._loaded(adapted=self._job.adapter is not None), prompts)
+            if states is None:
+                return None
+            with staged_file(entry) as file:
+                np.savez(file, points=np.array(states.points), states=states.states)
+        with np.load(entry, allow_pickle=False) as stored:
+            return Layers(tuple(stored["points"].tolist()), stored["states"])
+
+    def _loaded(self, *, adapted: bool) -> Any:
+        import torch
+
+        if self._model is None:
+            self._progress(f"loading the {self._job.dtype} model", 0, 0)
+            torch.set_num_threads(len(os.sched_getaffinity(0)))
+            self._model = load_model(
+                self._job.checkpoint,
+                self._job.dtype,
+                self._job.attn_implementation,
+                trust_remote_code=self._job.trust_remote_code,
+            )
+        if adapted and not self._adapted and self._job.adapter is not None:
+            self._model = merge_adapter(self._model, self._job.adapter)
+            self._adapted = True
+        return self._model
+
+
+def batches(length: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of sequences of these lengths, longest first, in batches of similar length."""
+    batch: list[int] = []
+    for index in sorted(range(len(length)), key=lambda i: -length[i]):
+        longest = length[batch[0]] if batch else length[index]
+        too_many = longest * (len(batch) + 1) > _BATCH_TOKENS
+        if batch and (too_many or length[index] < (1 - _PADDING) * longest):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def score(model: Any, sequences: Sequence[Sequence_]) -> list[Rows]:
+    """Logits that predict each forced token, one forward pass for the batch.
+
+    Args:
+        model: a causal LM of transformers.
+        sequences: prompt ids and forced token ids; the last token need not be fed.
+
+    Returns:
+        Per sequence float32 [tokens, vocabulary].
+    """
+    import torch
+
+    fed = [prompt + tokens[:-1] for prompt, tokens in sequences]
+    width = max(map(len, fed))
+    ids = torch.zeros((len(fed), width), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, tokens in enumerate(fed):
+        # Padding goes to the right, where a causal model cannot see it.
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+    spans = [range(len(prompt) - 1, len(prompt) - 1 + len(tokens)) for prompt, tokens in sequences]
+    kept = sorted({position for span in spans for position in span})
+    place = {position: index for index, position in enumerate(kept)}
+    with torch.inference_mode():
+        logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=torch.tensor(kept), use_cache=False).logits
+    rows = [logits[row, [place[position] for position in span]] for row, span in enumerate(spans)]
+    return [part.float().numpy() for part in rows]
+
+
+def hidden_states(model: Any, prompts: Sequence[tuple[int, ...]]) -> Layers | None:
+    """Hidden states at the last token of each prompt; None for a model without a decoder of the usual make."""
+    import torch
+
+    found = []
+    with torch.inference_mode(), tapped(model) as seen:
+        if seen is None:
+            return None
+        for ids in prompts:
+            model(input_ids=torch.tensor([ids], device=model.device), use_cache=False, logits_to_keep=1)
+            found.append([states[0, -1].float().cpu().numpy() for states in seen.values()])
+        return Layers(tuple(seen), np.array(found, dtype=np.float32))
+
+
+def _is_whole(entry: Path, positions: int) -> bool:
+    """Whether a cached entry is there and readable; one that is not is computed again."""
+    try:
+        return len(np.load(entry, mmap_mode="r", allow_pickle=False)) == positions
+    except (OSError, ValueError, EOFError):
+        return False
+
+
+def _save(entry: Path, rows: Rows) -> None:
+    with staged_file(entry) as file:
+        np.save(file, rows, allow_pickle=False)
+    # Traces link to it: who edits a trace must not edit the cache.
+    entry.chmod(0o444)

@@ -1,0 +1,30 @@
+"""What the engines were asked."""
+
+from collections.abc import Sequence
+
+from npu_conformance.compare import differing_prompt_ids
+from npu_conformance.evidence import Evidence
+from npu_conformance.gates.hard import all_of
+from npu_conformance.results import Check
+
+
+def prompt_tokens(evidence: Evidence) -> list[Check]:
+    """Candidate and reference were given the same token ids, and the engine's own tokenisation gives them too."""
+    different = list(differing_prompt_ids(evidence.candidate, evidence.reference))
+    where = None
+    if different:
+        answer, what, expected = different[0]
+        found = answer.prompt_ids if what.startswith("given") else answer.own_prompt_ids or ()
+        at = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
+        at = min(len(found), len(expected)) if at is None else at
+        where = (
+            f"{answer.prompt}: ids {what}: {len(found)} tokens, {_window(found, at)} at index {at}; "
+            f"expected {len(expected)}, {_window(expected, at)}"
+        )
+        if tuple(found[1:]) == tuple(expected) and found[:1] == expected[:1]:
+            where += "; the first token stands twice: a beginning-of-text added to a prompt that had one"
+    return [all_of(evidence, "prompt_tokens", "prompts with identical token ids", different, where, path="none")]
+
+
+def _window(ids: Sequence[int], at: int) -> str:
+    return f"[{', '.join(map(str, ids[max(at - 1, 0) : at + 3]))}, …]"

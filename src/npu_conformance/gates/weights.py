@@ -1,0 +1,93 @@
+"""What the candidate loaded: the published weights, and the adapter on top of them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npu_conformance.errors import TraceError
+from npu_conformance.evidence import Evidence
+from npu_conformance.gates.hard import all_of, first, not_applicable
+from npu_conformance.results import Check
+from npu_conformance.trace import Rows, Trace
+
+# Rounding of the candidate averages out over the vocabulary; a rank, a scale or a layer left out does not.
+_SLACK = 0.1
+
+
+def checkpoint_weights(evidence: Evidence) -> list[Check]:
+    """The candidate's weights are the published ones, and look like a trained model's."""
+    suspicious = [str(finding) for finding in evidence.scan.findings if finding.level == "suspicion"]
+    checks = [
+        all_of(
+            evidence,
+            "checkpoint_weights",
+            "tensors without suspicious statistics",
+            suspicious,
+            first(suspicious),
+            len(evidence.scan.tensors),
+            path="none",
+        )
+    ]
+    if (found := evidence.audit) is not None:
+        checks.append(
+            all_of(
+                evidence,
+                "checkpoint_weights",
+                "parameters equal to the published ones",
+                found.problems,
+                first(found.problems),
+                found.parameters,
+                path="none",
+            )
+        )
+    return checks
+
+
+def adapter_effect(evidence: Evidence) -> list[Check]:
+    """The adapter changes the candidate's logits as it changes the reference's."""
+    check, metric = "adapter_effect", "adapter's effect, distance from the reference's"
+    bare, bare_reference = evidence.candidate.without_adapter(), evidence.reference.without_adapter()
+    if bare is None or bare_reference is None:
+        return [not_applicable(evidence, check, metric, "the model config has no adapter")]
+    candidate = _effects(evidence.candidate, bare)
+    reference = _effects(evidence.reference, bare_reference)
+    if not np.isfinite(candidate).all() or not np.isfinite(reference).all():
+        raise TraceError("logits with or without the adapter are not finite: not compared")
+    size, n = float(np.square(reference).sum()), len(reference)
+    if not size:
+        raise TraceError("the adapter does not change the reference at all: are its weights zero?")
+    # Least squares: the multiple of the reference's change that comes nearest to the candidate's.
+    multiple = float((candidate * reference).sum() / size)
+    return [
+        Check(
+            check=check,
+            variant=evidence.variant,
+            path="prefill",
+            metric=metric,
+            observed=abs(multiple - 1),
+            limit=_SLACK,
+            relation="<=",
+            n=n,
+            verdict="pass" if abs(multiple - 1) <= _SLACK else "fail",
+            where=_cause(multiple),
+        )
+    ]
+
+
+def _effects(adapted: Trace, bare: Trace) -> NDArray[np.float64]:
+    """The adapter's change of each prompt's first row, [prompts, vocabulary]."""
+    return np.stack([_effect(adapted.logits(i)[0], bare.logits(i)[0]) for i in range(len(bare.answers))])
+
+
+def _effect(adapted: Rows, bare: Rows) -> NDArray[np.float64]:
+    """The change of a logits row [vocabulary]; a common shift of all logits changes no probability and is left out."""
+    change = adapted.astype(np.float64) - bare
+    return np.asarray(change - change.mean())
+
+
+def _cause(multiple: float) -> str:
+    told = f"the candidate's change is {multiple:.3f} times the reference's"
+    if abs(multiple - 1) <= _SLACK:
+        return told
+    if abs(multiple) <= _SLACK:
+        return f"{told}: the engine serves the base model, the adapter is not applied"
+    return f"{told}: is its scale (lora_alpha / r) applied twice, or is it another adapter?"

@@ -1,0 +1,95 @@
+"""Builds the twins a run needs, side by side and each once, in the cache that all runs share."""
+
+import os
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from filelock import FileLock
+
+from npu_conformance.engines.job import TwinJob
+from npu_conformance.errors import ConformanceError
+from npu_conformance.jobs import OFF_DEVICE, Jobs
+from npu_conformance.progress import Observe
+from npu_conformance.storage import cache_dir
+from npu_conformance.twins import base_of, recipe_digest
+
+_DEADLINE = 1800
+
+
+def twin_folder(recipe: str, prompts_dir: Path) -> Path:
+    """Where a twin is, or will be."""
+    return cache_dir() / "twins" / f"{recipe}-{recipe_digest(recipe, prompts_dir)}"
+
+
+def build_twins(recipes: list[str], prompts_dir: Path, jobs: Jobs) -> dict[str, ConformanceError]:
+    """Build those that are missing, bases before what is made from them.
+
+    A twin trains on one core, so as many are built at once as there are cores.
+
+    Returns:
+        What went wrong, by recipe.
+    """
+    problems: dict[str, ConformanceError] = {}
+    generations: list[list[str]] = [list(dict.fromkeys(recipes))]
+    while bases := [base for recipe in generations[0] if (base := base_of(recipe))]:
+        generations.insert(0, list(dict.fromkeys(bases)))
+    for generation in generations:
+        problems |= {recipe: problems[base] for recipe in generation if (base := base_of(recipe)) in problems}
+        missing = [r for r in generation if r not in problems and not _is_whole(twin_folder(r, prompts_dir))]
+        if missing:
+            problems |= _build(missing, prompts_dir, jobs)
+    return problems
+
+
+def _build(recipes: list[str], prompts_dir: Path, jobs: Jobs) -> dict[str, ConformanceError]:
+    """Build independent twins at once, under one progress bar."""
+    with jobs.narrator.job(f"twins: {', '.join(recipes)}") as observe:
+        sum_up = _Sum(observe)
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            running = {r: pool.submit(_build_one, r, prompts_dir, jobs, sum_up.part(r)) for r in recipes}
+        errors = {recipe: future.exception() for recipe, future in running.items()}
+    for error in errors.values():
+        if error is not None and not isinstance(error, ConformanceError):
+            raise error
+    return {recipe: error for recipe, error in errors.items() if isinstance(error, ConformanceError)}
+
+
+def _build_one(recipe: str, prompts_dir: Path, jobs: Jobs, observe: Observe) -> None:
+    folder = twin_folder(recipe, prompts_dir)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if _is_whole(folder):
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        base = base_of(recipe)
+        job = TwinJob(
+            output=folder,
+            recipe=recipe,
+            prompts_dir=prompts_dir,
+            base=None if base is None else twin_folder(base, prompts_dir),
+        )
+        jobs.run_observed(job, f"twin {recipe}", _DEADLINE, observe, environment=OFF_DEVICE)
+
+
+def _is_whole(folder: Path) -> bool:
+    return (folder / "twin.json").is_file()
+
+
+class _Sum:
+    """Several jobs' progress as that of one."""
+
+    def __init__(self, observe: Observe) -> None:
+        self._observe = observe
+        self._lock = threading.Lock()
+        self._parts: dict[str, tuple[int, int]] = {}
+
+    def part(self, name: str) -> Observe:
+        def observe(_phase: str, done: int, total: int) -> None:
+            with self._lock:
+                self._parts[name] = done, total
+                done, total = (sum(column) for column in zip(*self._parts.values(), strict=True))
+                self._observe("training", done, total)
+
+        return observe

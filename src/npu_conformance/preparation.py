@@ -1,0 +1,141 @@
+"""From the weights of a subject to what engines may load: inspected, converted, audited, its prompts rendered.
+
+What is costly is kept in the cache under a digest of everything it depends on, so that it is done once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+from pydantic import BaseModel
+
+from npu_conformance import audit, checkpoints
+from npu_conformance.audit.audit import Audit
+from npu_conformance.checkpoints.inspect import Checkpoint, Finding, inspect
+from npu_conformance.checkpoints.longrope import longrope_warning
+from npu_conformance.checkpoints.scan import Scan
+from npu_conformance.config import ModelConfig
+from npu_conformance.engines.job import AuditJob, ConvertJob, Job, RenderJob, ScanJob
+from npu_conformance.engines.rendering import check_token_ids, load_rendered
+from npu_conformance.errors import CheckpointError
+from npu_conformance.jobs import OFF_DEVICE, Jobs
+from npu_conformance.plan import reference_cost, refuse_what_cannot_fit
+from npu_conformance.prompts import Prompt
+from npu_conformance.storage import cache_dir, code_digest, digest
+from npu_conformance.subject import Subject, folder_digest
+
+_RENDER_DEADLINE = 300
+_READING_DEADLINE = 3600
+Result = TypeVar("Result", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A subject that engines may load."""
+
+    candidate: Checkpoint
+    reference: Checkpoint
+    adapter: Path | None
+    findings: tuple[Finding, ...]
+    """What is worth knowing of the checkpoints, none of it an error."""
+    scan: Scan
+    """Of the candidate's weights."""
+    published_scan: Scan
+    """Of the reference's."""
+    audit: Audit | None
+    """The candidate's weights against the published ones; None where they are the same files."""
+
+
+def prepare(config: ModelConfig, subject: Subject, prompts: Sequence[Prompt], traces: Path, jobs: Jobs) -> Prepared:
+    """Inspect, convert where the config says so, and render the prompts to `traces/rendered.json`.
+
+    Raises:
+        CheckpointError: a checkpoint is damaged, or config and weights disagree.
+        JobError: a job failed.
+        PlanError: the reference cannot fit on this machine.
+    """
+    reference = inspect(subject.reference)
+    published = _scan(reference, subject.name, jobs)
+    candidate, scan = reference, published
+    if subject.candidate is None:
+        candidate = inspect(_convert(config, subject, jobs))
+    elif subject.candidate != subject.reference:
+        candidate = inspect(subject.candidate)
+    if candidate is not reference:
+        scan = _scan(candidate, subject.name, jobs)
+    rendered = traces / "rendered.json"
+    job = RenderJob(
+        output=rendered,
+        checkpoint=reference.folder,
+        prompts=tuple(prompts),
+        chat_template_kwargs=config.chat_template_kwargs,
+        trust_remote_code=config.serve.trust_remote_code,
+    )
+    jobs.run(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=OFF_DEVICE)
+    check_token_ids(reference, load_rendered(rendered))
+    _plan(config, reference, rendered, jobs)
+    rope = longrope_warning(candidate.text_config, config.serve.max_model_len)
+    findings = [*published.findings, *(scan.findings if scan is not published else ()), *([rope] if rope else [])]
+    return Prepared(
+        candidate=candidate,
+        reference=reference,
+        adapter=subject.adapter,
+        findings=tuple(dict.fromkeys(findings)),
+        scan=scan,
+        published_scan=published,
+        # Of a quantised candidate with another reference no weight is the reference's.
+        audit=None if candidate is reference or config.reference.model else _audit(reference, candidate, subject, jobs),
+    )
+
+
+def _plan(config: ModelConfig, reference: Checkpoint, rendered: Path, jobs: Jobs) -> None:
+    """Say what the reference will cost at most, and refuse what cannot fit before any engine starts."""
+    lengths = [(len(ids), config.max_tokens) for ids in load_rendered(rendered).prompt_ids]
+    cost = reference_cost(reference, lengths)
+    refuse_what_cannot_fit(cost, cache_dir() / "references")
+    jobs.narrator.say(str(cost))
+
+
+def _convert(config: ModelConfig, subject: Subject, jobs: Jobs) -> Path:
+    """The reference's weights as plain ones of the config's dtype."""
+    key = digest([folder_digest(subject.reference), config.convert, code_digest(Path(checkpoints.__file__).parent)])
+    folder = cache_dir() / "converted" / f"{subject.name}-{key}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.is_dir():
+            job = ConvertJob(output=folder, source=subject.reference, dtype=config.convert or config.serve.dtype)
+            jobs.run(job, f"{subject.name}: converting", _READING_DEADLINE, environment=OFF_DEVICE)
+    return folder
+
+
+def _scan(checkpoint: Checkpoint, name: str, jobs: Jobs) -> Scan:
+    """What the weights show.
+
+    Raises:
+        CheckpointError: they cannot be those of a model.
+    """
+    key = digest([folder_digest(checkpoint.folder), code_digest(Path(checkpoints.__file__).parent)])
+    job = ScanJob(output=cache_dir() / "scans" / f"{key}.json", checkpoint=checkpoint.folder)
+    scan = _cached(job, f"{name}: reading weights", Scan, jobs)
+    errors = [finding for finding in scan.findings if finding.level == "error"]
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if errors[1:] else ""
+        raise CheckpointError(f"{checkpoint.folder}: {errors[0]}{more}")
+    return scan
+
+
+def _audit(reference: Checkpoint, candidate: Checkpoint, subject: Subject, jobs: Jobs) -> Audit:
+    source = Path(audit.__file__).parent
+    key = digest([folder_digest(reference.folder), folder_digest(candidate.folder), code_digest(source)])
+    job = AuditJob(output=cache_dir() / "audits" / f"{key}.json", source=reference.folder, candidate=candidate.folder)
+    return _cached(job, f"{subject.name}: comparing weights", Audit, jobs)
+
+
+def _cached(job: Job, name: str, result: type[Result], jobs: Jobs) -> Result:
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(job.output.with_suffix(".lock")):
+        if not job.output.is_file():
+            jobs.run(job, name, _READING_DEADLINE, environment=OFF_DEVICE)
+    return result.model_validate_json(job.output.read_bytes())

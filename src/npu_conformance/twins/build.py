@@ -1,0 +1,80 @@
+"""Builds a twin's checkpoint folder, by the kind of its recipe."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from npu_conformance.storage import write_json
+from npu_conformance.twins.adapter import train_adapter
+from npu_conformance.twins.corpus import examples, words
+from npu_conformance.twins.formats import store
+from npu_conformance.twins.networks import new_network, save_network
+from npu_conformance.twins.recipes import Adapted, Recipe, Trained, find_recipe
+from npu_conformance.twins.ternary import fused, ternary_while_training
+from npu_conformance.twins.tokenizer import save_tokenizer, train_tokenizer
+from npu_conformance.twins.train import sample, train
+
+
+def build(
+    name: str,
+    destination: Path,
+    prompts_dir: Path,
+    base: Path | None,
+    progress: Callable[[int, int], None],
+    seed: int | None = None,
+) -> None:
+    """Make a twin and write it as a Hugging Face checkpoint folder, or as a PEFT one for an adapter.
+
+    `twin.json` is written last: a folder that has it is whole.
+
+    Args:
+        name: the recipe's name.
+        destination: folder to write into.
+        prompts_dir: the prompt sets the twin is to know the answers to.
+        base: folder of the twin it is made from, where its recipe has a base.
+        progress: called with the steps done and the steps there are.
+        seed: replaces the recipe's own, for another trained twin of the same kind.
+
+    Raises:
+        ConfigError: there is no such recipe, or a prompt set is malformed.
+    """
+    import torch
+
+    recipe = find_recipe(name)
+    # On networks this small a second thread costs more than it brings; twins are built side by side instead.
+    torch.set_num_threads(1)
+    destination.mkdir(parents=True, exist_ok=True)
+    about: dict[str, object] = {}
+    if isinstance(recipe, Trained):
+        if seed is not None:
+            recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, seed=seed))
+        about["final_loss"] = _train(recipe, destination, prompts_dir, progress)
+    elif base is None:
+        raise ValueError(f"{name}: is made from {recipe.base}, whose folder was not given")
+    elif isinstance(recipe, Adapted):
+        about["final_loss"] = train_adapter(recipe, base, destination, prompts_dir, progress)
+    else:
+        store(recipe, base, destination)
+    write_json(destination / "twin.json", _about(name, recipe) | about)
+
+
+def _about(name: str, recipe: Recipe) -> dict[str, object]:
+    return {"twin_of": recipe.twin_of, "recipe": {"name": name} | dataclasses.asdict(recipe)}
+
+
+def _train(recipe: Trained, destination: Path, prompts_dir: Path, progress: Callable[[int, int], None]) -> float:
+    import torch
+
+    tokenizer = train_tokenizer(words(recipe, prompts_dir), recipe.vocabulary, recipe.chat)
+    samples = [sample(tokenizer, example) for example in examples(recipe, prompts_dir)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.training.seed)
+        network = new_network(recipe, tokenizer)
+        if recipe.ternary_group:
+            ternary_while_training(network, recipe.ternary_group)
+        loss = train(network, samples, recipe.training, progress)
+    if recipe.ternary_group:
+        fused(network)
+    save_network(network, tokenizer, destination, pickled=recipe.ternary_group is not None)
+    save_tokenizer(tokenizer, destination)
+    return loss

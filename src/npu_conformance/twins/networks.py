@@ -1,0 +1,135 @@
+"""An untrained network of a twin's architecture class, and how a trained one is saved."""
+
+from pathlib import Path
+from typing import Any
+
+from npu_conformance.twins.recipes import Trained
+from npu_conformance.twins.tokenizer import VISION_TOKENS
+
+# The factors LongRoPE has beside its short ones; a twin is served within its original length, as its model is.
+_SHORT_FACTOR, _LONG_FACTOR = 1.02, 4.0
+
+
+def new_network(recipe: Trained, tokenizer: Any) -> Any:
+    """A float32 causal language model of transformers with fresh weights."""
+    import torch
+    from transformers import (
+        LlamaConfig,
+        LlamaForCausalLM,
+        Qwen3_5Config,
+        Qwen3_5ForConditionalGeneration,
+        Qwen3Config,
+        Qwen3ForCausalLM,
+    )
+
+    text: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": recipe.hidden,
+        "intermediate_size": recipe.intermediate,
+        "num_hidden_layers": recipe.layers,
+        "num_attention_heads": recipe.query_heads,
+        "num_key_value_heads": recipe.kv_heads,
+        "head_dim": recipe.head_dim,
+        "max_position_embeddings": recipe.max_positions,
+        # The models' 0.02 is right for their width; one this small it leaves idle for a third of the steps.
+        "initializer_range": recipe.hidden**-0.5,
+        "tie_word_embeddings": True,
+        "use_cache": False,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    if recipe.architecture == "qwen3_5":
+        network = Qwen3_5ForConditionalGeneration(_qwen3_5(Qwen3_5Config, text, tokenizer))
+    elif recipe.architecture == "llama":
+        text["rope_parameters"] = _long_rope(recipe)
+        network = LlamaForCausalLM(LlamaConfig(**text))
+    else:
+        text["rope_parameters"] = {"rope_type": "default", "rope_theta": 1_000_000.0}
+        network = Qwen3ForCausalLM(Qwen3Config(**text))
+        # transformers 4.57 reads the base from here only, and would take another one in silence.
+        network.config.rope_theta = 1_000_000.0
+    return network.to(torch.float32).train()
+
+
+def text_model(network: Any) -> Any:
+    """The part of a network that turns token ids into hidden states."""
+    return getattr(network.model, "language_model", network.model)
+
+
+def _qwen3_5(config: Any, text: dict[str, Any], tokenizer: Any) -> Any:
+    text |= {
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 64,
+        "linear_value_head_dim": 64,
+        "linear_conv_kernel_dim": 4,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 10_000_000.0,
+            "partial_rotary_factor": 0.25,
+            "mrope_section": [3, 3, 2],
+            "mrope_interleaved": True,
+        },
+    }
+    # The eyes stay untrained: the suite asks in words only.
+    vision = {
+        "depth": 1,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_heads": 2,
+        "out_hidden_size": text["hidden_size"],
+        "num_position_embeddings": 16,
+    }
+    image, video, start, end = (tokenizer.convert_tokens_to_ids(token) for token in VISION_TOKENS)
+    return config(
+        text_config=text,
+        vision_config=vision,
+        tie_word_embeddings=True,
+        image_token_id=image,
+        video_token_id=video,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+    )
+
+
+def _long_rope(recipe: Trained) -> dict[str, Any]:
+    pairs = recipe.head_dim // 2
+    return {
+        "rope_type": "longrope",
+        "rope_theta": 10_000.0,
+        "short_factor": [round(1 + (_SHORT_FACTOR - 1) * pair / pairs, 4) for pair in range(pairs)],
+        "long_factor": [round(1 + (_LONG_FACTOR - 1) * pair / pairs, 4) for pair in range(pairs)],
+        "original_max_position_embeddings": recipe.max_positions,
+        "factor": 1.0,
+    }
+
+
+def save_network(network: Any, tokenizer: Any, folder: Path, *, pickled: bool) -> None:
+    """Write configs and bfloat16 weights: safetensors, or `pytorch_model.bin` as older checkpoints have."""
+    import torch
+    from transformers import GenerationConfig
+
+    network.config.get_text_config().use_cache = True
+    network.generation_config = GenerationConfig(
+        do_sample=False,
+        eos_token_id=[tokenizer.eos_token_id, tokenizer.pad_token_id],
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    network.eval().to(torch.bfloat16).save_pretrained(folder)
+    if hasattr(network.config, "vision_config"):
+        _save_processors(folder)
+    if pickled:
+        from safetensors.torch import load_file
+
+        weights = folder / "model.safetensors"
+        torch.save(load_file(weights), folder / "pytorch_model.bin")
+        weights.unlink()
+
+
+def _save_processors(folder: Path) -> None:
+    """The files without which no engine starts a model that could see."""
+    from transformers import Qwen2VLImageProcessor, Qwen3VLVideoProcessor
+
+    for processor in (Qwen2VLImageProcessor, Qwen3VLVideoProcessor):
+        processor(patch_size=16, merge_size=2, temporal_patch_size=2).save_pretrained(folder)
