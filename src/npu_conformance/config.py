@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from npu_conformance.errors import ConfigError
-from npu_conformance.limits import FIGURES, Dtype
+from npu_conformance.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
 from npu_conformance.prompts import Name, PromptUse
 from npu_conformance.variants import CATALOGUE
 from npu_conformance.yamlfile import did_you_mean, load_yaml
@@ -131,6 +131,9 @@ class ModelConfig(_Section):
     convert: Dtype | None = None
     """For a quantised checkpoint the engine cannot run: the candidate loads it converted to plain weights of this
     dtype, the reference reads it as published."""
+    scheme: Scheme | None = None
+    """Quantisation scheme of the candidate's weights, whose limits then hold instead of the dtype's; the reference is
+    the unquantised original, named under `reference.model`."""
     serve: Serve = Serve()
     """How it is served; the variant `as_served` is exactly this."""
     envs: dict[str, str] = {}
@@ -164,6 +167,8 @@ class ModelConfig(_Section):
             raise ValueError(
                 "convert: the reference of a converted checkpoint is the published one; remove reference.model"
             )
+        if self.scheme is not None and self.reference.model is None:
+            raise ValueError("scheme: name the unquantised original under reference.model")
         return self
 
     @field_validator("prompts", mode="before")
@@ -208,6 +213,8 @@ class ModelConfig(_Section):
         """The limit in force for a figure; None where it is shown only."""
         if figure in self.limits:
             return self.limits[figure].value
+        if self.scheme is not None:
+            return SCHEME_LIMITS[self.scheme].get(figure)
         return FIGURES[figure].default_limit(self.serve.dtype)
 
 

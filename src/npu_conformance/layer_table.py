@@ -8,9 +8,9 @@ from npu_conformance import metrics
 from npu_conformance.errors import TraceError
 from npu_conformance.trace import Trace
 
-# A layer adds to the residual stream; one that multiplies its norm by more than this is worth a look. Models in good
-# health do so at most once, where a first layer writes a few large channels.
-_EXPLOSION = 20.0
+# Layers add to the residual stream. A first one may well multiply what is left of an embedding, later ones do not, and
+# from the first to the last a healthy stack grows by some tens.
+_FIRST, _LATER, _ALL = 50.0, 20.0, 200.0
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,8 @@ class LayerRow:
     relative_l2: float
     """Mean over the prompts."""
     finite: bool
-
-    @property
-    def explodes(self) -> bool:
-        """Whether the norm grows by more than a healthy layer makes it."""
-        return self.growth is not None and self.growth > _EXPLOSION
+    explodes: bool
+    """Whether the norm is beyond what a healthy stack of layers makes of it."""
 
 
 def layer_table(candidate: Trace, reference: Trace) -> list[LayerRow]:
@@ -54,19 +51,26 @@ def layer_table(candidate: Trace, reference: Trace) -> list[LayerRow]:
     for index, point in enumerate(mine.points):
         own, other = mine.states[:, index], theirs.states[:, index]
         norm = _norm(own)
-        inner = 0 < index < len(mine.points) - 1
+        growth = norm / rows[-1].candidate_norm if 0 < index < len(mine.points) - 1 else None
         rows.append(
             LayerRow(
                 point=point,
                 candidate_norm=norm,
                 reference_norm=_norm(other),
-                growth=norm / rows[-1].candidate_norm if inner and rows[-1].candidate_norm else None,
+                growth=growth,
                 cosine=float(metrics.cosine(own, other).min()),
                 relative_l2=float(metrics.relative_l2(own, other).mean()),
                 finite=bool(np.isfinite(own).all() and np.isfinite(other).all()),
+                explodes=_explodes(growth, norm, rows),
             )
         )
     return rows
+
+
+def _explodes(growth: float | None, norm: float, before: list[LayerRow]) -> bool:
+    if growth is None or len(before) < 2:
+        return growth is not None and growth > _FIRST
+    return growth > _LATER or norm > _ALL * before[1].candidate_norm
 
 
 def _norm(states: np.ndarray) -> float:

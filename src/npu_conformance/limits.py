@@ -74,4 +74,30 @@ LAYER_FIGURE = Figure(
     "min",
     (0.99, 0.9998, 0.99999),
 )
+Scheme = Literal["w8a8", "w4a8"]
+# By quantisation scheme of a candidate whose reference is the unquantised original: two to three times what rounding
+# weights (int8 a channel, int4 a group of 128) and activations (int8 a token) cost the Qwen3 twin. Starting points:
+# no NPU run stands behind them.
+SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
+    "w8a8": {
+        "token_agreement": 0.97,
+        "cosine_mean": 0.999,
+        "cosine_min": 0.98,
+        "pearson_mean": 0.999,
+        "relative_l2_mean": 0.05,
+        "relative_l2_max": 0.3,
+        "kl_mean": 0.02,
+        "hidden_cosine_min": 0.95,
+    },
+    "w4a8": {
+        "token_agreement": 0.9,
+        "cosine_mean": 0.95,
+        "cosine_min": 0.6,
+        "pearson_mean": 0.95,
+        "relative_l2_mean": 0.4,
+        "relative_l2_max": 2.0,
+        "kl_mean": 0.2,
+        "hidden_cosine_min": 0.7,
+    },
+}
 FIGURES = {figure.name: figure for figure in (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES, LAYER_FIGURE)}

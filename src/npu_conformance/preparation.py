@@ -15,6 +15,7 @@ from npu_conformance import audit, checkpoints
 from npu_conformance.audit.audit import Audit
 from npu_conformance.checkpoints.inspect import Checkpoint, Finding, inspect
 from npu_conformance.checkpoints.longrope import longrope_warning
+from npu_conformance.checkpoints.modelslim import is_modelslim, schemes
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.config import ModelConfig
 from npu_conformance.engines.job import AuditJob, ConvertJob, Job, RenderJob, ScanJob
@@ -65,6 +66,7 @@ def prepare(config: ModelConfig, subject: Subject, prompts: Sequence[Prompt], tr
         candidate = inspect(subject.candidate)
     if candidate is not reference:
         scan = _scan(candidate, subject.name, jobs)
+    _check_scheme(config, candidate)
     rendered = traces / "rendered.json"
     job = RenderJob(
         output=rendered,
@@ -88,6 +90,22 @@ def prepare(config: ModelConfig, subject: Subject, prompts: Sequence[Prompt], tr
         # Of a quantised candidate with another reference no weight is the reference's.
         audit=None if candidate is reference or config.reference.model else _audit(reference, candidate, subject, jobs),
     )
+
+
+def _check_scheme(config: ModelConfig, candidate: Checkpoint) -> None:
+    """Hold the config's scheme against what the checkpoint's own description says.
+
+    Raises:
+        CheckpointError: no tensor is of that scheme.
+    """
+    if config.scheme is None or not is_modelslim(candidate.folder):
+        return
+    found = schemes(candidate.folder)
+    if not any(name.lower().startswith(config.scheme) for name in found):
+        raise CheckpointError(
+            f"{candidate.folder}: the model config says scheme {config.scheme}, its quant_model_description.json has "
+            f"{', '.join(sorted(found))}: correct scheme, for limits go by it"
+        )
 
 
 def _plan(config: ModelConfig, reference: Checkpoint, rendered: Path, jobs: Jobs) -> None:

@@ -1,6 +1,7 @@
 """Model configs: what is accepted, and what each mistake says."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,31 @@ def test_every_shipped_config_is_valid(configs: Path, name: str) -> None:
     assert len(load_prompts(config.prompts, configs / "prompts")) >= 40
     assert config.twin is None or config.twin in RECIPES
     assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n")
+
+
+def test_a_scheme_needs_its_original_and_brings_its_limits(tmp_path: Path) -> None:
+    """Limits of a dtype would fail any quantised model."""
+    text = "model: a/b\nscheme: w8a8\n"
+    with pytest.raises(ConfigError, match=r"scheme: name the unquantised original under reference\.model"):
+        load_config(write(tmp_path, text))
+    config = load_config(
+        write(tmp_path, text + "reference: {model: a/c}\nlimits: {kl_mean: {value: 0.5, reason: measured here}}\n")
+    )
+
+    assert config.limit("relative_l2_mean") == 0.05
+    assert config.limit("kl_mean") == 0.5
+    assert config.limit("kl_max") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("convert: bfloat16\nreference: {model: a/c}", "remove reference.model"),
+        ("variants: [tp_2]", "tp_2: unknown variant"),
+        ("prompts: [{set: general, format: '('}]", "format: not a regular expression"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    """One line, naming the key."""
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_config(write(tmp_path, f"model: a/b\n{text}\n"))

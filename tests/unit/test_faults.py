@@ -59,7 +59,7 @@ def fp8(weight, scale):
 def gptq(qweight, scales, zero=128, group=128, signed=False):
     lanes = torch.stack([(qweight.long() >> (8 * lane)) & 255 for lane in range(4)], 1).flatten(0, 1)
     codes = torch.where(lanes > 127, lanes - 256, lanes) if signed else lanes - zero
-    return (codes.float() * scales.float()[torch.arange(len(codes)) // group % len(scales)]).T
+    return (codes.float() * scales.float()[torch.arange(len(codes)) // group]).T
 
 out = {}
 for name, tensor in stored.items():
@@ -109,10 +109,10 @@ CONVERSIONS = {
     "one block's scale taken as 1": (
         "Qwen3-4B-FP8",
         "scale = scale.clone(); scale[0, 1] = 1; plain = fp8(weight, scale) if '2.mlp.down_proj' in name else plain",
-        "taken as 1",
+        "no scale had been applied in 1 of 12 scale blocks",
     ),
     "zero point off by one": ("Qwen3-1.7B-GPTQ-Int8-FP16", "plain = gptq(qweight, scales, zero=127)", "zero point"),
-    "group size wrong": ("Qwen3-1.7B-GPTQ-Int8-FP16", "plain = gptq(qweight, scales, group=64)", "group size"),
+    "group size wrong": ("Qwen3-1.7B-GPTQ-Int8-FP16", "plain = gptq(qweight, scales, group=256)", "group size"),
     "signed view of unsigned codes": (
         "Qwen3-1.7B-GPTQ-Int8-FP16",
         "plain = gptq(qweight, scales, signed=True)",

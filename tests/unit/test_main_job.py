@@ -17,7 +17,7 @@ import pytest
 
 from npu_conformance.engines.job import CandidateJob
 from npu_conformance.engines.supervise import run_job
-from npu_conformance.trace import Rows, load_trace, pack, row_digest
+from npu_conformance.trace import Rows, load_trace, pack, row_digest, save_layers
 
 from .suite_runs import MODEL, Outcome, judge
 
@@ -32,14 +32,20 @@ def test_the_main_job_passes_on_a_real_engine_and_enough_positions(main_run: Out
     model = main_run.model()
     assert model["verdict"] == "pass", main_run.output
     assert set(main_run.verdicts()) == {
+        "checkpoint_weights",
         "prompt_tokens",
         "finite_logits",
         "token_agreement",
         "logits_closeness",
+        "hidden_states",
         "greedy_determinism",
         "expected_substrings",
         "labels",
+        "output_format",
+        "adapter_effect",
     }
+    judged = {check["check"] for check in model["checks"] if check["verdict"] == "pass"}
+    assert set(main_run.verdicts()) - judged == {"output_format", "adapter_effect"}
     assert {check["variant"] for check in model["checks"]} == {"base", "as_served"}
     eager = {}
     for variant in model["variants"]:
@@ -126,6 +132,22 @@ def other_label(traces: Path) -> None:
     edit(traces, "candidate", 0, text=text.replace("Unsafe", "Safe"))
 
 
+def reversed_layer(traces: Path) -> None:
+    """A layer's output in the wrong order of channels."""
+    kept = load_trace(traces / "candidate").layers()
+    assert kept is not None
+    kept.states[:, 3] = kept.states[:, 3, ::-1]
+    save_layers(traces / "candidate", kept)
+
+
+def hollow_weights(traces: Path) -> None:
+    """The scan had found what wrapped codes look like."""
+    path = traces.parent / "scan.json"
+    scan = json.loads(path.read_text(encoding="utf-8"))
+    scan["findings"].append({"level": "suspicion", "about": "a.weight", "message": "nothing near zero"})
+    path.write_text(json.dumps(scan), encoding="utf-8")
+
+
 @pytest.mark.usefixtures("main_run")
 @pytest.mark.parametrize(
     ("fault", "check"),
@@ -137,6 +159,8 @@ def other_label(traces: Path) -> None:
         (other_second_run, "greedy_determinism"),
         (broken_format, "expected_substrings"),
         (other_label, "labels"),
+        (reversed_layer, "hidden_states"),
+        (hollow_weights, "checkpoint_weights"),
     ],
 )
 def test_a_perturbed_candidate_fails_that_check_alone(
@@ -158,14 +182,14 @@ def copy_of(twin: Path, folder: Path) -> Path:
     return Path(shutil.copytree(twin, folder))
 
 
-def test_a_candidate_with_scaled_weights_fails_closeness_alone(twin: Path, tmp_path: Path) -> None:
+def test_a_candidate_with_scaled_weights_fails_closeness_and_no_other_number(twin: Path, tmp_path: Path) -> None:
     """The final norm 5 % too large, loaded by vLLM; what a cosine or seven first tokens would never show."""
     weights = copy_of(twin, tmp_path / "weights") / "model.safetensors"
     scale_final_norm(weights)
     found = judge(tmp_path / "reports", "--twin", "-k", f"{MODEL}-base", "--candidate-weights", str(weights.parent))
 
     assert found.status == 1
-    assert found.failing() == {"logits_closeness"}
+    assert found.failing() == {"logits_closeness", "checkpoint_weights"}
     metrics = {c["metric"]: c["verdict"] for c in found.model()["checks"] if c["check"] == "logits_closeness"}
     assert metrics["relative_l2_mean"] == "fail"
     assert metrics["cosine_min"] == "pass"
@@ -243,3 +267,18 @@ def test_the_capture_survives(
         rows, others = found.logits(index)[: same + 1], expected.logits(index)[: same + 1]
         np.testing.assert_allclose(rows, others, atol=0.5)
         assert same > 0
+
+
+@pytest.mark.slow
+def test_two_ranks_agree_with_the_reference(twin: Path, own_configs: Path, tmp_path: Path) -> None:
+    """A variant that shards the model over processes, of which one captures."""
+    (own_configs / "Sharded.yaml").write_text(
+        "model: a/Sharded\ntwin: qwen3-guard\nvariants: [tp2]\nserve: {max_model_len: 2048}\nprompts: [guard, long]\n"
+    )
+    words = ("-o", f"model_configs={own_configs}", "--twin", "-k", "Sharded-tp2")
+    found = judge(tmp_path / "reports", *words)
+
+    assert twin.is_dir()
+    assert found.status == 0, found.output
+    (variant,) = found.model("Sharded")["variants"]
+    assert variant["candidate"]["effective"]["tensor_parallel_size"] == 2

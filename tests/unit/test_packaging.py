@@ -40,4 +40,4 @@ def test_the_lock_pins_everything_and_brings_no_cuda() -> None:
 
     assert all("==" in pin for pin in pins)
     assert "torch==2.13.0+cpu" in pins
-    assert not [pin for pin in pins if pin.startswith(("nvidia", "cuda", "torchvision", "torchaudio", "triton"))]
+    assert not [pin for pin in pins if pin.startswith(("nvidia", "cuda", "torchaudio", "torchcodec", "triton"))]

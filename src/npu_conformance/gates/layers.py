@@ -1,5 +1,6 @@
 """The residual stream, layer by layer."""
 
+from npu_conformance.checkpoints.checkpoint import some
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import all_of, not_applicable
 from npu_conformance.layer_table import LayerRow, layer_table
@@ -34,7 +35,7 @@ def _cosine(evidence: Evidence, rows: list[LayerRow]) -> Check:
     limit = evidence.config.limit(LAYER_FIGURE.name)
     kept = limit is None or LAYER_FIGURE.within(worst.cosine, limit)
     first = next((row for row in rows if limit is not None and not LAYER_FIGURE.within(row.cosine, limit)), worst)
-    explosions = [f"{row.point} ({row.growth:.0f} times)" for row in rows if row.explodes]
+    explosions = [f"{row.point} (norm {row.candidate_norm:.4g})" for row in rows if row.explodes]
     return Check(
         check="hidden_states",
         variant=evidence.variant,
@@ -46,5 +47,5 @@ def _cosine(evidence: Evidence, rows: list[LayerRow]) -> Check:
         verdict="pass" if kept else "fail",
         where=f"{'least' if kept else 'first below'} at {first.point}: norm {first.candidate_norm:.4g}, reference "
         f"{first.reference_norm:.4g}",
-        message=f"the norm explodes at {', '.join(explosions)}" if explosions else None,
+        message=f"the norm explodes at {some(explosions)}" if explosions else None,
     )

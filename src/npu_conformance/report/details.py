@@ -261,7 +261,8 @@ def _conversion(folder: Path) -> dict[str, Any] | None:
 
 def _first_layer(scan: Scan) -> list[TensorStatistics]:
     """Statistics of the first layer's matrices: enough to see how weights are stored and spread."""
-    return [tensor for tensor in scan.tensors if ".layers.0." in tensor.name and len(tensor.shape) > 1]
+    matrices = [tensor for tensor in scan.tensors if len(tensor.shape) > 1]
+    return [tensor for tensor in matrices if ".layers.0." in tensor.name or tensor.operator_norm is not None]
 
 
 def _shown(evidence: Evidence, token: int) -> str:
