@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import shape
-from npu_conformance.checkpoints.convert import convert, summary
+from npu_conformance.conversion.convert import convert, summary
 from npu_conformance.limits import Dtype
 from npu_conformance.storage import write_json
 

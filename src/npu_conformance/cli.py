@@ -106,7 +106,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from npu_conformance.checkpoints.convert import convert, summary
+    from npu_conformance.conversion.convert import convert, summary
     from npu_conformance.progress import Narrator
 
     with Narrator().job(f"converting {options.source}") as observe:

@@ -1,6 +1,7 @@
 """Runs jobs in worker processes, with a log folder each and their progress shown."""
 
 import tempfile
+import threading
 from pathlib import Path
 
 from npu_conformance.engines.job import Job
@@ -35,8 +36,9 @@ class Jobs:
         *,
         environment: dict[str, str],
         python: Path | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
-        """The same, with its progress reported to somebody else."""
+        """The same, with its progress reported to somebody else, who may stop it."""
         logs = self.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         job.output.parent.mkdir(parents=True, exist_ok=True)
@@ -49,4 +51,5 @@ class Jobs:
             environment=environment,
             python=python,
             observe=observe,
+            stop=stop,
         )

@@ -1,7 +1,7 @@
 """The figures a report shows, and the limits they have by default, per dtype of the candidate.
 
 Limits of bfloat16 are those of the published reports where they state one (agreement, cosine, Pearson, KL).
-Rounding to bfloat16 costs 2**-9 relative, to float16 2**-12, to float32 2**-24: the other columns follow
+Rounding to bfloat16 costs up to 2**-8 relative, to float16 2**-11, to float32 2**-24: the other columns follow
 from that, a figure that grows with the error by 8 and one that grows with its square by 64, rounded to the
 lenient side. The largest relative error of any position may be five times the mean's limit: wide for rounding,
 narrow for a row that is wrong. `None` means: shown, not asserted, unless a model config gives a limit.
@@ -92,10 +92,10 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
     "w4a8": {
         "token_agreement": 0.9,
         "cosine_mean": 0.95,
-        "cosine_min": 0.6,
+        "cosine_min": 0.75,
         "pearson_mean": 0.95,
         "relative_l2_mean": 0.4,
-        "relative_l2_max": 2.0,
+        "relative_l2_max": 0.97,
         "kl_mean": 0.2,
         "hidden_cosine_min": 0.7,
     },

@@ -46,20 +46,25 @@ def build_twins(recipes: list[str], prompts_dir: Path, jobs: Jobs) -> dict[str, 
 def _build(recipes: list[str], prompts_dir: Path, jobs: Jobs) -> dict[str, ConformanceError]:
     """Build independent twins at once, under one progress bar."""
     with jobs.narrator.job(f"twins: {', '.join(recipes)}") as observe:
-        sum_up = _Sum(observe)
+        sum_up, stop = _Sum(observe), threading.Event()
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            running = {r: pool.submit(_build_one, r, prompts_dir, jobs, sum_up.part(r)) for r in recipes}
-        errors = {recipe: future.exception() for recipe, future in running.items()}
+            running = {r: pool.submit(_build_one, r, prompts_dir, jobs, sum_up.part(r), stop) for r in recipes}
+            try:
+                errors = {recipe: future.exception() for recipe, future in running.items()}
+            except BaseException:
+                # An interrupt reaches this thread only; the others would train on to the end.
+                stop.set()
+                raise
     for error in errors.values():
         if error is not None and not isinstance(error, ConformanceError):
             raise error
     return {recipe: error for recipe, error in errors.items() if isinstance(error, ConformanceError)}
 
 
-def _build_one(recipe: str, prompts_dir: Path, jobs: Jobs, observe: Observe) -> None:
+def _build_one(recipe: str, prompts_dir: Path, jobs: Jobs, observe: Observe, stop: threading.Event) -> None:
     folder = twin_folder(recipe, prompts_dir)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
         if _is_whole(folder):
             return
         shutil.rmtree(folder, ignore_errors=True)
@@ -70,7 +75,7 @@ def _build_one(recipe: str, prompts_dir: Path, jobs: Jobs, observe: Observe) -> 
             prompts_dir=prompts_dir,
             base=None if base is None else twin_folder(base, prompts_dir),
         )
-        jobs.run_observed(job, f"twin {recipe}", _DEADLINE, observe, environment=OFF_DEVICE)
+        jobs.run_observed(job, f"twin {recipe}", _DEADLINE, observe, environment=OFF_DEVICE, stop=stop)
 
 
 def _is_whole(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from filelock import FileLock
 from pydantic import BaseModel
 
-from npu_conformance import audit, checkpoints
+from npu_conformance import audit, checkpoints, conversion
 from npu_conformance.audit.audit import Audit
 from npu_conformance.checkpoints.inspect import Checkpoint, Finding, inspect
 from npu_conformance.checkpoints.longrope import longrope_warning
@@ -96,32 +96,34 @@ def _check_scheme(config: ModelConfig, candidate: Checkpoint) -> None:
     """Hold the config's scheme against what the checkpoint's own description says.
 
     Raises:
-        CheckpointError: no tensor is of that scheme.
+        CheckpointError: most of its quantised weights are of another.
     """
     if config.scheme is None or not is_modelslim(candidate.folder):
         return
-    found = schemes(candidate.folder)
-    if not any(name.lower().startswith(config.scheme) for name in found):
+    found = {name: count for name, count in schemes(candidate.folder).items() if name != "FLOAT"}
+    most = max(found, key=lambda name: found[name], default="FLOAT")
+    if not most.lower().startswith(config.scheme):
         raise CheckpointError(
-            f"{candidate.folder}: the model config says scheme {config.scheme}, its quant_model_description.json has "
-            f"{', '.join(sorted(found))}: correct scheme, for limits go by it"
+            f"{candidate.folder}: the model config says scheme {config.scheme}, by its quant_model_description.json "
+            f"most weights are {most}: correct scheme, for limits go by it"
         )
 
 
 def _plan(config: ModelConfig, reference: Checkpoint, rendered: Path, jobs: Jobs) -> None:
     """Say what the reference will cost at most, and refuse what cannot fit before any engine starts."""
-    lengths = [(len(ids), config.max_tokens) for ids in load_rendered(rendered).prompt_ids]
-    cost = reference_cost(reference, lengths)
+    prompts = load_rendered(rendered)
+    lengths = zip(map(len, prompts.prompt_ids), prompts.lengths(config.max_tokens), strict=True)
+    cost = reference_cost(reference, list(lengths))
     refuse_what_cannot_fit(cost, cache_dir() / "references")
     jobs.narrator.say(str(cost))
 
 
 def _convert(config: ModelConfig, subject: Subject, jobs: Jobs) -> Path:
     """The reference's weights as plain ones of the config's dtype."""
-    key = digest([folder_digest(subject.reference), config.convert, code_digest(Path(checkpoints.__file__).parent)])
+    key = digest([folder_digest(subject.reference), config.convert, code_digest(Path(conversion.__file__).parent)])
     folder = cache_dir() / "converted" / f"{subject.name}-{key}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
             job = ConvertJob(output=folder, source=subject.reference, dtype=config.convert or config.serve.dtype)
             jobs.run(job, f"{subject.name}: converting", _READING_DEADLINE, environment=OFF_DEVICE)

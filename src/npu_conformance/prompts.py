@@ -55,6 +55,8 @@ class PromptUse(BaseModel):
     expect: bool | tuple[Annotated[str, Field(min_length=1)], ...] = True
     """False: the set's expected substrings are not asked of this model. A list: these are asked of every answer,
     besides the set's own."""
+    max_tokens: Annotated[int, Field(gt=0, strict=True)] | None = None
+    """Longest answer in tokens; default: the model's."""
     format: str | None = None
     """Regular expression that every answer of the set must match from its start, such as an output format's headings;
     `.` matches line breaks too."""
@@ -81,6 +83,7 @@ class Prompt(BaseModel):
     system: str | None = None
     expect: tuple[str, ...] = ()
     format: str | None = None
+    max_tokens: int | None = None
     labels: dict[str, str] = {}
 
 
@@ -127,6 +130,7 @@ def _read(use: PromptUse, folder: Path) -> list[Prompt]:
             chat=chat,
             system=content.system if chat else None,
             format=use.format,
+            max_tokens=use.max_tokens,
             expect=() if use.expect is False else (*entry.expect, *of_every_answer),
             labels=entry.labels,
         )

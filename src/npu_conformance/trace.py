@@ -10,7 +10,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from pydantic import TypeAdapter
 from npu_conformance.errors import TraceError
 from npu_conformance.storage import write_json
 
-FORMAT = 1
+FORMAT = 2
 Storage = Literal["bfloat16", "float16", "float32"]
 Rows = NDArray[np.float32]
 WITHOUT_ADAPTER = "without_adapter"
@@ -103,11 +104,10 @@ class Trace:
         path = self.folder / _LAYERS
         if not path.is_file():
             return None
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return Layers(tuple(stored["points"].tolist()), stored["states"])
-        except (OSError, ValueError, KeyError) as error:
-            raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
+        found = load_layers(path)
+        if found is None:
+            raise TraceError(f"{path}: cannot be read; run the model again")
+        return found
 
     def without_adapter(self) -> "Trace | None":
         """One token of every prompt without the model's LoRA; None for a model that has none."""
@@ -164,7 +164,22 @@ def save_rows(folder: Path, index: int, stored: NDArray[Any]) -> None:
 
 def save_layers(folder: Path, layers: Layers) -> None:
     """Write hidden states into a trace folder that is being staged."""
-    np.savez(folder / _LAYERS, points=np.array(layers.points), states=layers.states)
+    with (folder / _LAYERS).open("wb") as file:
+        write_layers(file, layers)
+
+
+def write_layers(file: BinaryIO, layers: Layers) -> None:
+    """Write hidden states to an open file."""
+    np.savez(file, points=np.array(layers.points), states=layers.states)
+
+
+def load_layers(path: Path) -> Layers | None:
+    """Read hidden states; None where there are none or they cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Layers(tuple(stored["points"].tolist()), stored["states"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
 
 
 def save_trace(

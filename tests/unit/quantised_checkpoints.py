@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.checkpoints import fp8, ternary
+from npu_conformance.conversion import fp8, ternary
 
 BLOCK = 32
 UP, DOWN = "model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.down_proj.weight"

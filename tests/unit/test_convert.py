@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.checkpoints import ternary
 from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.checkpoints.conversion import plan
-from npu_conformance.checkpoints.convert import convert
-from npu_conformance.checkpoints.gptq import GptqOptions
 from npu_conformance.checkpoints.inspect import inspect
 from npu_conformance.cli import main
+from npu_conformance.conversion import ternary
+from npu_conformance.conversion.convert import convert
+from npu_conformance.conversion.gptq import GptqOptions
+from npu_conformance.conversion.plan import plan
 from npu_conformance.errors import CheckpointError
 
 from .quantised_checkpoints import (
@@ -112,7 +112,7 @@ def test_the_record_says_what_rounding_cost(source: Path, tmp_path: Path, monkey
     """By weight and altogether, as computed here from whole tensors; the conversion works in small blocks."""
     import torch
 
-    monkeypatch.setattr("npu_conformance.checkpoints.conversion._BLOCK_ELEMENTS", 200)
+    monkeypatch.setattr("npu_conformance.conversion.plan._BLOCK_ELEMENTS", 200)
 
     convert(source, tmp_path / "out", None, unwatched)
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from npu_conformance.checkpoints import convert as module
-from npu_conformance.checkpoints.convert import convert
 from npu_conformance.checkpoints.headers import read_header
 from npu_conformance.checkpoints.inspect import inspect
+from npu_conformance.conversion import convert as module
+from npu_conformance.conversion.convert import convert
 from npu_conformance.errors import CheckpointError
 
 from .quantised_checkpoints import (

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from npu_conformance.checkpoints.inspect import inspect
 from npu_conformance.jobs import Jobs
 from npu_conformance.nursery import build_twins, twin_folder
 from npu_conformance.progress import Narrator
@@ -98,6 +99,23 @@ def told(outcome: Outcome, model: str) -> dict[str, str]:
     """What each failing check says, one text a check."""
     failing = [check for check in outcome.model(model)["checks"] if check["verdict"] == "fail"]
     return {check["check"]: f"{check['where']} {check['message']}" for check in failing}
+
+
+def test_each_twin_is_really_of_its_format(twins: dict[str, Path]) -> None:
+    """A stand-in in plain weights would prove nothing about converting, fusing or adapting."""
+    from npu_conformance.checkpoints.load import load_tensor
+    from npu_conformance.conversion.ternary import is_ternary
+
+    fp8, gptq, ternary = (inspect(twins[model]) for model in list(RECIPES)[:3])
+    linear = [name for name in ternary.tensors if name.endswith("_proj.weight")]
+    adapter = json.loads((twins["Qwen3.5-4B-Condenser"] / "adapter_config.json").read_text())
+
+    assert sum(tensor.dtype == "F8_E4M3" for tensor in fp8.tensors.values()) == 28
+    assert sum(name.endswith(".qweight") for name in gptq.tensors) == 28
+    assert ternary.files[0].name == "pytorch_model.bin"
+    assert len(linear) == 28
+    assert all(is_ternary(load_tensor(ternary, name), 128) for name in linear)
+    assert (adapter["peft_type"], adapter["r"]) == ("LORA", 16)
 
 
 CONVERSIONS = {

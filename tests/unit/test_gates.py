@@ -257,10 +257,20 @@ def test_models_without_labels_or_expectations_are_not_applicable(scene: Scene) 
 def test_a_failing_adapter_names_the_cause(scene: Scene) -> None:
     """What a person looks for first."""
     scene.edit_without_adapter(lambda with_it, _: with_it)
-    (missing,) = gates.adapter_effect(scene.evidence())
+    size, direction = gates.adapter_effect(scene.evidence())
 
-    assert missing.observed == pytest.approx(1, abs=0.01)
-    assert "the engine serves the base model, the adapter is not applied" in (missing.where or "")
+    assert size.observed == pytest.approx(1, abs=0.01)
+    assert "the engine serves the base model, the adapter is not applied" in (size.where or "")
+    assert direction.verdict == "fail"
+
+
+def test_an_adapters_effect_with_something_else_beside_fails(scene: Scene) -> None:
+    """Its size along the reference's is right; its direction is not."""
+    noise = np.random.default_rng(1).normal(size=(1, 20)).astype(np.float32) * 6
+    scene.edit_without_adapter(lambda _, bare: bare + noise)
+    _, direction = gates.adapter_effect(scene.evidence())
+
+    assert direction.verdict == "fail"
 
 
 def test_the_first_layer_that_leaves_is_named(scene: Scene) -> None:
@@ -268,7 +278,15 @@ def test_the_first_layer_that_leaves_is_named(scene: Scene) -> None:
     scene.edit_layers(turned_from_layer_2)
     _, cosine = gates.hidden_states(scene.evidence())
 
+    assert cosine.verdict == "fail"
     assert (cosine.where or "").startswith("first below at layer 2: ")
+
+
+def test_hidden_states_of_nothing_fail(scene: Scene) -> None:
+    """All zero is finite, and its cosine is no number."""
+    scene.edit_layers(lambda states: np.asarray(states * np.array([1, 1, 1, 0], dtype=np.float32)[:, None]))
+
+    assert verdicts(scene)["hidden_states"] == "fail"
 
 
 def test_an_explosion_is_told_and_does_not_fail(scene: Scene) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from npu_conformance.checkpoints import gptq
 from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.checkpoints.gptq import GptqOptions
+from npu_conformance.conversion import gptq
+from npu_conformance.conversion.gptq import GptqOptions
 from npu_conformance.errors import CheckpointError
 
 INPUTS, OUTPUTS = 64, 32
@@ -220,6 +220,7 @@ OPTIONS: dict[str, Any] = {"bits": 4, "group_size": 128, "sym": True}
         ({"group_size": 0}, "group_size: expected -1 or a size above zero, found 0"),
         ({"checkpoint_format": "marlin"}, "checkpoint_format: expected 'gptq' or 'gptq_v2', found 'marlin'"),
         ({"sym": None}, "sym: expected a valid boolean, found None"),
+        ({"dynamic": {"-:lm_head": {}}}, "dynamic: modules with options of their own cannot be converted"),
     ],
 )
 def test_options_are_checked(changes: dict[str, Any], message: str) -> None:

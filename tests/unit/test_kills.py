@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ import pytest
 
 from npu_conformance.storage import JOB_VARIABLE
 
-from .suite_runs import MODEL, ROOT, command, judge, outcome
+from .suite_runs import MODEL, ROOT, clean_environment, command, judge, outcome
 
 pytestmark = pytest.mark.engine
 
@@ -94,6 +95,31 @@ def test_a_run_that_is_terminated_takes_its_engine_along(twin: Path, tmp_path: P
     assert left_of(worker.pid, token) == []
     assert list(tmp_path.glob("*/traces/*/*/.*")) == []
     assert not (tmp_path / "latest").exists()
+
+
+def test_a_run_that_is_terminated_while_it_trains_stops_training(tmp_path: Path) -> None:
+    """Twins train in threads that no signal reaches; none of their workers goes on."""
+    running = subprocess.Popen(
+        command(tmp_path, "--twin", "-k", "Qwen3 and base"),
+        cwd=ROOT,
+        env=clean_environment(NPU_CONFORMANCE_CACHE=str(tmp_path / "cache")),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+    )
+    folders = [wait_for(partial(folder_of, tmp_path, name)) for name in ("qwen3-guard", "qwen3.5")]
+    workers = [wait_for(partial(worker_of, folder)) for folder in folders]
+    tokens = [worker.environ()[JOB_VARIABLE] for worker in workers]
+    wait_for(lambda: phase_of(folders[0]) == "training" or None)
+    running.send_signal(signal.SIGTERM)
+
+    assert running.wait(30) == pytest.ExitCode.INTERRUPTED
+    assert [left_of(worker.pid, token) for worker, token in zip(workers, tokens, strict=True)] == [[], []]
+    assert list((tmp_path / "cache" / "twins").glob(".*")) == []
+
+
+def folder_of(reports: Path, twin: str) -> Path | None:
+    """Where a twin's worker writes its log."""
+    return next(reports.glob(f"*/logs/twin-{twin}-*"), None)
 
 
 def kill_at(reports: Path, victim: str, moment: str | float) -> tuple[int, str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from npu_conformance.checkpoints.lora import lora_options
 from npu_conformance.errors import CheckpointError
-from npu_conformance.lora import lora_options
 
 
 def adapter(folder: Path, **config: object) -> Path:

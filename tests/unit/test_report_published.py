@@ -7,9 +7,17 @@ import pytest
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.baselines import Published
-from npu_conformance.report.details import LabelRow, PromptRow, VariantDetails
+from npu_conformance.checkpoints.statistics import TensorStatistics
+from npu_conformance.report.details import AuditSummary, LabelRow, PromptRow, SubjectFacts, VariantDetails
 from npu_conformance.report.markdown import cell
-from npu_conformance.report.published import PublishedRow, published_prompts, published_rows, quantity_text
+from npu_conformance.report.published import (
+    PublishedRow,
+    measured_text,
+    published_prompts,
+    published_rows,
+    quantity_text,
+)
+from npu_conformance.report.published_weights import measured_weights
 from npu_conformance.report.words import WORDS
 from npu_conformance.results import Check
 
@@ -167,7 +175,11 @@ def test_prompts_are_paired_by_their_text(variant: VariantDetails) -> None:
 
 
 def render(
-    published: Published | None, variant: VariantDetails, language: int, layers: dict[int, float] | None = None
+    published: Published | None,
+    variant: VariantDetails,
+    language: int,
+    layers: dict[int, float] | None = None,
+    weights: dict[str, tuple[float, ...]] | None = None,
 ) -> str:
     """The template partial as a report of a twin includes it."""
     environment = Environment(
@@ -179,7 +191,7 @@ def render(
     )
     environment.filters["cell"] = cell
     model = SimpleNamespace(
-        published=published, subject="twin", variants=[variant], checks=[measured("cosine_mean", 0.99998)]
+        published=published, subject="twin", facts=None, variants=[variant], checks=[measured("cosine_mean", 0.99998)]
     )
     return environment.get_template("published.md.j2").render(
         model=model,
@@ -189,6 +201,8 @@ def render(
         published_rows=published_rows,
         published_prompts=published_prompts,
         quantity_text=quantity_text,
+        measured_weights=lambda _facts: weights or {},
+        measured_text=measured_text,
         layer_norms=lambda _model: layers or {},
     )
 
@@ -279,3 +293,41 @@ def test_layers_stand_beside_the_measured_ones(variant: VariantDetails) -> None:
 def test_a_model_without_a_report_has_no_section(variant: VariantDetails) -> None:
     """Not even a heading."""
     assert render(None, variant, 0).strip() == ""
+
+
+def test_a_checkpoints_measured_numbers_stand_beside_the_published(variant: VariantDetails) -> None:
+    """A range as a range, a rate in percent."""
+    published = published_with(
+        weights={"weight": {"value": [-0.6, 0.6]}, "precision_loss": {"value": 0.001, "relation": "<", "unit": "rate"}}
+    )
+    text = render(published, variant, 0, weights={"weight": (-0.3, 0.25), "precision_loss": (0.0016,)})
+
+    assert "| weight | -0.6 … 0.6 | -0.3 … 0.25 | — |" in text
+    assert "&lt; 0.1 % | 0.16 % | — |" in text
+
+
+def test_what_is_known_of_a_checkpoint_comes_from_its_facts() -> None:
+    """Architecture, conversion, audit, and the one weight whose norm was computed."""
+    weight = TensorStatistics(
+        name="model.layers.0.self_attn.q_proj.weight", shape=(8, 4), dtype="F16", of="values",
+        mean=0.1, std=0.2, min=-1, max=2, operator_norm=3,
+    )  # fmt: skip
+    codes = weight.model_copy(update={"name": "a.qweight", "of": "codes", "min": 1, "max": 255})
+    audit = AuditSummary(parameters=1, exact=1, relative_rms=0.001, max_abs=0.5, mean_abs=0.25, problems=[])
+    facts = SubjectFacts(
+        kind="twin", model="a/b", hardware=None, weights="/w", weights_digest="d", reference_weights="/r",
+        reference_digest="e", config_digest="c", architecture={"hidden_size": 4, "weight_bytes": 2_000_000_000},
+        weights_shown=[weight], published_shown=[codes], audit=audit,
+        conversion={"relative_rms_error": 0.0016, "min_scale": 0.1, "mean_scale": 0.2, "max_scale": 0.3},
+    )  # fmt: skip
+    found = measured_weights(facts)
+
+    assert found["hidden_size"] == (4,)
+    assert found["weight_size"] == (2,)
+    assert found["precision_loss"] == (0.0016,)
+    assert found["scale"] == (0.1, 0.3)
+    assert found["weight"] == (-1, 2)
+    assert found["operator_norm"] == (3,)
+    assert found["qweight_int8"] == (1, 255)
+    assert found["reconstruction_error_max"] == (0.5,)
+    assert measured_weights(None) == {}

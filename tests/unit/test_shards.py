@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.checkpoints.shards import ITEM_SIZES, Output, index, layout, write_shard
+from npu_conformance.conversion.shards import ITEM_SIZES, Output, index, layout, write_shard
 
 
 def test_a_file_is_what_was_given_in_any_pieces(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -178,3 +179,13 @@ def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
     parent.stdout.close()
 
     worker.wait(10)
+
+
+def test_a_worker_can_be_stopped_from_another_thread(run: Run, tmp_path: Path) -> None:
+    """For jobs that run side by side, whose threads no signal reaches."""
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    with pytest.raises(JobError, match="was stopped"):
+        run("sleep 60 & wait", stop=stop)
+
+    assert left_over(tmp_path) == []

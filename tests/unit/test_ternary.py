@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.checkpoints import ternary
+from npu_conformance.conversion import ternary
 from npu_conformance.errors import CheckpointError
 
 

@@ -16,6 +16,9 @@ TOKENIZER_FILES = (
 )
 
 
+_BESIDE_WEIGHTS = (".qzeros", ".scales", ".g_idx", "_scale", "_scale_inv", "_offset")
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something about a checkpoint that a person should know."""
@@ -56,8 +59,13 @@ class Checkpoint:
 
     @property
     def parameters(self) -> int:
-        """Number of stored elements."""
-        return sum(tensor.size for tensor in self.tensors.values())
+        """Number of weights; codes packed into words count one by one, scales and zero points not at all."""
+        in_a_word = 32 // int(self.quantisation.get("bits") or 32)
+        return sum(
+            tensor.size * (in_a_word if name.endswith(".qweight") else 1)
+            for name, tensor in self.tensors.items()
+            if not name.endswith(_BESIDE_WEIGHTS)
+        )
 
     @property
     def files(self) -> list[Path]:

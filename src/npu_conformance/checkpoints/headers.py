@@ -51,6 +51,8 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 def _read_indexed(folder: Path, index: Path) -> dict[str, Tensor]:
     places: dict[str, str] = read_json(index, "it lists the shards")["weight_map"]
+    if odd := [name for name in places.values() if name != Path(name).name]:
+        raise CheckpointError(f"{index}: names {odd[0]!r}, expected the name of a file beside it: not a model's index")
     shards = sorted(set(places.values()))
     missing = [name for name in shards if not (folder / name).is_file()]
     if missing:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Half of what uniform weights have. Measured on weights of the shapes that training leaves (normal, Laplace, Student
 # with 4 degrees, columns of unlike size): 0.44 to 0.93, and 0.14 to 0.4 when they have 3 bits; after their codes
 # of 3, 4 or 8 bits in groups of 32 and more were wrapped: 0.00 to 0.11. Uniform ones: 0.24, and 0.20 with 4 bits.
-_LEAST_NEAR_ZERO = 0.125
+LEAST_NEAR_ZERO = 0.125
 _WIDEST = 4096
 _WEIGHT = ("weight", "_proj")
 
@@ -117,7 +117,7 @@ def _wrapped(statistics: list[TensorStatistics]) -> list[Finding]:
     signed bytes without it have it where the zero was, at both ends.
     """
     linear = {found.name: found.near_zero for found in statistics if found.near_zero is not None}
-    hollow = {name: share for name, share in linear.items() if share < _LEAST_NEAR_ZERO}
+    hollow = {name: share for name, share in linear.items() if share < LEAST_NEAR_ZERO}
     if not hollow:
         return []
     # One layer may be odd by design; most of a model are not.

@@ -45,11 +45,11 @@ def _find_decoder(model: Any) -> Any:
 def _keep(seen: dict[str, Any], point: str) -> Any:
     def hook(_module: Any, _inputs: Any, output: Any) -> None:
         if not isinstance(output, tuple):
-            seen[point] = output.detach()
+            seen[point] = output.detach().clone()  # later layers may write into it
         elif point != FINAL_NORM and len(output) == 2 and output[1] is not None and output[0].shape == output[1].shape:
             # vLLM's layers hand on the residual stream as two terms; their sum is the layer's output.
             seen[point] = (output[0] + output[1]).detach()
         else:
-            seen[point] = output[0].detach()
+            seen[point] = output[0].detach().clone()
 
     return hook

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from typing import Any
 
-from npu_conformance.engines.hidden import tapped
+from npu_conformance.engines.hidden import EMBEDDING, FINAL_NORM, tapped
 
 
 class LayerTap:
@@ -14,12 +14,17 @@ class LayerTap:
         self._tap = ExitStack()
         self._seen = self._tap.enter_context(tapped(self.get_model()))  # type: ignore[attr-defined]
 
-    def hidden_states(self, token: int) -> dict[str, list[float]] | None:
-        """What the last forward pass left at a token's row, by point; None where the model cannot be tapped."""
-        if self._seen is None:
+    def hidden_states(self, tokens: int) -> dict[str, list[float]] | None:
+        """What the last forward pass left at the last of a prompt's tokens, by point.
+
+        None where the model cannot be tapped, or this rank has a part of the layers or of the tokens only.
+        """
+        if not self._seen or EMBEDDING not in self._seen or FINAL_NORM not in self._seen:
             return None
-        rows: dict[str, Any] = {point: states.flatten(0, -2)[token] for point, states in self._seen.items()}
-        return {point: row.float().cpu().tolist() for point, row in rows.items()}
+        rows: dict[str, Any] = {point: states.flatten(0, -2) for point, states in self._seen.items()}
+        if any(len(states) < tokens for states in rows.values()):
+            return None
+        return {point: states[tokens - 1].float().cpu().tolist() for point, states in rows.items()}
 
     def stop_layer_tap(self) -> None:
         """Take the hooks out again."""

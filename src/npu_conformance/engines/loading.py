@@ -4,18 +4,22 @@ from pathlib import Path
 from typing import Any
 
 from npu_conformance.audit.published import published_state_dict
+from npu_conformance.checkpoints.checkpoint import some
+from npu_conformance.checkpoints.headers import read_header
 from npu_conformance.checkpoints.inspect import Checkpoint, inspect
-from npu_conformance.errors import CheckpointError
+from npu_conformance.checkpoints.pickled import read_pickled_header
+from npu_conformance.errors import CheckpointError, JobError
 
 
 def load_model(checkpoint: Path, dtype: str, attn_implementation: str, *, trust_remote_code: bool) -> Any:
     """A causal language model with plain weights in `dtype`, on the CPU, ready to run.
 
-    A quantised checkpoint is dequantised by code that shares nothing with our converters: block FP8 by transformers
-    itself, GPTQ by `audit.published`.
+    A quantised checkpoint is read by `audit.published`, which shares nothing with our converters. transformers could
+    read block FP8 itself, but not in all supported versions, and in some by way of the scales' own dtype.
 
     Raises:
-        CheckpointError: weights are missing, left over or of another shape than config.json says.
+        CheckpointError: weights are missing, left over or of another shape than config.json says, or quantised in
+            a way that cannot be read here.
     """
     import torch
     from transformers import AutoConfig
@@ -28,18 +32,14 @@ def load_model(checkpoint: Path, dtype: str, attn_implementation: str, *, trust_
         "local_files_only": True,
         "output_loading_info": True,
     }
-    method = (files.config.get("quantization_config") or {}).get("quant_method")
+    method = files.quantisation.get("quant_method")
     source: Path | None = checkpoint
-    if method == "fp8":
-        from transformers import FineGrainedFP8Config
-
-        options["quantization_config"] = FineGrainedFP8Config(dequantize=True)
-    elif method == "gptq":
+    if method in ("fp8", "gptq"):
         config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code, local_files_only=True)
-        del config.quantization_config
-        # Their float32 values, narrowed here to what the model is loaded in.
-        weights = {name: weight.to(options["dtype"]) for name, weight in published_state_dict(files)}
-        options |= {"config": config, "state_dict": weights}
+        for part in (config, config.get_text_config()):
+            if hasattr(part, "quantization_config"):
+                del part.quantization_config
+        options |= {"config": config, "state_dict": _plain_weights(files, options["dtype"])}
         source = None
     elif method is not None:
         raise CheckpointError(
@@ -51,19 +51,43 @@ def load_model(checkpoint: Path, dtype: str, attn_implementation: str, *, trust_
     return model.to(options["dtype"]).eval()
 
 
+def _plain_weights(files: Checkpoint, dtype: Any) -> dict[str, Any]:
+    """The published weights in the dtype the model is loaded in."""
+    packed = {name.removesuffix(".qweight") for name in files.tensors if name.endswith(".qweight")}
+    return {
+        name: weight.to(dtype)
+        for name, weight in published_state_dict(files)
+        # AutoGPTQ stores a bias for every module it packed, all zero where the model has none.
+        if not (name.endswith(".bias") and name.removesuffix(".bias") in packed and not weight.any())
+    }
+
+
 def merge_adapter(model: Any, adapter: Path) -> Any:
     """The model with a LoRA's change added to its weights, in the model's own dtype.
 
     Raises:
-        CheckpointError: the adapter cannot be read, or is another model's.
+        CheckpointError: the adapter cannot be read, or does not fit the model tensor by tensor: PEFT would leave out
+            what it does not find, and say nothing.
+        JobError: PEFT is not installed.
     """
-    from peft import PeftModel
-
+    try:
+        from peft import PeftModel, get_peft_model_state_dict
+    except ImportError as error:
+        raise JobError("the reference of a model with an adapter needs peft: pip install --no-deps peft") from error
     try:
         adapted = PeftModel.from_pretrained(model, adapter, is_trainable=False)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise CheckpointError(f"{adapter}: cannot be loaded as a LoRA of this model: {error}") from error
+    stored = {name for file in sorted(adapter.glob("adapter_model.*")) for name in _names(file)}
+    used = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    for names, what in ((stored - used, "holds what the model has no place for"), (used - stored, "lacks")):
+        if names:
+            raise CheckpointError(f"{adapter}: {what}: {some(sorted(names))}: is it another model's adapter?")
     return adapted.merge_and_unload().eval()
+
+
+def _names(file: Path) -> list[str]:
+    return list(read_header(file) if file.suffix == ".safetensors" else read_pickled_header(file))
 
 
 def _class_of(files: Checkpoint, trust_remote_code: bool) -> Any:

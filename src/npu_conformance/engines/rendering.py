@@ -27,6 +27,10 @@ class Rendered:
     eos_token_ids: tuple[int, ...]
     """Tokens that end an answer."""
 
+    def lengths(self, max_tokens: int) -> list[int]:
+        """Longest answer to each prompt in tokens, where its set does not say another than `max_tokens`."""
+        return [prompt.max_tokens or max_tokens for prompt in self.prompts]
+
 
 def load_rendered(path: Path) -> Rendered:
     """Read a RenderJob's output.

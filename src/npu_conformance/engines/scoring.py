@@ -11,7 +11,7 @@ from npu_conformance.engines.hidden import tapped
 from npu_conformance.engines.loading import load_model, merge_adapter
 from npu_conformance.provenance import package_versions
 from npu_conformance.storage import digest, staged_file
-from npu_conformance.trace import Layers, Rows
+from npu_conformance.trace import Layers, Rows, load_layers, write_layers
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import ReferenceJob
@@ -74,14 +74,13 @@ class Scorer:
     def layers(self, prompts: Sequence[tuple[int, ...]]) -> Layers | None:
         """Hidden states at each prompt's last token; None for a model that cannot be tapped."""
         entry = self._job.cache / f"{digest([self.setting, 'layers', prompts])}.npz"
-        if not entry.is_file():
-            states = hidden_states(self._loaded(adapted=self._job.adapter is not None), prompts)
-            if states is None:
-                return None
+        if (cached := load_layers(entry)) is not None:
+            return cached
+        states = hidden_states(self._loaded(adapted=True), prompts)
+        if states is not None:
             with staged_file(entry) as file:
-                np.savez(file, points=np.array(states.points), states=states.states)
-        with np.load(entry, allow_pickle=False) as stored:
-            return Layers(tuple(stored["points"].tolist()), stored["states"])
+                write_layers(file, states)
+        return states
 
     def _loaded(self, *, adapted: bool) -> Any:
         import torch

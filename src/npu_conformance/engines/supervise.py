@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -37,6 +38,7 @@ def run_job(
     environment: Mapping[str, str] | None = None,
     python: Path | None = None,
     observe: Observer | None = None,
+    stop: threading.Event | None = None,
 ) -> float:
     """Run a job in a worker process; when this returns, `job.output` is complete and no process is left.
 
@@ -48,6 +50,7 @@ def run_job(
         environment: variables added to this process's own.
         python: the interpreter; this one by default.
         observe: called with the worker's progress whenever it changed.
+        stop: ends the job when it is set, for callers whose own thread no signal reaches.
 
     Returns:
         Seconds it took.
@@ -71,7 +74,7 @@ def run_job(
             env=_environment(environment or {}, token),
         )
     try:
-        problem = _watch(worker, workdir, deadline, observe)
+        problem = _watch(worker, workdir, deadline, observe, stop)
     finally:
         _end(worker, token)
         for folder in {job.output.parent, *([job.cache] if job.kind == "reference" else [])}:
@@ -92,7 +95,13 @@ def tail(log: Path, lines: int = LOG_LINES) -> str:
     return "\n".join(f"  | {line}" for line in kept[-lines:]) or "  | (the log is empty)"
 
 
-def _watch(worker: "subprocess.Popen[bytes]", workdir: Path, deadline: float, observe: Observer | None) -> str | None:
+def _watch(
+    worker: "subprocess.Popen[bytes]",
+    workdir: Path,
+    deadline: float,
+    observe: Observer | None,
+    stop: threading.Event | None,
+) -> str | None:
     """Wait for the worker; None when it ended by itself, else why it must be ended."""
     started = scanned = time.monotonic()
     engines: dict[int, psutil.Process] = {}
@@ -100,6 +109,8 @@ def _watch(worker: "subprocess.Popen[bytes]", workdir: Path, deadline: float, ob
     seen: tuple[str, int, int] | None = None
     while worker.poll() is None:
         now = time.monotonic()
+        if stop is not None and stop.is_set():
+            return "was stopped"
         if now - started > deadline:
             phase = f"while {seen[0]}" if seen else "before it said what it was doing"
             return f"the worker was not done after {deadline:g} s ({phase}) and was ended"

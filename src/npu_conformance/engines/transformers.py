@@ -61,7 +61,8 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
         answers = []
         for index in range(len(rendered.prompts)):
             progress("generating", index, len(rendered.prompts))
-            answer = _answer(model, tokenizer, rendered, index, stage, job.max_tokens)
+            longest = rendered.lengths(job.max_tokens)[index]
+            answer = _answer(model, tokenizer, rendered, index, stage, longest)
             answers.append(_repeated(model, answer, rendered, index, _own_ids(tokenizer, rendered, index, job)))
         if layers := hidden_states(model, rendered.prompt_ids[: job.layer_prompts]):
             save_layers(stage, layers)

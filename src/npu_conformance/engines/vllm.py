@@ -41,11 +41,11 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     loaded = time.monotonic()
     with staged_dir(job.output) as stage, scratch_dir(job.output) as scratch:
         captured = _Captured(llm, rendered, scratch, progress)
-        outputs = captured.rows("generating", stage, job.max_tokens, _lora(job))
+        outputs = captured.rows("generating", stage, rendered.lengths(job.max_tokens), _lora(job))
         generated = time.monotonic()
         # Cold again, or the second run would prefill other lengths than the first.
         llm.reset_prefix_cache()
-        repeats = captured.digests("generating again", job.max_tokens, _lora(job))
+        repeats = captured.digests("generating again", rendered.lengths(job.max_tokens), _lora(job))
         own = _own_tokenisation(llm, job, rendered)
         answers = [
             dataclasses.replace(answer, own_prompt_ids=ids, repeat_token_ids=tokens, repeat_digests=digests)
@@ -65,7 +65,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
         if job.adapter is not None:
             without = stage / WITHOUT_ADAPTER
             without.mkdir()
-            bare = captured.rows("generating without the adapter", without, 1, None)
+            bare = captured.rows("generating without the adapter", without, [1] * len(outputs), None)
             save_trace(without, bare, eos_token_ids=rendered.eos_token_ids, provenance=provenance)
         if job.layer_prompts and (layers := _layers(llm, job, rendered)):
             save_layers(stage, layers)
@@ -111,13 +111,13 @@ class _Captured:
         self._progress = progress
         self._dtype = cast("Storage", str(llm.llm_engine.vllm_config.model_config.dtype).removeprefix("torch."))
 
-    def rows(self, phase: str, stage: Path, max_tokens: int, lora: Any) -> list[Answer]:
-        """Generate once, and write each prompt's rows into a staged trace."""
-        files, outputs = self._generate(phase, max_tokens, lora, digests_only=False)
+    def rows(self, phase: str, stage: Path, lengths: list[int], lora: Any) -> list[Answer]:
+        """Generate at most `lengths` tokens a prompt, and write each prompt's rows into a staged trace."""
+        files, outputs = self._generate(phase, lengths, lora, digests_only=False)
         answers = []
         for index, output in enumerate(outputs):
             tokens = tuple(output.outputs[0].token_ids)
-            stored, storage = read_rows(files, index, len(tokens), max_tokens, self._dtype)
+            stored, storage = read_rows(files, index, len(tokens), max(lengths), self._dtype)
             save_rows(stage, index, stored)
             answers.append(
                 Answer(
@@ -130,23 +130,23 @@ class _Captured:
             )
         return answers
 
-    def digests(self, phase: str, max_tokens: int, lora: Any) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
+    def digests(self, phase: str, lengths: list[int], lora: Any) -> list[tuple[tuple[int, ...], tuple[str, ...]]]:
         """Generate once; the tokens of each prompt and the digests of its rows."""
-        files, outputs = self._generate(phase, max_tokens, lora, digests_only=True)
+        files, outputs = self._generate(phase, lengths, lora, digests_only=True)
         tokens = [tuple(output.outputs[0].token_ids) for output in outputs]
-        return [(ids, read_digests(files, index, len(ids), max_tokens)) for index, ids in enumerate(tokens)]
+        return [(ids, read_digests(files, index, len(ids), max(lengths))) for index, ids in enumerate(tokens)]
 
-    def _generate(self, phase: str, max_tokens: int, lora: Any, *, digests_only: bool) -> tuple[Path, list[Any]]:
+    def _generate(self, phase: str, lengths: list[int], lora: Any, *, digests_only: bool) -> tuple[Path, list[Any]]:
         from vllm import SamplingParams
 
         files = Path(tempfile.mkdtemp(dir=self._scratch))
         parameters = [
             SamplingParams(
                 temperature=0.0,
-                max_tokens=max_tokens,
-                extra_args=capture_settings(files, index, max_tokens, digests_only=digests_only),
+                max_tokens=length,
+                extra_args=capture_settings(files, index, max(lengths), digests_only=digests_only),
             )
-            for index in range(len(self._rendered.prompts))
+            for index, length in enumerate(lengths)
         ]
         prompts = [{"prompt_token_ids": list(ids)} for ids in self._rendered.prompt_ids]
         bar = _bar(self._progress, phase)
@@ -162,7 +162,7 @@ def _layers(llm: Any, job: "CandidateJob", rendered: Rendered) -> Layers | None:
     llm.collective_rpc("start_layer_tap")
     for ids in rendered.prompt_ids[: job.layer_prompts]:
         llm.generate([{"prompt_token_ids": list(ids)}], one, use_tqdm=False, lora_request=_lora(job))
-        states = llm.collective_rpc("hidden_states", args=(len(ids) - 1,))[0]
+        states = llm.collective_rpc("hidden_states", args=(len(ids),))[0]
         if states is None:
             break
         found.append(states)

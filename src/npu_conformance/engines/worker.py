@@ -19,7 +19,7 @@ from npu_conformance.storage import write_text
 _ROOMS = {
     "twin": "npu_conformance.twins.job",
     "scan": "npu_conformance.checkpoints.scan",
-    "convert": "npu_conformance.checkpoints.convert",
+    "convert": "npu_conformance.conversion.convert",
     "audit": "npu_conformance.audit.audit",
     "render": "npu_conformance.engines.rendering",
     "candidate:vllm": "npu_conformance.engines.vllm",

@@ -33,19 +33,22 @@ def hidden_states(evidence: Evidence) -> list[Check]:
 def _cosine(evidence: Evidence, rows: list[LayerRow]) -> Check:
     worst = min(rows, key=lambda row: row.cosine)
     limit = evidence.config.limit(LAYER_FIGURE.name)
-    kept = limit is None or LAYER_FIGURE.within(worst.cosine, limit)
-    first = next((row for row in rows if limit is not None and not LAYER_FIGURE.within(row.cosine, limit)), worst)
+    # NaN, as of states that are all zero, is within no limit, and is no minimum either.
+    first = next((row for row in rows if limit is not None and not LAYER_FIGURE.within(row.cosine, limit)), None)
     explosions = [f"{row.point} (norm {row.candidate_norm:.4g})" for row in rows if row.explodes]
     return Check(
         check="hidden_states",
         variant=evidence.variant,
         path="prefill",
         metric=LAYER_FIGURE.name,
-        observed=worst.cosine,
+        observed=(first or worst).cosine,
         limit=limit,
         n=len(rows),
-        verdict="pass" if kept else "fail",
-        where=f"{'least' if kept else 'first below'} at {first.point}: norm {first.candidate_norm:.4g}, reference "
-        f"{first.reference_norm:.4g}",
+        verdict="pass" if first is None else "fail",
+        where=f"least at {_norms(worst)}" if first is None else f"first below at {_norms(first)}",
         message=f"the norm explodes at {some(explosions)}" if explosions else None,
     )
+
+
+def _norms(row: LayerRow) -> str:
+    return f"{row.point}: norm {row.candidate_norm:.4g}, reference {row.reference_norm:.4g}"

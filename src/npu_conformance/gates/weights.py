@@ -1,8 +1,11 @@
 """What the candidate loaded: the published weights, and the adapter on top of them."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from npu_conformance.checkpoints.scan import LEAST_NEAR_ZERO
 from npu_conformance.errors import TraceError
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import all_of, first, not_applicable
@@ -15,15 +18,17 @@ _SLACK = 0.1
 
 def checkpoint_weights(evidence: Evidence) -> list[Check]:
     """The candidate's weights are the published ones, and look like a trained model's."""
-    suspicious = [str(finding) for finding in evidence.scan.findings if finding.level == "suspicion"]
+    suspicions = [str(finding) for finding in evidence.scan.findings if finding.level == "suspicion"]
+    tensors = evidence.scan.tensors
+    hollow = [tensor.name for tensor in tensors if (tensor.near_zero or 1) < LEAST_NEAR_ZERO]
     checks = [
         all_of(
             evidence,
             "checkpoint_weights",
             "tensors without suspicious statistics",
-            suspicious,
-            first(suspicious),
-            len(evidence.scan.tensors),
+            (hollow or suspicions) if suspicions else [],
+            first(suspicions),
+            len(tensors),
             path="none",
         )
     ]
@@ -33,7 +38,7 @@ def checkpoint_weights(evidence: Evidence) -> list[Check]:
                 evidence,
                 "checkpoint_weights",
                 "parameters equal to the published ones",
-                found.problems,
+                range(max(found.broken, len(found.problems))),
                 first(found.problems),
                 found.parameters,
                 path="none",
@@ -44,7 +49,7 @@ def checkpoint_weights(evidence: Evidence) -> list[Check]:
 
 def adapter_effect(evidence: Evidence) -> list[Check]:
     """The adapter changes the candidate's logits as it changes the reference's."""
-    check, metric = "adapter_effect", "adapter's effect, distance from the reference's"
+    check, metric = "adapter_effect", "adapter's effect, size against the reference's"
     bare, bare_reference = evidence.candidate.without_adapter(), evidence.reference.without_adapter()
     if bare is None or bare_reference is None:
         return [not_applicable(evidence, check, metric, "the model config has no adapter")]
@@ -52,24 +57,31 @@ def adapter_effect(evidence: Evidence) -> list[Check]:
     reference = _effects(evidence.reference, bare_reference)
     if not np.isfinite(candidate).all() or not np.isfinite(reference).all():
         raise TraceError("logits with or without the adapter are not finite: not compared")
-    size, n = float(np.square(reference).sum()), len(reference)
+    size = float(np.square(reference).sum())
     if not size:
         raise TraceError("the adapter does not change the reference at all: are its weights zero?")
+    product = float((candidate * reference).sum())
     # Least squares: the multiple of the reference's change that comes nearest to the candidate's.
-    multiple = float((candidate * reference).sum() / size)
+    multiple = product / size
+    direction = product / (size * float(np.square(candidate).sum()) or float("nan")) ** 0.5
+    common: dict[str, Any] = {"check": check, "variant": evidence.variant, "path": "prefill", "n": len(reference)}
     return [
         Check(
-            check=check,
-            variant=evidence.variant,
-            path="prefill",
+            **common,
             metric=metric,
             observed=abs(multiple - 1),
             limit=_SLACK,
             relation="<=",
-            n=n,
             verdict="pass" if abs(multiple - 1) <= _SLACK else "fail",
             where=_cause(multiple),
-        )
+        ),
+        Check(
+            **common,
+            metric="adapter's effect, cosine with the reference's",
+            observed=direction,
+            limit=1 - _SLACK,
+            verdict="pass" if direction >= 1 - _SLACK else "fail",
+        ),
     ]
 
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from npu_conformance.checkpoints.convert import RECORD
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.compare import compare
 from npu_conformance.config import Limit, ModelConfig
+from npu_conformance.conversion.convert import RECORD
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.answers import label_cases
 from npu_conformance.layer_table import layer_table
@@ -130,6 +130,8 @@ class SubjectFacts(_Part):
     reference_digest: str
     config_digest: str
     """Digest of the model config in force."""
+    variants: list[str] = list(JUDGED)
+    """Those the model is to be judged in."""
     adapter: str | None = None
     """Folder of the LoRA."""
     findings: list[str] = []
@@ -156,6 +158,7 @@ def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared) 
         reference_weights=str(reference.folder),
         reference_digest=folder_digest(reference.folder),
         config_digest=digest(config.model_dump(mode="json")),
+        variants=[*JUDGED, *config.variants],
         adapter=None if prepared.adapter is None else str(prepared.adapter),
         findings=[str(finding) for finding in prepared.findings],
         weights_shown=_first_layer(prepared.scan),
@@ -278,6 +281,7 @@ def _architecture(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, str 
         "attention_heads": text.get("num_attention_heads"),
         "key_value_heads": text.get("num_key_value_heads"),
         "hidden_layers": text.get("num_hidden_layers"),
+        "head_dim": text.get("head_dim"),
         "hidden_size": text.get("hidden_size"),
         "intermediate_size": text.get("intermediate_size"),
         "rope_theta": text.get("rope_theta") or (text.get("rope_parameters") or {}).get("rope_theta"),
@@ -285,6 +289,7 @@ def _architecture(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, str 
         "vocab_size": text.get("vocab_size"),
         "tie_word_embeddings": text.get("tie_word_embeddings", checkpoint.config.get("tie_word_embeddings")),
         "parameters": checkpoint.parameters or None,
+        "tensors": len(checkpoint.tensors) or None,
         "dtype": config.serve.dtype,
         "weight_files": len(checkpoint.files),
         "weight_bytes": weight_bytes(checkpoint),

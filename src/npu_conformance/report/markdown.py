@@ -8,7 +8,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from npu_conformance.limits import FIGURES
 from npu_conformance.messages import number
 from npu_conformance.report.model import ModelReport, Report
-from npu_conformance.report.published import published_prompts, published_rows, quantity_text
+from npu_conformance.report.published import measured_text, published_prompts, published_rows, quantity_text
+from npu_conformance.report.published_weights import measured_weights
 from npu_conformance.report.words import WORDS
 from npu_conformance.results import Check
 
@@ -44,6 +45,8 @@ def render_markdown(report: Report, language: Language) -> str:
         published_rows=published_rows,
         published_prompts=published_prompts,
         quantity_text=quantity_text,
+        measured_weights=measured_weights,
+        measured_text=measured_text,
         layer_norms=_layer_norms,
     )
 

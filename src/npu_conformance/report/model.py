@@ -83,7 +83,7 @@ def build_report(
                 subject=facts.kind if facts else subjects[name],
                 verdict=worst(check.verdict for check in found),
                 checks=found,
-                not_judged=_not_judged(found),
+                not_judged=_not_judged(found, facts.variants if facts else list(JUDGED)),
                 facts=facts,
                 variants=variants,
                 published=load_published(baselines, name),
@@ -92,9 +92,9 @@ def build_report(
     return Report(run=run, models=models)
 
 
-def _not_judged(checks: list[Check]) -> list[str]:
+def _not_judged(checks: list[Check], variants: list[str]) -> list[str]:
     seen = {(check.variant, check.check) for check in checks}
-    wanted = [(variant, property_.__name__) for variant in JUDGED for property_ in PROPERTIES]
+    wanted = [(variant, property_.__name__) for variant in variants for property_ in PROPERTIES]
     return [f"{variant}: {name}" for variant, name in wanted if (variant, name) not in seen]
 
 

@@ -101,6 +101,11 @@ def quantity_text(quantity: Quantity) -> str:
     return _PRINTED[quantity.relation] + _text(ends, quantity.unit)
 
 
+def measured_text(values: tuple[float, ...], unit: str | None) -> str:
+    """A measured quantity as `quantity_text` writes a published one."""
+    return _text(values, unit)
+
+
 def _text(values: tuple[float, ...], unit: str | None) -> str:
     scale, unit = (100, "%") if unit == "rate" else (1, unit)
     numbers = " … ".join(f"{scale * value:.7g}" for value in values)

@@ -113,6 +113,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "tokens_per_second": ("Generation throughput", "生成吞吐"),
     "milliseconds_per_token": ("Time per token", "单 Token 耗时"),
     "engine_start": ("Model load or engine start", "模型加载或引擎启动"),
+    "peak_memory": ("Peak memory of the engine's host process", "引擎进程主机内存峰值"),
     "finding": ("Noticed", "提示"),
     "conversion": ("Conversion to plain weights", "权重转换"),
     "audit": ("Weights against the published ones, read independently", "权重与发布权重的独立比对"),

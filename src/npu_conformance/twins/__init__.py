@@ -5,12 +5,13 @@ any machine. It never counts as the model.
 """
 
 import hashlib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from npu_conformance.twins.build import build
 from npu_conformance.twins.recipes import RECIPES, Adapted, base_of, find_recipe
 
+_PACKAGES = ("torch", "transformers", "tokenizers", "peft")
 __all__ = ["RECIPES", "Adapted", "base_of", "build", "find_recipe", "recipe_digest"]
 
 
@@ -30,7 +31,12 @@ def recipe_digest(name: str, prompts_dir: Path) -> str:
         # The length in front keeps "ab" + "c" from looking like "a" + "bc".
         digest.update(f"\n{path.name} {len(content)}\n".encode() + content)
     # Read from the packages' metadata: importing them would take seconds.
-    digest.update(
-        repr([(package, version(package)) for package in ("torch", "transformers", "tokenizers", "peft")]).encode()
-    )
+    digest.update(repr([(package, _version(package)) for package in _PACKAGES]).encode())
     return digest.hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None  # whoever needs it will say

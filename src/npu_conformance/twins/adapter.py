@@ -36,5 +36,5 @@ def train_adapter(
         samples = [sample(tokenizer, example) for example in examples(recipe, prompts_dir)]
         loss = train(adapted.get_base_model(), samples, recipe.training, progress)
     adapted.peft_config["default"].base_model_name_or_path = find_recipe(recipe.base).twin_of
-    adapted.save_pretrained(destination)
+    adapted.save_pretrained(destination, save_embedding_layers=False)
     return loss

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.errors import ConfigError
 from npu_conformance.twins.recipes import Trained
 from npu_conformance.twins.tokenizer import VISION_TOKENS
 
@@ -11,17 +12,16 @@ _SHORT_FACTOR, _LONG_FACTOR = 1.02, 4.0
 
 
 def new_network(recipe: Trained, tokenizer: Any) -> Any:
-    """A float32 causal language model of transformers with fresh weights."""
-    import torch
-    from transformers import (
-        LlamaConfig,
-        LlamaForCausalLM,
-        Qwen3_5Config,
-        Qwen3_5ForConditionalGeneration,
-        Qwen3Config,
-        Qwen3ForCausalLM,
-    )
+    """A float32 causal language model of transformers with fresh weights.
 
+    Raises:
+        ConfigError: this transformers is too old for it.
+    """
+    import torch
+    import transformers
+
+    if recipe.architecture != "qwen3" and transformers.__version__.startswith("4."):
+        raise ConfigError(f"the twin of {recipe.twin_of} needs transformers 5, this is {transformers.__version__}")
     text: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": recipe.hidden,
@@ -40,13 +40,13 @@ def new_network(recipe: Trained, tokenizer: Any) -> Any:
         "pad_token_id": tokenizer.pad_token_id,
     }
     if recipe.architecture == "qwen3_5":
-        network = Qwen3_5ForConditionalGeneration(_qwen3_5(Qwen3_5Config, text, tokenizer))
+        network = transformers.Qwen3_5ForConditionalGeneration(_qwen3_5(text, tokenizer))
     elif recipe.architecture == "llama":
         text["rope_parameters"] = _long_rope(recipe)
-        network = LlamaForCausalLM(LlamaConfig(**text))
+        network = transformers.LlamaForCausalLM(transformers.LlamaConfig(**text))
     else:
         text["rope_parameters"] = {"rope_type": "default", "rope_theta": 1_000_000.0}
-        network = Qwen3ForCausalLM(Qwen3Config(**text))
+        network = transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**text))
         # transformers 4.57 reads the base from here only, and would take another one in silence.
         network.config.rope_theta = 1_000_000.0
     return network.to(torch.float32).train()
@@ -57,7 +57,9 @@ def text_model(network: Any) -> Any:
     return getattr(network.model, "language_model", network.model)
 
 
-def _qwen3_5(config: Any, text: dict[str, Any], tokenizer: Any) -> Any:
+def _qwen3_5(text: dict[str, Any], tokenizer: Any) -> Any:
+    from transformers import Qwen3_5Config
+
     text |= {
         "linear_num_key_heads": 2,
         "linear_num_value_heads": 4,
@@ -82,7 +84,7 @@ def _qwen3_5(config: Any, text: dict[str, Any], tokenizer: Any) -> Any:
         "num_position_embeddings": 16,
     }
     image, video, start, end = (tokenizer.convert_tokens_to_ids(token) for token in VISION_TOKENS)
-    return config(
+    return Qwen3_5Config(
         text_config=text,
         vision_config=vision,
         tie_word_embeddings=True,

@@ -117,7 +117,7 @@ RECIPES: Mapping[str, Recipe] = {
         training=Training(steps=120, batch_tokens=768, learning_rate=3e-3, seed=16),
     ),
     "bitcpm4": Trained(
-        twin_of="openbmb/BitCPM4-CANN-1B-unquantized",
+        twin_of="openbmb/BitCPM4-CANN-1B",
         architecture="llama",
         chat="chatml",
         sets=_PLAIN_SETS,

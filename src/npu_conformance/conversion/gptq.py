@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool, StrictInt, ValidationError
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.checkpoints.scheme import Quantised, Scheme, Stored, describe
+from npu_conformance.conversion.scheme import Quantised, Scheme, Stored, describe
 from npu_conformance.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -176,8 +176,10 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
         where: the file and key that is, for messages.
 
     Raises:
-        CheckpointError: an option is missing or unknown.
+        CheckpointError: an option is missing or unknown, or modules have options of their own.
     """
+    if quantisation.get("dynamic"):
+        raise CheckpointError(f"{where}: dynamic: modules with options of their own cannot be converted")
     try:
         options = GptqOptions.model_validate(quantisation)
     except ValidationError as error:

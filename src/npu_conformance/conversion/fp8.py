@@ -4,7 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.checkpoints.scheme import Quantised, Rows, Scheme, Stored, describe
+from npu_conformance.conversion.scheme import Quantised, Rows, Scheme, Stored, describe
 from npu_conformance.errors import CheckpointError
 
 if TYPE_CHECKING:

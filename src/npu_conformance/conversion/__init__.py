@@ -1,0 +1,1 @@
+"""A quantised checkpoint into one of plain weights, a block at a time."""
