@@ -63,7 +63,7 @@ class Session:
         """Why a variant of a model is not judged in this run, in one line; None when it can be."""
         if self.settings.candidate == "transformers" and variant != "base" and self.settings.from_dir is None:
             return f"not applicable: transformers has no serve options, so {variant} would be base again"
-        return self.missing(model) or self._too_few_devices(model, variant)
+        return self.missing(model) or self._not_kept(model, variant) or self._too_few_devices(model, variant)
 
     def variants(self, model: str) -> tuple[str, ...]:
         """The variants a model is to be judged in."""
@@ -71,6 +71,13 @@ class Session:
             return (*JUDGED, *self.config(model).variants)
         except ConformanceError:
             return JUDGED  # its tests will say
+
+    def _not_kept(self, model: str, variant: str) -> str | None:
+        """A variant that the run before may have skipped; base and as_served are never missing without an error."""
+        kept = self.settings.from_dir
+        if kept is None or variant in JUDGED or (kept / "traces" / model / variant).is_dir():
+            return None
+        return f"no traces of {model} in {variant} in {kept}"
 
     def _too_few_devices(self, model: str, variant: str) -> str | None:
         if self.settings.from_dir is not None or self.settings.candidate == "transformers":

@@ -169,6 +169,26 @@ def test_ids_begin_with_the_models_name(suite: Pytest) -> None:
     assert "1/22 tests collected" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "model"),
+    [
+        ("Qwen3Guard", "Qwen3Guard-Gen-4B"),
+        ("Condenser", "Qwen3.5-4B-Condenser"),
+        ("FP8", "Qwen3-4B-FP8"),
+        ("GPTQ", "Qwen3-1.7B-GPTQ-Int8-FP16"),
+        ("BitCPM4", "BitCPM4-CANN-1B"),
+    ],
+)
+def test_a_models_name_selects_its_checks_and_no_other(words: str, model: str) -> None:
+    """What people will type."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "--twin", "-k", words]
+    result = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True)
+    found = [line for line in result.stdout.splitlines() if "::" in line]
+
+    assert len(found) >= 22
+    assert all(f"[{model}-" in line for line in found)
+
+
 def test_collecting_imports_no_torch(tmp_path: Path) -> None:
     """Nor vllm, nor transformers: what is collected is names."""
     code = (

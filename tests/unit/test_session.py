@@ -129,3 +129,28 @@ def test_rendered_prompts_are_json(tmp_path: Path) -> None:
         load_rendered(tmp_path / "damaged.json")
     assert rendered.prompts[0].expect == ("x",)
     assert (rendered.prompt_ids, rendered.chat) == (((1, 2),), (False,))
+
+
+def test_a_variant_that_was_skipped_is_skipped_again(configs_dir: Path, tmp_path: Path) -> None:
+    """Under --from; but not base, without whose traces nothing was judged."""
+    (configs_dir / "Converted.yaml").write_text("model: org/Converted\nvariants: [tp4]\n")
+    saved = tmp_path / "run" / "traces" / "Converted"
+    (saved / "tp2").mkdir(parents=True)
+    (saved / "subject.json").write_text('{"kind": "twin"}')
+    own = Session(Settings(configs=configs_dir, from_dir=tmp_path / "run"), tmp_path, Narrator())
+
+    assert own.variants("Converted") == ("base", "as_served", "tp4")
+    assert "no traces of Converted in tp4" in (own.why_not("Converted", "tp4") or "")
+    assert own.why_not("Converted", "tp2") is None
+    assert own.why_not("Converted", "base") is None
+
+
+def test_more_ranks_than_devices_skip(configs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the number of both."""
+    monkeypatch.setattr("npu_conformance.session.find_devices", lambda _: ("npu", 2))
+    for name in ("Converted", "Original"):
+        put(tmp_path / "models" / "org" / name)
+    own = session(configs_dir, tmp_path)
+
+    assert own.why_not("Converted", "tp2") is None
+    assert own.why_not("Converted", "tp4") == "tp4 needs 4 devices, 2 of platform npu are here"
