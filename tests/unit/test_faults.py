@@ -97,8 +97,11 @@ def judged(model: str, folder: Path, *words: str) -> Outcome:
 
 def told(outcome: Outcome, model: str) -> dict[str, str]:
     """What each failing check says, one text a check."""
-    failing = [check for check in outcome.model(model)["checks"] if check["verdict"] == "fail"]
-    return {check["check"]: f"{check['where']} {check['message']}" for check in failing}
+    texts: dict[str, str] = {}
+    for check in outcome.model(model)["checks"]:
+        if check["verdict"] == "fail":
+            texts[check["check"]] = f"{texts.get(check['check'], '')} {check['where']} {check['message']}"
+    return texts
 
 
 def test_each_twin_is_really_of_its_format(twins: dict[str, Path]) -> None:
