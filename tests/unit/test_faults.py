@@ -170,7 +170,9 @@ def test_a_conversion_to_nonsense_is_caught_though_candidate_and_reference_agree
     weights = tmp_path / "models" / "org" / "Nonsense"
     weights.parent.mkdir(parents=True)
     converted(twins["Qwen3-1.7B-GPTQ-Int8-FP16"], weights, "plain = gptq(qweight, scales, signed=True)")
-    (own_configs / "Nonsense.yaml").write_text("model: org/Nonsense\nserve: {dtype: float16}\nprompts: [general]\n")
+    (own_configs / "Nonsense.yaml").write_text(
+        "model: org/Nonsense\nserve: {dtype: float16}\nprompts: [general]\nenvs: {VLLM_CPU_KVCACHE_SPACE: '1'}\n"
+    )
     words = ("-o", f"model_configs={own_configs}", "--models-root", str(tmp_path / "models"), "-k", "Nonsense-base")
     outcome = judge(tmp_path / "reports", *words)
     failing = told(outcome, "Nonsense")

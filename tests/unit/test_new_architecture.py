@@ -47,7 +47,7 @@ def test_a_sixth_architecture_needs_a_yaml_and_nothing_else(own_configs: Path, t
     folder = tmp_path / "models" / "google" / "Gemma-2-small"
     subprocess.run([sys.executable, "-c", TRAIN, str(ROOT / "model_configs" / "prompts"), str(folder)], check=True)
     (own_configs / "Gemma-2-small.yaml").write_text(
-        "model: google/Gemma-2-small\nserve: {max_model_len: 2048}\n"
+        "model: google/Gemma-2-small\nserve: {max_model_len: 2048}\nenvs: {VLLM_CPU_KVCACHE_SPACE: '1'}\n"
         "prompts: [general, {set: code, chat: false}, {set: maths, chat: false}]\n"
     )
     words = ("-o", f"model_configs={own_configs}", "--models-root", str(tmp_path / "models"), "-k", "Gemma")
