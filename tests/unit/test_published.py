@@ -8,67 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from npu_conformance.audit import weights
 from npu_conformance.audit.published import parameter_names, published_state_dict, read_published
 from npu_conformance.audit.published_fp8 import E4M3FN
-from npu_conformance.checkpoints.inspect import Checkpoint, examine
+from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.errors import CheckpointError
 
-Array = NDArray[Any]
+from .published_checkpoints import (
+    fp8_codes,
+    fp8_tensors,
+    fp8_values,
+    gptq_config,
+    gptq_tensors,
+    packed,
+    write_checkpoint,
+)
+
 Q = "model.layers.0.self_attn.q_proj"
-
-
-def write_checkpoint(folder: Path, config: dict[str, Any], tensors: dict[str, Any]) -> Checkpoint:
-    """A checkpoint folder of torch tensors, of which inspection may think what it likes."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "tokenizer.json").write_text("{}")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
-    return examine(folder)
-
-
-def fp8_tensors(name: str, codes: Array, scale: Array, end: str = "weight_scale_inv") -> dict[str, Any]:
-    """An FP8 layer from codes uint8 [outputs, inputs] and its scale."""
-    import torch
-
-    return {
-        f"{name}.weight": torch.from_numpy(codes).view(torch.float8_e4m3fn),
-        f"{name}.{end}": torch.from_numpy(scale.astype(np.float32)),
-    }
-
-
-def packed(codes: Array, bits: int) -> Array:
-    """Codes [n, m] as int32 words [n * bits / 32, m], the first code in the lowest bits, by Python's integers."""
-    per_word = 32 // bits
-    rows = []
-    for start in range(0, len(codes), per_word):
-        words = [0] * codes.shape[1]
-        for place in range(per_word):
-            for column, code in enumerate(codes[start + place].tolist()):
-                words[column] += code << (place * bits)
-        rows.append([word - (1 << 32) if word >> 31 else word for word in words])
-    return np.array(rows, dtype=np.int32)
-
-
-def gptq_tensors(name: str, bits: int, codes: Array, stored: Array, scales: Array, g_idx: Any = None) -> dict[str, Any]:
-    """A GPTQ layer from codes [inputs, outputs], zero points as they are stored and scales [groups, outputs]."""
-    import torch
-
-    tensors = {
-        f"{name}.qweight": torch.from_numpy(packed(codes, bits)),
-        f"{name}.qzeros": torch.from_numpy(packed(stored.T, bits).T.copy()),
-        f"{name}.scales": torch.from_numpy(scales.astype(np.float16)),
-    }
-    return tensors if g_idx is None else tensors | {f"{name}.g_idx": torch.tensor(g_idx, dtype=torch.int32)}
-
-
-def gptq_config(bits: int, group_size: int, **more: Any) -> dict[str, Any]:
-    """A config of GPTQ weights."""
-    return {"quantization_config": {"quant_method": "gptq", "bits": bits, "group_size": group_size} | more}
 
 
 def test_every_fp8_code_is_torchs() -> None:
@@ -80,21 +37,6 @@ def test_every_fp8_code_is_torchs() -> None:
     np.testing.assert_array_equal(E4M3FN, expected)
     assert np.signbit(E4M3FN[0x80])
     assert np.isnan(E4M3FN).sum() == 2
-
-
-def fp8_codes(shape: tuple[int, ...], seed: int = 7) -> Array:
-    """Codes of every kind but NaN."""
-    codes = np.random.default_rng(seed).integers(0, 255, size=shape).astype(np.uint8)
-    codes[codes == 0x7F] = 0
-    return codes
-
-
-def fp8_values(codes: Array) -> Array:
-    """Their values, by torch."""
-    import torch
-
-    values: Array = torch.from_numpy(codes).view(torch.float8_e4m3fn).float().numpy()
-    return values
 
 
 @pytest.mark.parametrize("chunk", [1 << 21, 50])
