@@ -1,8 +1,7 @@
 """Hidden states of candidate and reference, layer by layer."""
 
-from dataclasses import dataclass
-
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from npu_conformance import metrics
 from npu_conformance.errors import TraceError
@@ -13,9 +12,10 @@ from npu_conformance.trace import Trace
 _FIRST, _LATER, _ALL = 50.0, 20.0, 200.0
 
 
-@dataclass(frozen=True)
-class LayerRow:
+class LayerRow(BaseModel):
     """One point of the residual stream, over the prompts whose hidden states were kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="strings")
 
     point: str
     """`embedding`, `layer 1` …, `final norm`."""

@@ -7,8 +7,7 @@ import pytest
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.baselines import Published
-from npu_conformance.checkpoints.statistics import TensorStatistics
-from npu_conformance.report.details import AuditSummary, LabelRow, PromptRow, SubjectFacts, VariantDetails
+from npu_conformance.report.details import LabelRow, PromptRow, VariantDetails
 from npu_conformance.report.markdown import cell
 from npu_conformance.report.published import (
     PublishedRow,
@@ -17,7 +16,6 @@ from npu_conformance.report.published import (
     published_rows,
     quantity_text,
 )
-from npu_conformance.report.published_weights import measured_weights
 from npu_conformance.report.words import WORDS
 from npu_conformance.results import Check
 
@@ -304,30 +302,3 @@ def test_a_checkpoints_measured_numbers_stand_beside_the_published(variant: Vari
 
     assert "| weight | -0.6 … 0.6 | -0.3 … 0.25 | — |" in text
     assert "&lt; 0.1 % | 0.16 % | — |" in text
-
-
-def test_what_is_known_of_a_checkpoint_comes_from_its_facts() -> None:
-    """Architecture, conversion, audit, and the one weight whose norm was computed."""
-    weight = TensorStatistics(
-        name="model.layers.0.self_attn.q_proj.weight", shape=(8, 4), dtype="F16", of="values",
-        mean=0.1, std=0.2, min=-1, max=2, operator_norm=3,
-    )  # fmt: skip
-    codes = weight.model_copy(update={"name": "a.qweight", "of": "codes", "min": 1, "max": 255})
-    audit = AuditSummary(parameters=1, exact=1, relative_rms=0.001, max_abs=0.5, mean_abs=0.25, problems=[])
-    facts = SubjectFacts(
-        kind="twin", model="a/b", hardware=None, weights="/w", weights_digest="d", reference_weights="/r",
-        reference_digest="e", config_digest="c", architecture={"hidden_size": 4, "weight_bytes": 2_000_000_000},
-        weights_shown=[weight], published_shown=[codes], audit=audit,
-        conversion={"relative_rms_error": 0.0016, "min_scale": 0.1, "mean_scale": 0.2, "max_scale": 0.3},
-    )  # fmt: skip
-    found = measured_weights(facts)
-
-    assert found["hidden_size"] == (4,)
-    assert found["weight_size"] == (2,)
-    assert found["precision_loss"] == (0.0016,)
-    assert found["scale"] == (0.1, 0.3)
-    assert found["weight"] == (-1, 2)
-    assert found["operator_norm"] == (3,)
-    assert found["qweight_int8"] == (1, 255)
-    assert found["reconstruction_error_max"] == (0.5,)
-    assert measured_weights(None) == {}

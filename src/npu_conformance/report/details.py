@@ -5,10 +5,11 @@ Saved as files in the run's folder, because with several pytest workers it is an
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from npu_conformance.audit.audit import Audit
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
@@ -17,7 +18,7 @@ from npu_conformance.config import Limit, ModelConfig
 from npu_conformance.conversion.convert import RECORD
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.answers import label_cases
-from npu_conformance.layer_table import layer_table
+from npu_conformance.layer_table import LayerRow, layer_table
 from npu_conformance.metrics import METRICS_VERSION
 from npu_conformance.preparation import Prepared
 from npu_conformance.storage import digest, write_text
@@ -61,18 +62,6 @@ class PromptRow(_Part):
     """Positions at which the candidate's token is the second reference's choice; null without one."""
 
 
-class LayerDetails(_Part):
-    """Hidden states at one point of the residual stream, candidate against reference."""
-
-    point: str
-    candidate_norm: float
-    reference_norm: float
-    growth: float | None
-    cosine: float
-    relative_l2: float
-    remark: Literal["explodes", "not finite"] | None
-
-
 class LabelRow(_Part):
     """The labels of one prompt in one variant; null where the answer has none."""
 
@@ -99,21 +88,9 @@ class VariantDetails(_Part):
     """Per judged position, for pictures."""
     prompts: list[PromptRow]
     labels: list[LabelRow]
-    layers: list[LayerDetails] = []
+    layers: list[LayerRow] = []
     second_dtype: str | None = None
     """Dtype of the second reference, if the model config asks for one."""
-
-
-class AuditSummary(_Part):
-    """The candidate's weights against the published ones, read independently."""
-
-    parameters: int
-    exact: int
-    """Equal to the published values rounded once."""
-    relative_rms: float
-    max_abs: float
-    mean_abs: float
-    problems: list[str]
 
 
 class SubjectFacts(_Part):
@@ -142,13 +119,14 @@ class SubjectFacts(_Part):
     """The same of the published checkpoint, where the candidate's was converted from it."""
     conversion: dict[str, Any] | None = None
     """What converting cost, over all tensors; null for weights loaded as published."""
-    audit: AuditSummary | None = None
+    audit: Audit | None = None
+    """The candidate's weights against the published ones; null where they are the same files."""
     architecture: dict[str, str | int | float | bool]
 
 
 def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared) -> dict[str, Any]:
     """The facts of a subject, JSON-able."""
-    candidate, reference, audit = prepared.candidate, prepared.reference, prepared.audit
+    candidate, reference = prepared.candidate, prepared.reference
     return SubjectFacts(
         kind=subject.kind,
         model=config.model,
@@ -164,7 +142,7 @@ def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared) 
         weights_shown=_first_layer(prepared.scan),
         published_shown=[] if prepared.scan is prepared.published_scan else _first_layer(prepared.published_scan),
         conversion=_conversion(candidate.folder),
-        audit=None if audit is None else AuditSummary.model_validate(audit, from_attributes=True),
+        audit=prepared.audit,
         architecture=_architecture(candidate, config),
     ).model_dump(mode="json")
 
@@ -238,18 +216,7 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
             )
             for case in label_cases(evidence)
         ],
-        layers=[
-            LayerDetails(
-                point=row.point,
-                candidate_norm=row.candidate_norm,
-                reference_norm=row.reference_norm,
-                growth=row.growth,
-                cosine=row.cosine,
-                relative_l2=row.relative_l2,
-                remark="not finite" if not row.finite else "explodes" if row.explodes else None,
-            )
-            for row in layer_table(evidence.candidate, evidence.reference)
-        ],
+        layers=layer_table(evidence.candidate, evidence.reference),
         second_dtype=None if evidence.second_reference is None else evidence.config.reference.also,
     )
 
