@@ -11,7 +11,7 @@ from npu_conformance.config import config_names, config_path, config_schema, loa
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.limits import Dtype
 from npu_conformance.prompts import load_prompts
-from npu_conformance.session import check_twin
+from npu_conformance.run.session import check_twin
 from npu_conformance.storage import write_json
 
 

@@ -24,8 +24,8 @@ from npu_conformance.progress import Narrator
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.results import Check
-from npu_conformance.session import Session
-from npu_conformance.settings import Settings
+from npu_conformance.run.session import Session
+from npu_conformance.run.settings import Settings
 
 _CHECKS = "conformance_checks"
 _IDENTITY = "conformance_identity"

@@ -15,8 +15,8 @@ from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.config import Labels, ModelConfig
 from npu_conformance.evidence import Evidence
-from npu_conformance.nursery import twin_folder
 from npu_conformance.prompts import Prompt
+from npu_conformance.run.nursery import twin_folder
 from npu_conformance.storage import write_json
 from npu_conformance.trace import (
     WITHOUT_ADAPTER,

@@ -8,7 +8,7 @@ import pytest
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor
 from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
-from npu_conformance.plan import reference_cost, refuse_what_cannot_fit
+from npu_conformance.run.plan import reference_cost, refuse_what_cannot_fit
 
 GIB = 2**30
 

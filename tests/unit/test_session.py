@@ -10,8 +10,8 @@ from npu_conformance.engines.rendering import Rendered, check_token_ids, load_re
 from npu_conformance.errors import CheckpointError, ConfigError, TraceError, WeightsError
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import Prompt
-from npu_conformance.session import Session
-from npu_conformance.settings import Settings
+from npu_conformance.run.session import Session
+from npu_conformance.run.settings import Settings
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_a_variant_that_was_skipped_is_skipped_again(configs_dir: Path, tmp_path
 
 def test_more_ranks_than_devices_skip(configs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the number of both."""
-    monkeypatch.setattr("npu_conformance.session.find_devices", lambda _: ("npu", 2))
+    monkeypatch.setattr("npu_conformance.run.session.find_devices", lambda _: ("npu", 2))
     for name in ("Converted", "Original"):
         put(tmp_path / "models" / "org" / name)
     own = session(configs_dir, tmp_path)

@@ -20,7 +20,7 @@ from npu_conformance.evidence import Evidence
 from npu_conformance.gates.answers import label_cases
 from npu_conformance.layer_table import LayerRow, layer_table
 from npu_conformance.metrics import METRICS_VERSION
-from npu_conformance.preparation import Prepared
+from npu_conformance.run.preparation import Prepared
 from npu_conformance.storage import digest, write_text
 from npu_conformance.subject import Subject, folder_digest
 from npu_conformance.variants import JUDGED

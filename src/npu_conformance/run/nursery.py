@@ -10,8 +10,8 @@ from filelock import FileLock
 
 from npu_conformance.engines.job import TwinJob
 from npu_conformance.errors import ConformanceError
-from npu_conformance.jobs import OFF_DEVICE, Jobs
 from npu_conformance.progress import Observe
+from npu_conformance.run.jobs import OFF_DEVICE, Jobs
 from npu_conformance.storage import cache_dir
 from npu_conformance.twins import base_of, recipe_digest
 

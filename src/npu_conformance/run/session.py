@@ -16,14 +16,14 @@ from npu_conformance.devices import cpu_binding, find_devices
 from npu_conformance.engines.job import CandidateJob, ReferenceJob
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
 from npu_conformance.evidence import Evidence, load_evidence
-from npu_conformance.jobs import OFF_DEVICE, Jobs
 from npu_conformance.limits import Dtype
-from npu_conformance.nursery import build_twins, twin_folder
-from npu_conformance.preparation import Prepared, prepare
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts
 from npu_conformance.report.details import describe_subject, save_details
-from npu_conformance.settings import Settings
+from npu_conformance.run.jobs import OFF_DEVICE, Jobs
+from npu_conformance.run.nursery import build_twins, twin_folder
+from npu_conformance.run.preparation import Prepared, prepare
+from npu_conformance.run.settings import Settings
 from npu_conformance.storage import cache_dir, write_json, write_text
 from npu_conformance.subject import Subject, find_weights, folder_digest
 from npu_conformance.twins import RECIPES, Adapted, find_recipe

@@ -21,9 +21,9 @@ from npu_conformance.config import ModelConfig
 from npu_conformance.engines.job import AuditJob, ConvertJob, Job, RenderJob, ScanJob
 from npu_conformance.engines.rendering import check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError
-from npu_conformance.jobs import OFF_DEVICE, Jobs
-from npu_conformance.plan import reference_cost, refuse_what_cannot_fit
 from npu_conformance.prompts import Prompt
+from npu_conformance.run.jobs import OFF_DEVICE, Jobs
+from npu_conformance.run.plan import reference_cost, refuse_what_cannot_fit
 from npu_conformance.storage import cache_dir, code_digest, digest
 from npu_conformance.subject import Subject, folder_digest
 

@@ -1,0 +1,1 @@
+"""One run: from selected models and variants to evidence, each piece of work done once."""
