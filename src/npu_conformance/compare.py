@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from npu_conformance import metrics
 from npu_conformance.errors import TraceError
@@ -35,16 +35,21 @@ class Comparison:
     bounds: tuple[int, ...]
     """Prompt i has the positions bounds[i] to bounds[i + 1]."""
     tokens: NDArray[np.int64]
-    """The candidate's tokens."""
+    """The candidate's tokens; those of its own largest logits where it was made to take others."""
     choices: NDArray[np.int64]
     """The reference's greedy choice after the same prefix."""
+    equal: NDArray[np.bool_]
+    """Whether the two rows are bitwise the same."""
     finite: NDArray[np.bool_]
     """Whether all of the candidate's logits are finite."""
     reference_finite: NDArray[np.bool_]
     token_logits: NDArray[np.float64]
     """[positions, 4]: candidate's logit of its token and of the reference's choice, then the reference's."""
+    reference_rms: NDArray[np.float64]
+    """Root mean square of the reference's logits."""
     own_shortfall: NDArray[np.float64]
-    """The candidate's largest logit minus its token's; 0 where it took the largest, as greedy sampling must."""
+    """The candidate's largest logit minus its token's; 0 where it took the largest, as greedy sampling must, and
+    where it was made to take one."""
     values: dict[str, NDArray[np.float64]]
     """Per-position metrics by name."""
 
@@ -55,6 +60,14 @@ class Comparison:
     def matches(self) -> NDArray[np.bool_]:
         """Where the candidate's token is the reference's choice."""
         return np.asarray(self.tokens == self.choices)
+
+    def ties(self, relative: float) -> NDArray[np.bool_]:
+        """Where the tokens differ and rounding may have decided: see `tied`."""
+        ahead, behind = (
+            self.token_logits[:, first] - self.token_logits[:, second] for first, second in ((3, 2), (0, 1))
+        )
+        near = tied(ahead, self.reference_rms, relative) & tied(behind, self.reference_rms, relative)
+        return np.asarray(~self.matches & near)
 
     def span(self, prompt: int) -> slice:
         """The positions of a prompt."""
@@ -69,6 +82,19 @@ class Comparison:
         """First step of a prompt at which the tokens differ; None when they never do."""
         different = np.flatnonzero(~self.matches[self.span(prompt)])
         return int(different[0]) if len(different) else None
+
+
+def tied(margin: ArrayLike, rms: ArrayLike, relative: float) -> NDArray[np.bool_]:
+    """Whether two tokens are so near that an allowed error of either logit exchanges them.
+
+    Both sides must have them that near: else another token would be a tie wherever the reference was unsure.
+
+    Args:
+        margin: by how much one side prefers its token, in logits.
+        rms: root mean square of the reference's logits at the position.
+        relative: relative L2 error that a row may have on average; NaN ties nothing.
+    """
+    return np.asarray(np.abs(margin) <= 2 * relative * np.asarray(rms))
 
 
 def compare(candidate: Trace, reference: Trace) -> Comparison:
@@ -89,10 +115,12 @@ def compare(candidate: Trace, reference: Trace) -> Comparison:
         bounds=tuple(int(bound) for bound in np.cumsum([0, *counts])),
         tokens=joined["tokens"],
         choices=joined["choices"],
+        equal=joined["equal"],
         finite=joined["finite"],
         reference_finite=joined["reference_finite"],
         token_logits=joined["token_logits"],
         own_shortfall=joined["own_shortfall"],
+        reference_rms=joined["reference_rms"],
         values={name: joined[name] for name in _PER_POSITION},
     )
 
@@ -131,16 +159,21 @@ def _compare_prompt(candidate: Trace, reference: Trace, index: int) -> dict[str,
             f"prompt {candidate.answers[index].prompt}: vocabulary of {mine.shape[1]} words in the candidate's "
             f"logits, {theirs.shape[1]} in the reference's: not the same model"
         )
-    tokens = np.asarray(candidate.answers[index].token_ids[:judged], dtype=np.int64)
+    taken = np.asarray(candidate.answers[index].token_ids[:judged], dtype=np.int64)
+    tokens = np.maximum(metrics.choice(mine), 0) if candidate.forced else taken
     choices = metrics.choice(theirs)
     steps = np.arange(judged)
     shown = np.maximum(choices, 0)
     result: dict[str, NDArray[np.generic]] = {
         "tokens": tokens,
         "choices": choices,
-        "own_shortfall": mine.max(axis=1).astype(np.float64) - mine[steps, tokens],
+        "own_shortfall": np.zeros(judged)
+        if candidate.forced
+        else mine.max(axis=1).astype(np.float64) - mine[steps, tokens],
+        "equal": (mine.view(np.uint32) == theirs.view(np.uint32)).all(axis=1),
         "finite": metrics.finite(mine),
         "reference_finite": metrics.finite(theirs),
+        "reference_rms": metrics.root_mean_square(theirs),
         "token_logits": np.stack(
             [rows[steps, words].astype(np.float64) for rows in (mine, theirs) for words in (tokens, shown)],
             axis=1,

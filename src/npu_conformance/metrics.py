@@ -90,6 +90,12 @@ def top_k_overlap(candidate: ArrayLike, reference: ArrayLike, k: int = 5) -> Val
     return np.where(unordered, np.nan, shared)
 
 
+def root_mean_square(logits: ArrayLike) -> Values:
+    """Root mean square of a position's logits: the size that a relative error is relative to."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(np.sqrt(np.square(np.asarray(logits, dtype=np.float64)).mean(axis=1)))
+
+
 def choice(logits: ArrayLike) -> NDArray[np.int64]:
     """The greedy token of each position, -1 where a NaN leaves none. Of equal logits the first wins."""
     rows = np.asarray(logits)

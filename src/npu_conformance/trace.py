@@ -17,15 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from npu_conformance.cases import Case
 from npu_conformance.errors import TraceError
 from npu_conformance.storage import write_json
 
-FORMAT = 2
+FORMAT = 3
 Storage = Literal["bfloat16", "float16", "float32"]
 Rows = NDArray[np.float32]
 WITHOUT_ADAPTER = "without_adapter"
-"""Folder inside a trace: a trace of one token a prompt without the LoRA."""
+"""Part of a trace: one token a prompt without the LoRA."""
+PREFILL = "prefill"
+"""Part of a trace: the same positions again, each prompt with its answer in one prefill."""
+COLD = "cold"
+"""Part of a trace: the same walk before, while the prefix cache was filled."""
+PROBES = "probes"
+"""Part of a trace: given tokens walked from prefixes that end at the edges of KV cache blocks."""
 _LAYERS = "layers.npz"
+_CASES = "cases.json"
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,12 @@ class Answer:
     """The tokens of a second run in the same engine."""
     repeat_digests: tuple[str, ...] | None = None
     """Digests of the second run's logits rows (see `row_digest`)."""
+    batch_rows: tuple[int, ...] | None = None
+    """The engine's batch row in which each position was computed; None where the engine does not say."""
 
 
 _ANSWERS: TypeAdapter[tuple[Answer, ...]] = TypeAdapter(tuple[Answer, ...])
+_CASE_LIST: TypeAdapter[tuple[Case, ...]] = TypeAdapter(tuple[Case, ...])
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,8 @@ class Trace:
     """Engine, device, versions, options, timings."""
     pieces: dict[int, str] = field(default_factory=dict)
     """Text of the tokens that occur, for messages."""
+    forced: bool = False
+    """Whether the candidate was made to take `token_ids`, so that its own choices are those of its logits."""
 
     def logits(self, index: int) -> Rows:
         """The logits of one prompt, float32 [positions, vocabulary].
@@ -109,10 +122,24 @@ class Trace:
             raise TraceError(f"{path}: cannot be read; run the model again")
         return found
 
-    def without_adapter(self) -> "Trace | None":
-        """One token of every prompt without the model's LoRA; None for a model that has none."""
-        folder = self.folder / WITHOUT_ADAPTER
+    def part(self, name: str) -> "Trace | None":
+        """A trace inside this one: `WITHOUT_ADAPTER`, `PREFILL`, `COLD` or `PROBES`; None where it was not made."""
+        folder = self.folder / name
         return load_trace(folder) if folder.is_dir() else None
+
+    def cases(self) -> tuple[Case, ...]:
+        """What became of this trace's tokens in other batches; empty where that was not tried.
+
+        Raises:
+            TraceError: it cannot be read.
+        """
+        path = self.folder / _CASES
+        if not path.is_file():
+            return ()
+        try:
+            return _CASE_LIST.validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
 
     def piece(self, token_id: int) -> str:
         """A token as readable text, quoted, with its id."""
@@ -182,6 +209,11 @@ def load_layers(path: Path) -> Layers | None:
         return None
 
 
+def save_cases(folder: Path, cases: Sequence[Case]) -> None:
+    """Write what `Trace.cases` reads into a trace folder that is being staged."""
+    (folder / _CASES).write_bytes(_CASE_LIST.dump_json(tuple(cases), indent=1))
+
+
 def save_trace(
     folder: Path,
     answers: Sequence[Answer],
@@ -189,6 +221,7 @@ def save_trace(
     eos_token_ids: Sequence[int],
     provenance: dict[str, Any],
     pieces: dict[int, str] | None = None,
+    forced: bool = False,
 ) -> None:
     """Write `trace.json` into a staged folder whose rows are already there."""
     write_json(
@@ -197,6 +230,7 @@ def save_trace(
             "format": FORMAT,
             "provenance": provenance,
             "eos_token_ids": list(eos_token_ids),
+            "forced": forced,
             "pieces": pieces or {},
             "answers": [asdict(answer) for answer in answers],
         },
@@ -220,6 +254,7 @@ def load_trace(folder: Path) -> Trace:
             answers=answers,
             eos_token_ids=tuple(content["eos_token_ids"]),
             provenance=content["provenance"],
+            forced=content["forced"],
             pieces={int(token): text for token, text in content["pieces"].items()},
         )
     except FileNotFoundError as error:

@@ -70,4 +70,10 @@ def test_settings_travel_as_plain_data(tmp_path: Path) -> None:
     """They are sent to other processes."""
     (settings,) = capture_settings(tmp_path, 3, 48, digests_only=True).values()
 
-    assert settings == {"scratch": str(tmp_path), "first_slot": 144, "max_tokens": 48, "digests_only": True}
+    assert settings == {
+        "scratch": str(tmp_path),
+        "first_slot": 144,
+        "max_tokens": 48,
+        "digests_only": True,
+        "forced": None,
+    }

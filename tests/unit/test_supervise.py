@@ -54,7 +54,7 @@ def left_over(tmp_path: Path) -> list[psutil.Process]:
 def test_a_worker_that_ends_well(run: Run, tmp_path: Path) -> None:
     """Its log is kept, its progress was seen."""
     seen: list[object] = []
-    script = 'echo hello; echo "[\\"working\\", 1, 2]" > "$workdir/progress.json"; sleep 0.5'
+    script = 'echo hello; echo "[\\"working\\", 1, 2, 0]" > "$workdir/progress.json"; sleep 0.5'
     seconds = run(script, observe=lambda *state: seen.append(state))
 
     assert 0.5 <= seconds < 20
@@ -91,9 +91,8 @@ def test_a_refusal_is_passed_on_without_the_log(run: Run) -> None:
 def test_a_worker_that_hangs_is_ended_at_its_deadline_with_all_its_children(run: Run, tmp_path: Path) -> None:
     """Also a child in a session of its own, and a grandchild; the message says what it was doing."""
     started = time.monotonic()
-    script = (
-        'echo "[\\"generating\\", 3, 9]" > "$workdir/progress.json"; setsid sleep 300 & (sleep 300 & sleep 300) & wait'
-    )
+    told = 'echo "[\\"generating\\", 3, 9, 0]" > "$workdir/progress.json"'
+    script = f"{told}; setsid sleep 300 & (sleep 300 & sleep 300) & wait"
 
     with pytest.raises(JobError, match=r"not done after 2 s \(while generating\) and was ended"):
         run(script, deadline=2.0)
@@ -122,7 +121,7 @@ def test_an_engine_process_that_closes_with_its_worker_is_no_loss(run: Run, tmp_
     """Once the worker says it is closing."""
     script = (
         f"bash -c 'exec -a VLLM::EngineCore sleep 300' & echo $! > {tmp_path}/engine; sleep 3; "
-        'echo "[\\"closing\\", 0, 0]" > "$workdir/progress.json"; sleep 0.5; '
+        'echo "[\\"closing\\", 0, 0, 0]" > "$workdir/progress.json"; sleep 0.5; '
         f"kill $(cat {tmp_path}/engine); sleep 8"
     )
 
@@ -148,7 +147,7 @@ def test_an_interrupt_ends_the_worker(run: Run, tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run('echo "[\\"working\\", 1, 2]" > "$workdir/progress.json"; sleep 300', observe=interrupt)
+        run('echo "[\\"working\\", 1, 2, 0]" > "$workdir/progress.json"; sleep 300', observe=interrupt)
 
     assert left_over(tmp_path) == []
 

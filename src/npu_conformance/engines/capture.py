@@ -1,12 +1,14 @@
-"""Runs inside the engine: a vLLM logits processor that writes each raw logits row to disk.
+"""Runs inside the engine: a vLLM logits processor that writes each raw logits row to disk, and may force tokens.
 
 vLLM calls it with the float32 logits of a step before anything changes them. Rows go to fixed places in
-sparse files, so the last write for a (prompt, step) wins: a prompt prefilled in chunks is seen once a chunk,
-and only the last call has its real first row.
+sparse files, so the last write for a (request, step) wins: a prompt prefilled in chunks is seen once a chunk,
+and only the last call has its real first row. A request that forces tokens has its row recorded first, then all
+words but the given one masked, so that any engine walks the same tokens through its own decode kernels.
 
-Files in the scratch folder, slot = prompt index * max_tokens + step:
+Files in the scratch folder, slot = request index * max_tokens + step:
     vocabulary  words in a row, as text
     kind        one byte a slot: 0 nothing, 1 narrow, 2 float32
+    place       batch row, batch size and prefills so far, by slot
     narrow      rows in the model's dtype, where that is exact
     float32     the other rows
     digest      16 bytes a slot, instead of rows, in runs where only equality matters
@@ -16,6 +18,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from vllm.config import VllmConfig
 from vllm.distributed import get_tensor_model_parallel_rank
@@ -23,7 +26,7 @@ from vllm.sampling_params import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from npu_conformance.engines.scratch import DIGEST_BYTES, EXTRA_ARGS_KEY, FLOAT32, NARROW
+from npu_conformance.engines.scratch import DIGEST_BYTES, EXTRA_ARGS_KEY, FLOAT32, NARROW, PLACE
 from npu_conformance.trace import row_digest
 
 
@@ -35,13 +38,23 @@ class _Request:
         self.digests_only: bool = settings["digests_only"]
         self.first_slot: int = settings["first_slot"]
         self.last_step: int = settings["max_tokens"] - 1
+        self.forced: list[int] | None = settings["forced"]
+        self.prefills = 0
         # vLLM's own list, which grows while the request runs.
         self.output_token_ids = output_token_ids
 
     @property
+    def step(self) -> int:
+        return len(self.output_token_ids)
+
+    @property
     def slot(self) -> int | None:
-        step = len(self.output_token_ids)
-        return None if step > self.last_step else self.first_slot + step
+        return None if self.step > self.last_step else self.first_slot + self.step
+
+    @property
+    def next_token(self) -> int | None:
+        """The token it must take now."""
+        return self.forced[self.step] if self.forced is not None and self.step < len(self.forced) else None
 
 
 class _Files:
@@ -49,7 +62,7 @@ class _Files:
 
     def __init__(self, scratch: Path, vocabulary: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT
-        names = ("kind", "narrow", "float32", "digest")
+        names = ("kind", "narrow", "float32", "digest", "place")
         self._fd = {name: os.open(scratch / name, flags, 0o644) for name in names}
         (scratch / "vocabulary").write_text(str(vocabulary))
 
@@ -59,6 +72,9 @@ class _Files:
 
     def digest(self, slot: int, digest: bytes) -> None:
         os.pwrite(self._fd["digest"], digest, slot * DIGEST_BYTES)
+
+    def place(self, slot: int, row: int, batch: int, prefills: int) -> None:
+        os.pwrite(self._fd["place"], np.array((row, batch, prefills), dtype=PLACE).tobytes(), slot * PLACE.itemsize)
 
 
 class LogitsCapture(LogitsProcessor):
@@ -80,31 +96,43 @@ class LogitsCapture(LogitsProcessor):
         process_dict_updates(self._requests, batch_update, _new_request)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Write the rows of captured requests; logits are float32 [batch, vocabulary], returned as they are."""
-        if not self._writes or not self._requests:
-            return logits
+        """Write the rows of captured requests; logits are float32 [batch, vocabulary], masked only where forced."""
+        if self._requests:
+            if self._writes:
+                self._record(logits)
+            self._force(logits)
+        return logits
+
+    def _record(self, logits: torch.Tensor) -> None:
         rows = [(row, request) for row, request in self._requests.items() if request.slot is not None]
         if not rows:
-            return logits
+            return
         batch = logits[[row for row, _ in rows]].cpu()
         narrow = batch.to(self._dtype)
         exact = (narrow == batch).all(dim=1).tolist() if self._dtype != torch.float32 else [False] * len(rows)
-        for index, (_, request) in enumerate(rows):
-            self._write(request, batch[index], narrow[index] if exact[index] else None)
-        return logits
+        for index, (row, request) in enumerate(rows):
+            request.prefills += request.step == 0
+            files = self._write(request, batch[index], narrow[index] if exact[index] else None)
+            files.place(request.slot or 0, row, len(logits), request.prefills)
 
-    def _write(self, request: _Request, row: torch.Tensor, narrow: torch.Tensor | None) -> None:
+    def _force(self, logits: torch.Tensor) -> None:
+        tokens = {row: token for row, request in self._requests.items() if (token := request.next_token) is not None}
+        if tokens:
+            rows = list(tokens)
+            logits[rows] = float("-inf")
+            logits[rows, list(tokens.values())] = 0.0
+
+    def _write(self, request: _Request, row: torch.Tensor, narrow: torch.Tensor | None) -> _Files:
         if request.scratch not in self._files:
             self._files[request.scratch] = _Files(Path(request.scratch), len(row))
-        files, slot = self._files[request.scratch], request.slot
-        if slot is None:
-            return
+        files, slot = self._files[request.scratch], request.slot or 0
         if request.digests_only:
             files.digest(slot, bytes.fromhex(row_digest(row.numpy())))
         elif narrow is not None:
             files.row(slot, "narrow", NARROW, _memory(narrow))
         else:
             files.row(slot, "float32", FLOAT32, _memory(row))
+        return files
 
 
 def _new_request(

@@ -1,12 +1,29 @@
 """Jobs: what a worker process is asked to do, as data. One kind a module that does it."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from npu_conformance.limits import Dtype
 from npu_conformance.prompts import Prompt
+
+Manner = Literal["generate", "walk", "walk warm", "walk long", "tokens only"]
+"""What a candidate does: choose its tokens, with all that is asked of `base` and `as_served`; take those of another
+trace; the same, its cache warm; take long texts; choose its tokens without its logits being captured."""
+
+
+WalkPart = Literal["answers", "cold", "probes"]
+"""What a walk leaves: the answers; the same while its cache was filled; the probes."""
+
+
+class Watched(NamedTuple):
+    """A position of a walk."""
+
+    part: WalkPart
+    prompt: int
+    """Index in its part."""
+    step: int
 
 
 class _Job(BaseModel):
@@ -14,6 +31,11 @@ class _Job(BaseModel):
 
     output: Path
     """What the job leaves, whole or not at all."""
+
+    @property
+    def stages(self) -> set[Path]:
+        """Folders in which a killed job may leave something half made."""
+        return {self.output.parent}
 
 
 class TwinJob(_Job):
@@ -69,8 +91,15 @@ class CandidateJob(_Job):
     """LoRA folder; every prompt is also asked for one token without it."""
     rendered: Path
     """Output of a RenderJob."""
+    walks: Path | None = None
+    """Trace whose tokens it is made to take, instead of choosing its own."""
+    manner: Manner = "generate"
+    tight_cache: bool = False
+    """The KV cache is to hold the longest request and hardly more."""
     layer_prompts: int = 0
     """Prompts whose hidden states are kept, layer by layer."""
+    watched: tuple[Watched, ...] = ()
+    """Positions of a walk whose hidden states are kept; the engine must be started with a tap."""
     chat_template_kwargs: dict[str, Any] = {}
     options: dict[str, Any]
     """Engine options of the variant, by vLLM's names."""
@@ -80,25 +109,58 @@ class CandidateJob(_Job):
     trust_remote_code: bool = False
 
 
-class ReferenceJob(_Job):
-    """Score the candidate's tokens with the float32 reference and leave a trace."""
+class ScorerJob(_Job):
+    """What a model of transformers is asked about given tokens."""
 
-    kind: Literal["reference"] = "reference"
     checkpoint: Path
     checkpoint_digest: str
     adapter: Path | None = None
     adapter_digest: str | None = None
     dtype: Dtype = "float32"
-    candidate: Path
-    """Trace whose tokens are forced."""
-    rendered: Path
     attn_implementation: str
     cache: Path
-    """Folder of logits already computed, one entry a sequence."""
+    """Folder of what is computed already, one entry a sequence."""
     trust_remote_code: bool = False
+
+    @property
+    def stages(self) -> set[Path]:
+        """The output's folder and the cache."""
+        return {self.output.parent, self.cache}
+
+
+class ReferenceJob(ScorerJob):
+    """Score the candidate's tokens with the float32 reference and leave a trace."""
+
+    kind: Literal["reference"] = "reference"
+    candidate: Path
+    """Trace whose tokens are forced."""
+    rendered: Path | None
+    """Output of a RenderJob, whose prompts the candidate must have been given; None where it walked texts of ours."""
+
+
+class StatesJob(ScorerJob):
+    """Hidden states at the end of given prefixes, layer by layer; the output is a file of `Layers`."""
+
+    kind: Literal["states"] = "states"
+    prefixes: tuple[tuple[int, ...], ...]
+
+
+class SeriesJob(BaseModel):
+    """Candidates one after another in one process, which saves starting it; what fails ends the series."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["series"] = "series"
+    jobs: tuple[CandidateJob, ...]
+
+    @property
+    def stages(self) -> set[Path]:
+        """Those of its jobs."""
+        return {folder for job in self.jobs for folder in job.stages}
 
 
 Job = Annotated[
-    TwinJob | ScanJob | ConvertJob | AuditJob | RenderJob | CandidateJob | ReferenceJob, Field(discriminator="kind")
+    TwinJob | ScanJob | ConvertJob | AuditJob | RenderJob | CandidateJob | ReferenceJob | StatesJob | SeriesJob,
+    Field(discriminator="kind"),
 ]
 JOB: TypeAdapter[Job] = TypeAdapter(Job)

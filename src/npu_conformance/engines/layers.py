@@ -1,31 +1,74 @@
-"""Runs inside vLLM's workers: keeps the hidden states of a prompt's last token, layer by layer."""
+"""Runs inside vLLM's workers, which load it before they load a model: hands out a model's hidden states by layer."""
 
-from contextlib import ExitStack
 from typing import Any
 
-from npu_conformance.engines.hidden import EMBEDDING, FINAL_NORM, tapped
+from npu_conformance.engines.tap import Tap, install, installed, register
+
+register()
 
 
 class LayerTap:
     """Mixed into vLLM's worker by `worker_extension_cls`; called through `collective_rpc`."""
 
-    def start_layer_tap(self) -> None:
-        """From now on every forward pass is looked at."""
-        self._tap = ExitStack()
-        self._seen = self._tap.enter_context(tapped(self.get_model()))  # type: ignore[attr-defined]
+    def start_layer_tap(self, rows: int | None = None) -> None:
+        """From now on every forward pass is looked at; compiled code only if the model was tapped as it was loaded.
+
+        Args:
+            rows: tokens of a forward pass to keep, if the model is not tapped yet; as many as may come if None.
+        """
+        self._own: Tap | None = None
+        tap = installed(self.get_model())  # type: ignore[attr-defined]
+        if tap is not None:
+            tap.forget()
+            return
+        config: Any = self.vllm_config  # type: ignore[attr-defined]
+        most = min(config.scheduler_config.max_num_batched_tokens, config.model_config.max_model_len)
+        self._own = install(self.get_model(), rows or most)  # type: ignore[attr-defined]
 
     def hidden_states(self, tokens: int) -> dict[str, list[float]] | None:
         """What the last forward pass left at the last of a prompt's tokens, by point.
 
-        None where the model cannot be tapped, or this rank has a part of the layers or of the tokens only.
+        None where the model cannot be tapped, this rank has a part of the layers or of the tokens only, or the tap
+        keeps fewer tokens.
         """
-        if not self._seen or EMBEDDING not in self._seen or FINAL_NORM not in self._seen:
+        tap = installed(self.get_model())  # type: ignore[attr-defined]
+        return None if tap is None or tap.held < tokens else tap.read([tokens - 1])[0]
+
+    def sampled_states(self, request_ids: list[str]) -> dict[str, dict[str, list[float]] | None] | None:
+        """What the last engine step left at the tokens whose logits were sampled, by request and point.
+
+        Args:
+            request_ids: the engine's own ids. One that was not in the step's batch, or whose prompt has not been
+                read to its end, is left out.
+
+        Returns:
+            A request whose token lies beyond what the tap keeps, or what this rank has, has None. None altogether
+            where the model is not tapped, or the batch may be another one by now (asynchronous scheduling).
+        """
+        tap, runner = installed(self.get_model()), self.model_runner  # type: ignore[attr-defined]
+        if tap is None or not hasattr(runner, "query_start_loc") or getattr(runner, "use_async_scheduling", False):
             return None
-        rows: dict[str, Any] = {point: states.flatten(0, -2) for point, states in self._seen.items()}
-        if any(len(states) < tokens for states in rows.values()):
-            return None
-        return {point: states[tokens - 1].float().cpu().tolist() for point, states in rows.items()}
+        wanted = set(request_ids)
+        last = {request: row for request, row in _sampled_rows(runner).items() if request in wanted}
+        held = tap.held
+        kept = [request for request, row in last.items() if row < held]
+        states = dict(zip(kept, tap.read([last[request] for request in kept]), strict=True))
+        return {request: states.get(request) for request in last}
 
     def stop_layer_tap(self) -> None:
-        """Take the hooks out again."""
-        self._tap.close()
+        """Take out the hooks that `start_layer_tap` put in."""
+        if self._own is not None:
+            self._own.remove()
+            self._own = None
+
+
+def _sampled_rows(runner: Any) -> dict[str, int]:
+    """Of each request that the last step took a token for, the row of the last token that was computed.
+
+    The runner changes its batch at the start of a step, so this one still has the requests it finished.
+    """
+    batch, starts = runner.input_batch, runner.query_start_loc.np
+    count = len(batch.req_ids)
+    computed = batch.num_computed_tokens_cpu[:count] + starts[1 : count + 1] - starts[:count]
+    whole = computed >= batch.num_prompt_tokens[:count]  # a chunk of a prompt says nothing yet
+    return {request: int(starts[i + 1]) - 1 for i, request in enumerate(batch.req_ids) if whole[i]}

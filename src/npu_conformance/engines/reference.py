@@ -30,13 +30,15 @@ def run(job: "ReferenceJob", progress: "Progress") -> None:
     """Score the candidate's tokens, and what else its trace holds, and leave a trace of the same make."""
     started = time.monotonic()
     candidate = load_trace(job.candidate)
-    prompts = load_rendered(job.rendered).prompt_ids
+    prompts = tuple(answer.prompt_ids for answer in candidate.answers)
+    if job.rendered is not None:
+        prompts = load_rendered(job.rendered).prompt_ids
     tokenizer = load_tokenizer(job.checkpoint, job.trust_remote_code)
     scorer = Scorer(job, progress)
     job.cache.mkdir(parents=True, exist_ok=True)
     with staged_dir(job.output) as stage:
         # First, for the main pass adds the adapter to the model for good.
-        if (bare := candidate.without_adapter()) is not None:
+        if (bare := candidate.part(WITHOUT_ADAPTER)) is not None:
             (stage / WITHOUT_ADAPTER).mkdir()
             entries = scorer.rows(_sequences(prompts, bare), adapted=False)
             _save(stage / WITHOUT_ADAPTER, bare, prompts, entries, tokenizer, {})

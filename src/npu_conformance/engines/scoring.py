@@ -14,7 +14,7 @@ from npu_conformance.storage import digest, staged_file
 from npu_conformance.trace import Layers, Rows, load_layers, write_layers
 
 if TYPE_CHECKING:
-    from npu_conformance.engines.job import ReferenceJob
+    from npu_conformance.engines.job import ScorerJob
     from npu_conformance.engines.worker import Progress
 
 # Part of every cache key: raised when this module computes other numbers for the same inputs.
@@ -31,7 +31,7 @@ Sequence_ = tuple[tuple[int, ...], tuple[int, ...]]
 class Scorer:
     """The reference model, loaded when something is not in the cache."""
 
-    def __init__(self, job: "ReferenceJob", progress: "Progress") -> None:
+    def __init__(self, job: "ScorerJob", progress: "Progress") -> None:
         self._job = job
         self._progress = progress
         self._model: Any = None

@@ -1,5 +1,6 @@
 """The scratch files between the capture inside the engine and the trace; `capture` says what is in them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,20 @@ NARROW, FLOAT32 = 1, 2
 DIGEST_BYTES = 16
 
 
-def capture_settings(scratch: Path, index: int, max_tokens: int, *, digests_only: bool) -> dict[str, Any]:
-    """Sampling `extra_args` that make the engine record the prompt at `index`."""
+PLACE = np.dtype([("row", "<u4"), ("batch", "<u4"), ("prefills", "<u4")])
+"""Of a captured slot: the engine's batch row and the size of its batch, and prefills of the request so far."""
+
+
+def capture_settings(
+    scratch: Path, index: int, max_tokens: int, *, digests_only: bool, forced: Sequence[int] | None = None
+) -> dict[str, Any]:
+    """Sampling `extra_args` that make the engine record the request at `index`, and take forced tokens if given."""
     settings = {
         "scratch": str(scratch),
         "first_slot": index * max_tokens,
         "max_tokens": max_tokens,
         "digests_only": digests_only,
+        "forced": None if forced is None else list(forced),
     }
     return {EXTRA_ARGS_KEY: settings}
 
@@ -64,6 +72,11 @@ def read_digests(scratch: Path, index: int, count: int, max_tokens: int) -> tupl
     data = (scratch / "digest").read_bytes()[index * max_tokens * DIGEST_BYTES :]
     pieces = (data[step * DIGEST_BYTES : (step + 1) * DIGEST_BYTES] for step in range(count))
     return tuple(piece.ljust(DIGEST_BYTES, b"\0").hex() for piece in pieces)
+
+
+def read_places(scratch: Path, index: int, count: int, max_tokens: int) -> NDArray[Any]:
+    """Where in the engine's batches a request's rows were computed: `PLACE` [steps]."""
+    return np.fromfile(scratch / "place", dtype=PLACE, count=count, offset=index * max_tokens * PLACE.itemsize)
 
 
 def _stored_dtype(narrow: Storage) -> type[np.generic]:

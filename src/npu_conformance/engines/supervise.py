@@ -40,13 +40,13 @@ def run_job(
     observe: Observer | None = None,
     stop: threading.Event | None = None,
 ) -> float:
-    """Run a job in a worker process; when this returns, `job.output` is complete and no process is left.
+    """Run a job in a worker process; when this returns, its output is complete and no process is left.
 
     Args:
         job: what to do.
         name: the job's name in messages, such as `Qwen3Guard-Gen-4B/base`.
         workdir: an existing folder for the job's file, log and progress.
-        deadline: seconds after which the worker is ended.
+        deadline: seconds after which the worker is ended; for a series, seconds each of its jobs may take.
         environment: variables added to this process's own.
         python: the interpreter; this one by default.
         observe: called with the worker's progress whenever it changed.
@@ -77,7 +77,7 @@ def run_job(
         problem = _watch(worker, workdir, deadline, observe, stop)
     finally:
         _end(worker, token)
-        for folder in {job.output.parent, *([job.cache] if job.kind == "reference" else [])}:
+        for folder in job.stages:
             sweep(folder, token)
     if problem is None and worker.returncode == 0:
         return time.monotonic() - started
@@ -107,6 +107,7 @@ def _watch(
     engines: dict[int, psutil.Process] = {}
     lost_since: float | None = None
     seen: tuple[str, int, int] | None = None
+    part = 0
     while worker.poll() is None:
         now = time.monotonic()
         if stop is not None and stop.is_set():
@@ -114,7 +115,10 @@ def _watch(
         if now - started > deadline:
             phase = f"while {seen[0]}" if seen else "before it said what it was doing"
             return f"the worker was not done after {deadline:g} s ({phase}) and was ended"
-        state = _progress(workdir)
+        state, current = _progress(workdir)
+        if current != part:
+            part, started = current, now
+            engines.clear()  # the last job's were its own to close
         if state is not None and state != seen:
             seen = state
             if observe is not None:
@@ -122,7 +126,7 @@ def _watch(
         if now - scanned > _SCAN:
             scanned = now
             engines.update({child.pid: child for child in _engine_processes(worker.pid)})
-            closing = seen is not None and seen[0] == "closing"
+            closing = seen is not None and seen[0].endswith("closing")
             lost = [pid for pid, process in engines.items() if not _alive(process)]
             if lost and not closing:
                 lost_since = lost_since or now
@@ -149,12 +153,13 @@ def _alive(process: psutil.Process) -> bool:
         return False
 
 
-def _progress(workdir: Path) -> tuple[str, int, int] | None:
+def _progress(workdir: Path) -> tuple[tuple[str, int, int] | None, int]:
+    """What the worker says it is doing, and in which job of a series."""
     try:
-        phase, done, total = json.loads((workdir / "progress.json").read_text(encoding="utf-8"))
+        phase, done, total, part = json.loads((workdir / "progress.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return phase, done, total
+        return None, 0
+    return (phase, done, total), part
 
 
 def _end(worker: "subprocess.Popen[bytes]", token: str) -> None:

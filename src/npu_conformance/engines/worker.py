@@ -25,6 +25,7 @@ _ROOMS = {
     "candidate:vllm": "npu_conformance.engines.vllm",
     "candidate:transformers": "npu_conformance.engines.transformers",
     "reference": "npu_conformance.engines.reference",
+    "states": "npu_conformance.engines.states",
 }
 _PR_SET_PDEATHSIG = 1
 # Of an engine's own error, which may quote a whole config.
@@ -39,14 +40,16 @@ def main(workdir: Path) -> int:
     _die_with_parent()
     job = JOB.validate_json((workdir / "job.json").read_bytes())
 
-    def progress(phase: str, done: int, total: int) -> None:
-        write_text(workdir / "progress.json", json.dumps([phase, done, total]))
+    def progress(phase: str, done: int, total: int, part: int = 0) -> None:
+        write_text(workdir / "progress.json", json.dumps([phase, done, total, part]))
 
     progress("loading", 0, 0)
-    room = import_module(_ROOMS[f"candidate:{job.engine}" if job.kind == "candidate" else job.kind])
-    run: Callable[[Any, Progress], None] = room.run
     try:
-        run(job, progress)
+        if job.kind == "series":
+            for place, part in enumerate(job.jobs):
+                _do(part, _part_of(progress, place, part.output.parent.name))
+        else:
+            _do(job, progress)
     except ConformanceError as error:
         write_text(workdir / "refusal.txt", str(error))
         return 2
@@ -59,6 +62,16 @@ def main(workdir: Path) -> int:
         )
         return 3
     return 0
+
+
+def _do(job: Any, progress: Progress) -> None:
+    room = import_module(_ROOMS[f"candidate:{job.engine}" if job.kind == "candidate" else job.kind])
+    run: Callable[[Any, Progress], None] = room.run
+    run(job, progress)
+
+
+def _part_of(progress: Callable[[str, int, int, int], None], place: int, name: str) -> Progress:
+    return lambda phase, done, total: progress(f"{name}: {phase}", done, total, place)
 
 
 def _die_with_parent() -> None:

@@ -1,0 +1,147 @@
+"""A decoder's hidden states in static buffers, written by an operator that compiled code and device graphs contain.
+
+A Python hook is called as a model is traced or captured and never again; what it leaves in the graph is replayed.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from npu_conformance.engines.hidden import TAP_ROWS, find_decoder, points_of, terms
+
+_ATTRIBUTE = "_npu_conformance_tap"
+
+
+class Tap:
+    """What a decoder's last forward pass left at each point."""
+
+    def __init__(self, decoder: Any, rows: int) -> None:
+        """Hook a decoder whose final norm has a weight.
+
+        Args:
+            decoder: has `embed_tokens`, `layers` and `norm`.
+            rows: tokens of a forward pass that are kept, from its first; float32 [points, rows, hidden] is allocated.
+        """
+        places = points_of(decoder)
+        like = {"device": decoder.norm.weight.device}
+        self.points = tuple(point for point, _ in places)
+        self._states = torch.zeros(len(places), rows, decoder.norm.weight.numel(), dtype=torch.float32, **like)
+        self._written = torch.zeros(len(places), dtype=torch.int64, **like)
+        hooks = [(module, self._hook(index)) for index, (_, module) in enumerate(places)]
+        self._handles = [module.register_forward_hook(hook) for module, hook in hooks]
+        self._decoder = decoder
+        setattr(decoder, _ATTRIBUTE, self)
+
+    def _hook(self, index: int) -> Callable[[Any, Any, Any], None]:
+        point, states, written = self.points[index], self._states, self._written
+
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+            torch.ops.npu_conformance.tap(written, states, index, *terms(point, output))
+
+        return hook
+
+    @property
+    def held(self) -> int:
+        """Tokens of the last forward pass that every point holds: 0 where one was not passed."""
+        return int(self._written.min())
+
+    def read(self, rows: Sequence[int]) -> list[dict[str, list[float]]]:
+        """States by point at each of these tokens of the last forward pass; they must be `held`."""
+        states = self._states[:, list(rows)].cpu().transpose(0, 1).tolist()
+        return [dict(zip(self.points, row, strict=True)) for row in states]
+
+    def forget(self) -> None:
+        """Hold nothing until the next forward pass."""
+        with torch.inference_mode():
+            self._written.zero_()
+
+    def remove(self) -> None:
+        """Take the hooks out again; a graph that was compiled or captured with them goes on writing."""
+        for handle in self._handles:
+            handle.remove()
+        delattr(self._decoder, _ATTRIBUTE)
+
+
+def install(model: Any, rows: int) -> Tap | None:
+    """Tap a model, in place of the tap it may have; before it is compiled, or the compiled code writes nothing.
+
+    Args:
+        model: a vLLM or transformers model.
+        rows: tokens of a forward pass that are kept, from its first.
+
+    Returns:
+        None where the model has no decoder of the usual make, or this rank has a part of its layers only.
+    """
+    decoder = find_decoder(model)
+    if decoder is None or getattr(decoder.norm, "weight", None) is None:
+        return None
+    if (before := installed(model)) is not None:
+        before.remove()
+    return Tap(decoder, rows)
+
+
+def installed(model: Any) -> Tap | None:
+    """The tap of a model."""
+    return getattr(find_decoder(model), _ATTRIBUTE, None)
+
+
+def register() -> None:
+    """Tap the main model as it is loaded, if the environment asks for it.
+
+    Called in each of vLLM's worker processes before it loads a model.
+    """
+    if not (rows := os.environ.get(TAP_ROWS)):
+        return
+    from vllm.model_executor.model_loader.base_loader import BaseModelLoader
+    from vllm.v1.worker.lora_model_runner_mixin import LoRAModelRunnerMixin
+
+    # Its key knows nothing of hooks: code compiled without the tap would be taken for ours, and ours for theirs.
+    os.environ["VLLM_DISABLE_COMPILE_CACHE"] = "1"
+    # The first model is the main one; a drafter comes later. LoRA replaces modules of it, the embedding for one.
+    first: list[Any] = []
+    for owner, name in ((BaseModelLoader, "load_model"), (LoRAModelRunnerMixin, "load_lora_model")):
+        setattr(owner, name, _tapping(getattr(owner, name), int(rows), first))
+
+
+def _tapping(load: Any, rows: int, first: list[Any]) -> Any:
+    """A function that returns a model, wrapped to tap it if it is the first to have a decoder."""
+
+    @functools.wraps(load)
+    def loading(*args: Any, **kwargs: Any) -> Any:
+        model = load(*args, **kwargs)
+        if not first or first[0] is find_decoder(model):
+            tap = install(model, rows)
+            first[:] = [find_decoder(model)] if tap is not None else []
+        return model
+
+    return loading
+
+
+def _write(
+    written: torch.Tensor, states: torch.Tensor, point: int, hidden: torch.Tensor, residual: torch.Tensor | None
+) -> None:
+    """Keep one point's states, as many tokens as there is room for; nothing in here may wait for the device.
+
+    Args:
+        written: int64 [points], how many tokens are kept of each point.
+        states: float32 [points, rows, hidden].
+        point: its index in both.
+        hidden: [..., hidden] of any floating dtype; all but the last dimension count tokens.
+        residual: what to add to it, of the same shape.
+    """
+    if hidden.shape[-1] != states.shape[-1]:
+        return
+    hidden = hidden.flatten(0, -2)
+    kept = states[point, : len(hidden)]
+    kept.copy_(hidden[: len(kept)])
+    if residual is not None:
+        kept.add_(residual.flatten(0, -2)[: len(kept)])
+    written[point].fill_(len(kept))
+
+
+# `written` is declared as changed, so that no compiler leaves the operator out. `states` is not, though it is: where a
+# backend does not undo functionalisation, as on Ascend, each point would copy all of it, and no graph ever reads it.
+torch.library.custom_op("npu_conformance::tap", _write, mutates_args=("written",))
