@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from npu_conformance.errors import ConfigError
 from npu_conformance.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
 from npu_conformance.prompts import Name, PromptUse
-from npu_conformance.variants import CATALOGUE
+from npu_conformance.variants import CATALOGUE, JUDGED, Variant, refuse_corrupting
 from npu_conformance.yamlfile import did_you_mean, load_yaml
 
 Positive = Annotated[int, Field(gt=0, strict=True)]
@@ -62,16 +62,7 @@ class Serve(_Section):
 
     @model_validator(mode="after")
     def _no_corrupting_option(self) -> "Serve":
-        if (self.additional_config or {}).get("enable_reduce_sample"):
-            raise ValueError(
-                "additional_config.enable_reduce_sample makes vLLM-Ascend compute log-probs over a part of the "
-                "vocabulary only; nothing measured with it would mean anything: remove it"
-            )
-        if "hf_overrides" in self.engine_args:
-            raise ValueError(
-                "engine_args.hf_overrides: would change the candidate's model and not the reference's; write a copy of "
-                "the checkpoint with another config.json instead"
-            )
+        refuse_corrupting({**self.engine_args, "additional_config": self.additional_config})
         repeated = sorted(set(self.engine_args) & set(Serve.model_fields))
         if repeated:
             raise ValueError(f"engine_args.{repeated[0]}: has a key of its own in serve; set it there")
@@ -140,8 +131,11 @@ class ModelConfig(_Section):
     """Environment variables of the engine's process."""
     reference: Reference = Reference()
     """What it is compared with."""
-    variants: tuple[str, ...] = ()
-    """Variants judged besides `base` and `as_served`; each changes one thing of `base`."""
+    variants: tuple[str | Variant, ...] = ()
+    """Variants judged besides `base` and `as_served`: names of the catalogue, or a name with engine options; each
+    changes one thing of `base`."""
+    batch_invariant: bool = False
+    """The engine promises logits that do not depend on the batch: they must then be bitwise equal in any."""
     prompts: Annotated[tuple[PromptUse, ...], Field(min_length=1)] = tuple(
         PromptUse(set=name) for name in ("general", "chinese", "code", "maths", "long")
     )
@@ -186,15 +180,21 @@ class ModelConfig(_Section):
             raise ValueError(f"set {twice[0]!r} is listed twice")
         return uses
 
-    @field_validator("variants")
+    @field_validator("variants", mode="after")
     @classmethod
-    def _known_variants(cls, variants: tuple[str, ...]) -> tuple[str, ...]:
-        for name in variants:
-            if name not in CATALOGUE:
+    def _known_variants(cls, variants: tuple[str | Variant, ...]) -> tuple[str | Variant, ...]:
+        for variant in variants:
+            if isinstance(variant, str) and variant not in CATALOGUE:
                 raise ValueError(
-                    f"{name}: unknown variant{did_you_mean(name, CATALOGUE)} (variants: {', '.join(CATALOGUE)})"
+                    f"{variant}: unknown variant{did_you_mean(variant, CATALOGUE)} (variants: {', '.join(CATALOGUE)}; "
+                    "one of your own is a mapping with name and options)"
                 )
-        return tuple(dict.fromkeys(variants))
+            if isinstance(variant, Variant) and variant.name in (*CATALOGUE, *JUDGED):
+                raise ValueError(f"{variant.name}: is a variant of the catalogue; give yours another name")
+        names = [variant if isinstance(variant, str) else variant.name for variant in variants]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"variant {twice[0]!r} is listed twice")
+        return variants
 
     @field_validator("limits")
     @classmethod
@@ -208,6 +208,18 @@ class ModelConfig(_Section):
     def reference_model(self) -> str:
         """Hub id of the reference's weights."""
         return self.reference.model or self.model
+
+    @property
+    def variant_names(self) -> tuple[str, ...]:
+        """All variants the model is judged in."""
+        return (*JUDGED, *(variant if isinstance(variant, str) else variant.name for variant in self.variants))
+
+    def changes(self, variant: str) -> dict[str, Any]:
+        """What a variant changes of `base`; nothing for base itself and for `as_served`."""
+        own = next((one for one in self.variants if isinstance(one, Variant) and one.name == variant), None)
+        if own is not None:
+            return own.options
+        return CATALOGUE[variant].options if variant in CATALOGUE else {}
 
     def limit(self, figure: str) -> float | None:
         """The limit in force for a figure; None where it is shown only."""
@@ -255,7 +267,8 @@ def config_schema() -> dict[str, Any]:
     schema = ModelConfig.model_json_schema()
     uses = schema["properties"]["prompts"]["items"]
     schema["properties"]["prompts"]["items"] = {"anyOf": [{"type": "string"}, uses]}
-    schema["properties"]["variants"]["items"]["enum"] = list(CATALOGUE)
+    names = next(kind for kind in schema["properties"]["variants"]["items"]["anyOf"] if kind.get("type") == "string")
+    names["enum"] = list(CATALOGUE)
     schema["properties"]["limits"]["propertyNames"] = {"enum": list(FIGURES)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

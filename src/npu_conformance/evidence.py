@@ -1,6 +1,6 @@
 """The evidence on one model in one variant: what its checks may look at, and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -14,9 +14,40 @@ from npu_conformance.config import ModelConfig
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import TraceError
 from npu_conformance.prompts import Prompt
-from npu_conformance.trace import Trace, load_trace
+from npu_conformance.trace import COLD, PREFILL, PROBES, Trace, load_trace
+from npu_conformance.variants import CATALOGUE, JUDGED, implied_sign, no_effect
 
 Result = TypeVar("Result", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two traces of the same positions."""
+
+    candidate: Trace
+    reference: Trace
+    """What the candidate is held against: the reference, or another run of the engine."""
+    pieces: Trace
+    """The trace that knows the text of tokens."""
+    sides: tuple[str, str] = ("candidate", "reference")
+    """What messages call the two."""
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Candidate against reference, computed once (see `compare` for what it raises)."""
+        return compare(self.candidate, self.reference)
+
+    def place(self, position: int) -> str:
+        """A position for people: prompt, step, both tokens with both logits."""
+        comparison, (left, right) = self.comparison, self.sides
+        prompt, step = comparison.locate(position)
+        mine, theirs = comparison.tokens[position], comparison.choices[position]
+        c_mine, c_theirs, r_mine, r_theirs = comparison.token_logits[position]
+        return (
+            f"{comparison.prompts[prompt]}, position {step}: {left} {self.pieces.piece(int(mine))}, "
+            f"{right} {self.pieces.piece(int(theirs))}; logits of the two: {left} {c_mine:.4f} and "
+            f"{c_theirs:.4f}, {right} {r_mine:.4f} and {r_theirs:.4f}"
+        )
 
 
 @dataclass(frozen=True)
@@ -26,6 +57,7 @@ class Evidence:
     variant: str
     config: ModelConfig
     prompts: tuple[Prompt, ...]
+    """What the candidate was asked; none where it walked texts of ours."""
     candidate: Trace
     reference: Trace
     scan: Scan
@@ -34,23 +66,78 @@ class Evidence:
     """The candidate's weights against the published ones; None where they are the same files."""
     second_reference: Trace | None = None
     """The same tokens scored in another dtype, to be reported beside."""
+    base: Trace | None = None
+    """The base variant's candidate, whose tokens this variant was to take or find; None for base and `as_served`."""
+
+    @property
+    def tokens_only(self) -> bool:
+        """Whether the engine's logits could not be seen."""
+        return self.variant in CATALOGUE and CATALOGUE[self.variant].tokens_only
+
+    @property
+    def long_texts(self) -> bool:
+        """Whether the candidate walked texts of ours, which no model is sure of at every word."""
+        return _is_long(self.variant)
 
     @cached_property
-    def comparison(self) -> Comparison:
-        """Candidate against reference, computed once (see `compare` for what it raises)."""
-        return compare(self.candidate, self.reference)
+    def no_effect(self) -> str | None:
+        """Why this variant's run says nothing about it: the engine did not do what it was asked."""
+        if self.variant in JUDGED:
+            return None
+        options = self.config.changes(self.variant)
+        known = CATALOGUE.get(self.variant)
+        return no_effect(options, known.needs if known else implied_sign(options), self.candidate.provenance)
 
-    def place(self, position: int) -> str:
-        """A position for people: prompt, step, both tokens with both logits."""
-        comparison = self.comparison
-        prompt, step = comparison.locate(position)
-        mine, theirs = comparison.tokens[position], comparison.choices[position]
-        c_mine, c_theirs, r_mine, r_theirs = comparison.token_logits[position]
-        return (
-            f"{comparison.prompts[prompt]}, position {step}: candidate {self.reference.piece(int(mine))}, "
-            f"reference {self.reference.piece(int(theirs))}; logits of the two: candidate {c_mine:.4f} and "
-            f"{c_theirs:.4f}, reference {r_mine:.4f} and {r_theirs:.4f}"
-        )
+    @cached_property
+    def pair(self) -> Pair:
+        """Candidate against reference."""
+        return Pair(self.candidate, self.reference, self.reference)
+
+    @property
+    def comparison(self) -> Comparison:
+        """Candidate against reference at every position (see `compare` for what it raises)."""
+        return self.pair.comparison
+
+    @cached_property
+    def prefill(self) -> Pair | None:
+        """The engine's prefill path against the reference; None where it was not captured."""
+        part = self.candidate.part(PREFILL)
+        return None if part is None else Pair(part, self.reference, self.reference, ("prefill", "reference"))
+
+    @cached_property
+    def own_prefill(self) -> Pair | None:
+        """The engine's decode path against its own prefill path; None where that was not captured."""
+        part = self.candidate.part(PREFILL)
+        # What the sampler made of the logits is another check's.
+        decode = replace(self.candidate, forced=True)
+        return None if part is None else Pair(decode, part, self.reference, ("decode", "prefill"))
+
+    @cached_property
+    def against_base(self) -> Pair | None:
+        """This variant against base at base's positions; None where there are none."""
+        if self.base is None or self.tokens_only or self.long_texts:
+            return None
+        return Pair(self.candidate, self.base, self.reference, (self.variant, "base"))
+
+    @cached_property
+    def probes_against_base(self) -> Pair | None:
+        """The same at the probes, which cut text at the edges of blocks."""
+        return self._part_against(PROBES, self.base.part(PROBES) if self.base else None)
+
+    @cached_property
+    def cold_against_base(self) -> Pair | None:
+        """The same before the prefix cache was warm; None where the variant has none."""
+        return self._part_against(COLD, self.base)
+
+    def _part_against(self, name: str, theirs: Trace | None) -> Pair | None:
+        mine = self.candidate.part(name)
+        if self.against_base is None or mine is None or theirs is None or not mine.answers:
+            return None
+        return Pair(mine, theirs, self.reference, (self.variant, "base"))
+
+
+def _is_long(variant: str) -> bool:
+    return variant in CATALOGUE and CATALOGUE[variant].long
 
 
 def load_evidence(traces: Path, variant: str, config: ModelConfig) -> Evidence:
@@ -60,12 +147,16 @@ def load_evidence(traces: Path, variant: str, config: ModelConfig) -> Evidence:
         TraceError: a part of it is missing or damaged.
     """
     second = traces / variant / "second_reference"
+    base = traces / "base"
+    # A variant that walks base's tokens shares its reference.
+    scored = traces / (variant if variant in JUDGED or _is_long(variant) else "base")
     return Evidence(
         variant=variant,
         config=config,
-        prompts=load_rendered(traces / "rendered.json").prompts,
+        prompts=() if _is_long(variant) else load_rendered(traces / "rendered.json").prompts,
         candidate=load_trace(traces / variant / "candidate"),
-        reference=load_trace(traces / variant / "reference"),
+        reference=load_trace(scored / "reference"),
+        base=None if variant in JUDGED else load_trace(base / "candidate"),
         second_reference=load_trace(second) if second.is_dir() else None,
         scan=_saved(traces / "scan.json", Scan),
         audit=_saved(traces / "audit.json", Audit) if (traces / "audit.json").is_file() else None,

@@ -10,10 +10,10 @@ import numpy as np
 
 from npu_conformance.compare import Comparison
 from npu_conformance.errors import TraceError
-from npu_conformance.evidence import Evidence
+from npu_conformance.evidence import Evidence, Pair
 from npu_conformance.limits import Figure
 from npu_conformance.metrics import Values
-from npu_conformance.results import Check, Verdict
+from npu_conformance.results import Check, Path, Verdict
 
 _REDUCE: dict[str, Callable[[Comparison], float]] = {
     "token_agreement": lambda c: float(c.matches.mean()),
@@ -58,10 +58,27 @@ def require_finite(comparison: Comparison) -> None:
         )
 
 
-def judge_figure(evidence: Evidence, check: str, figure: Figure) -> Check:
-    """Observe a figure and hold it against the limit of the model's config, if there is one."""
-    comparison = evidence.comparison
-    observed, n = _REDUCE[figure.name](comparison), len(comparison)
+def observe(comparison: Comparison, figure: Figure) -> float:
+    """The value of a figure."""
+    return _REDUCE[figure.name](comparison)
+
+
+def judge_figure(
+    evidence: Evidence, pair: Pair | None, check: str, figure: Figure, *, path: Path = "decode", name: str | None = None
+) -> Check:
+    """Observe a figure and hold it against the limit of the model's config, if there is one.
+
+    Args:
+        evidence: of the model in a variant.
+        pair: the two traces that are compared; the evidence's candidate and reference where None.
+        check: the property it is a figure of.
+        figure: what to observe.
+        path: of the engine.
+        name: of the metric, where it is not the figure's own.
+    """
+    pair = pair or evidence.pair
+    comparison = pair.comparison
+    observed, n = observe(comparison, figure), len(comparison)
     limit = evidence.config.limit(figure.name)
     interval = _wilson(round(observed * n), n) if figure.name == "token_agreement" else None
     verdict: Verdict = "pass" if limit is None or figure.within(observed, limit) else "fail"
@@ -74,29 +91,30 @@ def judge_figure(evidence: Evidence, check: str, figure: Figure) -> Check:
     return Check(
         check=check,
         variant=evidence.variant,
-        metric=figure.name,
+        path=path,
+        metric=name or figure.name,
         observed=observed,
         limit=limit,
         relation=">=" if figure.sense == "min" else "<=",
         n=n,
         interval=interval,
         verdict=verdict,
-        where=_worst_place(evidence, figure.name),
+        where=_worst_place(pair, figure.name),
         message=message,
     )
 
 
-def _worst_place(evidence: Evidence, figure: str) -> str | None:
-    comparison = evidence.comparison
+def _worst_place(pair: Pair, figure: str) -> str | None:
+    comparison = pair.comparison
     if figure == "token_agreement":
         different = np.flatnonzero(~comparison.matches)
-        return evidence.place(int(different[0])) if len(different) else None
+        return pair.place(int(different[0])) if len(different) else None
     name, less_is_worse = _WORST[figure]
     values: Values = comparison.values[name]
     unjudgeable = np.flatnonzero(np.isnan(values))
     if len(unjudgeable):
-        return evidence.place(int(unjudgeable[0]))
-    return evidence.place(int(values.argmin() if less_is_worse else values.argmax()))
+        return pair.place(int(unjudgeable[0]))
+    return pair.place(int(values.argmin() if less_is_worse else values.argmax()))
 
 
 def _wilson(hits: int, n: int) -> tuple[float, float]:

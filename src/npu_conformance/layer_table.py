@@ -28,6 +28,8 @@ class LayerRow(BaseModel):
     """The least of any prompt."""
     relative_l2: float
     """Mean over the prompts."""
+    norm_deviation: float
+    """|candidate's norm / reference's - 1|, of the means."""
     finite: bool
     explodes: bool
     """Whether the norm is beyond what a healthy stack of layers makes of it."""
@@ -50,16 +52,17 @@ def layer_table(candidate: Trace, reference: Trace) -> list[LayerRow]:
     rows: list[LayerRow] = []
     for index, point in enumerate(mine.points):
         own, other = mine.states[:, index], theirs.states[:, index]
-        norm = _norm(own)
+        norm, reference_norm = _norm(own), _norm(other)
         growth = norm / rows[-1].candidate_norm if 0 < index < len(mine.points) - 1 else None
         rows.append(
             LayerRow(
                 point=point,
                 candidate_norm=norm,
-                reference_norm=_norm(other),
+                reference_norm=reference_norm,
                 growth=growth,
                 cosine=float(metrics.cosine(own, other).min()),
                 relative_l2=float(metrics.relative_l2(own, other).mean()),
+                norm_deviation=abs(norm / reference_norm - 1) if reference_norm else float("nan"),
                 finite=bool(np.isfinite(own).all() and np.isfinite(other).all()),
                 explodes=_explodes(growth, norm, rows),
             )

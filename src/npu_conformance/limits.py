@@ -67,13 +67,23 @@ CLOSENESS_FIGURES = (
         "scientific",
     ),
 )
-LAYER_FIGURE = Figure(
+LAYER_COSINE = Figure(
     "hidden_cosine_min",
     "Hidden states' cosine, least of any layer",
     "各层隐状态余弦最小值",
     "min",
     (0.99, 0.9998, 0.99999),
 )
+# Roundings of a row's elements have no common sign, so its norm errs by less than one of them does at most.
+LAYER_NORM = Figure(
+    "hidden_norm_max",
+    "Hidden states' norm, largest deviation of any layer",
+    "各层隐状态范数最大偏差",
+    "max",
+    (2.0**-8, 2.0**-11, 1e-5),
+    "percent",
+)
+LAYER_FIGURES = (LAYER_COSINE, LAYER_NORM)
 Scheme = Literal["w8a8", "w4a8"]
 # By quantisation scheme of a candidate whose reference is the unquantised original: two to three times what rounding
 # weights (int8 a channel, int4 a group of 128) and activations (int8 a token) cost the Qwen3 twin. Starting points:
@@ -88,6 +98,7 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
         "relative_l2_max": 0.3,
         "kl_mean": 0.02,
         "hidden_cosine_min": 0.95,
+        "hidden_norm_max": 0.03,
     },
     "w4a8": {
         "token_agreement": 0.9,
@@ -98,6 +109,7 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
         "relative_l2_max": 0.97,
         "kl_mean": 0.2,
         "hidden_cosine_min": 0.7,
+        "hidden_norm_max": 0.2,
     },
 }
-FIGURES = {figure.name: figure for figure in (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES, LAYER_FIGURE)}
+FIGURES = {figure.name: figure for figure in (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES, *LAYER_FIGURES)}

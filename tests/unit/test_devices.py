@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.config import Serve
 from npu_conformance.devices import Platform, cpu_binding, find_devices
-from npu_conformance.variants import CATALOGUE, engine_options, ranks
 
 
 @pytest.mark.parametrize(
@@ -46,13 +44,3 @@ def test_a_cpu_has_its_cores(tmp_path: Path) -> None:
 
     assert find_devices(None, tmp_path) == find_devices("cpu", tmp_path) == ("cpu", cores)
     assert len(cpu_binding(1)["VLLM_CPU_OMP_THREADS_BIND"].split("|")) == 1
-
-
-@pytest.mark.parametrize("variant", CATALOGUE)
-def test_a_variant_changes_one_thing_of_base(variant: str) -> None:
-    """Or what broke it would not be known."""
-    serve = Serve(tensor_parallel_size=8, max_num_seqs=4)
-    base, changed = engine_options(serve, "base"), engine_options(serve, variant)
-
-    assert {key for key in changed if changed[key] != base.get(key)} == set(CATALOGUE[variant])
-    assert ranks(changed) == CATALOGUE[variant]["tensor_parallel_size"]

@@ -17,7 +17,7 @@ from npu_conformance.gates import judged_or_error
 from npu_conformance.limits import FIGURES
 from npu_conformance.messages import failure_text
 from npu_conformance.results import Verdict, worst
-from npu_conformance.trace import Rows
+from npu_conformance.trace import PREFILL, Rows
 
 from .conftest import Scene
 from .suite_runs import ROOT
@@ -52,7 +52,10 @@ def test_every_property_has_a_conformance_test_of_its_own() -> None:
 
 def test_a_clean_run_passes_everything(scene: Scene) -> None:
     """Rounding to bfloat16 is no fault."""
-    assert set(verdicts(scene).values()) == {"pass"}
+    found = verdicts(scene)
+
+    assert found.pop("variant_closeness") == "not_applicable"
+    assert set(found.values()) == {"pass"}
 
 
 def one_row_scaled(rows: Rows) -> Rows:
@@ -88,13 +91,15 @@ def other_last_tokens(scene: Scene) -> None:
     for index, answer in enumerate(scene.evidence().candidate.answers):
         tokens = [*answer.token_ids[:-4], *(1 + token % 19 for token in answer.token_ids[-4:])]
         scene.edit_answer("candidate", index, token_ids=tokens, repeat_token_ids=tokens)
-        scene.edit_answer("reference", index, token_ids=tokens)
+        for side in ("reference", f"candidate/{PREFILL}"):
+            scene.edit_answer(side, index, token_ids=tokens)
 
 
 def scaled_everywhere(scene: Scene) -> None:
-    """In all prompts."""
+    """In all prompts, on both paths."""
     for index in range(3):
         scene.edit_logits("candidate", index, scaled)
+        scene.edit_logits(f"candidate/{PREFILL}", index, scaled)
 
 
 def turned_from_layer_2(states: Rows) -> Rows:
@@ -114,7 +119,6 @@ FAULTS: dict[str, tuple[Callable[[Scene], None], str]] = {
         lambda s: s.edit_answer("candidate", 1, own_prompt_ids=[1, 1, 2, 4]),
         "prompt_tokens",
     ),
-    "scaled logits": (scaled_everywhere, "logits_closeness"),
     "other tokens than the largest logits": (other_last_tokens, "token_agreement"),
     "one bit in the second run": (
         lambda s: s.edit_answer(
@@ -159,7 +163,9 @@ def test_a_fault_fails_its_own_property_and_no_other(scene: Scene, fault: str) -
     inject, expected = FAULTS[fault]
     inject(scene)
 
-    assert {name for name, verdict in verdicts(scene).items() if verdict != "pass"} == {expected}
+    assert {name for name, verdict in verdicts(scene).items() if verdict not in ("pass", "not_applicable")} == {
+        expected
+    }
     assert verdicts(scene)[expected] == "fail"
 
 
@@ -276,10 +282,28 @@ def test_an_adapters_effect_with_something_else_beside_fails(scene: Scene) -> No
 def test_the_first_layer_that_leaves_is_named(scene: Scene) -> None:
     """Not the worst one, which may be its consequence."""
     scene.edit_layers(turned_from_layer_2)
-    _, cosine = gates.hidden_states(scene.evidence())
+    _, cosine, norm = gates.hidden_states(scene.evidence())
 
-    assert cosine.verdict == "fail"
-    assert (cosine.where or "").startswith("first below at layer 2: ")
+    assert (cosine.verdict, norm.verdict) == ("fail", "pass")
+    assert (cosine.where or "").startswith("first beyond at layer 2: ")
+
+
+def test_a_layer_that_only_scales_is_named_by_its_norm(scene: Scene) -> None:
+    """By one percent, which no cosine sees; the layers after it are its consequence."""
+    scene.edit_layers(lambda states: np.asarray(states * np.array([1, 1, 1.01, 1.02], dtype=np.float32)[:, None]))
+    _, cosine, norm = gates.hidden_states(scene.evidence())
+
+    assert (cosine.verdict, norm.verdict) == ("pass", "fail")
+    assert (norm.where or "").startswith("first beyond at layer 2: ")
+
+
+def test_scaled_logits_fail_on_both_paths(scene: Scene) -> None:
+    """And the two paths agree, so that what they share is implicated."""
+    scaled_everywhere(scene)
+    found = verdicts(scene)
+
+    assert found["logits_closeness"] == found["prefill_closeness"] == "fail"
+    assert found["decode_against_prefill"] == "pass"
 
 
 def test_hidden_states_of_nothing_fail(scene: Scene) -> None:
@@ -291,10 +315,11 @@ def test_hidden_states_of_nothing_fail(scene: Scene) -> None:
 
 def test_an_explosion_is_told_and_does_not_fail(scene: Scene) -> None:
     """Both sides may have it: then it is the model's."""
-    scene.edit_layers(lambda states: np.asarray(states * np.array([1, 1, 100, 1], dtype=np.float32)[:, None]))
-    _, cosine = gates.hidden_states(scene.evidence())
+    for side in ("candidate", "reference"):
+        scene.edit_layers(lambda states: np.asarray(states * np.array([1, 1, 100, 1], dtype=np.float32)[:, None]), side)
+    _, cosine, norm = gates.hidden_states(scene.evidence())
 
-    assert cosine.verdict == "pass"
+    assert cosine.verdict == norm.verdict == "pass"
     assert "the norm explodes at layer 2" in (cosine.message or "")
 
 

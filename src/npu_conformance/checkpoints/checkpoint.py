@@ -16,6 +16,8 @@ TOKENIZER_FILES = (
 )
 
 
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+"""Keys of a config that count a layer's experts."""
 _BESIDE_WEIGHTS = (".qzeros", ".scales", ".g_idx", "_scale", "_scale_inv", "_offset")
 
 
@@ -56,6 +58,11 @@ class Checkpoint:
         """The config's `quantization_config`; empty where there is none."""
         found = self.config.get("quantization_config") or self.text_config.get("quantization_config")
         return found if isinstance(found, dict) else {}
+
+    @property
+    def experts(self) -> int:
+        """Experts a layer has; 0 for a dense model."""
+        return max(int(self.text_config.get(key) or 0) for key in EXPERTS)
 
     @property
     def parameters(self) -> int:

@@ -8,17 +8,23 @@ from collections.abc import Callable
 from npu_conformance.errors import TraceError
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.answers import expected_substrings, labels, output_format
+from npu_conformance.gates.batches import batch_determinism
+from npu_conformance.gates.hard import not_applicable
 from npu_conformance.gates.layers import hidden_states
 from npu_conformance.gates.logits import finite_logits, logits_closeness
+from npu_conformance.gates.paths import decode_against_prefill, prefill_closeness
 from npu_conformance.gates.prompts import prompt_tokens
 from npu_conformance.gates.tokens import greedy_determinism, token_agreement
+from npu_conformance.gates.variants import variant_closeness
 from npu_conformance.gates.weights import adapter_effect, checkpoint_weights
 from npu_conformance.results import Check
 
 __all__ = [
     "PROPERTIES",
     "adapter_effect",
+    "batch_determinism",
     "checkpoint_weights",
+    "decode_against_prefill",
     "expected_substrings",
     "finite_logits",
     "greedy_determinism",
@@ -27,8 +33,10 @@ __all__ = [
     "labels",
     "logits_closeness",
     "output_format",
+    "prefill_closeness",
     "prompt_tokens",
     "token_agreement",
+    "variant_closeness",
 ]
 
 PROPERTIES: tuple[Callable[[Evidence], list[Check]], ...] = (
@@ -37,8 +45,12 @@ PROPERTIES: tuple[Callable[[Evidence], list[Check]], ...] = (
     finite_logits,
     token_agreement,
     logits_closeness,
+    prefill_closeness,
+    decode_against_prefill,
     hidden_states,
     greedy_determinism,
+    batch_determinism,
+    variant_closeness,
     expected_substrings,
     output_format,
     labels,
@@ -47,10 +59,22 @@ PROPERTIES: tuple[Callable[[Evidence], list[Check]], ...] = (
 """All of them; a file each in tests/conformance."""
 
 
+# What can be said of a variant whose logits were not seen.
+_WITHOUT_LOGITS = (prompt_tokens, variant_closeness, expected_substrings, output_format, labels)
+
+
 def judged_or_error(property_: Callable[[Evidence], list[Check]], evidence: Evidence) -> list[Check]:
-    """What the property's function judged; a single check in error where the traces do not allow to judge."""
+    """What the property's function judged.
+
+    A single check in error where the traces do not allow to judge; not applicable where the engine did not do what
+    makes the variant.
+    """
+    name = property_.__name__
+    if evidence.no_effect is not None:
+        return [not_applicable(evidence, name, name, f"without effect here: {evidence.no_effect}")]
+    if evidence.tokens_only and property_ not in _WITHOUT_LOGITS:
+        return [not_applicable(evidence, name, name, f"{evidence.variant} does not let its logits be seen")]
     try:
         return property_(evidence)
     except TraceError as error:
-        name = property_.__name__
         return [Check(check=name, variant=evidence.variant, metric=name, verdict="error", message=str(error))]

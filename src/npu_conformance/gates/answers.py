@@ -52,11 +52,11 @@ def label_cases(evidence: Evidence) -> list[LabelCase]:
     pattern = evidence.config.labels
     if pattern is None:
         return []
-    answers = zip(evidence.prompts, evidence.candidate.answers, evidence.reference.answers, strict=True)
+    expected = {prompt.id: prompt.labels for prompt in evidence.prompts if prompt.labels}
     return [
-        LabelCase(prompt.id, prompt.labels, pattern.parse(mine.text), pattern.parse(theirs.text), mine.text)
-        for prompt, mine, theirs in answers
-        if prompt.labels
+        LabelCase(mine.prompt, expected[mine.prompt], pattern.parse(mine.text), pattern.parse(theirs.text), mine.text)
+        for mine, theirs in zip(evidence.candidate.answers, evidence.reference.answers, strict=True)
+        if mine.prompt in expected
     ]
 
 

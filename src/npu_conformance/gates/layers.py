@@ -1,10 +1,12 @@
 """The residual stream, layer by layer."""
 
+import numpy as np
+
 from npu_conformance.checkpoints.checkpoint import some
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import all_of, not_applicable
 from npu_conformance.layer_table import LayerRow, layer_table
-from npu_conformance.limits import LAYER_FIGURE
+from npu_conformance.limits import LAYER_COSINE, LAYER_NORM, Figure
 from npu_conformance.results import Check
 
 
@@ -27,26 +29,34 @@ def hidden_states(evidence: Evidence) -> list[Check]:
             path="prefill",
         )
     ]
-    return checks if not_finite else [*checks, _cosine(evidence, rows)]
-
-
-def _cosine(evidence: Evidence, rows: list[LayerRow]) -> Check:
-    worst = min(rows, key=lambda row: row.cosine)
-    limit = evidence.config.limit(LAYER_FIGURE.name)
-    # NaN, as of states that are all zero, is within no limit, and is no minimum either.
-    first = next((row for row in rows if limit is not None and not LAYER_FIGURE.within(row.cosine, limit)), None)
+    if not_finite:
+        return checks
+    cosine = _judge(evidence, rows, LAYER_COSINE, [row.cosine for row in rows])
     explosions = [f"{row.point} (norm {row.candidate_norm:.4g})" for row in rows if row.explodes]
+    if explosions:
+        cosine = cosine.model_copy(update={"message": f"the norm explodes at {some(explosions)}"})
+    return [*checks, cosine, _judge(evidence, rows, LAYER_NORM, [row.norm_deviation for row in rows])]
+
+
+def _judge(evidence: Evidence, rows: list[LayerRow], figure: Figure, values: list[float]) -> Check:
+    """The first point beyond the limit, or the worst within it."""
+    limit = evidence.config.limit(figure.name)
+    # NaN, as of states that are all zero, is within no limit, and is no minimum either.
+    beyond = (i for i, value in enumerate(values) if limit is not None and not figure.within(value, limit))
+    first = next(beyond, None)
+    worst = int((np.argmin if figure.sense == "min" else np.argmax)(values))
+    shown = worst if first is None else first
     return Check(
         check="hidden_states",
         variant=evidence.variant,
         path="prefill",
-        metric=LAYER_FIGURE.name,
-        observed=(first or worst).cosine,
+        metric=figure.name,
+        observed=values[shown],
         limit=limit,
+        relation=">=" if figure.sense == "min" else "<=",
         n=len(rows),
         verdict="pass" if first is None else "fail",
-        where=f"least at {_norms(worst)}" if first is None else f"first below at {_norms(first)}",
-        message=f"the norm explodes at {some(explosions)}" if explosions else None,
+        where=f"{'worst' if first is None else 'first beyond'} at {_norms(rows[shown])}",
     )
 
 

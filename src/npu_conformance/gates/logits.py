@@ -34,4 +34,4 @@ def finite_logits(evidence: Evidence) -> list[Check]:
 def logits_closeness(evidence: Evidence) -> list[Check]:
     """The candidate's logits stay within the dtype's limits of the reference's."""
     require_finite(evidence.comparison)
-    return [judge_figure(evidence, "logits_closeness", figure) for figure in CLOSENESS_FIGURES]
+    return [judge_figure(evidence, None, "logits_closeness", figure) for figure in CLOSENESS_FIGURES]

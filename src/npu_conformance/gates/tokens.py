@@ -5,6 +5,7 @@ import numpy as np
 from npu_conformance.evidence import Evidence
 from npu_conformance.figures import judge_figure, require_finite
 from npu_conformance.gates.hard import all_of, first, not_applicable
+from npu_conformance.gates.paths import same_tokens
 from npu_conformance.limits import AGREEMENT_FIGURES
 from npu_conformance.results import Check
 from npu_conformance.trace import row_digest
@@ -14,15 +15,18 @@ def token_agreement(evidence: Evidence) -> list[Check]:
     """The candidate's greedy token is the reference's choice after the same prefix."""
     comparison = evidence.comparison
     require_finite(comparison)
+    figures = [judge_figure(evidence, None, "token_agreement", figure) for figure in AGREEMENT_FIGURES]
+    if evidence.long_texts:
+        # A rate would count near-ties of the text; what counts is that rounding explains each.
+        shown = [one.model_copy(update={"limit": None, "verdict": "pass", "message": None}) for one in figures]
+        return [*shown, same_tokens(evidence, evidence.pair, "token_agreement")]
+    if evidence.candidate.forced:
+        return figures
     # Hard, because no rounding explains it: a sampler that takes another token than the engine's own largest logit.
     not_greedy = np.flatnonzero(~(comparison.own_shortfall == 0))
-    where = evidence.place(int(not_greedy[0])) if len(not_greedy) else None
-    return [
-        *(judge_figure(evidence, "token_agreement", figure) for figure in AGREEMENT_FIGURES),
-        all_of(
-            evidence, "token_agreement", "tokens of the engine's own largest logit", not_greedy, where, len(comparison)
-        ),
-    ]
+    where = evidence.pair.place(int(not_greedy[0])) if len(not_greedy) else None
+    metric = "tokens of the engine's own largest logit"
+    return [*figures, all_of(evidence, "token_agreement", metric, not_greedy, where, len(comparison))]
 
 
 def greedy_determinism(evidence: Evidence) -> list[Check]:

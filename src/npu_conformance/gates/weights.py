@@ -10,7 +10,8 @@ from npu_conformance.errors import TraceError
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import all_of, first, not_applicable
 from npu_conformance.results import Check
-from npu_conformance.trace import Rows, Trace
+from npu_conformance.trace import WITHOUT_ADAPTER, Rows, Trace
+from npu_conformance.variants import JUDGED
 
 # Rounding of the candidate averages out over the vocabulary; a rank, a scale or a layer left out does not.
 _SLACK = 0.1
@@ -18,6 +19,8 @@ _SLACK = 0.1
 
 def checkpoint_weights(evidence: Evidence) -> list[Check]:
     """The candidate's weights are the published ones, and look like a trained model's."""
+    if evidence.variant not in JUDGED:
+        return [not_applicable(evidence, "checkpoint_weights", "weights", "the same weights as base's")]
     suspicions = [str(finding) for finding in evidence.scan.findings if finding.level == "suspicion"]
     tensors = evidence.scan.tensors
     hollow = [tensor.name for tensor in tensors if (tensor.near_zero or 1) < LEAST_NEAR_ZERO]
@@ -50,9 +53,12 @@ def checkpoint_weights(evidence: Evidence) -> list[Check]:
 def adapter_effect(evidence: Evidence) -> list[Check]:
     """The adapter changes the candidate's logits as it changes the reference's."""
     check, metric = "adapter_effect", "adapter's effect, size against the reference's"
-    bare, bare_reference = evidence.candidate.without_adapter(), evidence.reference.without_adapter()
+    bare, bare_reference = evidence.candidate.part(WITHOUT_ADAPTER), evidence.reference.part(WITHOUT_ADAPTER)
     if bare is None or bare_reference is None:
-        return [not_applicable(evidence, check, metric, "the model config has no adapter")]
+        why = "the model config has no adapter"
+        if evidence.config.adapter is not None:
+            why = "the adapter's effect is measured in base and as_served"
+        return [not_applicable(evidence, check, metric, why)]
     candidate = _effects(evidence.candidate, bare)
     reference = _effects(evidence.reference, bare_reference)
     if not np.isfinite(candidate).all() or not np.isfinite(reference).all():

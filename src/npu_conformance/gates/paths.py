@@ -1,0 +1,66 @@
+"""The engine's two paths: prefill, a whole prefix at once, and decode, a token at a time through the KV cache."""
+
+import numpy as np
+
+from npu_conformance.evidence import Evidence, Pair
+from npu_conformance.figures import judge_figure, require_finite
+from npu_conformance.gates.hard import all_of, not_applicable
+from npu_conformance.limits import CLOSENESS_FIGURES
+from npu_conformance.results import Check
+from npu_conformance.variants import JUDGED
+from npu_conformance.witnesses import IMPLICATES, Witnesses
+
+
+def prefill_closeness(evidence: Evidence) -> list[Check]:
+    """The logits of one prefill over prompt and answer stay within the dtype's limits of the reference's."""
+    if evidence.prefill is None:
+        return [_not_captured(evidence, "prefill_closeness")]
+    return _closeness(evidence, evidence.prefill, "prefill_closeness")
+
+
+def decode_against_prefill(evidence: Evidence) -> list[Check]:
+    """Decode and prefill of the same engine give the same logits, up to the dtype's rounding."""
+    check, pair = "decode_against_prefill", evidence.own_prefill
+    if pair is None:
+        return [_not_captured(evidence, check)]
+    checks = [*_closeness(evidence, pair, check), same_tokens(evidence, pair, check)]
+    holding = witnesses(evidence)
+    if holding is not None and not all(holding):
+        told = f"the three witnesses implicate {IMPLICATES[holding]}"
+        checks = [one.model_copy(update={"message": told}) if one.verdict == "fail" else one for one in checks]
+    return checks
+
+
+def witnesses(evidence: Evidence) -> Witnesses | None:
+    """Which of the three witnesses hold; None where prefill was not captured."""
+    if evidence.prefill is None or evidence.own_prefill is None:
+        return None
+    pairs = (evidence.pair, evidence.prefill, evidence.own_prefill)
+    return Witnesses(*(_holds(evidence, pair) for pair in pairs))
+
+
+def same_tokens(evidence: Evidence, pair: Pair, check: str, name: str = "tokens equal, or tied") -> Check:
+    """A hard check: where the largest logits are different tokens', rounding may have decided."""
+    comparison = pair.comparison
+    tied = comparison.ties(evidence.config.limit("relative_l2_mean") or float("nan"))
+    broken = np.flatnonzero(~comparison.matches & ~tied)
+    where = pair.place(int(broken[0])) if len(broken) else None
+    result = all_of(evidence, check, name, broken, where, len(comparison))
+    return result.model_copy(update={"message": f"{tied.sum()} tied"}) if tied.any() else result
+
+
+def _closeness(evidence: Evidence, pair: Pair, check: str) -> list[Check]:
+    require_finite(pair.comparison)
+    return [judge_figure(evidence, pair, check, figure, path="prefill") for figure in CLOSENESS_FIGURES]
+
+
+def _holds(evidence: Evidence, pair: Pair) -> bool:
+    finite = bool((pair.comparison.finite & pair.comparison.reference_finite).all())
+    return finite and all(check.verdict == "pass" for check in _closeness(evidence, pair, "witness"))
+
+
+def _not_captured(evidence: Evidence, check: str) -> Check:
+    why = "the engine's prefill path was not captured"
+    if evidence.variant not in JUDGED:
+        why = "prefill is captured in base and as_served"
+    return not_applicable(evidence, check, "prefill", why)

@@ -1,0 +1,36 @@
+"""Three witnesses: decode and prefill against the reference, and decode against the same engine's prefill.
+
+They run different kernels, so which of them break says where to look.
+"""
+
+from typing import NamedTuple
+
+
+class Witnesses(NamedTuple):
+    """Whether each holds."""
+
+    decode: bool
+    """Decode path against the reference."""
+    prefill: bool
+    """Prefill path against the reference."""
+    own: bool
+    """Decode path against the engine's own prefill path."""
+
+
+IMPLICATES: dict[Witnesses, str] = {
+    Witnesses(True, True, True): "nothing: both paths compute the reference's model",
+    Witnesses(
+        True, True, False
+    ): "two paths that err within their limits, but apart: look at the worst position of each",
+    Witnesses(False, True, False): "decode alone: KV cache, recurrent state, decode kernels or the replay of a graph",
+    Witnesses(
+        False, True, True
+    ): "decode alone, narrowly: it breaks a limit that prefill just keeps; look at its worst position",
+    Witnesses(True, False, False): "prefill alone: attention over whole prompts, its mask or positions, or chunking",
+    Witnesses(
+        True, False, True
+    ): "prefill alone, narrowly: it breaks a limit that decode just keeps; look at its worst position",
+    Witnesses(False, False, True): "what both paths share: weights, their conversion, or the arithmetic of the layers",
+    Witnesses(False, False, False): "what both paths share, and decode besides: mend what prefill shows first",
+}
+"""What each combination implicates."""

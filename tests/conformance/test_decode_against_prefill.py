@@ -1,0 +1,9 @@
+"""Decode and prefill of the same engine give the same logits, up to the dtype's rounding."""
+
+from npu_conformance import gates
+from npu_conformance.plugin import Judge
+
+
+def test_decode_against_prefill(judge: Judge) -> None:
+    """Decode and prefill of the same engine give the same logits, up to the dtype's rounding."""
+    judge(gates.decode_against_prefill)
