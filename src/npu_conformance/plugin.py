@@ -1,6 +1,5 @@
 """The pytest plugin: options, parameters, fixtures and reporting. Thin: what it does is done elsewhere."""
 
-import os
 import shlex
 import signal
 import sys
@@ -8,7 +7,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +18,20 @@ from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates import judged_or_error
 from npu_conformance.messages import failure_text
+from npu_conformance.plan.forecast import forecast
+from npu_conformance.plan.text import forecast_lines
 from npu_conformance.progress import Narrator
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.results import Check
+from npu_conformance.run.options import add_options, baselines_folder, report_folder, settings_of
 from npu_conformance.run.session import Session
-from npu_conformance.run.settings import Settings
+from npu_conformance.storage import cache_dir
 
 _CHECKS = "conformance_checks"
 _IDENTITY = "conformance_identity"
+# A log has no width to fit into.
+_LOG_WIDTH = 180
 SESSION = pytest.StashKey[Session]()
 
 Judge = Callable[[Callable[[Evidence], list[Check]]], None]
@@ -37,43 +40,7 @@ Judge = Callable[[Callable[[Evidence], list[Check]]], None]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the suite."""
-    group = parser.getgroup("conformance", "precision conformance")
-    add = group.addoption
-    add("--twin", action="store_true", help="judge trained stand-ins instead of real weights")
-    add(
-        "--models-root",
-        type=Path,
-        metavar="DIR",
-        help="look for weights here first, as DIR/<organisation>/<name>",
-    )
-    add("--candidate", choices=("vllm", "transformers"), default="vllm", help="engine under test")
-    add("--device", choices=("npu", "cuda", "cpu"), help="insist on this platform; default: what is found")
-    add("--candidate-weights", type=Path, metavar="DIR", help="the candidate loads this checkpoint")
-    add("--candidate-adapter", type=Path, metavar="DIR", help="the candidate loads this LoRA")
-    add("--prompts", type=int, metavar="N", help="use N prompts, dealt from the model's sets")
-    add(
-        "--require-weights",
-        action="store_true",
-        help="missing weights are an error (exit status 4), not a skip",
-    )
-    add("--require-confidence", action="store_true", help="inconclusive fails")
-    add(
-        "--from",
-        type=Path,
-        dest="from_dir",
-        metavar="DIR",
-        help="judge the traces of this report folder again",
-    )
-    add("--reference-python", type=Path, metavar="PATH", help="interpreter of the reference's process")
-    add(
-        "--trust-remote-code",
-        action="store_true",
-        help="allow models whose YAML asks for it to run their own code",
-    )
-    add("--deadline", type=float, metavar="SECONDS", help="end a job that takes longer; default: the YAML's")
-    parser.addini("model_configs", "folder of model configs", default="model_configs")
-    parser.addini("baselines", "folder of published figures and baselines", default="baselines")
-    parser.addini("reports", "folder for reports", default="reports")
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -82,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
         # A CI's timeout sends SIGTERM; as an interrupt it ends the workers and their engines too.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     narrator = Narrator(_uncaptured(config))
-    config.stash[SESSION] = Session(_settings(config), _report_folder(config), narrator)
+    config.stash[SESSION] = Session(settings_of(config), report_folder(config), narrator)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Results(), "npu-conformance-results")
 
@@ -112,23 +79,40 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return  # pytest-xdist cannot be refused from a worker; the model's tests will say
     own = session.config.stash[SESSION]
-    models = list(dict.fromkeys(_identity(item)[0] for item in session.items if _is_ours(item)))
+    selected = _selected(session)
+    models = list(selected)
     for option, given in (
         ("--candidate-weights", own.settings.candidate_weights),
         ("--candidate-adapter", own.settings.candidate_adapter),
     ):
         if given and len(models) > 1:
             raise pytest.UsageError(f"{option} is one model's, {len(models)} models are selected: choose one with -k")
-    own.expect(models)
+    own.expect(selected)
     for model in models:
         try:
             own.config(model)
-            load_published(_baselines(session.config), model)
+            load_published(baselines_folder(session.config), model)
             reason = own.missing(model)
         except ConfigError as error:
             raise pytest.UsageError(str(error)) from None
         if reason and session.config.getoption("require_weights"):
             raise pytest.UsageError(reason)
+
+
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Instead of running tests show what they would start, where that is asked for."""
+    config = session.config
+    if not config.getoption("conformance_plan"):
+        return None
+    # As with --collect-only pytest then says how many were collected, and notes nothing in its own cache.
+    config.option.collectonly = True
+    reporter, own = config.pluginmanager.getplugin("terminalreporter"), config.stash[SESSION]
+    if reporter is not None:
+        width = config.get_terminal_writer().fullwidth if reporter.isatty else _LOG_WIDTH
+        reporter.section("conformance plan")
+        for line in forecast_lines(forecast(own, _selected(session)), cache_dir(), own.folder.parent, width):
+            reporter.line(line)
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -199,7 +183,7 @@ class Results:
             self._checks,
             {model: own.kind(model) for model in self._checks},
             describe_run(_command(), session.config.rootpath, own.settings.from_dir),
-            _baselines(session.config),
+            baselines_folder(session.config),
         )
         write_report(report, own.folder)
         self._lines = summary_lines(report, own.folder)
@@ -217,6 +201,16 @@ class Results:
         )
 
 
+def _selected(session: pytest.Session) -> dict[str, tuple[str, ...]]:
+    """Variants by model of the selected tests, in their order."""
+    selected: dict[str, dict[str, None]] = {}
+    for item in session.items:
+        if _is_ours(item):
+            model, variant, _ = _identity(item)
+            selected.setdefault(model, {})[variant] = None
+    return {model: tuple(variants) for model, variants in selected.items()}
+
+
 def _is_ours(item: pytest.Item) -> bool:
     return "evidence" in getattr(getattr(item, "callspec", None), "params", {})
 
@@ -224,47 +218,6 @@ def _is_ours(item: pytest.Item) -> bool:
 def _identity(item: pytest.Item) -> tuple[str, str, str]:
     model, variant = item.callspec.params["evidence"].rsplit("-", 1)  # type: ignore[attr-defined]
     return model, variant, item.originalname.removeprefix("test_")  # type: ignore[attr-defined]
-
-
-def _settings(config: pytest.Config) -> Settings:
-    option = config.getoption
-    configs = config.rootpath / config.getini("model_configs")
-    if not configs.is_dir():
-        raise pytest.UsageError(f"no folder of model configs at {configs}: run pytest from the suite's checkout")
-    for name in ("models_root", "candidate_weights", "candidate_adapter", "from_dir"):
-        if (path := option(name)) is not None and not path.is_dir():
-            raise pytest.UsageError(f"--{name.removesuffix('_dir').replace('_', '-')} {path}: no such folder")
-    if (python := option("reference_python")) is not None and not os.access(python, os.X_OK):
-        raise pytest.UsageError(f"--reference-python {python}: no such interpreter")
-    if (count := option("prompts")) is not None and count < 1:
-        raise pytest.UsageError(f"--prompts {count}: at least 1 is needed")
-    return Settings(
-        configs=configs,
-        twin=option("twin"),
-        models_root=option("models_root"),
-        candidate=option("candidate"),
-        device=option("device"),
-        candidate_weights=option("candidate_weights"),
-        candidate_adapter=option("candidate_adapter"),
-        prompts=option("prompts"),
-        from_dir=option("from_dir"),
-        reference_python=option("reference_python"),
-        trust_remote_code=option("trust_remote_code"),
-        deadline=option("deadline"),
-    )
-
-
-def _report_folder(config: pytest.Config) -> Path:
-    if (given := getattr(config, "workerinput", {}).get("conformance_folder")) is not None:
-        return Path(given)
-    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    reports: str = config.getini("reports")
-    return config.rootpath / reports / f"{stamp}-{os.getpid()}"
-
-
-def _baselines(config: pytest.Config) -> Path:
-    folder: str = config.getini("baselines")
-    return config.rootpath / folder
 
 
 def _uncaptured(config: pytest.Config) -> Callable[[], AbstractContextManager[None]]:

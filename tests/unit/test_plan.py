@@ -8,7 +8,7 @@ import pytest
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor
 from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
-from npu_conformance.run.plan import reference_cost, refuse_what_cannot_fit
+from npu_conformance.run.cost import free_disk, reference_cost, refuse_what_cannot_fit
 
 GIB = 2**30
 
@@ -57,3 +57,19 @@ def test_batches_hold_every_sequence_once_and_little_padding() -> None:
         longest = max(lengths[index] for index in batch)
         assert all(lengths[index] >= 0.75 * longest for index in batch)
         assert len(batch) == 1 or longest * len(batch) <= 2048
+
+
+def test_holding_a_cost_against_a_folder_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    """The disk is that of the nearest folder above it."""
+    refuse_what_cannot_fit(reference_cost(checkpoint(10), [(1, 1)]), tmp_path / "cache" / "references")
+
+    assert free_disk(tmp_path / "cache" / "references") > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reference_in_a_narrower_dtype_holds_narrower_weights() -> None:
+    """Its logits are kept in float32 all the same."""
+    wide, narrow = (reference_cost(checkpoint(10**9), [(20, 48)], width) for width in (4, 2))
+
+    assert wide.memory - narrow.memory == pytest.approx(1.15 * 2 * 10**9)
+    assert wide.disk == narrow.disk

@@ -147,7 +147,7 @@ def test_a_variant_that_was_skipped_is_skipped_again(configs_dir: Path, tmp_path
 
 def test_more_ranks_than_devices_skip(configs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the number of both."""
-    monkeypatch.setattr("npu_conformance.run.session.find_devices", lambda _: ("npu", 2))
+    monkeypatch.setattr("npu_conformance.run.lacking.find_devices", lambda _: ("npu", 2))
     for name in ("Converted", "Original"):
         put(tmp_path / "models" / "org" / name)
     own = session(configs_dir, tmp_path)

@@ -41,7 +41,8 @@ class Jobs:
         """The same, with its progress reported to somebody else, who may stop it."""
         logs = self.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        job.output.parent.mkdir(parents=True, exist_ok=True)
+        for folder in job.stages:
+            folder.mkdir(parents=True, exist_ok=True)
         workdir = Path(tempfile.mkdtemp(dir=logs, prefix=name.replace(" ", "-").replace(":", "") + "-"))
         run_job(
             job,

@@ -18,12 +18,12 @@ from npu_conformance.checkpoints.longrope import longrope_warning
 from npu_conformance.checkpoints.modelslim import is_modelslim, schemes
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.config import ModelConfig
-from npu_conformance.engines.job import AuditJob, ConvertJob, Job, RenderJob, ScanJob
+from npu_conformance.engines.job import AuditJob, ConvertJob, RenderJob, ScanJob
 from npu_conformance.engines.rendering import check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError
 from npu_conformance.prompts import Prompt
+from npu_conformance.run.cost import reference_cost, refuse_what_cannot_fit
 from npu_conformance.run.jobs import OFF_DEVICE, Jobs
-from npu_conformance.run.plan import reference_cost, refuse_what_cannot_fit
 from npu_conformance.storage import cache_dir, code_digest, digest
 from npu_conformance.subject import Subject, folder_digest
 
@@ -153,7 +153,7 @@ def _audit(reference: Checkpoint, candidate: Checkpoint, subject: Subject, jobs:
     return _cached(job, f"{subject.name}: comparing weights", Audit, jobs)
 
 
-def _cached(job: Job, name: str, result: type[Result], jobs: Jobs) -> Result:
+def _cached(job: ScanJob | AuditJob, name: str, result: type[Result], jobs: Jobs) -> Result:
     job.output.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(job.output.with_suffix(".lock")):
         if not job.output.is_file():

@@ -7,37 +7,40 @@ Evidence is what a run leaves in `traces/<model>/`: `subject.json`, `rendered.js
 import contextlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from npu_conformance.checkpoints.lora import lora_options
+from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.config import ModelConfig, check_remote_code, config_path, load_config
-from npu_conformance.devices import cpu_binding, find_devices
-from npu_conformance.engines.job import CandidateJob, ReferenceJob
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
 from npu_conformance.evidence import Evidence, load_evidence
-from npu_conformance.limits import Dtype
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts
 from npu_conformance.report.details import describe_subject, save_details
-from npu_conformance.run.jobs import OFF_DEVICE, Jobs
+from npu_conformance.run.candidates import Candidates
+from npu_conformance.run.jobs import Jobs
+from npu_conformance.run.lacking import lacking
 from npu_conformance.run.nursery import build_twins, twin_folder
 from npu_conformance.run.preparation import Prepared, prepare
+from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import cache_dir, write_json, write_text
-from npu_conformance.subject import Subject, find_weights, folder_digest
+from npu_conformance.storage import write_json, write_text
+from npu_conformance.subject import Subject, find_weights
 from npu_conformance.twins import RECIPES, Adapted, find_recipe
-from npu_conformance.variants import JUDGED, engine_options, ranks
+from npu_conformance.variants import CATALOGUE, JUDGED
 
-# Inline, so that the schedule is not a race between processes; see docs/how-it-works.md.
-_ENGINE_ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-    "HF_HUB_OFFLINE": "1",
-}
-# Prompts whose hidden states are compared layer by layer.
-_LAYER_PROMPTS = 8
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What makes the traces of a model."""
+
+    traces: Path
+    prepared: Prepared
+    candidates: Candidates
+    references: References
 
 
 class Session:
@@ -48,27 +51,27 @@ class Session:
         self.settings = settings
         self.folder = folder
         self._jobs = Jobs(folder, narrator)
-        self._selected: tuple[str, ...] = ()
+        self._selected: dict[str, tuple[str, ...]] = {}
         self._made: dict[tuple[str, ...], Any] = {}
 
-    def expect(self, models: Sequence[str]) -> None:
-        """Say which models the run will ask for, so that their twins can be built side by side."""
-        self._selected = tuple(models)
+    def expect(self, selected: dict[str, tuple[str, ...]]) -> None:
+        """Say which variants of which models the run will ask for, so that twins and engines can share a start."""
+        self._selected = selected
 
     def config(self, model: str) -> ModelConfig:
         """The model's config, checked against the command line (see `load_config` for errors)."""
         return self._once(("config", model), lambda: self._load_config(model))
 
     def why_not(self, model: str, variant: str) -> str | None:
-        """Why a variant of a model is not judged in this run, in one line; None when it can be."""
+        """Why a variant of a model cannot run here, in one line; None when it can be."""
         if self.settings.candidate == "transformers" and variant != "base" and self.settings.from_dir is None:
             return f"not applicable: transformers has no serve options, so {variant} would be base again"
-        return self.missing(model) or self._not_kept(model, variant) or self._too_few_devices(model, variant)
+        return self.missing(model) or self._not_kept(model, variant) or self._lacking(model, variant)
 
     def variants(self, model: str) -> tuple[str, ...]:
         """The variants a model is to be judged in."""
         try:
-            return (*JUDGED, *self.config(model).variants)
+            return self.config(model).variant_names
         except ConformanceError:
             return JUDGED  # its tests will say
 
@@ -79,17 +82,24 @@ class Session:
             return None
         return f"no traces of {model} in {variant} in {kept}"
 
-    def _too_few_devices(self, model: str, variant: str) -> str | None:
+    def _lacking(self, model: str, variant: str) -> str | None:
+        """What this machine, or the model, lacks for a variant."""
         if self.settings.from_dir is not None or self.settings.candidate == "transformers":
             return None
         try:
-            needed = ranks(engine_options(self.config(model).serve, variant))
+            config = self.config(model)
         except ConformanceError:
             return None  # its tests will say
-        platform, there = find_devices(self.settings.device)
-        if needed <= there:
-            return None
-        return f"{variant} needs {needed} devices, {there} of platform {platform} {'is' if there == 1 else 'are'} here"
+        return lacking(config, variant, self.settings.device, lambda: self._has_experts(model))
+
+    def _has_experts(self, model: str) -> bool:
+        """By the config of its weights; no twin has any."""
+        try:
+            folder = self.subject(model).reference
+        except ConformanceError:
+            return False  # its tests will say
+        path = folder / "config.json"
+        return path.is_file() and Checkpoint(folder, json.loads(path.read_bytes()), {}).experts > 0
 
     def missing(self, model: str) -> str | None:
         """Why the model cannot run here, in one line; None when its weights or traces are at hand."""
@@ -175,12 +185,12 @@ class Session:
         return Subject(model, "twin", folder, self.settings.candidate_weights or candidate, adapter)
 
     def _collect(self, model: str, variant: str) -> Evidence:
-        config, subject = self.config(model), self.subject(model)
+        config = self.config(model)
         if self.settings.from_dir is not None:
             traces = self.settings.from_dir / "traces" / model
         else:
             traces = self.folder / "traces" / model
-            self._run(config, subject, variant, traces)
+            self._run(config, model, variant)
         evidence = load_evidence(traces, variant, config)
         facts = _saved_json(traces / "subject.json")
         # Traces that cannot be compared have no details; the checks say why.
@@ -188,69 +198,47 @@ class Session:
             save_details(self.folder, model, facts, evidence)
         return evidence
 
-    def _run(self, config: ModelConfig, subject: Subject, variant: str, traces: Path) -> None:
-        prepared = self._once(("prepared", subject.name), lambda: self._prepare(config, subject, traces))
-        folder = traces / variant
-        environment = {**_ENGINE_ENVIRONMENT, **config.envs}
-        if subject.kind == "twin":
-            # A twin's whole KV cache fits into 1 GiB; vLLM would take 4 GiB or more on a CPU.
-            environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-        options = engine_options(config.serve, variant)
-        adapter = self.settings.candidate_adapter or prepared.adapter
-        if adapter is not None:
-            options = lora_options(adapter) | options
-        if ranks(options) > 1 and find_devices(self.settings.device)[0] == "cpu":
-            environment = cpu_binding(ranks(options)) | environment
-        self._jobs.run(
-            CandidateJob(
-                output=folder / "candidate",
-                engine=self.settings.candidate,
-                checkpoint=prepared.candidate.folder,
-                adapter=adapter,
-                rendered=traces / "rendered.json",
-                layer_prompts=_LAYER_PROMPTS if variant == "base" else 0,
-                chat_template_kwargs=config.chat_template_kwargs,
-                options=options,
-                max_tokens=config.max_tokens,
-                device=self.settings.device,
-                trust_remote_code=config.serve.trust_remote_code,
-            ),
-            f"{subject.name} {variant}",
-            self.settings.deadline or config.deadline,
-            environment=environment,
-        )
-        self._score(config, subject, prepared, folder, "reference", "float32")
-        if config.reference.also is not None:
-            self._score(config, subject, prepared, folder, "second_reference", config.reference.also)
+    def workshop(self, model: str) -> "Workshop":
+        """The engines and the reference of a model, its weights made ready.
 
-    def _score(
-        self, config: ModelConfig, subject: Subject, prepared: Prepared, folder: Path, name: str, dtype: Dtype
-    ) -> None:
-        job = ReferenceJob(
-            output=folder / name,
-            checkpoint=prepared.reference.folder,
-            checkpoint_digest=folder_digest(prepared.reference.folder),
-            adapter=prepared.adapter,
-            adapter_digest=None if prepared.adapter is None else folder_digest(prepared.adapter),
-            dtype=dtype,
-            candidate=folder / "candidate",
-            rendered=folder.parent / "rendered.json",
-            attn_implementation=config.reference.attn_implementation,
-            cache=cache_dir() / "references",
-            trust_remote_code=config.serve.trust_remote_code,
+        Raises:
+            ConformanceError: they could not be.
+        """
+        return self._once(("workshop", model), lambda: self._make_ready(model))
+
+    def _make_ready(self, model: str) -> "Workshop":
+        config, subject, traces = self.config(model), self.subject(model), self.folder / "traces" / model
+        prepared = self._prepare(config, subject, traces)
+        return Workshop(
+            traces,
+            prepared,
+            Candidates(config, subject, prepared, traces, self.settings, self._jobs),
+            References(config, subject, prepared, self.settings, self._jobs),
         )
-        self._jobs.run(
-            job,
-            f"{subject.name} {folder.name}: {name.replace('_', ' ')}",
-            self.settings.deadline or config.deadline,
-            environment=OFF_DEVICE,
-            python=self.settings.reference_python,
-        )
+
+    def _run(self, config: ModelConfig, model: str, variant: str) -> None:
+        """Leave the traces of a variant, and with its candidate those of all selected variants of the model."""
+        workshop = self.workshop(model)
+        workshop.candidates.make(variant, self._group(model, variant))
+        known = CATALOGUE.get(variant)
+        scored = variant if variant in JUDGED or (known and known.long) else "base"
+        self._once(("scored", model, scored), lambda: self._score(config, workshop, scored))
+
+    def _score(self, config: ModelConfig, workshop: "Workshop", variant: str) -> None:
+        workshop.references.score(workshop.traces / variant, "reference", "float32")
+        if config.reference.also is not None:
+            workshop.references.score(workshop.traces / variant, "second_reference", config.reference.also)
+
+    def _group(self, model: str, variant: str) -> tuple[str, ...]:
+        """The variants whose candidates are run when one is asked for: all that are selected and can run."""
+        if variant not in self._selected.get(model, ()):
+            return (variant,)
+        return tuple(one for one in self._selected[model] if self.why_not(model, one) is None)
 
     def _prepare(self, config: ModelConfig, subject: Subject, traces: Path) -> Prepared:
         """Build the twin and make the weights ready, once a model."""
         if config.twin is not None and subject.kind == "twin":
-            group = self._selected if subject.name in self._selected else (subject.name,)
+            group = tuple(self._selected) if subject.name in self._selected else (subject.name,)
             problems = self._once(("twins", *group), lambda: self._build_twins(group))
             if config.twin in problems:
                 raise problems[config.twin]

@@ -1,0 +1,76 @@
+"""The reference of one model: its logits over the candidate's tokens, and its hidden states."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from npu_conformance.config import ModelConfig
+from npu_conformance.engines.job import ReferenceJob, StatesJob
+from npu_conformance.errors import TraceError
+from npu_conformance.limits import Dtype
+from npu_conformance.run.jobs import OFF_DEVICE, Jobs
+from npu_conformance.run.preparation import Prepared
+from npu_conformance.run.settings import Settings
+from npu_conformance.storage import cache_dir
+from npu_conformance.subject import Subject, folder_digest
+from npu_conformance.trace import Layers, load_layers
+from npu_conformance.variants import JUDGED
+
+
+class References:
+    """Runs the reference of one model, in float32 and in other dtypes."""
+
+    def __init__(
+        self, config: ModelConfig, subject: Subject, prepared: Prepared, settings: Settings, jobs: Jobs
+    ) -> None:
+        """Args: as in a session."""
+        self._config = config
+        self._subject = subject
+        self._prepared = prepared
+        self._settings = settings
+        self._jobs = jobs
+
+    def score(self, variant: Path, name: str, dtype: Dtype) -> None:
+        """Leave the trace `name` beside the candidate of a variant's folder (see `run_job` for what it raises)."""
+        job = ReferenceJob(
+            **self._common(dtype),
+            output=variant / name,
+            candidate=variant / "candidate",
+            rendered=variant.parent / "rendered.json" if variant.name in JUDGED else None,
+        )
+        self._run(job, f"{self._subject.name} {variant.name}: {name.replace('_', ' ')}")
+
+    def states(self, prefixes: Sequence[tuple[int, ...]], output: Path, dtype: Dtype) -> Layers:
+        """Hidden states at the end of each prefix, through a file of `Layers`.
+
+        Raises:
+            ConformanceError: they could not be had.
+        """
+        job = StatesJob(**self._common(dtype), output=output, prefixes=tuple(prefixes))
+        self._run(job, f"{self._subject.name}: hidden states in {dtype}")
+        found = load_layers(output)
+        if found is None:
+            raise TraceError(f"{output}: cannot be read; run again")
+        return found
+
+    def _common(self, dtype: Dtype) -> dict[str, Any]:
+        prepared = self._prepared
+        return {
+            "checkpoint": prepared.reference.folder,
+            "checkpoint_digest": folder_digest(prepared.reference.folder),
+            "adapter": prepared.adapter,
+            "adapter_digest": None if prepared.adapter is None else folder_digest(prepared.adapter),
+            "dtype": dtype,
+            "attn_implementation": self._config.reference.attn_implementation,
+            "cache": cache_dir() / "references",
+            "trust_remote_code": self._config.serve.trust_remote_code,
+        }
+
+    def _run(self, job: ReferenceJob | StatesJob, name: str) -> None:
+        self._jobs.run(
+            job,
+            name,
+            self._settings.deadline or self._config.deadline,
+            environment=OFF_DEVICE,
+            python=self._settings.reference_python,
+        )

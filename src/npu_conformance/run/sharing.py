@@ -1,0 +1,45 @@
+"""Which engines follow one another in one process, and which get one of their own."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from npu_conformance.devices import Platform
+from npu_conformance.variants import CATALOGUE, ranks
+
+
+def may_share(variant: str, options: dict[str, Any], candidate: str, platform: Platform) -> bool:
+    """Whether an engine may follow another in one process: on an accelerator only a process's end frees all.
+
+    Args:
+        variant: its name.
+        options: its engine options.
+        candidate: the engine under test, as `--candidate` names it.
+        platform: what it runs on.
+    """
+    known = CATALOGUE.get(variant)
+    # One is to be fresh, the other leaves vLLM's module state behind.
+    alone = known is not None and (known.bitwise or known.tokens_only)
+    return candidate == "vllm" and platform == "cpu" and not alone and ranks(options) == 1
+
+
+def processes(variants: Sequence[str], shares: Callable[[str], bool]) -> list[list[str]]:
+    """Variants in the order in which they run, by process.
+
+    Args:
+        variants: in order; the first of them opens the first process.
+        shares: whether a variant may share one.
+    """
+    found, waiting = [], list(variants)
+    while waiting:
+        group = next_process(waiting, shares)
+        found.append(group)
+        waiting = [variant for variant in waiting if variant not in group]
+    return found
+
+
+def next_process(waiting: Sequence[str], shares: Callable[[str], bool]) -> list[str]:
+    """The first of those that wait, with all that may follow it in the same process."""
+    first = waiting[0]
+    if not shares(first):
+        return [first]
+    return [variant for variant in waiting if variant == first or shares(variant)]
