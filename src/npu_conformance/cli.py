@@ -1,6 +1,7 @@
 """The `npu-conformance` command: what is done to configs, twins and reports outside a pytest run."""
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -52,6 +53,22 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--fix-config", action="store_true", help="write the values the weights have into config.json")
     doctor.set_defaults(run=_doctor)
 
+    bisect = commands.add_parser("bisect", help="find the features, the position and the layer where a model fails")
+    bisect.add_argument("model", help="file name of its config, without .yaml")
+    bisect.add_argument("--variant", default="", metavar="A,B,…", help="a failing combination; default: as_served")
+    bisect.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    bisect.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
+    bisect.add_argument("--twin", action="store_true", help="bisect the trained stand-in")
+    bisect.add_argument("--models-root", type=Path, metavar="DIR", help="look for weights here first")
+    bisect.add_argument("--candidate-weights", type=Path, metavar="DIR", help="the candidate loads this checkpoint")
+    bisect.add_argument("--candidate-adapter", type=Path, metavar="DIR", help="the candidate loads this LoRA")
+    bisect.add_argument("--device", choices=("npu", "cuda", "cpu"), help="insist on this platform")
+    bisect.add_argument("--prompts", type=int, metavar="N", help="use N prompts")
+    bisect.add_argument("--reference-python", type=Path, metavar="PATH", help="interpreter of the reference's process")
+    bisect.add_argument("--trust-remote-code", action="store_true", help="allow the model to run its own code")
+    bisect.add_argument("--deadline", type=float, metavar="SECONDS", help="end a job that takes longer")
+    bisect.set_defaults(run=_bisect)
+
     render = commands.add_parser("report", help="render a report folder's report.json again, as Markdown")
     render.add_argument("folder", type=Path, nargs="?", default=Path("reports/latest"))
     render.set_defaults(run=_report)
@@ -88,6 +105,16 @@ def _doctor(options: argparse.Namespace) -> int:
     from npu_conformance.doctor import doctor
 
     return doctor(options.folder, options.fix_config)
+
+
+def _bisect(options: argparse.Namespace) -> int:
+    from npu_conformance.bisect.command import bisect
+    from npu_conformance.run.settings import Settings
+
+    names = [field.name for field in dataclasses.fields(Settings) if hasattr(options, field.name)]
+    settings = Settings(**{name: getattr(options, name) for name in names})
+    variants = [name for name in options.variant.split(",") if name]
+    return bisect(options.model, variants, settings, options.reports)
 
 
 def _report(options: argparse.Namespace) -> int:

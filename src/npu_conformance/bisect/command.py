@@ -1,0 +1,58 @@
+"""`npu-conformance bisect`: from a model's name to the page."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from npu_conformance.bisect.finding import page
+from npu_conformance.bisect.runs import Runs, features_of
+from npu_conformance.bisect.search import search
+from npu_conformance.evidence import load_evidence
+from npu_conformance.progress import Narrator
+from npu_conformance.provenance import package_versions
+from npu_conformance.run.jobs import Jobs
+from npu_conformance.run.session import Session
+from npu_conformance.run.settings import Settings
+from npu_conformance.storage import write_text
+
+
+def bisect(model: str, variants: Sequence[str], settings: Settings, reports: Path) -> int:
+    """Print and write the page; 0 where nothing fails, 1 where a finding was made.
+
+    Args:
+        model: name of its config.
+        variants: whose combination fails; what `as_served` switches on where empty.
+        settings: of the run.
+        reports: folder in which the run's folder is made.
+
+    Raises:
+        ConformanceError: the model cannot be run, or a variant cannot be bisected.
+    """
+    folder = reports / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-bisect-{model}"
+    narrator = Narrator()
+    session = Session(settings, folder, narrator)
+    config = session.config(model)
+    features = features_of(config, variants)
+    subject = session.subject(model)
+    workshop = session.workshop(model)
+    runs = Runs(config, workshop, Jobs(folder, narrator), settings.deadline or config.deadline, features)
+    runs.make_base()
+    evidence = load_evidence(workshop.traces, "base", config)
+    finding = search(runs, workshop, evidence, list(features))
+    if finding is None:
+        print(f"{model}: neither base nor {' + '.join(features)} leaves the limits; {runs.starts} engine starts")
+        return 0
+    text = page(
+        finding,
+        tried=f"{runs.starts} engine starts; trying every combination of {len(features)} features would take "
+        f"{2 ** len(features)}",
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        versions=package_versions(),
+        subject=subject.kind,
+    )
+    write_text(folder / "finding.md", text)
+    print(text)
+    print(folder / "finding.md")
+    return 1

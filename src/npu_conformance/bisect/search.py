@@ -1,0 +1,147 @@
+"""From a failing combination to a finding: features, then position, then layer."""
+
+from collections.abc import Callable, Sequence
+
+from npu_conformance.bisect.ddmin import smallest_failing
+from npu_conformance.bisect.finding import Finding
+from npu_conformance.bisect.layer import layer_findings
+from npu_conformance.bisect.position import Position, first_beyond, largest, worst
+from npu_conformance.bisect.runs import Runs, breaks
+from npu_conformance.engines.job import WalkPart, Watched
+from npu_conformance.errors import ConformanceError
+from npu_conformance.evidence import Evidence, Pair
+from npu_conformance.gates import batch_determinism, greedy_determinism, hidden_states
+from npu_conformance.gates.paths import witnesses
+from npu_conformance.limits import LAYER_NORM
+from npu_conformance.results import Check
+from npu_conformance.run.session import Workshop
+from npu_conformance.trace import PROBES, Trace, load_trace
+from npu_conformance.witnesses import IMPLICATES
+
+_EVERYWHERE = "no position leaves by itself what rounding explains: the error is small and everywhere"
+# Positions besides the failing one, whose states say how much a clean run scatters.
+_CONTROLS = 7
+
+
+def search(runs: Runs, workshop: Workshop, evidence_of_base: Evidence, features: Sequence[str]) -> Finding | None:
+    """Find out where a model begins to fail; None where neither base nor the combination of all features does.
+
+    Args:
+        runs: the engines; base was run.
+        workshop: of the model.
+        evidence_of_base: base's candidate and reference.
+        features: names of what may be at fault.
+
+    Raises:
+        ConformanceError: an engine failed in another way than in its numbers.
+    """
+    evidence = evidence_of_base
+    if _failing(evidence, greedy_determinism):
+        return _nondeterministic(runs, evidence)
+    if breaks(evidence.pair, evidence.config) or _failing(evidence, hidden_states, batch_determinism):
+        return _base_breaks(runs, workshop, evidence)
+    if not runs.fails(frozenset(features)):
+        return None
+    return _features_break(runs, workshop, evidence, smallest_failing(features, runs.fails))
+
+
+def _features_break(runs: Runs, workshop: Workshop, evidence: Evidence, subset: frozenset[str]) -> Finding:
+    """Held against base, which holds; its distance from the reference says what rounding costs."""
+    noise, pairs = largest(evidence.comparison.values["relative_l2"]), runs.pairs(subset)
+    found = [position for part, pair in pairs.items() if (position := first_beyond(part, pair, noise))]
+    position = found[0] if found else worst("answers", pairs["answers"], noise)
+    finding = Finding(evidence.config.model, sorted(subset), position, remarks=() if found else (_EVERYWHERE,))
+    pair = pairs[position.part]
+    watched = _watched(position, pair.candidate)
+    try:
+        tapped, states = runs.states(subset, watched)
+        _, clean = runs.states(frozenset(), [at._replace(part=_of_base(at.part)) for at in watched])
+        reference = workshop.references.states(_prefixes(runs.base, watched), workshop.traces / "states.npz", "float32")
+    except ConformanceError as error:
+        return finding.saying(f"no layer: {error}")
+    finding = finding.with_layers(layer_findings(states, clean, reference, _allowed(evidence)))
+    if not _still_there(tapped, pair.reference, position):
+        return finding.saying("with the tap in place the fault is gone: it lives in what is fused across layers")
+    return finding
+
+
+def _base_breaks(runs: Runs, workshop: Workshop, evidence: Evidence) -> Finding:
+    """Held against the reference; the reference in the candidate's dtype says what rounding costs."""
+    config, base = evidence.config, workshop.traces / "base"
+    workshop.references.score(base, "noise_floor", config.serve.dtype)
+    floor = Pair(load_trace(base / "noise_floor"), evidence.reference, evidence.reference)
+    # Of a float32 candidate the floor is the reference itself.
+    noise = largest(floor.comparison.values["relative_l2"]) or (config.limit("relative_l2_mean") or 0.0)
+    position = first_beyond("answers", evidence.pair, noise)
+    remarks = [] if position or not breaks(evidence.pair, config) else [_EVERYWHERE]
+    position = position or worst("answers", evidence.pair, noise)
+    if (holding := witnesses(evidence)) is not None and not all(holding):
+        remarks.append(f"the three witnesses implicate {IMPLICATES[holding]}")
+    remarks += [f"{check.metric}: {check.where}" for check in _failing(evidence, batch_determinism)]
+    finding = Finding(config.model, [], position, remarks=tuple(remarks))
+    watched = _watched(position, evidence.candidate)
+    prefixes = _prefixes(evidence.candidate, watched)
+    try:
+        _, states = runs.states(frozenset(), watched)
+        reference = workshop.references.states(prefixes, workshop.traces / "states.npz", "float32")
+        clean = workshop.references.states(prefixes, workshop.traces / "clean states.npz", config.serve.dtype)
+    except ConformanceError as error:
+        return finding.saying(f"no layer: {error}")
+    return finding.with_layers(layer_findings(states, clean, reference, _allowed(evidence)))
+
+
+def _nondeterministic(runs: Runs, evidence: Evidence) -> Finding:
+    """Two walks over the same tokens, which must not differ at all."""
+    base: frozenset[str] = frozenset()
+    pair = Pair(runs.walked(base), evidence.candidate, evidence.reference, ("again", "at first"))
+    position = first_beyond("answers", pair, 0.0)
+    finding = Finding(evidence.config.model, [], position, remarks=("the same request gives other logits",))
+    if position is None:
+        return finding.saying("it did not when base's tokens were walked: it happens now and then")
+    watched = [Watched("answers", position.prompt, position.step)]
+    try:
+        _, states = runs.states(base, watched)
+        _, again = runs.states(base, watched, " again")
+    except ConformanceError as error:
+        return finding.saying(f"no layer: {error}")
+    return finding.with_layers(layer_findings(states, None, again))
+
+
+def _allowed(evidence: Evidence) -> float:
+    return evidence.config.limit(LAYER_NORM.name) or 0.0
+
+
+def _failing(evidence: Evidence, *properties: Callable[[Evidence], list[Check]]) -> list[Check]:
+    return [check for property_ in properties for check in property_(evidence) if check.verdict == "fail"]
+
+
+def _watched(position: Position, trace: Trace) -> list[Watched]:
+    """The failing position, and one of some other prompts of the same part, at the same step where they have it."""
+    part = position.part
+    others = [index for index in range(len(trace.answers)) if index != position.prompt][:_CONTROLS]
+    steps = [min(position.step, len(trace.answers[index].token_ids) - 1) for index in others]
+    controls = [Watched(part, index, step) for index, step in zip(others, steps, strict=True)]
+    return [Watched(part, position.prompt, position.step), *controls]
+
+
+def _of_base(part: WalkPart) -> WalkPart:
+    """Where base walks the same: it has no cache to fill."""
+    return "answers" if part == "cold" else part
+
+
+def _prefixes(base: Trace, watched: Sequence[Watched]) -> list[tuple[int, ...]]:
+    """What each watched position sees: the prompt and the tokens before it."""
+    probed = base.part(PROBES)
+    parts = {"answers": base.answers, "cold": base.answers, "probes": probed.answers if probed else ()}
+    answers = [(parts[at.part][at.prompt], at.step) for at in watched]
+    return [(*answer.prompt_ids, *answer.token_ids[:step]) for answer, step in answers]
+
+
+def _still_there(tapped: Trace, base: Trace, position: Position) -> bool:
+    """Whether the position is as far from base with the tap in place."""
+    trace = tapped if position.part == "answers" else tapped.part(position.part)
+    if trace is None:
+        return False
+    comparison = Pair(trace, base, base).comparison
+    distance = comparison.values["relative_l2"][comparison.bounds[position.prompt] + position.step]
+    return not distance <= min(position.noise, position.distance / 2)
