@@ -7,8 +7,9 @@ import pytest
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.baselines import Published
-from npu_conformance.report.details import LabelRow, PromptRow, VariantDetails
+from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.markdown import cell
+from npu_conformance.report.prompt_rows import LabelRow, PromptRow
 from npu_conformance.report.published import (
     PublishedRow,
     measured_text,
@@ -76,8 +77,9 @@ def row(figures: dict[str, Any], checks: list[Check], variant: VariantDetails) -
 
 
 def test_a_ratio_is_measured_over_published(variant: VariantDetails) -> None:
-    """With both samples' sizes; a check of another variant or path is not taken for it."""
+    """With both samples' sizes; a check of another variant, path or comparison is not taken for it."""
     checks = [
+        measured("relative_l2_mean", 7.0).model_copy(update={"check": "variant_closeness"}),
         Check(check="c", variant="base", metric="relative_l2_mean", observed=9.0, verdict="pass"),
         measured("relative_l2_mean", 8.0, path="prefill"),
         measured("relative_l2_mean", 0.0065),

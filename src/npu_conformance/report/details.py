@@ -7,72 +7,37 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
-from npu_conformance.compare import compare
 from npu_conformance.config import Limit, ModelConfig
 from npu_conformance.conversion.convert import RECORD
 from npu_conformance.evidence import Evidence
-from npu_conformance.gates.answers import label_cases
 from npu_conformance.layer_table import LayerRow, layer_table
 from npu_conformance.metrics import METRICS_VERSION
+from npu_conformance.report.findings import (
+    BatchRow,
+    Distances,
+    Paths,
+    SameAnswers,
+    batches,
+    changes_in_words,
+    distances,
+    paths,
+    same_answers,
+)
+from npu_conformance.report.part import Part
+from npu_conformance.report.prompt_rows import LabelRow, PromptRow, label_rows, prompt_rows
 from npu_conformance.run.preparation import Prepared
 from npu_conformance.storage import digest, write_text
 from npu_conformance.subject import Subject, folder_digest
 from npu_conformance.variants import JUDGED
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="strings")
-
-
-class PromptRow(_Part):
-    """One prompt of one variant."""
-
-    prompt: str
-    text: str
-    """The prompt as written, before any template."""
-    answer: str
-    tokens: int
-    """Judged positions."""
-    matches: int
-    """Positions at which the candidate's token is the reference's choice."""
-    first_divergence: int | None
-    candidate_first: str
-    """The candidate's first token."""
-    reference_first: str
-    cosine: float
-    """Mean over the prompt's positions."""
-    cosine_first: float
-    """At the first token."""
-    relative_l2: float
-    """Mean over the prompt's positions."""
-    kl: float
-    """Mean over the prompt's positions."""
-    repeated: bool | None
-    """Whether a second run gave the same tokens; null when there was none."""
-    expected: list[str]
-    """Substrings asked of the answer."""
-    expected_found: bool
-    second_matches: int | None = None
-    """Positions at which the candidate's token is the second reference's choice; null without one."""
-
-
-class LabelRow(_Part):
-    """The labels of one prompt in one variant; null where the answer has none."""
-
-    prompt: str
-    text: str
-    expected: dict[str, str]
-    candidate: dict[str, str] | None
-    reference: dict[str, str] | None
-
-
-class VariantDetails(_Part):
+class VariantDetails(Part):
     """One variant of a model."""
 
     variant: str
@@ -81,19 +46,34 @@ class VariantDetails(_Part):
     reference: dict[str, Any]
     """Provenance of the reference's trace."""
     metrics_version: int
+    changes: str = ""
+    """What it changes of base, in words."""
+    no_effect: str | None = None
+    """Why its run says nothing about it; null where the engine did what was asked."""
+    against_base: Distances | None = None
+    """Against base, at base's positions; null for base, `as_served` and variants that did not walk base's tokens."""
+    at_probes: Distances | None = None
+    """The same at the probes, whose prompts end at the edges of KV cache blocks."""
+    same_answers: SameAnswers | None = None
+    """Where the engine's logits could not be seen: its answers against base's."""
+    witnesses: Paths | None = None
+    """Decode and prefill against the reference and each other; null where prefill was not captured."""
+    batches: list[BatchRow] = Field([])
+    """The same tokens in other batches."""
     positions: int
+    """Judged positions; 0 where the engine's logits could not be seen."""
     own_limits: dict[str, Limit]
     """Limits of the model's config that replace the dtype's, with their reasons."""
     relative_l2: list[float]
     """Per judged position, for pictures."""
     prompts: list[PromptRow]
     labels: list[LabelRow]
-    layers: list[LayerRow] = []
+    layers: list[LayerRow] = Field([])
     second_dtype: str | None = None
     """Dtype of the second reference, if the model config asks for one."""
 
 
-class SubjectFacts(_Part):
+class SubjectFacts(Part):
     """The model as its files say it is."""
 
     kind: str
@@ -107,15 +87,15 @@ class SubjectFacts(_Part):
     reference_digest: str
     config_digest: str
     """Digest of the model config in force."""
-    variants: list[str] = list(JUDGED)
+    variants: list[str] = Field(list(JUDGED))
     """Those the model is to be judged in."""
     adapter: str | None = None
     """Folder of the LoRA."""
-    findings: list[str] = []
+    findings: list[str] = Field([])
     """What inspection noticed, none of it an error."""
-    weights_shown: list[TensorStatistics] = []
+    weights_shown: list[TensorStatistics] = Field([])
     """Statistics of some of the candidate's weights: those of its first layer."""
-    published_shown: list[TensorStatistics] = []
+    published_shown: list[TensorStatistics] = Field([])
     """The same of the published checkpoint, where the candidate's was converted from it."""
     conversion: dict[str, Any] | None = None
     """What converting cost, over all tensors; null for weights loaded as published."""
@@ -136,7 +116,7 @@ def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared) 
         reference_weights=str(reference.folder),
         reference_digest=folder_digest(reference.folder),
         config_digest=digest(config.model_dump(mode="json")),
-        variants=[*JUDGED, *config.variants],
+        variants=list(config.variant_names),
         adapter=None if prepared.adapter is None else str(prepared.adapter),
         findings=[str(finding) for finding in prepared.findings],
         weights_shown=_first_layer(prepared.scan),
@@ -160,63 +140,34 @@ def load_details(folder: Path, model: str) -> tuple[SubjectFacts | None, list[Va
     subject = place / "subject.json"
     if not subject.is_file():
         return None, []
-    paths = sorted(place.glob("*.json"), key=lambda path: (path.stem not in JUDGED, path.stem != JUDGED[0], path.stem))
-    variants = [VariantDetails.model_validate_json(path.read_bytes()) for path in paths if path != subject]
-    return SubjectFacts.model_validate_json(subject.read_bytes()), variants
+    facts = SubjectFacts.model_validate_json(subject.read_bytes())
+    order = {name: number for number, name in enumerate(facts.variants)}
+    paths = sorted(place.glob("*.json"), key=lambda path: (order.get(path.stem, len(order)), path.stem))
+    return facts, [VariantDetails.model_validate_json(path.read_bytes()) for path in paths if path != subject]
 
 
 def _variant_details(evidence: Evidence) -> VariantDetails:
-    comparison = evidence.comparison
-    texts = {prompt.id: prompt.text for prompt in evidence.prompts}
-    expected = {prompt.id: prompt.expect for prompt in evidence.prompts}
-    second = None if evidence.second_reference is None else compare(evidence.candidate, evidence.second_reference)
-    rows = []
-    for index, answer in enumerate(evidence.candidate.answers):
-        span = comparison.span(index)
-        values = {name: array[span] for name, array in comparison.values.items()}
-        count = span.stop - span.start
-        if not count:
-            continue
-        rows.append(
-            PromptRow(
-                prompt=answer.prompt,
-                text=texts[answer.prompt],
-                answer=answer.text,
-                tokens=count,
-                matches=int(comparison.matches[span].sum()),
-                first_divergence=comparison.first_divergence(index),
-                candidate_first=_shown(evidence, int(comparison.tokens[span.start])),
-                reference_first=_shown(evidence, int(comparison.choices[span.start])),
-                cosine=float(values["cosine"].mean()),
-                cosine_first=float(values["cosine"][0]),
-                relative_l2=float(values["relative_l2"].mean()),
-                kl=float(values["kl"].mean()),
-                repeated=None if answer.repeat_token_ids is None else answer.repeat_token_ids == answer.token_ids,
-                expected=list(expected[answer.prompt]),
-                expected_found=all(text in answer.text for text in expected[answer.prompt]),
-                second_matches=None if second is None else int(second.matches[span].sum()),
-            )
-        )
+    # Where logits could not be seen, neither a comparison nor a row a prompt can be made.
+    seen = None if evidence.tokens_only else evidence.comparison
     return VariantDetails(
         variant=evidence.variant,
         candidate=evidence.candidate.provenance,
         reference=evidence.reference.provenance,
         metrics_version=METRICS_VERSION,
-        positions=len(comparison),
+        changes=changes_in_words(evidence.config, evidence.variant),
+        no_effect=evidence.no_effect,
+        against_base=distances(evidence, evidence.against_base),
+        at_probes=distances(evidence, evidence.probes_against_base),
+        same_answers=same_answers(evidence),
+        witnesses=None if seen is None else paths(evidence),
+        batches=batches(evidence),
+        positions=0 if seen is None else len(seen),
         own_limits=evidence.config.limits,
-        relative_l2=[round(float(value), 7) for value in comparison.values["relative_l2"]],
-        prompts=rows,
-        labels=[
-            LabelRow(
-                prompt=case.prompt,
-                text=texts[case.prompt],
-                expected=case.expected,
-                candidate=case.candidate,
-                reference=case.reference,
-            )
-            for case in label_cases(evidence)
-        ],
-        layers=layer_table(evidence.candidate, evidence.reference),
+        relative_l2=[] if seen is None else [round(float(value), 7) for value in seen.values["relative_l2"]],
+        prompts=[] if seen is None else prompt_rows(evidence, seen),
+        labels=label_rows(evidence),
+        # Of others than base they are kept at positions of base's, not at prompts' ends.
+        layers=layer_table(evidence.candidate, evidence.reference) if evidence.base is None else [],
         second_dtype=None if evidence.second_reference is None else evidence.config.reference.also,
     )
 
@@ -233,12 +184,6 @@ def _first_layer(scan: Scan) -> list[TensorStatistics]:
     """Statistics of the first layer's matrices: enough to see how weights are stored and spread."""
     matrices = [tensor for tensor in scan.tensors if len(tensor.shape) > 1]
     return [tensor for tensor in matrices if ".layers.0." in tensor.name or tensor.operator_norm is not None]
-
-
-def _shown(evidence: Evidence, token: int) -> str:
-    """A token's text as reports publish it; blank ones quoted, with their id."""
-    text = evidence.reference.pieces.get(token, "")
-    return text if text.strip() else evidence.reference.piece(token)
 
 
 def _architecture(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, str | int | float | bool]:

@@ -7,11 +7,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.limits import FIGURES
 from npu_conformance.messages import number
+from npu_conformance.report.findings import BatchRow, Distances
 from npu_conformance.report.model import ModelReport, Report
+from npu_conformance.report.options import option_rows, sign_counts
+from npu_conformance.report.phrases import PHRASES
+from npu_conformance.report.picture import drawn
 from npu_conformance.report.published import measured_text, published_prompts, published_rows, quantity_text
 from npu_conformance.report.published_weights import measured_weights
+from npu_conformance.report.rows import has_others, tally, variant_rows
 from npu_conformance.report.words import WORDS
 from npu_conformance.results import Check
+from npu_conformance.variants import JUDGED
+from npu_conformance.witnesses import IMPLICATES
 
 Language = Literal["en", "zh"]
 _MARKS = {
@@ -21,7 +28,10 @@ _MARKS = {
     "inconclusive": "❓",
     "skipped": "⏭",
     "not_applicable": "—",
+    "no_effect": "—",
 }
+# The figures a report publishes of a variant; the same of other comparisons stand among the other checks.
+_PUBLISHED = ("token_agreement", "logits_closeness", "hidden_states")
 
 
 def render_markdown(report: Report, language: Language) -> str:
@@ -34,7 +44,7 @@ def render_markdown(report: Report, language: Language) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"cell": cell, "value": value, "number": number, "percent": _percent}
+    environment.filters |= {"cell": cell, "value": value, "number": number, "percent": _percent, "flips": flips}
     return environment.get_template("report.md.j2").render(
         report=report,
         t=partial(_translate, language),
@@ -48,6 +58,19 @@ def render_markdown(report: Report, language: Language) -> str:
         measured_weights=measured_weights,
         measured_text=measured_text,
         layer_norms=_layer_norms,
+        phrase=partial(_phrase, language),
+        sign=partial(_sign, language),
+        remark=remark,
+        besides=besides,
+        without=without,
+        variant_rows=variant_rows,
+        has_others=has_others,
+        tally=tally,
+        option_rows=option_rows,
+        sign_counts=sign_counts,
+        drawn=drawn,
+        judged=JUDGED,
+        combinations=IMPLICATES,
     )
 
 
@@ -67,7 +90,7 @@ def value(check: Check, of: Literal["observed", "limit"]) -> str:
     found = check.observed if of == "observed" else check.limit
     if found is None:
         return "—"
-    figure = FIGURES.get(check.metric)
+    figure = FIGURES.get(_plain(check.metric))
     prefix = ("≥ " if check.relation == ">=" else "≤ ") if of == "limit" else ""
     if figure is None:
         return f"{prefix}{found:g}"
@@ -76,18 +99,72 @@ def value(check: Check, of: Literal["observed", "limit"]) -> str:
     return f"{prefix}{found:.3g}" if figure.style == "scientific" else f"{prefix}{found:.6f}".rstrip("0").rstrip(".")
 
 
+def flips(found: Distances | BatchRow) -> str:
+    """How many positions have another token, and how many more are tied."""
+    return f"{found.flips}" + (f" (+ {found.ties})" if found.ties else "")
+
+
+def remark(check: Check) -> str:
+    """Where a check's worst place is, shortly if all is well, and what else there is to say."""
+    where = check.where or ""
+    if check.verdict == "pass":
+        where = "" if check.relation == "<=" and check.observed == 0 else where.split(": ")[0]  # without the logits
+    return "; ".join(part for part in (where, check.message) if part)
+
+
+def besides(checks: list[Check]) -> list[Check]:
+    """The checks that stand beside a variant's published figures: not the same figures again that nobody judged."""
+    figures = _in_order(checks)
+    return [
+        check
+        for check in checks
+        if check not in figures
+        and check.verdict != "not_applicable"
+        and not (check.verdict == "pass" and check.limit is None and _plain(check.metric) in FIGURES)
+    ]
+
+
+def without(checks: list[Check]) -> dict[str, str]:
+    """Why properties were not applicable: their names by reason."""
+    found: dict[str, list[str]] = {}
+    for check in checks:
+        if check.verdict == "not_applicable":
+            found.setdefault(check.message or "", []).append(check.check)
+    return {reason: ", ".join(dict.fromkeys(names)) for reason, names in found.items()}
+
+
 def _percent(rate: float) -> str:
-    return f"{100 * rate:.4g} %"
+    text = f"{100 * rate:.4g} %"
+    return "≈ 100 %" if text == "100 %" and rate != 1 else text
 
 
 def _translate(language: Language, word: str) -> str:
     return WORDS[word][language == "zh"]
 
 
+def _phrase(language: Language, english: str) -> str:
+    return PHRASES.get(english, english) if language == "zh" else english
+
+
+def _sign(language: Language, sign: str) -> str:
+    return _translate(language, f"sign_{sign}") if f"sign_{sign}" in WORDS else sign
+
+
 def _title(language: Language, metric: str) -> str:
+    """A metric's name; what follows its last comma says of what it is."""
     if metric in FIGURES:
         return FIGURES[metric].title_zh if language == "zh" else FIGURES[metric].title
-    return _translate(language, metric) if metric in WORDS else metric
+    if metric in WORDS:
+        return _translate(language, metric)
+    name, comma, of_what = metric.rpartition(", ")
+    if comma and metric not in PHRASES and of_what in PHRASES:
+        return f"{_title(language, name)}, {_phrase(language, of_what)}"
+    return _phrase(language, metric)
+
+
+def _plain(metric: str) -> str:
+    """A figure's name without where it was observed besides base's positions."""
+    return metric.removesuffix(", at probes").removesuffix(", cold")
 
 
 def _labels(labels: dict[str, str] | None) -> str:
@@ -95,8 +172,9 @@ def _labels(labels: dict[str, str] | None) -> str:
 
 
 def _in_order(checks: list[Check]) -> list[Check]:
-    """Those of them that are figures, in the order in which reports publish them."""
-    by_name = {check.metric: check for check in checks if check.metric in FIGURES and check.observed is not None}
+    """Those of them that are figures against the reference, in the order in which reports publish them."""
+    shown = [check for check in checks if check.check in _PUBLISHED and check.observed is not None]
+    by_name = {check.metric: check for check in shown if check.metric in FIGURES}
     return [by_name[name] for name in FIGURES if name in by_name]
 
 

@@ -4,23 +4,20 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from npu_conformance.baselines import Published, load_published
 from npu_conformance.gates import PROPERTIES
 from npu_conformance.provenance import commit, machine, package_versions
 from npu_conformance.report.details import SubjectFacts, VariantDetails, load_details
+from npu_conformance.report.part import Part
 from npu_conformance.results import Check, Verdict, worst
 from npu_conformance.variants import JUDGED
 
 SCHEMA_VERSION = 1
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="strings")
-
-
-class Run(_Part):
+class Run(Part):
     """Provenance of a run."""
 
     started: datetime
@@ -33,9 +30,11 @@ class Run(_Part):
     """Commit of the checkout the suite ran from."""
     judged_from: str | None = None
     """Folder whose traces were judged again; null when engines ran."""
+    engine_starts: int = 0
+    """Candidate's engines that this run started and that left a trace."""
 
 
-class ModelReport(_Part):
+class ModelReport(Part):
     """One model."""
 
     name: str
@@ -46,12 +45,12 @@ class ModelReport(_Part):
     not_judged: list[str]
     """Properties that were not among the selected tests, as `variant: property`; the verdict does not cover them."""
     facts: SubjectFacts | None = None
-    variants: list[VariantDetails] = []
+    variants: list[VariantDetails] = Field([])
     published: Published | None = None
     """What the model's publisher reported; claims, shown beside, never judged."""
 
 
-class Report(_Part):
+class Report(Part):
     """A run's result."""
 
     schema_version: int = SCHEMA_VERSION
@@ -89,7 +88,11 @@ def build_report(
                 published=load_published(baselines, name),
             )
         )
-    return Report(run=run, models=models)
+    return Report(run=run.model_copy(update={"engine_starts": _engine_starts(folder)}), models=models)
+
+
+def _engine_starts(folder: Path) -> int:
+    return len(list((folder / "traces").glob("*/*/candidate/trace.json")))
 
 
 def _not_judged(checks: list[Check], variants: list[str]) -> list[str]:

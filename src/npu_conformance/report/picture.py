@@ -1,5 +1,6 @@
 """One picture a model: the relative error of every judged position, with the limit it is judged by."""
 
+import math
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -9,6 +10,7 @@ from npu_conformance.limits import FIGURES
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.model import ModelReport
 from npu_conformance.storage import staged_file
+from npu_conformance.variants import JUDGED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,21 +20,29 @@ _COLOURS = ("#2f6f9f", "#c8743a")
 _MISMATCH = "#b3261e"
 
 
+def drawn(model: ModelReport) -> list[VariantDetails]:
+    """The variants in a model's picture: those that choose their tokens, others where they fail; else all there are."""
+    seen = [variant for variant in model.variants if variant.relative_l2]
+    failed = {check.variant for check in model.checks if check.verdict == "fail"}
+    return [variant for variant in seen if variant.variant in (*JUDGED, *failed)] or seen
+
+
 def draw(model: ModelReport, path: Path) -> None:
     """Draw a model's variants one under another into a PNG.
 
     Args:
-        model: with at least one variant's details.
+        model: with at least one variant to be drawn.
         path: where the picture goes, written whole.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 0.8 + 2.4 * len(model.variants)), layout="constrained")
+    variants = drawn(model)
+    figure = Figure(figsize=(10, 0.8 + 2.4 * len(variants)), layout="constrained")
     FigureCanvasAgg(figure)
     limits = {check.variant: check.limit for check in model.checks if check.metric == _FIGURE.name}
-    for index, variant in enumerate(model.variants):
-        axes = figure.add_subplot(len(model.variants), 1, index + 1)
+    for index, variant in enumerate(variants):
+        axes = figure.add_subplot(len(variants), 1, index + 1)
         _draw_variant(axes, variant, limits.get(variant.variant))
     kind = " · twin: a trained stand-in, not the model" if model.subject == "twin" else ""
     figure.suptitle(f"{model.name}{kind}\nrelative L2 error of the logits against the float32 reference", fontsize=11)
@@ -55,7 +65,7 @@ def _draw_variant(axes: "Axes", variant: VariantDetails, limit: float | None) ->
         axes.axhline(100 * limit, color="#444444", linestyle="--", linewidth=0.9)
         axes.text(0, 100 * limit, f" limit of the mean, {100 * limit:g} %", va="bottom", fontsize=8, color="#444444")
     # Headroom for the sets' names above limit and dots.
-    axes.set_ylim(0, 120 * max([*variant.relative_l2, limit or 0]))
+    axes.set_ylim(0, 120 * max([*filter(math.isfinite, variant.relative_l2), limit or 0]) or 1)
     axes.set_xlim(-5, start + 5)
     axes.set_ylabel("%")
     note = f"red: first token mismatch of {len(mismatches)} prompts" if mismatches else "every token equal"

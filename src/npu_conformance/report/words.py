@@ -143,4 +143,76 @@ WORDS: dict[str, tuple[str, str]] = {
         "them, the cosine is the least.",
         "取前若干条提示词末 token 的残差流隐状态;范数与误差为均值,余弦为最小值。",
     ),
+    "variants": ("Variants", "变体"),
+    "variant": ("Variant", "变体"),
+    "changes": ("What it changes of base", "相对 base 的改动"),
+    "against_base": ("Rel. L2 error to base, mean · max", "与 base 的相对误差 (L2),均值 · 最大"),
+    "flips": ("Other token (+ tied)", "token 不同 (+ 近似并列)"),
+    "bitwise": ("Bitwise equal", "逐位相等"),
+    "at_probes": ("At probes: max · other token · bitwise", "探针处:最大误差 · token 不同 · 逐位相等"),
+    "reference_tokens": ("Tokens equal to the reference's", "与参考的 token 一致率"),
+    "reference_error": ("Rel. L2 error to the reference, mean", "与参考的平均相对误差 (L2)"),
+    "start": ("Start, s", "启动 (秒)"),
+    "same_answers": ("answers equal", "条回答相同"),
+    "no_effect": ("without effect", "未生效"),
+    "note_no_effect": (
+        "This run is base's again and says nothing about the variant: none of its checks is judged.",
+        "本次运行等同于 base,不能说明该变体的情况:其各项检查均不判定。",
+    ),
+    "note_variants": (
+        "`base` and `as_served` choose their own tokens. Every other variant changes one thing of `base` and is made "
+        "to take base's tokens, so that its logits stand at base's positions and are compared there, with base's and "
+        "with the reference's. Probes are texts cut one token before, at and after the edge of a KV cache block. "
+        "*Other token*: the largest logit is another token's; *tied*: the two are so near that rounding may have "
+        "decided. Variants may share a process: only its first start pays for imports.",
+        "`base` 与 `as_served` 自行选取 token。其他变体各自只改动 `base` 的一处,并被强制沿用 base 的 token,因此其 "
+        "logits 与 base 处于相同位置,可逐位置与 base 及参考比较。探针:在 KV 缓存块边界之前一个 token、边界处和"
+        "之后一个 token 截断的文本。*token 不同*:最大 logit 属于另一个 token;*近似并列*:两者相差极小,可能仅由舍入决定。"
+        "多个变体可共用一个进程,只有首次启动包含导入耗时。",
+    ),
+    "paths": ("Paths: decode and prefill", "计算路径:decode 与 prefill"),
+    "decode_path": ("Decode against reference", "decode 对参考"),
+    "prefill_path": ("Prefill against reference", "prefill 对参考"),
+    "own_path": ("Decode against own prefill", "decode 对自身 prefill"),
+    "holds": ("holds", "成立"),
+    "breaks": ("breaks", "不成立"),
+    "implicates": ("What it points at", "指向"),
+    "seen_in": ("Seen in", "出现于"),
+    "note_paths": (
+        "Decode computes a token at a time through the KV cache, prefill a whole text at once, with other kernels. A "
+        "comparison holds when it keeps every limit of the logits; the figure is its mean relative L2 error.",
+        "decode 借助 KV 缓存逐 token 计算,prefill 一次计算整段文本,二者使用不同的算子。某项比较满足全部 logits 阈值"
+        "即为成立;所示数值为其平均相对误差 (L2)。",
+    ),
+    "other_batches": ("Other batches", "其他批次"),
+    "scenario": ("Scenario", "场景"),
+    "walked": ("Prompts (copies counted)", "提示词数 (含副本)"),
+    "different": ("Not bitwise equal", "非逐位相等"),
+    "distance": ("Largest rel. L2 distance", "最大相对距离 (L2)"),
+    "note_batches": (
+        "The same prompts made to take the same tokens again in other batches, held against the first time. Kernels "
+        "may round by the shape of a batch: rows must be bitwise equal only where the config sets `batch_invariant`, "
+        "but no token may change unless it is tied.",
+        "让相同提示词在其他批次中沿用相同的 token 再计算一次,并与首次结果比较。算子的舍入可能取决于批次形状:"
+        "仅当配置设置 `batch_invariant` 时才要求逐位相等;但除近似并列外,token 不得改变。",
+    ),
+    "engine_differences": ("How the engine ran, where base differs", "引擎运行方式 (仅列与 base 不同之处)"),
+    "asked": ("Asked for", "请求值"),
+    "effective": ("In effect", "生效值"),
+    "note_options": (
+        "⚠: the engine ran with something else than it was asked for. —: left to the engine, or not told by it.",
+        "⚠:引擎的生效值与请求值不同。—:未指定,由引擎决定;或引擎未给出。",
+    ),
+    "sign_cached_tokens": ("seen: prompt tokens found in the KV cache", "观测:命中 KV 缓存的提示词 token 数"),
+    "sign_prefills_of_a_prompt": (
+        "seen: steps in which one prompt was read, at most",
+        "观测:单条提示词 prefill 的最多步数",
+    ),
+    "sign_preemptions": ("seen: requests preempted", "观测:被抢占的请求数"),
+    "sign_graph": ("seen: graphs or compilation on", "观测:是否启用图或编译"),
+    "sign_experts": ("seen: experts of the model", "观测:模型的专家数"),
+    "sign_drafts": ("seen: drafted tokens", "观测:草稿 token 数"),
+    "sign_lora_layers": ("seen: modules that apply a LoRA", "观测:应用 LoRA 的模块数"),
+    "not_applicable": ("Not applicable", "不适用"),
+    "engine_starts": ("engines started", "启动引擎次数"),
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
-from npu_conformance.report.picture import draw
+from npu_conformance.report.picture import draw, drawn
 from npu_conformance.storage import write_text
 
 
@@ -16,13 +16,13 @@ def write_report(report: Report, folder: Path) -> None:
     write_text(folder / "report.md", render_markdown(report, "en"))
     write_text(folder / "report.zh.md", render_markdown(report, "zh"))
     for model in report.models:
-        if model.variants:
+        if drawn(model):
             draw(model, folder / f"{model.name}.png")
     _point_latest(folder)
 
 
 def summary_lines(report: Report, folder: Path) -> list[str]:
-    """A line a model, and one that says where the report is."""
+    """A line a model, then how many engines it took and where the report is."""
     lines = []
     for model in report.models:
         positions = max((variant.positions for variant in model.variants), default=0)
@@ -36,7 +36,7 @@ def summary_lines(report: Report, folder: Path) -> list[str]:
         lines.append(
             f"{model.name}{kind}: {model.verdict.upper()} · {tally} · {positions} positions a variant{partial}"
         )
-    return [*lines, f"report: {folder / 'report.md'}"]
+    return [*lines, f"engines started: {report.run.engine_starts}", f"report: {folder / 'report.md'}"]
 
 
 def _point_latest(folder: Path) -> None:

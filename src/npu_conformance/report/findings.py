@@ -1,0 +1,161 @@
+"""What a variant's run showed besides its distance from the reference: against base, by path, in other batches."""
+
+from typing import Any
+
+from npu_conformance.cases import Case
+from npu_conformance.compare import tied
+from npu_conformance.config import ModelConfig
+from npu_conformance.evidence import Evidence, Pair
+from npu_conformance.gates.paths import witnesses
+from npu_conformance.report.part import Part
+from npu_conformance.variants import CATALOGUE
+from npu_conformance.witnesses import IMPLICATES
+
+_JUDGED = {
+    "base": "the plainest engine: eager, no prefix caching, no chunking, synchronous",
+    "as_served": "all that the config's serve section asks for",
+}
+
+
+class Distances(Part):
+    """A run of the engine against another, at the same positions."""
+
+    positions: int
+    relative_l2_mean: float
+    relative_l2_max: float
+    kl_mean: float
+    flips: int
+    """Positions whose largest logits are different tokens', further apart in the other run than rounding explains."""
+    ties: int
+    """Positions whose largest logits are different tokens', so near in the other run that rounding may have decided."""
+    bitwise: float
+    """Share of positions whose logits are bitwise the same."""
+
+
+class SameAnswers(Part):
+    """Answers of an engine whose logits cannot be seen, against base's."""
+
+    answers: int
+    equal: int
+    """Answers with exactly base's tokens."""
+
+
+class Paths(Part):
+    """Three witnesses: the engine's decode and prefill paths against the reference and against each other."""
+
+    decode: bool
+    """Whether decode keeps the limits against the reference."""
+    prefill: bool
+    """Whether prefill keeps them against the reference."""
+    own: bool
+    """Whether decode keeps them against the engine's own prefill."""
+    decode_l2: float
+    """Relative L2 error, mean."""
+    prefill_l2: float
+    own_l2: float
+    implicates: str
+    """What the three together say."""
+
+
+class BatchRow(Part):
+    """A scenario in which prompts were walked again, in other batches than the first time."""
+
+    scenario: str
+    prompts: int
+    """Prompts walked again; of identical ones each copy counts."""
+    positions: int
+    different: int
+    """Positions whose logits are not bitwise those of the first time."""
+    distance: float
+    """Largest relative L2 distance of a position from the first time; NaN where logits are not finite."""
+    flips: int
+    """Positions at which another token would be taken, and rounding does not explain it."""
+    ties: int
+    """Positions at which another token would be taken, and rounding may."""
+    where: str | None
+    """The position with the largest distance; null where nothing differs."""
+
+
+def changes_in_words(config: ModelConfig, variant: str) -> str:
+    """What a variant changes of base."""
+    if (known := known_changes(variant)) is not None:
+        return known
+    return ", ".join(f"{name} {value!r}" for name, value in config.changes(variant).items())
+
+
+def known_changes(variant: str) -> str | None:
+    """The same of a variant that every config has, or the catalogue; None for a config's own."""
+    if variant in _JUDGED:
+        return _JUDGED[variant]
+    return CATALOGUE[variant].changes if variant in CATALOGUE else None
+
+
+def distances(evidence: Evidence, pair: Pair | None) -> Distances | None:
+    """The two runs of a pair against each other; finite logits are not asked for."""
+    if pair is None:
+        return None
+    comparison, values = pair.comparison, pair.comparison.values
+    ties = int(comparison.ties(_rounding(evidence)).sum())
+    return Distances(
+        positions=len(comparison),
+        relative_l2_mean=float(values["relative_l2"].mean()),
+        relative_l2_max=float(values["relative_l2"].max()),
+        kl_mean=float(values["kl"].mean()),
+        flips=int((~comparison.matches).sum()) - ties,
+        ties=ties,
+        bitwise=float(comparison.equal.mean()),
+    )
+
+
+def same_answers(evidence: Evidence) -> SameAnswers | None:
+    """Tokens against base's, where there are no logits to compare."""
+    if not evidence.tokens_only or evidence.base is None:
+        return None
+    theirs = {answer.prompt: answer.token_ids for answer in evidence.base.answers}
+    mine = evidence.candidate.answers
+    return SameAnswers(answers=len(mine), equal=sum(one.token_ids == theirs.get(one.prompt) for one in mine))
+
+
+def paths(evidence: Evidence) -> Paths | None:
+    """The three witnesses; None where prefill was not captured."""
+    found = witnesses(evidence)
+    if found is None or evidence.prefill is None or evidence.own_prefill is None:
+        return None
+    pairs = {"decode_l2": evidence.pair, "prefill_l2": evidence.prefill, "own_l2": evidence.own_prefill}
+    errors: dict[str, Any] = {name: float(pair.comparison.values["relative_l2"].mean()) for name, pair in pairs.items()}
+    return Paths(**found._asdict(), **errors, implicates=IMPLICATES[found])
+
+
+def batches(evidence: Evidence) -> list[BatchRow]:
+    """A row a scenario; none where other batches were not tried."""
+    cases: dict[str, list[Case]] = {}
+    for case in evidence.candidate.cases():
+        cases.setdefault(case.scenario, []).append(case)
+    return [_batch_row(evidence, scenario, found) for scenario, found in cases.items()]
+
+
+def _batch_row(evidence: Evidence, scenario: str, cases: list[Case]) -> BatchRow:
+    worst = max(cases, key=lambda case: (case.distance != case.distance, case.distance))
+    flips = [flip for case in cases for flip in case.flips]
+    ties = sum(bool(tied(flip.margin, flip.rms, _rounding(evidence))) for flip in flips)
+    different = sum(case.different for case in cases)
+    return BatchRow(
+        scenario=scenario,
+        prompts=len(cases),
+        positions=sum(case.positions for case in cases),
+        different=different,
+        distance=worst.distance,
+        flips=len(flips) - ties,
+        ties=ties,
+        where=_place(worst) if different else None,
+    )
+
+
+def _place(case: Case) -> str:
+    copy = f" (copy {case.copy_number})" if case.copy_number else ""
+    return f"{case.prompt}{copy}, position {case.worst}"
+
+
+def _rounding(evidence: Evidence) -> float:
+    """The relative error that rounding may make; NaN, which ties nothing, where there is no limit."""
+    return evidence.config.limit("relative_l2_mean") or float("nan")

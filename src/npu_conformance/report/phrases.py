@@ -1,0 +1,82 @@
+"""Chinese for the sentences that the suite writes in English elsewhere, by their English."""
+
+PHRASES: dict[str, str] = {
+    # What variants change (variants.py, findings.py)
+    "the plainest engine: eager, no prefix caching, no chunking, synchronous": (
+        "最朴素的引擎:eager 模式,无前缀缓存,不分块,同步调度"
+    ),
+    "all that the config's serve section asks for": "配置文件 serve 部分的全部选项",
+    "compiled or captured graphs, in the platform's own mode": "编译或捕获的图,采用平台默认模式",
+    "graphs captured in mode PIECEWISE": "以 PIECEWISE 模式捕获图",
+    "graphs captured in mode FULL": "以 FULL 模式捕获图",
+    "graphs captured in mode FULL_DECODE_ONLY": "以 FULL_DECODE_ONLY 模式捕获图",
+    "prompts whose prefix is in the KV cache already": "提示词的前缀已在 KV 缓存中",
+    "prompts in chunks of 128 tokens": "提示词按 128 个 token 分块",
+    "the next step scheduled while the last one runs": "上一步尚在执行时即调度下一步",
+    "a KV cache too small for the batch": "KV 缓存容不下整个批次",
+    "nothing: another start of base": "无改动:base 再启动一次",
+    "sharded over two devices": "切分到两个设备",
+    "sharded over four devices": "切分到四个设备",
+    "layers in two stages": "各层分为两个流水级",
+    "experts distributed over two devices": "专家分布在两个设备上",
+    "two replicas": "两个副本",
+    "LoRA kernels on, no adapter asked for": "启用 LoRA 算子,但不请求适配器",
+    "speculative decoding from n-grams of the prompt": "基于提示词 n-gram 的投机解码",
+    "prompts of more than 1,000 and 4,000 tokens": "超过 1,000 和 4,000 个 token 的提示词",
+    "weights in plain layout": "权重采用普通布局",
+    "all weights in NZ layout": "全部权重采用 NZ 布局",
+    "graphs without npugraph_ex": "图模式,关闭 npugraph_ex",
+    "graphs without fused operators": "图模式,关闭融合算子",
+    # What three witnesses implicate (witnesses.py)
+    "nothing: both paths compute the reference's model": "无异常:两条路径的计算均与参考模型一致",
+    "two paths that err within their limits, but apart: look at the worst position of each": (
+        "两条路径各自的误差都在阈值内,但方向不同:请查看各自误差最大的位置"
+    ),
+    "decode alone: KV cache, recurrent state, decode kernels or the replay of a graph": (
+        "仅 decode:KV 缓存、循环状态、decode 算子或图回放"
+    ),
+    "decode alone, narrowly: it breaks a limit that prefill just keeps; look at its worst position": (
+        "仅 decode,且接近阈值:decode 超出了 prefill 勉强满足的阈值;请查看其误差最大的位置"
+    ),
+    "prefill alone: attention over whole prompts, its mask or positions, or chunking": (
+        "仅 prefill:整段提示词的注意力、其掩码或位置编码,或分块处理"
+    ),
+    "prefill alone, narrowly: it breaks a limit that decode just keeps; look at its worst position": (
+        "仅 prefill,且接近阈值:prefill 超出了 decode 勉强满足的阈值;请查看其误差最大的位置"
+    ),
+    "what both paths share: weights, their conversion, or the arithmetic of the layers": (
+        "两条路径共有的部分:权重、权重转换或各层的计算"
+    ),
+    "what both paths share, and decode besides: mend what prefill shows first": (
+        "两条路径共有的部分,且 decode 另有问题:先解决 prefill 暴露的问题"
+    ),
+    # Other batches (cases.py)
+    "identical prompts in a batch": "同一批次中的相同提示词",
+    "alone": "单独运行",
+    "another batch order": "改变批次顺序",
+    "joining while others decode": "在其他请求 decode 时加入",
+    # What checks measure (gates/)
+    "at probes": "探针处",
+    "cold": "冷缓存",
+    "candidate": "被测",
+    "reference": "参考",
+    "tokens equal, or tied": "token 相同或近似并列",
+    "largest relative L2 distance": "最大相对 L2 距离",
+    "rows bitwise equal": "逐位相等的行",
+    "rows bitwise equal again": "再次运行逐位相等的行",
+    "rows bitwise equal to base's": "与 base 逐位相等的行",
+    "answers with base's tokens, up to a tie": "token 与 base 相同 (或至近似并列处) 的回答",
+    "prompts with identical token ids": "token id 完全一致的提示词",
+    "prompts with the same tokens again": "再次运行 token 相同的提示词",
+    "positions with finite logits": "logits 均为有限值的位置",
+    "points with finite hidden states": "隐状态均为有限值的层",
+    "tokens of the engine's own largest logit": "取自引擎自身最大 logit 的 token",
+    "expected substrings found": "命中的期望子串",
+    "answers of the format asked for": "符合格式要求的回答",
+    "labels equal to the reference's": "与参考一致的标签",
+    "labels as expected": "符合期望的标签",
+    "tensors without suspicious statistics": "统计量无异常的张量",
+    "parameters equal to the published ones": "与发布权重一致的参数",
+    "adapter's effect, size against the reference's": "适配器的影响:幅度与参考之比",
+    "adapter's effect, cosine with the reference's": "适配器的影响:与参考的余弦",
+}

@@ -1,0 +1,104 @@
+"""A row a prompt of a variant: tokens, errors, labels."""
+
+from npu_conformance.compare import Comparison, compare
+from npu_conformance.evidence import Evidence
+from npu_conformance.gates.answers import label_cases
+from npu_conformance.report.part import Part
+
+
+class PromptRow(Part):
+    """One prompt of one variant."""
+
+    prompt: str
+    text: str
+    """The prompt as written, before any template."""
+    answer: str
+    tokens: int
+    """Judged positions."""
+    matches: int
+    """Positions at which the candidate's token is the reference's choice."""
+    first_divergence: int | None
+    candidate_first: str
+    """The candidate's first token."""
+    reference_first: str
+    cosine: float
+    """Mean over the prompt's positions."""
+    cosine_first: float
+    """At the first token."""
+    relative_l2: float
+    """Mean over the prompt's positions."""
+    kl: float
+    """Mean over the prompt's positions."""
+    repeated: bool | None
+    """Whether a second run gave the same tokens; null when there was none."""
+    expected: list[str]
+    """Substrings asked of the answer."""
+    expected_found: bool
+    second_matches: int | None = None
+    """Positions at which the candidate's token is the second reference's choice; null without one."""
+
+
+class LabelRow(Part):
+    """The labels of one prompt in one variant; null where the answer has none."""
+
+    prompt: str
+    text: str
+    expected: dict[str, str]
+    candidate: dict[str, str] | None
+    reference: dict[str, str] | None
+
+
+def prompt_rows(evidence: Evidence, comparison: Comparison) -> list[PromptRow]:
+    """A row a prompt that has judged positions."""
+    texts = {prompt.id: prompt.text for prompt in evidence.prompts}
+    expected = {prompt.id: prompt.expect for prompt in evidence.prompts}
+    second = None if evidence.second_reference is None else compare(evidence.candidate, evidence.second_reference)
+    rows = []
+    for index, answer in enumerate(evidence.candidate.answers):
+        span = comparison.span(index)
+        values = {name: array[span] for name, array in comparison.values.items()}
+        count = span.stop - span.start
+        if not count:
+            continue
+        rows.append(
+            PromptRow(
+                prompt=answer.prompt,
+                text=texts.get(answer.prompt, answer.prompt),
+                answer=answer.text,
+                tokens=count,
+                matches=int(comparison.matches[span].sum()),
+                first_divergence=comparison.first_divergence(index),
+                candidate_first=_shown(evidence, int(comparison.tokens[span.start])),
+                reference_first=_shown(evidence, int(comparison.choices[span.start])),
+                cosine=float(values["cosine"].mean()),
+                cosine_first=float(values["cosine"][0]),
+                relative_l2=float(values["relative_l2"].mean()),
+                kl=float(values["kl"].mean()),
+                repeated=None if answer.repeat_token_ids is None else answer.repeat_token_ids == answer.token_ids,
+                expected=list(expected.get(answer.prompt, ())),
+                expected_found=all(text in answer.text for text in expected.get(answer.prompt, ())),
+                second_matches=None if second is None else int(second.matches[span].sum()),
+            )
+        )
+    return rows
+
+
+def label_rows(evidence: Evidence) -> list[LabelRow]:
+    """A row a labelled prompt."""
+    texts = {prompt.id: prompt.text for prompt in evidence.prompts}
+    return [
+        LabelRow(
+            prompt=case.prompt,
+            text=texts[case.prompt],
+            expected=case.expected,
+            candidate=case.candidate,
+            reference=case.reference,
+        )
+        for case in label_cases(evidence)
+    ]
+
+
+def _shown(evidence: Evidence, token: int) -> str:
+    """A token's text as reports publish it; blank ones quoted, with their id."""
+    text = evidence.reference.pieces.get(token, "")
+    return text if text.strip() else evidence.reference.piece(token)
