@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from npu_conformance.audit.audit import Audit
+from npu_conformance.cases import Scenario, hold_against
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.config import Labels, ModelConfig
@@ -19,6 +21,8 @@ from npu_conformance.prompts import Prompt
 from npu_conformance.run.nursery import twin_folder
 from npu_conformance.storage import write_json
 from npu_conformance.trace import (
+    PREFILL,
+    PROBES,
     WITHOUT_ADAPTER,
     Answer,
     Layers,
@@ -26,13 +30,14 @@ from npu_conformance.trace import (
     load_trace,
     pack,
     row_digest,
+    save_cases,
     save_layers,
     save_rows,
     save_trace,
     unpack,
 )
 
-from .suite_runs import MODEL, ROOT, Outcome, judge
+from .suite_runs import JUDGED_TWICE, ROOT, Outcome, judge
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +85,24 @@ class Scene:
             audit=self.audit,
         )
 
+    def walked(self, variant: str, change: Callable[[Rows], Rows] = lambda rows: rows, **effective: Any) -> Evidence:
+        """The evidence on a variant that walked the candidate's tokens: its rows, changed in the second prompt."""
+        folder = self.folder / variant
+        shutil.copytree(self.folder / "candidate", folder)
+        observed = {"cached_tokens": 128, "prefills_of_a_prompt": 3, "drafts": 60, "lora_layers": 24}
+        for part in (folder, folder / PROBES):
+            path = part / "trace.json"
+            content = json.loads(path.read_text(encoding="utf-8"))
+            index = min(1, len(content["answers"]) - 1)
+            rows = change(load_trace(part).logits(index).copy()).astype(np.float32)
+            np.save(part / f"{index:04d}.npy", rows)
+            content["answers"][index]["storage"] = "float32"
+            provenance = {"effective": effective, "observed": observed}
+            write_json(path, content | {"forced": True, "provenance": provenance})
+        return dataclasses.replace(
+            self.evidence(), variant=variant, candidate=load_trace(folder), base=load_trace(self.folder / "candidate")
+        )
+
     def edit_answer(self, side: str, index: int, **changes: Any) -> None:
         """Change fields of one answer of the `candidate` or the `reference`."""
         path = self.folder / side / "trace.json"
@@ -87,16 +110,16 @@ class Scene:
         content["answers"][index] |= changes
         write_json(path, content)
 
-    def edit_layers(self, change: Callable[[Rows], Rows]) -> None:
-        """Replace the candidate's hidden states."""
-        kept = load_trace(self.folder / "candidate").layers()
+    def edit_layers(self, change: Callable[[Rows], Rows], side: str = "candidate") -> None:
+        """Replace the hidden states of one side."""
+        kept = load_trace(self.folder / side).layers()
         assert kept is not None
-        save_layers(self.folder / "candidate", Layers(kept.points, change(kept.states.copy())))
+        save_layers(self.folder / side, Layers(kept.points, change(kept.states.copy())))
 
     def edit_without_adapter(self, change: Callable[[Rows, Rows], Rows]) -> None:
         """Replace the candidate's rows without the adapter, from those with it and without it."""
         adapted = load_trace(self.folder / "candidate")
-        bare = adapted.without_adapter()
+        bare = adapted.part(WITHOUT_ADAPTER)
         assert bare is not None
         for index in range(len(bare.answers)):
             np.save(bare.folder / f"{index:04d}.npy", change(adapted.logits(index)[:1], bare.logits(index)))
@@ -156,6 +179,7 @@ def scene(tmp_path: Path) -> Scene:
     for side, found in answers.items():
         _add_layers_and_bare_rows(tmp_path / side, found)
         save_trace(tmp_path / side, found, eos_token_ids=[0], provenance={}, pieces={4: " four"})
+    _add_paths_and_batches(tmp_path / "candidate", answers["candidate"])
     config = ModelConfig(model="a/b", labels=Labels(pattern=r"Safety: (?P<label>\w+)"))
     weight = TensorStatistics(
         name="a.weight", shape=(2, 2), dtype="BF16", of="values", mean=0, std=1, min=-2, max=2, near_zero=0.5
@@ -177,6 +201,18 @@ def _add_layers_and_bare_rows(folder: Path, answers: list[Answer]) -> None:
     save_trace(bare, shortened, eos_token_ids=[0], provenance={})
 
 
+def _add_paths_and_batches(folder: Path, answers: list[Answer]) -> None:
+    """A prefill path and probes with the rows of the decode path, and one case of each scenario with them."""
+    for name, part in ((PREFILL, answers), (PROBES, answers[:1])):
+        (folder / name).mkdir()
+        for index in range(len(part)):
+            shutil.copyfile(folder / f"{index:04d}.npy", folder / name / f"{index:04d}.npy")
+        save_trace(folder / name, part, eos_token_ids=[0], provenance={}, forced=True)
+    rows = unpack(np.load(folder / "0000.npy"), answers[0].storage)
+    at = (0,) * len(rows)
+    save_cases(folder, [hold_against(rows, rows, name, answers[0].prompt, at) for name in get_args(Scenario)])
+
+
 @pytest.fixture(scope="session")
 def main_reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the main run's report is."""
@@ -185,8 +221,8 @@ def main_reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def main_run(main_reports: Path) -> Outcome:
-    """The main job: both variants, all prompts."""
-    return judge(main_reports, "--twin", "-k", MODEL)
+    """The main job: both variants that every model is judged in, all prompts."""
+    return judge(main_reports, "--twin", "-k", JUDGED_TWICE)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 MODEL = "Qwen3Guard-Gen-4B"
+JUDGED_TWICE = f"{MODEL}-base or {MODEL}-as_served"
+"""What `-k` selects the variants with that every model is judged in."""
 PYTEST_SETTINGS = {"CI", "BUILD_NUMBER", "PYTEST_ADDOPTS", "COLUMNS", "FORCE_COLOR", "PY_COLORS"}
 
 
@@ -49,10 +51,15 @@ def command(reports: Path, *words: str) -> list[str]:
     return [*base, *words]
 
 
-def judge(reports: Path, *words: str) -> Outcome:
-    """Run the suite to its end."""
+def judge(reports: Path, *words: str, **environment: str) -> Outcome:
+    """Run the suite to its end, with variables added to its environment."""
     result = subprocess.run(
-        command(reports, *words), cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=900
+        command(reports, *words),
+        cwd=ROOT,
+        env=clean_environment(**environment),
+        capture_output=True,
+        text=True,
+        timeout=1800,
     )
     return outcome(result.returncode, result.stdout + result.stderr, reports)
 

@@ -17,9 +17,10 @@ import pytest
 
 from npu_conformance.engines.job import CandidateJob
 from npu_conformance.engines.supervise import run_job
+from npu_conformance.gates import PROPERTIES
 from npu_conformance.trace import Rows, load_trace, pack, row_digest, save_layers
 
-from .suite_runs import MODEL, Outcome, judge
+from .suite_runs import JUDGED_TWICE, MODEL, Outcome, judge
 
 pytestmark = pytest.mark.engine
 
@@ -31,21 +32,9 @@ def test_the_main_job_passes_on_a_real_engine_and_enough_positions(main_run: Out
     assert main_run.status == 0, main_run.output
     model = main_run.model()
     assert model["verdict"] == "pass", main_run.output
-    assert set(main_run.verdicts()) == {
-        "checkpoint_weights",
-        "prompt_tokens",
-        "finite_logits",
-        "token_agreement",
-        "logits_closeness",
-        "hidden_states",
-        "greedy_determinism",
-        "expected_substrings",
-        "labels",
-        "output_format",
-        "adapter_effect",
-    }
+    assert set(main_run.verdicts()) == {property_.__name__ for property_ in PROPERTIES}
     judged = {check["check"] for check in model["checks"] if check["verdict"] == "pass"}
-    assert set(main_run.verdicts()) - judged == {"output_format", "adapter_effect"}
+    assert set(main_run.verdicts()) - judged == {"output_format", "adapter_effect", "variant_closeness"}
     assert {check["variant"] for check in model["checks"]} == {"base", "as_served"}
     eager = {}
     for variant in model["variants"]:
@@ -60,7 +49,7 @@ def test_saved_traces_give_the_same_verdicts_without_an_engine(
     main_run: Outcome, main_reports: Path, tmp_path: Path
 ) -> None:
     """Check for check."""
-    again = judge(tmp_path, "--from", str((main_reports / "latest").resolve()), "-k", MODEL)
+    again = judge(tmp_path, "--from", str((main_reports / "latest").resolve()), "-k", JUDGED_TWICE)
 
     assert again.status == 0
     assert again.model()["checks"] == main_run.model()["checks"]
@@ -150,12 +139,12 @@ def hollow_weights(traces: Path) -> None:
 
 @pytest.mark.usefixtures("main_run")
 @pytest.mark.parametrize(
-    ("fault", "check"),
+    ("fault", "checks"),
     [
         (second_bos, "prompt_tokens"),
         (one_nan, "finite_logits"),
         (wrong_last_tokens, "token_agreement"),
-        (scaled_logits, "logits_closeness"),
+        (scaled_logits, "logits_closeness decode_against_prefill"),
         (other_second_run, "greedy_determinism"),
         (broken_format, "expected_substrings"),
         (other_label, "labels"),
@@ -163,18 +152,19 @@ def hollow_weights(traces: Path) -> None:
         (hollow_weights, "checkpoint_weights"),
     ],
 )
-def test_a_perturbed_candidate_fails_that_check_alone(
-    main_reports: Path, tmp_path: Path, fault: Callable[[Path], None], check: str
+def test_a_perturbed_candidate_fails_its_check_alone(
+    main_reports: Path, tmp_path: Path, fault: Callable[[Path], None], checks: str
 ) -> None:
-    """On the traces of the real run, through the real command."""
+    """On the traces of the real run, through the real command; faults of decode alone differ from prefill too."""
     copy = tmp_path / "run"
     shutil.copytree((main_reports / "latest").resolve(), copy)
     fault(copy / "traces" / MODEL / "base")
     found = judge(tmp_path / "reports", "--from", str(copy), "-k", f"{MODEL}-base")
 
     assert found.status == 1
-    assert found.failing() == {check}
-    assert f"reproduce   pytest --from={copy} -k '{MODEL}-base and test_{check}'" in found.output
+    assert found.failing() == set(checks.split())
+    for check in checks.split():
+        assert f"reproduce   pytest --from={copy} -k '{MODEL}-base and test_{check}'" in found.output
 
 
 def copy_of(twin: Path, folder: Path) -> Path:
@@ -189,7 +179,7 @@ def test_a_candidate_with_scaled_weights_fails_closeness_and_no_other_number(twi
     found = judge(tmp_path / "reports", "--twin", "-k", f"{MODEL}-base", "--candidate-weights", str(weights.parent))
 
     assert found.status == 1
-    assert found.failing() == {"logits_closeness", "checkpoint_weights"}
+    assert found.failing() == {"logits_closeness", "prefill_closeness", "hidden_states", "checkpoint_weights"}
     metrics = {c["metric"]: c["verdict"] for c in found.model()["checks"] if c["check"] == "logits_closeness"}
     assert metrics["relative_l2_mean"] == "fail"
     assert metrics["cosine_min"] == "pass"
