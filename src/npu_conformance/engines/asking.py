@@ -1,8 +1,10 @@
 """What is asked of a running vLLM engine, by manner: to choose its tokens, or to walk those of another trace."""
 
 import dataclasses
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -50,6 +52,13 @@ class Asked:
     seconds: float = 0.0
     """What the answers took, without all that is asked about them."""
 
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Within it the answers are made."""
+        started = time.monotonic()
+        yield
+        self.seconds = time.monotonic() - started
+
     def save_part(self, name: str, answers: Sequence[Answer], *, forced: bool, ends: Sequence[int] = ()) -> None:
         """Write a part of the trace whose rows are there already; `ends` are tokens after which nothing counts."""
         save_trace(self.stage / name, answers, eos_token_ids=ends, provenance={}, forced=forced)
@@ -66,9 +75,8 @@ def generate(asked: Asked) -> list[Answer]:
     lengths = rendered.lengths(job.max_tokens)
     requests = [Request(ids, length) for ids, length in zip(rendered.prompt_ids, lengths, strict=True)]
     names = [prompt.id for prompt in rendered.prompts]
-    started = time.monotonic()
-    first = generator.rows("generating", requests)
-    asked.seconds = time.monotonic() - started
+    with asked.timed():
+        first = generator.rows("generating", requests)
     answers = _save(asked, asked.stage, names, first)
     # Cold again, or the second run would prefill other lengths than the first.
     asked.llm.reset_prefix_cache()
@@ -85,7 +93,7 @@ def generate(asked: Asked) -> list[Answer]:
     if (prefilled := prefill_answers(asked.llm, asked.stage, answers, asked.lora)) is not None:
         asked.save_part(PREFILL, prefilled, forced=True, ends=rendered.eos_token_ids)
     else:
-        (asked.stage / PREFILL).rmdir()
+        shutil.rmtree(asked.stage / PREFILL)  # some rows may be there
     if job.adapter is not None:
         bare = generator.rows(
             "generating without the adapter", [Request(ids, 1) for ids in rendered.prompt_ids], adapted=False
@@ -111,9 +119,8 @@ def walk_base(asked: Asked) -> list[Answer]:
         cold = asked.generator.rows("filling the cache", requests, watch=watches["cold"])
         asked.save_part(COLD, _save(asked, asked.part(COLD), names, cold), forced=True, ends=base.eos_token_ids)
         asked.generator.digests("filling the cache", cuts)
-    started = time.monotonic()
-    walked = asked.generator.rows("walking base's tokens", requests, watch=watches["answers"])
-    asked.seconds = time.monotonic() - started
+    with asked.timed():
+        walked = asked.generator.rows("walking base's tokens", requests, watch=watches["answers"])
     answers = _save(asked, asked.stage, names, walked)
     crossed = asked.generator.rows("walking probes", cuts, watch=watches["probes"])
     asked.save_part(PROBES, _save(asked, asked.part(PROBES), probe_names, crossed), forced=True)
@@ -136,9 +143,8 @@ def walk_long(asked: Asked) -> list[Answer]:
     """The engine takes what follows in long texts."""
     _, longest = _limits(asked.llm)
     texts = long_texts(asked.rendered.prompt_ids, longest)
-    started = time.monotonic()
-    walked = asked.generator.rows("walking long texts", list(texts.values()))
-    asked.seconds = time.monotonic() - started
+    with asked.timed():
+        walked = asked.generator.rows("walking long texts", list(texts.values()))
     _observe(asked, walked.generated)
     return _save(asked, asked.stage, list(texts), walked)
 
@@ -148,9 +154,8 @@ def tokens_only(asked: Asked) -> list[Answer]:
     rendered = asked.rendered
     lengths = rendered.lengths(asked.job.max_tokens)
     requests = [Request(ids, length) for ids, length in zip(rendered.prompt_ids, lengths, strict=True)]
-    started = time.monotonic()
-    outputs = drive(asked.llm, "generating", requests, [None] * len(requests), asked.lora, asked.progress)
-    asked.seconds = time.monotonic() - started
+    with asked.timed():
+        outputs = drive(asked.llm, "generating", requests, [None] * len(requests), asked.lora, asked.progress)
     return [
         Answer(
             prompt=prompt.id,
