@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from pydantic import BaseModel
 
 from npu_conformance.audit.audit import Audit
@@ -13,6 +14,7 @@ from npu_conformance.compare import Comparison, compare
 from npu_conformance.config import ModelConfig
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import TraceError
+from npu_conformance.metrics import relative_l2
 from npu_conformance.prompts import Prompt
 from npu_conformance.trace import COLD, PREFILL, PROBES, Trace, load_trace
 from npu_conformance.variants import CATALOGUE, JUDGED, implied_sign, no_effect
@@ -111,6 +113,24 @@ class Evidence:
         # What the sampler made of the logits is another check's.
         decode = replace(self.candidate, forced=True)
         return None if part is None else Pair(decode, part, self.reference, ("decode", "prefill"))
+
+    @cached_property
+    def base_distance(self) -> float:
+        """The largest relative L2 error of base's rows at the same positions: what rounding alone costs this model.
+
+        Raises:
+            TraceError: base and the reference are not of the same tokens, or a row of theirs is not finite.
+        """
+        if self.base is None:
+            raise TraceError(f"{self.candidate.folder}: is held against no base")
+        worst = 0.0
+        for index in range(len(self.base.answers)):
+            judged = self.base.judged(index)
+            mine, theirs = self.base.logits(index)[:judged], self.reference.logits(index)[:judged]
+            if mine.shape != theirs.shape or not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
+                raise TraceError(f"{self.base.folder}: its logits cannot be compared with the reference's")
+            worst = max(worst, float(relative_l2(mine, theirs).max(initial=0.0)))
+        return worst
 
     @cached_property
     def against_base(self) -> Pair | None:

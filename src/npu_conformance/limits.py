@@ -84,6 +84,9 @@ LAYER_NORM = Figure(
     "percent",
 )
 LAYER_FIGURES = (LAYER_COSINE, LAYER_NORM)
+VARIANT_SPREAD = 3.0
+"""Largest distance of a variant from base, in units of base's own largest error. Two errors add to 2, other kernels may
+err by twice base's; of the five twins' variants, over any choice of their prompts, the largest was 2.3."""
 Scheme = Literal["w8a8", "w4a8"]
 # By quantisation scheme of a candidate whose reference is the unquantised original: two to three times what rounding
 # weights (int8 a channel, int4 a group of 128) and activations (int8 a token) cost the Qwen3 twin. Starting points:

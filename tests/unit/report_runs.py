@@ -51,8 +51,8 @@ def write(
 
 
 def louder(rows: Rows) -> Rows:
-    """Off by one per cent: within the limits."""
-    return (rows * np.float32(1.01)).astype(np.float32)
+    """Off by two in a thousand: within the limits, and no more than rounding costs."""
+    return (rows * np.float32(1.002)).astype(np.float32)
 
 
 def exchanged(rows: Rows) -> Rows:

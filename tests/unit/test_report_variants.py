@@ -43,11 +43,11 @@ def test_a_variant_stands_beside_base_and_reference(runs: Runs) -> None:
     assert report.models[0].variants[-1].same_answers is None
     assert cells[1] == CATALOGUE["graph"].changes
     assert cells[2] == "✅ pass"
-    assert cells[3] == "1 % · 1 %"
+    assert cells[3] == "0.2 % · 0.2 %"
     assert cells[4:6] == ["0", "0 %"]
-    assert cells[6] == "1 % · 0 · 0 %"
+    assert cells[6] == "0.2 % · 0 · 0 %"
     assert cells[7] == "100 %"
-    assert 0.9 < float(cells[8].split()[0]) < 1.1
+    assert 0.2 < float(cells[8].split()[0]) < 0.3
     assert cells[9] == "1.25"
 
 

@@ -1,18 +1,20 @@
 """The engines a bisection starts: base's tokens walked with combinations of features, each combination once."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from npu_conformance.bisect.position import largest
 from npu_conformance.config import ModelConfig
 from npu_conformance.engines.hidden import TAP_ROWS
 from npu_conformance.engines.job import CandidateJob, WalkPart, Watched
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.evidence import Pair
 from npu_conformance.figures import observe
-from npu_conformance.limits import CLOSENESS_FIGURES
+from npu_conformance.limits import CLOSENESS_FIGURES, VARIANT_SPREAD
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.session import Workshop
 from npu_conformance.trace import COLD, PROBES, Layers, Trace, load_trace
@@ -70,7 +72,16 @@ class Runs:
         """Whether base with these features leaves base's logits by more than the limits allow."""
         if not subset:
             return False  # base itself, which was found to hold
-        return any(breaks(pair, self._config) for pair in self.pairs(subset).values())
+        return any(
+            breaks(pair, self._config) or not largest(pair.comparison.values["relative_l2"]) <= self._most
+            for pair in self.pairs(subset).values()
+        )
+
+    @cached_property
+    def _most(self) -> float:
+        """The largest distance from base that variants may have."""
+        base = Pair(self.base, load_trace(self._workshop.traces / "base" / "reference"), self.base)
+        return VARIANT_SPREAD * largest(base.comparison.values["relative_l2"])
 
     def pairs(self, subset: frozenset[str]) -> dict[WalkPart, Pair]:
         """A combination against base, by part of the trace."""

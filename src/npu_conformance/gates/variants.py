@@ -3,11 +3,11 @@
 import numpy as np
 
 from npu_conformance.compare import tied
-from npu_conformance.evidence import Evidence
+from npu_conformance.evidence import Evidence, Pair
 from npu_conformance.figures import judge_figure, require_finite
 from npu_conformance.gates.hard import all_of, first, not_applicable
 from npu_conformance.gates.paths import same_tokens
-from npu_conformance.limits import FIGURES
+from npu_conformance.limits import FIGURES, VARIANT_SPREAD
 from npu_conformance.metrics import choice, root_mean_square
 from npu_conformance.results import Check
 from npu_conformance.variants import CATALOGUE
@@ -35,9 +35,33 @@ def variant_closeness(evidence: Evidence) -> list[Check]:
         require_finite(pair.comparison)
         checks += [
             *(judge_figure(evidence, pair, _CHECK, figure, name=figure.name + where) for figure in _FIGURES),
+            _spread(evidence, pair, where),
             same_tokens(evidence, pair, _CHECK, f"tokens equal, or tied{where}"),
         ]
     return [*checks, _bitwise(evidence)]
+
+
+def _spread(evidence: Evidence, pair: Pair, where: str) -> Check:
+    """The largest distance from base, in units of base's own largest from the reference.
+
+    Two engines that round alike are apart by at most the sum of their errors, so 2; a few rows that are wrong by less
+    than the dtype's limits are not.
+    """
+    distances, rounding = pair.comparison.values["relative_l2"], evidence.base_distance
+    worst = int(np.nan_to_num(distances, nan=np.inf).argmax())
+    # Of a base that is the reference bit for bit, any distance is infinitely larger.
+    observed = 0.0 if distances[worst] == 0 else float(distances[worst] / rounding) if rounding else float("inf")
+    return Check(
+        check=_CHECK,
+        variant=evidence.variant,
+        metric=f"largest distance, over base's from the reference{where}",
+        observed=observed,
+        limit=VARIANT_SPREAD,
+        relation="<=",
+        n=len(distances),
+        verdict="pass" if observed <= VARIANT_SPREAD else "fail",
+        where=pair.place(worst),
+    )
 
 
 def _bitwise(evidence: Evidence) -> Check:
