@@ -17,7 +17,9 @@ from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.config import Labels, ModelConfig
 from npu_conformance.evidence import Evidence
+from npu_conformance.gates import PROPERTIES, judged_or_error
 from npu_conformance.prompts import Prompt
+from npu_conformance.results import Verdict, worst
 from npu_conformance.run.nursery import twin_folder
 from npu_conformance.storage import write_json
 from npu_conformance.trace import (
@@ -84,6 +86,14 @@ class Scene:
             scan=self.scan,
             audit=self.audit,
         )
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Each property's worst verdict."""
+        evidence = self.evidence()
+        return {
+            property_.__name__: worst(check.verdict for check in judged_or_error(property_, evidence))
+            for property_ in PROPERTIES
+        }
 
     def walked(self, variant: str, change: Callable[[Rows], Rows] = lambda rows: rows, **effective: Any) -> Evidence:
         """The evidence on a variant that walked the candidate's tokens: its rows, changed in the second prompt."""

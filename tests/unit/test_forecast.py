@@ -1,20 +1,17 @@
 """What would be started is told without starting anything: steps, what is skipped, and what it takes in all."""
 
-import sys
-from dataclasses import replace
 from pathlib import Path
-from subprocess import CompletedProcess, run
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from npu_conformance.config import ModelConfig
-from npu_conformance.plan.estimate import GIB, Load, Take, engine_take
+from npu_conformance.plan.estimate import GIB
 from npu_conformance.plan.forecast import Forecast, forecast
-from npu_conformance.plan.steps import Kind, Step
+from npu_conformance.plan.steps import Kind
 from npu_conformance.plan.text import forecast_lines
-from npu_conformance.plan.totals import shortages, totals
+from npu_conformance.plan.totals import shortages
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts
 from npu_conformance.run.candidates import Candidates
@@ -25,7 +22,6 @@ from npu_conformance.storage import write_json
 from npu_conformance.subject import Subject
 from npu_conformance.variants import CATALOGUE, engine_options
 
-from .suite_runs import MODEL, ROOT, clean_environment, command
 from .tiny_checkpoints import LLAMA, llama, write
 
 VARIANTS = "[graph, prefix_caching, fresh_engine, spec_decode, long_prompt, {name: few, options: {max_num_seqs: 4}}]"
@@ -65,14 +61,6 @@ def names(found: Forecast, kind: Kind) -> list[str]:
 def lines(found: Forecast, tmp_path: Path, width: int = 180) -> str:
     """The forecast as it is shown."""
     return "\n".join(forecast_lines(found, tmp_path / "cache", tmp_path / "reports", width))
-
-
-def step(kind: Kind = "engine", process: int = 1, **take: float) -> Step:
-    """A step that takes nothing but what is said."""
-    taken = Take(**{"seconds": 0, "memory": 0, "disk": 0, **take})
-    return Step(
-        kind=kind, model="M", name="base", about="", take=taken, basis="estimated", process=process, deadline=99
-    )
 
 
 def test_every_selected_variant_is_an_engine_in_the_process_it_would_have(session: Session, tmp_path: Path) -> None:
@@ -299,68 +287,6 @@ def test_the_memory_of_one_rank_is_not_taken_for_that_of_all(session: Session, t
     assert found.take.memory > 5 * GIB
 
 
-def take(variant: str, load: Load, follows: bool = False, platform: Any = "cpu", **options: Any) -> Take:
-    """What a twin's engine takes."""
-    return engine_take(
-        load,
-        variant,
-        {"dtype": "bfloat16", "enforce_eager": True, **options},
-        candidate="vllm",
-        platform=platform,
-        twin=True,
-        envs={},
-        follows=follows,
-    )
-
-
-def test_an_engine_takes_what_it_is_asked_for() -> None:
-    """Rows by manner, seconds by start, memory by rank."""
-    load = Load(parameters=10**6, weights=GIB, vocabulary=1000, lengths=((20, 48),) * 10, longest=8192)
-    base, walked, only = (take(variant, load) for variant in ("base", "async_scheduling", "spec_decode"))
-    warm = take("prefix_caching", load, enable_prefix_caching=True)
-    adapted = take("base", replace(load, adapted=True))
-
-    # Answers, once more as prefills, and six probes of eight tokens; a row has two bytes a word.
-    assert base.disk == (2 * 480 + 48) * 2000
-    assert walked.disk == (480 + 48) * 2000
-    assert adapted.disk == base.disk + 10 * 2000
-    assert warm.disk == walked.disk + 480 * 2000
-    assert warm.seconds > walked.seconds
-    assert only.disk == only.scratch == 0
-    assert base.scratch > walked.scratch
-    assert take("base", load, enforce_eager=False).seconds - base.seconds == pytest.approx(20)
-    assert base.seconds - take("base", load, follows=True).seconds == pytest.approx(7)
-    assert take("base", load, platform="npu").seconds > base.seconds + 40
-    assert take("tp2", load, tensor_parallel_size=2).memory == pytest.approx(2 * base.memory - GIB)
-    assert take("base", load, dtype="float32").disk == 2 * base.disk
-
-
-def test_totals_are_sums_but_for_what_comes_one_after_another(tmp_path: Path) -> None:
-    """Memory and scratch files are freed in between; twins train side by side."""
-    steps = (
-        step("twin", seconds=10, memory=1, disk=4),
-        step("conversion", seconds=1, memory=2, disk=100),
-        step(seconds=20, memory=30, disk=5, scratch=7),
-        step(seconds=30, memory=40, disk=6, scratch=3),
-        step("reference", seconds=3, memory=35, disk=1000),
-    )
-    whole = totals(Forecast(steps, ()), tmp_path / "cache", tmp_path / "reports")
-
-    assert (whole.seconds, whole.memory, whole.cache, whole.reports) == (64, 40, 1104, 18)
-
-
-def test_logits_are_copied_to_another_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a link is not possible they are on both."""
-    disks = {"cache": 1, "reports": 2}
-    monkeypatch.setattr(
-        "npu_conformance.plan.totals.existing",
-        lambda folder: SimpleNamespace(stat=lambda: SimpleNamespace(st_dev=disks[folder.name])),
-    )
-    whole = totals(Forecast((step("reference", disk=1000),), ()), tmp_path / "cache", tmp_path / "reports")
-
-    assert (whole.cache, whole.reports) == (1000, 1000)
-
-
 def test_what_does_not_fit_is_told(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reference in the words of the refusal it would be, once a model; engines and disk as a doubt."""
     selected = {"Guard": ("base", "as_served")}
@@ -393,18 +319,6 @@ def test_a_second_reference_is_no_reason_to_refuse(
     assert "may not fit" in told[1][0]
 
 
-def test_a_full_disk_and_a_short_deadline_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cache and reports share a disk here, so they are added."""
-    run_of = Forecast((step(seconds=100, disk=6 * GIB), step("reference", disk=6 * GIB)), ())
-    monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=10 * GIB))
-    found = shortages(run_of, tmp_path / "cache", tmp_path / "reports")
-
-    assert found == [
-        "M base (engine): may be ended: takes 100 s, its deadline is 99 s: give it another with --deadline",
-        f"the run may not fit: takes 12.0 GiB of the disk of {tmp_path / 'cache'}, 10.0 GiB are free",
-    ]
-
-
 def test_traces_that_are_judged_again_start_nothing(own_configs: Path, tmp_path: Path, cache: Path) -> None:
     """With `--from` no engine and no reference runs."""
     assert cache
@@ -426,65 +340,3 @@ def test_a_narrow_terminal_loses_no_word_of_a_row(session: Session, tmp_path: Pa
     assert "…" not in shown
     for word in ("compiled", "captured", "platform", "built", "float32"):
         assert word in shown
-
-
-# What a process that only shows a plan must not do, or hold at its end.
-WATCHED = """
-import subprocess, sys, pytest
-
-def refuse(*words, **_):
-    raise AssertionError(f"started {words}")
-
-subprocess.Popen.__init__ = refuse
-status = pytest.main(sys.argv[1:])
-print('LOADED', sorted({'torch', 'vllm', 'transformers'} & set(sys.modules)))
-sys.exit(int(status))
-"""
-
-
-def planned(tmp_path: Path, *words: str) -> "CompletedProcess[str]":
-    """`pytest --conformance-plan` in a process of its own, with its cache, reports and pytest's cache not there."""
-    options = [word for word in command(tmp_path / "reports", *words)[3:] if word not in ("-p", "no:cacheprovider")]
-    return run(
-        [sys.executable, "-c", WATCHED, "-o", f"cache_dir={tmp_path / 'pytest'}", "--conformance-plan", *options],
-        cwd=ROOT,
-        env=clean_environment(NPU_CONFORMANCE_CACHE=str(tmp_path / "cache")),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def test_the_command_shows_the_plan_and_starts_and_writes_nothing(tmp_path: Path, configs: Path) -> None:
-    """Exit status 0, no torch, no process, no folder; the engine starts of the selected variants that can run."""
-    result = planned(tmp_path, "--twin", "-k", MODEL)
-    own = Session(Settings(configs=configs, twin=True), tmp_path / "none", Narrator())
-    starts = sum(own.why_not(MODEL, variant) is None for variant in own.variants(MODEL))
-
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "conformance plan" in result.stdout
-    assert f"in all: {starts} engine starts, " in result.stdout
-    assert "1 twin to build" in result.stdout
-    assert "LOADED []" in result.stdout
-    assert "collected" in result.stdout.splitlines()[-2]
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_bad_config_is_one_line_with_the_option_too(tmp_path: Path, own_configs: Path) -> None:
-    """Exit status 4 and no plan."""
-    (own_configs / "Bad-1B.yaml").write_text("model: org/Bad\npromts: [guard]\n")
-    result = planned(tmp_path, "-o", f"model_configs={own_configs}")
-
-    assert result.returncode == 4
-    assert "promts: unknown key; did you mean 'prompts'?" in result.stderr
-    assert "conformance plan" not in result.stdout
-
-
-def test_workers_of_xdist_are_refused(tmp_path: Path) -> None:
-    """They would be started only to collect."""
-    result = planned(tmp_path, "-n", "2")
-
-    assert result.returncode == 4
-    assert "ERROR: --conformance-plan: pytest-xdist would start its workers: leave out -n" in result.stderr
-    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,95 @@
+"""What an engine takes by estimate, what a run takes in all, and what of it does not fit."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from npu_conformance.plan.estimate import GIB, Load, Take, engine_take
+from npu_conformance.plan.forecast import Forecast
+from npu_conformance.plan.steps import Kind, Step
+from npu_conformance.plan.totals import shortages, totals
+
+
+def step(kind: Kind = "engine", process: int = 1, **take: float) -> Step:
+    """A step that takes nothing but what is said."""
+    taken = Take(**{"seconds": 0, "memory": 0, "disk": 0, **take})
+    return Step(
+        kind=kind, model="M", name="base", about="", take=taken, basis="estimated", process=process, deadline=99
+    )
+
+
+def take(variant: str, load: Load, follows: bool = False, platform: Any = "cpu", **options: Any) -> Take:
+    """What a twin's engine takes."""
+    return engine_take(
+        load,
+        variant,
+        {"dtype": "bfloat16", "enforce_eager": True, **options},
+        candidate="vllm",
+        platform=platform,
+        twin=True,
+        envs={},
+        follows=follows,
+    )
+
+
+def test_an_engine_takes_what_it_is_asked_for() -> None:
+    """Rows by manner, seconds by start, memory by rank."""
+    load = Load(parameters=10**6, weights=GIB, vocabulary=1000, lengths=((20, 48),) * 10, longest=8192)
+    base, walked, only = (take(variant, load) for variant in ("base", "async_scheduling", "spec_decode"))
+    warm = take("prefix_caching", load, enable_prefix_caching=True)
+    adapted = take("base", replace(load, adapted=True))
+
+    # Answers, once more as prefills, and six probes of eight tokens; a row has two bytes a word.
+    assert base.disk == (2 * 480 + 48) * 2000
+    assert walked.disk == (480 + 48) * 2000
+    assert adapted.disk == base.disk + 10 * 2000
+    assert warm.disk == walked.disk + 480 * 2000
+    assert warm.seconds > walked.seconds
+    assert only.disk == only.scratch == 0
+    assert base.scratch > walked.scratch
+    assert take("base", load, enforce_eager=False).seconds - base.seconds == pytest.approx(20)
+    assert base.seconds - take("base", load, follows=True).seconds == pytest.approx(7)
+    assert take("base", load, platform="npu").seconds > base.seconds + 40
+    assert take("tp2", load, tensor_parallel_size=2).memory == pytest.approx(2 * base.memory - GIB)
+    assert take("base", load, dtype="float32").disk == 2 * base.disk
+
+
+def test_totals_are_sums_but_for_what_comes_one_after_another(tmp_path: Path) -> None:
+    """Memory and scratch files are freed in between; twins train side by side."""
+    steps = (
+        step("twin", seconds=10, memory=1, disk=4),
+        step("conversion", seconds=1, memory=2, disk=100),
+        step(seconds=20, memory=30, disk=5, scratch=7),
+        step(seconds=30, memory=40, disk=6, scratch=3),
+        step("reference", seconds=3, memory=35, disk=1000),
+    )
+    whole = totals(Forecast(steps, ()), tmp_path / "cache", tmp_path / "reports")
+
+    assert (whole.seconds, whole.memory, whole.cache, whole.reports) == (64, 40, 1104, 18)
+
+
+def test_logits_are_copied_to_another_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a link is not possible they are on both."""
+    disks = {"cache": 1, "reports": 2}
+    monkeypatch.setattr(
+        "npu_conformance.plan.totals.existing",
+        lambda folder: SimpleNamespace(stat=lambda: SimpleNamespace(st_dev=disks[folder.name])),
+    )
+    whole = totals(Forecast((step("reference", disk=1000),), ()), tmp_path / "cache", tmp_path / "reports")
+
+    assert (whole.cache, whole.reports) == (1000, 1000)
+
+
+def test_a_full_disk_and_a_short_deadline_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cache and reports share a disk here, so they are added."""
+    run_of = Forecast((step(seconds=100, disk=6 * GIB), step("reference", disk=6 * GIB)), ())
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=10 * GIB))
+    found = shortages(run_of, tmp_path / "cache", tmp_path / "reports")
+
+    assert found == [
+        "M base (engine): may be ended: takes 100 s, its deadline is 99 s: give it another with --deadline",
+        f"the run may not fit: takes 12.0 GiB of the disk of {tmp_path / 'cache'}, 10.0 GiB are free",
+    ]
