@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.generation import Generator, Request, Watch, choices, drive, walk
+from npu_conformance.engines.generation import Generator, Request, Watch, drive, walk
 from npu_conformance.engines.scratch import DIGEST_BYTES, EXTRA_ARGS_KEY, NARROW, PLACE
 
 WORDS = 5
@@ -102,7 +102,7 @@ class Engine:
         _write(folder / "narrow", slot * WORDS * 2, (row.view(np.uint32) >> 16).astype(np.uint16).tobytes())
         _write(folder / "kind", slot, bytes([NARROW]))
         _write(folder / "digest", slot * DIGEST_BYTES, bytes([slot]) * DIGEST_BYTES)
-        _write(folder / "place", slot * PLACE.itemsize, np.array((slot, 9, 1), dtype=PLACE).tobytes())
+        _write(folder / "place", slot * PLACE.itemsize, np.array((slot, 1), dtype=PLACE).tobytes())
 
 
 def _write(path: Path, offset: int, data: bytes) -> None:
@@ -268,6 +268,13 @@ def test_no_requests_at_all(tmp_path: Path) -> None:
     assert captured.generated == []
 
 
-def test_the_largest_logit_is_the_choice() -> None:
-    """The first of equals."""
-    assert choices(np.array([[0, 3, 1], [2, 2, 1]], dtype=np.float32)) == (1, 0)
+def test_tokens_alone_ask_for_no_capture(tmp_path: Path) -> None:
+    """Of an engine that may refuse it; with the adapter, and nothing written."""
+    engine = Engine()
+    found = Generator(engine, tmp_path, lambda *_: None, "adapter").tokens("generating", [Request((10,), 2)])
+
+    assert [(one.prompt_ids, one.token_ids, one.text) for one in found] == [((10,), (10, 11), "text 0")]
+    assert len(found[0].places) == 0
+    assert engine.parameters["0"].extra_args is None
+    assert engine.loras == ["adapter"]
+    assert list(tmp_path.iterdir()) == []

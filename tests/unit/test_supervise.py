@@ -76,8 +76,18 @@ def test_a_worker_that_dies_says_so_with_the_end_of_its_log(run: Run) -> None:
 
 def test_a_worker_that_is_killed_names_the_signal(run: Run) -> None:
     """As the kernel's out-of-memory killer does it."""
-    with pytest.raises(JobError, match="the worker was killed by signal SIGKILL"):
+    with pytest.raises(JobError, match="the worker was killed by signal SIGKILL") as caught:
         run("kill -9 $$")
+    assert caught.value.part == 0
+
+
+@pytest.mark.parametrize("ending", ["exit 7", "kill -9 $$", 'printf no > "$workdir/refusal.txt"; exit 2'])
+def test_a_job_of_a_series_is_told_apart(run: Run, ending: str) -> None:
+    """By what the worker said last."""
+    with pytest.raises(JobError) as caught:
+        run(f'echo "[\\"graph: generating\\", 1, 2, 3]" > "$workdir/progress.json"; {ending}')
+
+    assert caught.value.part == 3
 
 
 def test_a_refusal_is_passed_on_without_the_log(run: Run) -> None:

@@ -10,14 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.progress import Narrator
-from npu_conformance.run.jobs import Jobs
-from npu_conformance.run.nursery import build_twins, twin_folder
-
-from .suite_runs import ROOT
-
-PROMPTS = ROOT / "model_configs" / "prompts"
-
 ENGINE = """
 import json, sys
 from vllm import LLM, SamplingParams
@@ -59,13 +51,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture(scope="module")
-def guard_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Qwen3 of four layers in bfloat16."""
-    assert build_twins(["qwen3-guard"], PROMPTS, Jobs(tmp_path_factory.mktemp("twin"), Narrator())) == {}
-    return twin_folder("qwen3-guard", PROMPTS)
-
-
 def engine(folder: Path, workplace: Path, mode: str, **environment: str) -> dict[str, Any]:
     """What an engine in a process of its own found: by phase its logits and states by request."""
     script, out = workplace / f"{mode}.py", workplace / f"{mode}.json"
@@ -79,9 +64,9 @@ def engine(folder: Path, workplace: Path, mode: str, **environment: str) -> dict
 
 
 @pytest.fixture(scope="module")
-def eager(guard_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def eager(twin: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """An eager engine before, while and after it was tapped."""
-    return engine(guard_twin, tmp_path_factory.mktemp("eager"), "eager")
+    return engine(twin, tmp_path_factory.mktemp("eager"), "eager")
 
 
 @pytest.mark.engine
@@ -95,13 +80,13 @@ def test_an_eager_engine_computes_the_same_with_the_tap(eager: dict[str, Any]) -
 
 
 @pytest.mark.engine
-def test_the_states_are_those_the_logits_come_from(eager: dict[str, Any], guard_twin: Path) -> None:
+def test_the_states_are_those_the_logits_come_from(eager: dict[str, Any], twin: Path) -> None:
     """Final norm times head is the row of the very token that was sampled."""
     from safetensors import safe_open
 
-    index = json.loads((guard_twin / "config.json").read_text())
+    index = json.loads((twin / "config.json").read_text())
     name = "model.embed_tokens.weight" if index["tie_word_embeddings"] else "lm_head.weight"
-    with safe_open(guard_twin / "model.safetensors", "pt") as file:
+    with safe_open(twin / "model.safetensors", "pt") as file:
         head = file.get_tensor(name).float().numpy()
     for request, steps in eager["tapped"]["states"].items():
         rows = np.array(eager["tapped"]["logits"][request])
@@ -110,9 +95,9 @@ def test_the_states_are_those_the_logits_come_from(eager: dict[str, Any], guard_
 
 
 @pytest.mark.engine
-def test_compiled_code_is_tapped(eager: dict[str, Any], guard_twin: Path, tmp_path: Path) -> None:
+def test_compiled_code_is_tapped(eager: dict[str, Any], twin: Path, tmp_path: Path) -> None:
     """Each step, decoding too: not only the pass in which the model was traced."""
-    found = engine(guard_twin, tmp_path, "compiled", NPU_CONFORMANCE_TAP="64")["as loaded"]["states"]
+    found = engine(twin, tmp_path, "compiled", NPU_CONFORMANCE_TAP="64")["as loaded"]["states"]
     assert found.keys() == eager["tapped"]["states"].keys()
     for request, steps in eager["tapped"]["states"].items():
         for step, compiled in zip(steps, found[request], strict=True):

@@ -104,10 +104,6 @@ class Worker(SimpleNamespace):
         super().__init__(
             get_model=lambda: model,
             model_runner=SimpleNamespace(input_batch=batch, query_start_loc=starts, **runner),
-            vllm_config=SimpleNamespace(
-                scheduler_config=SimpleNamespace(max_num_batched_tokens=12),
-                model_config=SimpleNamespace(max_model_len=64),
-            ),
         )
 
 
@@ -122,7 +118,7 @@ def test_the_last_token_of_each_sampled_request_is_read() -> None:
     """Not that of a request whose prompt has not been read to its end, nor one that was not asked for."""
     model = tiny_model()
     worker = layer_tap(model)
-    worker.start_layer_tap()
+    worker.start_layer_tap(12)
     states, _ = expected(7)
     run(model, 7)
 
@@ -152,7 +148,7 @@ def test_states_are_not_read_from_a_batch_that_may_be_another() -> None:
     model = tiny_model()
     asynchronous, unknown = layer_tap(model, use_async_scheduling=True), layer_tap(model)
     del unknown.model_runner.query_start_loc
-    asynchronous.start_layer_tap()
+    asynchronous.start_layer_tap(12)
     run(model, 7)
 
     assert asynchronous.sampled_states(["short"]) is None
@@ -163,7 +159,7 @@ def test_the_tap_of_a_running_engine() -> None:
     """It holds the last prompt's last token, not an earlier pass's, and is gone after it is stopped."""
     model = tiny_model()
     worker = layer_tap(model)
-    worker.start_layer_tap()
+    worker.start_layer_tap(12)
     assert worker.hidden_states(1) is None
     states, _ = expected(5)
     run(model, 5)
@@ -173,18 +169,3 @@ def test_the_tap_of_a_running_engine() -> None:
     worker.stop_layer_tap()
     assert worker.hidden_states(5) is None
     assert not any(module._forward_hooks for module in model.modules())
-
-
-def test_a_tap_from_loading_stays() -> None:
-    """It starts without what was run before."""
-    from npu_conformance.engines.tap import install, installed
-
-    model = tiny_model()
-    tap = install(model, rows=4)
-    run(model, 4)
-    worker = layer_tap(model)
-    worker.start_layer_tap()
-    assert worker.hidden_states(1) is None
-    worker.stop_layer_tap()
-
-    assert installed(model) is tap

@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
-from npu_conformance.engines.generation import Captured, Generated, Generator, Request, Watch, choices, drive, walk
+from npu_conformance.engines.generation import Captured, Generated, Generator, Request, Watch, walk
 from npu_conformance.engines.job import WalkPart, Watched
 from npu_conformance.engines.prefill import prefill_answers
 from npu_conformance.engines.probes import long_texts, probes
 from npu_conformance.engines.rendering import Rendered, as_messages
 from npu_conformance.engines.scenarios import batch_cases
 from npu_conformance.errors import TraceError
+from npu_conformance.metrics import choice
 from npu_conformance.trace import (
     COLD,
     PREFILL,
@@ -29,11 +30,11 @@ from npu_conformance.trace import (
     save_layers,
     save_rows,
     save_trace,
+    unpack,
 )
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import CandidateJob
-    from npu_conformance.engines.worker import Progress
 
 
 @dataclasses.dataclass
@@ -41,12 +42,9 @@ class Asked:
     """An engine, a job for it, and the staged trace its answers go to."""
 
     job: "CandidateJob"
-    llm: Any
-    lora: Any
     rendered: Rendered
     generator: Generator
     stage: Path
-    progress: "Progress"
     observed: dict[str, int] = dataclasses.field(default_factory=dict)
     """Signs that features took effect (see `variants.Sign`)."""
     seconds: float = 0.0
@@ -59,27 +57,57 @@ class Asked:
         yield
         self.seconds = time.monotonic() - started
 
-    def save_part(self, name: str, answers: Sequence[Answer], *, forced: bool, ends: Sequence[int] = ()) -> None:
-        """Write a part of the trace whose rows are there already; `ends` are tokens after which nothing counts."""
-        save_trace(self.stage / name, answers, eos_token_ids=ends, provenance={}, forced=forced)
+    def requests(self) -> list[Request]:
+        """The prompts, each for an answer of the engine's own, as long as it may be."""
+        lengths = self.rendered.lengths(self.job.max_tokens)
+        return [Request(ids, length) for ids, length in zip(self.rendered.prompt_ids, lengths, strict=True)]
 
-    def part(self, name: str) -> Path:
-        """A new folder for a part."""
-        (self.stage / name).mkdir()
-        return self.stage / name
+    def names(self) -> list[str]:
+        """Those of the prompts."""
+        return [prompt.id for prompt in self.rendered.prompts]
+
+    def save(self, names: Sequence[str], captured: Captured, *, forced: bool, part: str = "") -> list[Answer]:
+        """Write captured rows into the staged trace, or into a part of it.
+
+        Args:
+            names: of the prompts.
+            captured: their rows, by the same index.
+            forced: whether the requests were made to take their tokens, so that the text is not the engine's own.
+            part: its name; its folder is there already.
+
+        Returns:
+            The answers the rows belong to.
+        """
+        decode, answers = self.generator.llm.get_tokenizer().decode, []
+        for index, (name, one) in enumerate(zip(names, captured.generated, strict=True)):
+            stored, storage = captured.stored(index)
+            save_rows(self.stage / part, index, stored)
+            text = one.text
+            if forced:
+                # What it would have said itself at each position; a NaN leaves no choice, and -1 is no token.
+                own = np.maximum(choice(unpack(stored, storage)), 0)
+                text = decode(own.tolist(), skip_special_tokens=True)
+            rows = tuple(int(row) for row in one.places["row"])
+            answers.append(Answer(name, one.prompt_ids, one.token_ids, text, storage, batch_rows=rows))
+        return answers
+
+    def save_part(
+        self, part: str, names: Sequence[str], captured: Captured, *, forced: bool, ends: Sequence[int] = ()
+    ) -> None:
+        """Write a new part of the trace (see `save`); `ends` are tokens after which nothing counts."""
+        (self.stage / part).mkdir()
+        answers = self.save(names, captured, forced=forced, part=part)
+        save_trace(self.stage / part, answers, eos_token_ids=ends, provenance={}, forced=forced)
 
 
 def generate(asked: Asked) -> list[Answer]:
     """The engine chooses its tokens; then all that can be asked about them."""
-    job, rendered, generator = asked.job, asked.rendered, asked.generator
-    lengths = rendered.lengths(job.max_tokens)
-    requests = [Request(ids, length) for ids, length in zip(rendered.prompt_ids, lengths, strict=True)]
-    names = [prompt.id for prompt in rendered.prompts]
+    job, generator, requests = asked.job, asked.generator, asked.requests()
     with asked.timed():
         first = generator.rows("generating", requests)
-    answers = _save(asked, asked.stage, names, first)
+    answers = asked.save(asked.names(), first, forced=False)
     # Cold again, or the second run would prefill other lengths than the first.
-    asked.llm.reset_prefix_cache()
+    generator.llm.reset_prefix_cache()
     again = generator.digests("generating again", requests)
     own = _own_tokenisation(asked)
     answers = [
@@ -87,18 +115,12 @@ def generate(asked: Asked) -> list[Answer]:
         for answer, ids, (tokens, digests) in zip(answers, own, again, strict=True)
     ]
     save_cases(asked.stage, batch_cases(generator, answers, first))
-    _probe(asked, probes(rendered.prompt_ids, *_limits(asked.llm)))
-    asked.progress("prefilling", 0, 0)
-    asked.part(PREFILL)
-    if (prefilled := prefill_answers(asked.llm, asked.stage, answers, asked.lora)) is not None:
-        asked.save_part(PREFILL, prefilled, forced=True, ends=rendered.eos_token_ids)
-    else:
-        shutil.rmtree(asked.stage / PREFILL)  # some rows may be there
+    _probe(asked)
+    _prefill(asked, answers)
     if job.adapter is not None:
-        bare = generator.rows(
-            "generating without the adapter", [Request(ids, 1) for ids in rendered.prompt_ids], adapted=False
-        )
-        asked.save_part(WITHOUT_ADAPTER, _save(asked, asked.part(WITHOUT_ADAPTER), names, bare), forced=False)
+        first_tokens = [dataclasses.replace(request, length=1) for request in requests]
+        bare = generator.rows("generating without the adapter", first_tokens, adapted=False)
+        asked.save_part(WITHOUT_ADAPTER, asked.names(), bare, forced=False)
     if job.layer_prompts and (layers := _layers(asked)):
         save_layers(asked.stage, layers)
     return answers
@@ -106,24 +128,25 @@ def generate(asked: Asked) -> list[Answer]:
 
 def walk_base(asked: Asked) -> list[Answer]:
     """The engine takes base's tokens, in base's batches; where the cache is to be warm, a second time."""
-    base = load_trace(asked.job.walks or Path())
+    base = load_trace(cast("Path", asked.job.walks))  # the job sees to it that there is one
     probed = base.part(PROBES)
     if probed is None:
         raise TraceError(f"{base.folder}: has no probes; run base again")
+    generator = asked.generator
     requests, cuts = (
         [walk(answer.prompt_ids, answer.token_ids) for answer in trace.answers] for trace in (base, probed)
     )
     names, probe_names = ([answer.prompt for answer in trace.answers] for trace in (base, probed))
     watches = {part: _watch(asked.job, part) for part in get_args(WalkPart)}
     if asked.job.manner == "walk warm":
-        cold = asked.generator.rows("filling the cache", requests, watch=watches["cold"])
-        asked.save_part(COLD, _save(asked, asked.part(COLD), names, cold), forced=True, ends=base.eos_token_ids)
-        asked.generator.digests("filling the cache", cuts)
+        cold = generator.rows("filling the cache", requests, watch=watches["cold"])
+        asked.save_part(COLD, names, cold, forced=True, ends=base.eos_token_ids)
+        generator.digests("filling the cache", cuts)
     with asked.timed():
-        walked = asked.generator.rows("walking base's tokens", requests, watch=watches["answers"])
-    answers = _save(asked, asked.stage, names, walked)
-    crossed = asked.generator.rows("walking probes", cuts, watch=watches["probes"])
-    asked.save_part(PROBES, _save(asked, asked.part(PROBES), probe_names, crossed), forced=True)
+        walked = generator.rows("walking base's tokens", requests, watch=watches["answers"])
+    answers = asked.save(names, walked, forced=True)
+    crossed = generator.rows("walking probes", cuts, watch=watches["probes"])
+    asked.save_part(PROBES, probe_names, crossed, forced=True)
     _observe(asked, [*walked.generated, *crossed.generated])
     if asked.job.watched:
         save_layers(asked.stage, _as_layers([_seen(watches[at.part], at) for at in asked.job.watched]))
@@ -141,29 +164,21 @@ def _seen(watch: Watch | None, at: Watched) -> dict[str, list[float]] | None:
 
 def walk_long(asked: Asked) -> list[Answer]:
     """The engine takes what follows in long texts."""
-    _, longest = _limits(asked.llm)
+    _, longest = _limits(asked.generator.llm)
     texts = long_texts(asked.rendered.prompt_ids, longest)
     with asked.timed():
         walked = asked.generator.rows("walking long texts", list(texts.values()))
     _observe(asked, walked.generated)
-    return _save(asked, asked.stage, list(texts), walked)
+    return asked.save(list(texts), walked, forced=True)
 
 
 def tokens_only(asked: Asked) -> list[Answer]:
     """The engine chooses its tokens, and its logits are not seen."""
-    rendered = asked.rendered
-    lengths = rendered.lengths(asked.job.max_tokens)
-    requests = [Request(ids, length) for ids, length in zip(rendered.prompt_ids, lengths, strict=True)]
     with asked.timed():
-        outputs = drive(asked.llm, "generating", requests, [None] * len(requests), asked.lora, asked.progress)
+        generated = asked.generator.tokens("generating", asked.requests())
     return [
-        Answer(
-            prompt=prompt.id,
-            prompt_ids=tuple(output.prompt_token_ids),
-            token_ids=tuple(output.outputs[0].token_ids),
-            text=output.outputs[0].text,
-        )
-        for prompt, output in zip(rendered.prompts, outputs, strict=True)
+        Answer(name, one.prompt_ids, one.token_ids, one.text)
+        for name, one in zip(asked.names(), generated, strict=True)
     ]
 
 
@@ -177,27 +192,24 @@ MANNERS: dict[str, Callable[[Asked], list[Answer]]] = {
 """What to do, by a candidate job's `manner`."""
 
 
-def _save(asked: Asked, folder: Path, names: Sequence[str], captured: Captured) -> list[Answer]:
-    """Write captured rows into a trace folder; the answers they belong to."""
-    tokenizer, answers = asked.llm.get_tokenizer(), []
-    for index, name in enumerate(names):
-        one = captured.generated[index]
-        stored, storage = captured.stored(index)
-        save_rows(folder, index, stored)
-        text = one.text
-        if asked.job.manner.startswith("walk"):
-            # What it would have said itself, up to the first position at which it would have gone elsewhere.
-            text = tokenizer.decode(choices(captured.rows(index)), skip_special_tokens=True)
-        rows = tuple(int(row) for row in one.places["row"])
-        answers.append(Answer(name, one.prompt_ids, one.token_ids, text, storage, batch_rows=rows))
-    return answers
-
-
-def _probe(asked: Asked, requests: dict[str, Request]) -> None:
+def _probe(asked: Asked) -> None:
     """Walk the probes, cold, and keep them as a part of the trace; a part without any where none fits."""
-    asked.llm.reset_prefix_cache()
+    requests = probes(asked.rendered.prompt_ids, *_limits(asked.generator.llm))
+    asked.generator.llm.reset_prefix_cache()
     captured = asked.generator.rows("walking probes", list(requests.values()))
-    asked.save_part(PROBES, _save(asked, asked.part(PROBES), list(requests), captured), forced=True)
+    asked.save_part(PROBES, list(requests), captured, forced=True)
+
+
+def _prefill(asked: Asked, answers: Sequence[Answer]) -> None:
+    """Each prompt with its answer in one prefill, as a part of the trace; none where the model cannot be looked at."""
+    generator, folder = asked.generator, asked.stage / PREFILL
+    generator.progress("prefilling", 0, 0)
+    folder.mkdir()
+    prefilled = prefill_answers(generator.llm, asked.stage, answers, generator.lora)
+    if prefilled is None:
+        shutil.rmtree(folder)  # some rows may be there
+        return
+    save_trace(folder, prefilled, eos_token_ids=asked.rendered.eos_token_ids, provenance={}, forced=True)
 
 
 def _observe(asked: Asked, walked: Sequence[Generated]) -> None:
@@ -215,17 +227,17 @@ def _layers(asked: Asked) -> Layers | None:
     """Hidden states at the last token of the first prompts, one request at a time."""
     from vllm import SamplingParams
 
-    one = SamplingParams(temperature=0.0, max_tokens=1)
+    llm, one = asked.generator.llm, SamplingParams(temperature=0.0, max_tokens=1)
     found: list[dict[str, list[float]]] = []
     prompts = asked.rendered.prompt_ids[: asked.job.layer_prompts]
-    asked.llm.collective_rpc("start_layer_tap", args=(max(map(len, prompts)),))
+    llm.collective_rpc("start_layer_tap", args=(max(map(len, prompts)),))
     for ids in prompts:
-        asked.llm.generate([{"prompt_token_ids": list(ids)}], one, use_tqdm=False, lora_request=asked.lora)
-        states = asked.llm.collective_rpc("hidden_states", args=(len(ids),))[0]
+        llm.generate([{"prompt_token_ids": list(ids)}], one, use_tqdm=False, lora_request=asked.generator.lora)
+        states = llm.collective_rpc("hidden_states", args=(len(ids),))[0]
         if states is None:
             break
         found.append(states)
-    asked.llm.collective_rpc("stop_layer_tap")
+    llm.collective_rpc("stop_layer_tap")
     if not found:
         return None
     return _as_layers(found)
@@ -252,7 +264,7 @@ def _own_tokenisation(asked: Asked) -> list[tuple[int, ...]]:
     """The ids a user's request would get: the engine is sent text and messages, and says what it made of them."""
     from vllm import SamplingParams
 
-    llm, rendered = asked.llm, asked.rendered
+    llm, lora, rendered = asked.generator.llm, asked.generator.lora, asked.rendered
     one = SamplingParams(temperature=0.0, max_tokens=1)
     own: dict[int, tuple[int, ...]] = {}
     chat = [index for index, templated in enumerate(rendered.chat) if templated]
@@ -263,11 +275,11 @@ def _own_tokenisation(asked: Asked) -> list[tuple[int, ...]]:
             one,
             use_tqdm=False,
             chat_template_kwargs=asked.job.chat_template_kwargs or None,
-            lora_request=asked.lora,
+            lora_request=lora,
         )
         own |= {index: tuple(output.prompt_token_ids) for index, output in zip(chat, outputs, strict=True)}
     if plain:
         texts = [rendered.prompts[index].text for index in plain]
-        outputs = llm.generate(texts, one, use_tqdm=False, lora_request=asked.lora)
+        outputs = llm.generate(texts, one, use_tqdm=False, lora_request=lora)
         own |= {index: tuple(output.prompt_token_ids) for index, output in zip(plain, outputs, strict=True)}
     return [own[index] for index in range(len(rendered.prompts))]

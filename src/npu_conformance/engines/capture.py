@@ -8,7 +8,7 @@ words but the given one masked, so that any engine walks the same tokens through
 Files in the scratch folder, slot = request index * max_tokens + step:
     vocabulary  words in a row, as text
     kind        one byte a slot: 0 nothing, 1 narrow, 2 float32
-    place       batch row, batch size and prefills so far, by slot
+    place       batch row and prefills so far, by slot
     narrow      rows in the model's dtype, where that is exact
     float32     the other rows
     digest      16 bytes a slot, instead of rows, in runs where only equality matters
@@ -60,21 +60,30 @@ class _Request:
 class _Files:
     """The scratch files of one run, opened once."""
 
-    def __init__(self, scratch: Path, vocabulary: int) -> None:
-        flags = os.O_WRONLY | os.O_CREAT
+    def __init__(self, scratch: str, vocabulary: int) -> None:
+        self.scratch = scratch
+        folder, flags = Path(scratch), os.O_WRONLY | os.O_CREAT
         names = ("kind", "narrow", "float32", "digest", "place")
-        self._fd = {name: os.open(scratch / name, flags, 0o644) for name in names}
-        (scratch / "vocabulary").write_text(str(vocabulary))
+        # Objects, which close with their last reference: a descriptor would keep the disk of rows long deleted.
+        self._files = {name: os.fdopen(os.open(folder / name, flags, 0o644), "wb", buffering=0) for name in names}
+        (folder / "vocabulary").write_text(str(vocabulary))
 
     def row(self, slot: int, file: str, kind: int, data: memoryview) -> None:
-        os.pwrite(self._fd[file], data, slot * data.nbytes)
-        os.pwrite(self._fd["kind"], bytes([kind]), slot)
+        self._write(file, data, slot * data.nbytes)
+        self._write("kind", bytes([kind]), slot)
 
     def digest(self, slot: int, digest: bytes) -> None:
-        os.pwrite(self._fd["digest"], digest, slot * DIGEST_BYTES)
+        self._write("digest", digest, slot * DIGEST_BYTES)
 
-    def place(self, slot: int, row: int, batch: int, prefills: int) -> None:
-        os.pwrite(self._fd["place"], np.array((row, batch, prefills), dtype=PLACE).tobytes(), slot * PLACE.itemsize)
+    def place(self, slot: int, row: int, prefills: int) -> None:
+        self._write("place", np.array((row, prefills), dtype=PLACE).tobytes(), slot * PLACE.itemsize)
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def _write(self, name: str, data: bytes | memoryview, offset: int) -> None:
+        os.pwrite(self._files[name].fileno(), data, offset)
 
 
 class LogitsCapture(LogitsProcessor):
@@ -85,7 +94,7 @@ class LogitsCapture(LogitsProcessor):
         # Every tensor-parallel rank is called with the same gathered logits; one of them writes.
         self._writes = get_tensor_model_parallel_rank() == 0
         self._requests: dict[int, _Request] = {}
-        self._files: dict[str, _Files] = {}
+        self._files: _Files | None = None
 
     def is_argmax_invariant(self) -> bool:
         """Changes nothing, but says no: vLLM skips argmax-invariant processors in greedy sampling."""
@@ -104,16 +113,30 @@ class LogitsCapture(LogitsProcessor):
         return logits
 
     def _record(self, logits: torch.Tensor) -> None:
-        rows = [(row, request) for row, request in self._requests.items() if request.slot is not None]
+        rows = [(row, one, slot) for row, one in self._requests.items() if (slot := one.slot) is not None]
         if not rows:
             return
-        batch = logits[[row for row, _ in rows]].cpu()
+        batch = logits[[row for row, _, _ in rows]].cpu()
         narrow = batch.to(self._dtype)
         exact = (narrow == batch).all(dim=1).tolist() if self._dtype != torch.float32 else [False] * len(rows)
-        for index, (row, request) in enumerate(rows):
+        for index, (row, request, slot) in enumerate(rows):
             request.prefills += request.step == 0
-            files = self._write(request, batch[index], narrow[index] if exact[index] else None)
-            files.place(request.slot or 0, row, len(logits), request.prefills)
+            files = self._files_of(request, logits.shape[1])
+            files.place(slot, row, request.prefills)
+            if request.digests_only:
+                files.digest(slot, bytes.fromhex(row_digest(batch[index].numpy())))
+            elif exact[index]:
+                files.row(slot, "narrow", NARROW, _memory(narrow[index]))
+            else:
+                files.row(slot, "float32", FLOAT32, _memory(batch[index]))
+
+    def _files_of(self, request: _Request, vocabulary: int) -> _Files:
+        """Its files; those of the run before are done with, for one run ends before the next begins."""
+        if self._files is None or self._files.scratch != request.scratch:
+            if self._files is not None:
+                self._files.close()
+            self._files = _Files(request.scratch, vocabulary)
+        return self._files
 
     def _force(self, logits: torch.Tensor) -> None:
         tokens = {row: token for row, request in self._requests.items() if (token := request.next_token) is not None}
@@ -121,18 +144,6 @@ class LogitsCapture(LogitsProcessor):
             rows = list(tokens)
             logits[rows] = float("-inf")
             logits[rows, list(tokens.values())] = 0.0
-
-    def _write(self, request: _Request, row: torch.Tensor, narrow: torch.Tensor | None) -> _Files:
-        if request.scratch not in self._files:
-            self._files[request.scratch] = _Files(Path(request.scratch), len(row))
-        files, slot = self._files[request.scratch], request.slot or 0
-        if request.digests_only:
-            files.digest(slot, bytes.fromhex(row_digest(row.numpy())))
-        elif narrow is not None:
-            files.row(slot, "narrow", NARROW, _memory(narrow))
-        else:
-            files.row(slot, "float32", FLOAT32, _memory(row))
-        return files
 
 
 def _new_request(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance.engines.scratch import capture_settings, read_digests, read_places, read_rows
+from npu_conformance.engines.scratch import PLACE, capture_settings, read_digests, read_places, read_rows
 from npu_conformance.trace import Rows, Storage, unpack
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Generated:
     cached_tokens: int
     """Prompt tokens whose KV cache was reused."""
     places: NDArray[Any]
-    """`scratch.PLACE` of each step; empty where only digests were kept."""
+    """`scratch.PLACE` [steps]; empty where the logits were not seen."""
 
 
 class Generator:
@@ -54,9 +54,9 @@ class Generator:
     def __init__(self, llm: Any, scratch: Path, progress: "Progress", lora: Any = None) -> None:
         """Args: llm: vLLM's LLM with our capture; scratch: folder for files; lora: request it is served with."""
         self.llm = llm
+        self.progress = progress
+        self.lora = lora
         self._scratch = scratch
-        self._progress = progress
-        self._lora = lora
         self._narrow = cast("Storage", str(llm.llm_engine.vllm_config.model_config.dtype).removeprefix("torch."))
 
     def rows(
@@ -75,6 +75,11 @@ class Generator:
             for index, one in enumerate(generated)
         ]
 
+    def tokens(self, phase: str, requests: Sequence[Request]) -> list[Generated]:
+        """Generate; the logits are not seen, so the engine need not have our capture."""
+        outputs = drive(self.llm, phase, requests, [None] * len(requests), self.lora, self.progress)
+        return [_generated(output, np.empty(0, dtype=PLACE)) for output in outputs]
+
     def _generate(
         self,
         phase: str,
@@ -90,15 +95,9 @@ class Generator:
             capture_settings(files, index, slots, digests_only=digests_only, forced=request.forced)
             for index, request in enumerate(requests)
         ]
-        outputs = drive(self.llm, phase, requests, settings, self._lora if adapted else None, self._progress, watch)
+        outputs = drive(self.llm, phase, requests, settings, self.lora if adapted else None, self.progress, watch)
         return files, [
-            Generated(
-                prompt_ids=tuple(output.prompt_token_ids),
-                token_ids=tuple(output.outputs[0].token_ids),
-                text=output.outputs[0].text,
-                cached_tokens=output.num_cached_tokens or 0,
-                places=read_places(files, index, len(output.outputs[0].token_ids), slots),
-            )
+            _generated(output, read_places(files, index, len(output.outputs[0].token_ids), slots))
             for index, output in enumerate(outputs)
         ]
 
@@ -184,9 +183,15 @@ def drive(
     return [outputs[index] for index in range(len(requests))]
 
 
-def choices(rows: Rows) -> tuple[int, ...]:
-    """The token of each row's largest logit."""
-    return tuple(int(token) for token in np.argmax(rows, axis=1))
+def _generated(output: Any, places: NDArray[Any]) -> Generated:
+    """What vLLM's output says of a request."""
+    return Generated(
+        prompt_ids=tuple(output.prompt_token_ids),
+        token_ids=tuple(output.outputs[0].token_ids),
+        text=output.outputs[0].text,
+        cached_tokens=output.num_cached_tokens or 0,
+        places=places,
+    )
 
 
 def _slots(requests: Sequence[Request]) -> int:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from npu_conformance.limits import Dtype
 from npu_conformance.prompts import Prompt
@@ -92,7 +92,7 @@ class CandidateJob(_Job):
     rendered: Path
     """Output of a RenderJob."""
     walks: Path | None = None
-    """Trace whose tokens it is made to take, instead of choosing its own."""
+    """Trace whose tokens it is made to take; `walk` and `walk warm` need it."""
     manner: Manner = "generate"
     tight_cache: bool = False
     """The KV cache is to hold the longest request and hardly more."""
@@ -107,6 +107,12 @@ class CandidateJob(_Job):
     device: Literal["npu", "cuda", "cpu"] | None = None
     """Insist on this platform; None takes what is found."""
     trust_remote_code: bool = False
+
+    @model_validator(mode="after")
+    def _has_what_it_walks(self) -> "CandidateJob":
+        if self.manner in ("walk", "walk warm") and self.walks is None:
+            raise ValueError(f"the manner {self.manner!r} needs a trace to walk")
+        return self
 
 
 class ScorerJob(_Job):

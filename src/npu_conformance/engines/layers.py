@@ -10,20 +10,13 @@ register()
 class LayerTap:
     """Mixed into vLLM's worker by `worker_extension_cls`; called through `collective_rpc`."""
 
-    def start_layer_tap(self, rows: int | None = None) -> None:
-        """From now on every forward pass is looked at; compiled code only if the model was tapped as it was loaded.
+    def start_layer_tap(self, rows: int) -> None:
+        """From now on every forward pass is looked at, where the model runs eagerly.
 
         Args:
-            rows: tokens of a forward pass to keep, if the model is not tapped yet; as many as may come if None.
+            rows: tokens of a forward pass to keep, from its first.
         """
-        self._own: Tap | None = None
-        tap = installed(self.get_model())  # type: ignore[attr-defined]
-        if tap is not None:
-            tap.forget()
-            return
-        config: Any = self.vllm_config  # type: ignore[attr-defined]
-        most = min(config.scheduler_config.max_num_batched_tokens, config.model_config.max_model_len)
-        self._own = install(self.get_model(), rows or most)  # type: ignore[attr-defined]
+        self._own: Tap | None = install(self.get_model(), rows)  # type: ignore[attr-defined]
 
     def hidden_states(self, tokens: int) -> dict[str, list[float]] | None:
         """What the last forward pass left at the last of a prompt's tokens, by point.

@@ -35,7 +35,6 @@ def run(job: "ReferenceJob", progress: "Progress") -> None:
         prompts = load_rendered(job.rendered).prompt_ids
     tokenizer = load_tokenizer(job.checkpoint, job.trust_remote_code)
     scorer = Scorer(job, progress)
-    job.cache.mkdir(parents=True, exist_ok=True)
     with staged_dir(job.output) as stage:
         # First, for the main pass adds the adapter to the model for good.
         if (bare := candidate.part(WITHOUT_ADAPTER)) is not None:

@@ -16,8 +16,8 @@ NARROW, FLOAT32 = 1, 2
 DIGEST_BYTES = 16
 
 
-PLACE = np.dtype([("row", "<u4"), ("batch", "<u4"), ("prefills", "<u4")])
-"""Of a captured slot: the engine's batch row and the size of its batch, and prefills of the request so far."""
+PLACE = np.dtype([("row", "<u4"), ("prefills", "<u4")])
+"""Of a captured slot: the engine's batch row, and prefills of the request so far."""
 
 
 def capture_settings(

@@ -81,11 +81,11 @@ def run_job(
             sweep(folder, token)
     if problem is None and worker.returncode == 0:
         return time.monotonic() - started
-    refusal = workdir / "refusal.txt"
+    refusal, part = workdir / "refusal.txt", _progress(workdir)[1]
     if problem is None and refusal.is_file():
-        raise JobError(f"{name}: {refusal.read_text(encoding='utf-8')}")
+        raise JobError(f"{name}: {refusal.read_text(encoding='utf-8')}", part)
     what = problem or _describe_exit(worker.returncode)
-    raise JobError(f"{name}: {what}\nlast lines of {log}:\n{tail(log)}")
+    raise JobError(f"{name}: {what}\nlast lines of {log}:\n{tail(log)}", part)
 
 
 def tail(log: Path, lines: int = LOG_LINES) -> str:

@@ -53,11 +53,6 @@ class Tap:
         states = self._states[:, list(rows)].cpu().transpose(0, 1).tolist()
         return [dict(zip(self.points, row, strict=True)) for row in states]
 
-    def forget(self) -> None:
-        """Hold nothing until the next forward pass."""
-        with torch.inference_mode():
-            self._written.zero_()
-
     def remove(self) -> None:
         """Take the hooks out again; a graph that was compiled or captured with them goes on writing."""
         for handle in self._handles:

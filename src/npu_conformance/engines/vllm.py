@@ -1,5 +1,6 @@
 """The candidate: a vLLM engine on whatever platform it finds, greedy, its raw logits captured inside it."""
 
+import itertools
 import os
 import resource
 import time
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _CAPTURE = "npu_conformance.engines.capture:LogitsCapture"
 _EXTENSION = "npu_conformance.engines.extension.Extension"
+_engines = itertools.count()
+"""Numbers the engines of this process."""
 
 
 def run(job: "CandidateJob", progress: "Progress") -> None:
@@ -36,11 +39,10 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     options = job.options | (_tight_cache(job.walks) if job.tight_cache and job.walks else {})
     llm = _start(job, options)
     loaded = time.monotonic()
+    number = next(_engines)
     with staged_dir(job.output) as stage, scratch_dir(job.output) as scratch:
-        lora = _lora(job)
-        asked = Asked(job, llm, lora, rendered, Generator(llm, scratch, progress, lora), stage, progress)
+        asked = Asked(job, rendered, Generator(llm, scratch, progress, _lora(job)), stage)
         answers = MANNERS[job.manner](asked)
-        progress("closing", 0, 0)
         provenance = {
             "engine": "vllm",
             "versions": package_versions(),
@@ -53,7 +55,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
                 "generate": round(asked.seconds, 2),
                 "afterwards": round(time.monotonic() - loaded - asked.seconds, 2),
             },
-            "peak_rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+            **_peak(number),
         }
         save_trace(
             stage,
@@ -63,7 +65,9 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
             provenance=provenance,
             forced=job.manner.startswith("walk"),
         )
-        _close(llm)
+    # The trace is whole: an engine that dies or hangs while it closes takes nothing of it along.
+    progress("closing", 0, 0)
+    _close(llm)
 
 
 def _start(job: "CandidateJob", options: dict[str, Any]) -> Any:
@@ -92,7 +96,7 @@ def _tight_cache(walked: Path) -> dict[str, int]:
     answers = (*base.answers, *(probed.answers if probed else ()))
     longest = max(len(answer.prompt_ids) + len(answer.token_ids) for answer in answers) + 1
     blocks = -(-longest // int(base.provenance["effective"]["block_size"]))
-    # One block is vLLM's own null block.
+    # One more is vLLM's own null block, and one is for other requests to begin in and be preempted.
     return {"num_gpu_blocks_override": blocks + 2, "max_model_len": longest}
 
 
@@ -135,6 +139,13 @@ def _effective(llm: Any) -> dict[str, Any]:
             "engine_process": os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1") != "0",
         },
     }
+
+
+def _peak(number: int) -> dict[str, float]:
+    """The most memory this process held so far, in GiB; nothing after its first engine, for it keeps the maximum."""
+    if number:
+        return {}
+    return {"peak_rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)}
 
 
 def _observed(llm: Any) -> dict[str, int]:

@@ -1,0 +1,146 @@
+"""What is kept of an engine's rows, and that a finished trace outlives the engine; over an engine that is made up."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from npu_conformance.engines import vllm
+from npu_conformance.engines.asking import MANNERS, Asked
+from npu_conformance.engines.generation import Captured, Generated
+from npu_conformance.engines.job import JOB, CandidateJob, Manner
+from npu_conformance.engines.rendering import Rendered
+from npu_conformance.engines.scratch import NARROW, PLACE
+from npu_conformance.trace import PROBES, Answer, load_trace, pack
+
+RENDERED = Rendered(prompts=(), prompt_ids=(), chat=(), eos_token_ids=(9,))
+
+
+def tokenizer() -> Any:
+    """One whose text is the ids."""
+
+    def decode(ids: Sequence[int], *, skip_special_tokens: bool) -> str:
+        assert skip_special_tokens
+        return " ".join(map(str, ids))
+
+    return SimpleNamespace(decode=decode)
+
+
+def engine() -> Any:
+    """As much of vLLM's LLM as is asked here."""
+    config = SimpleNamespace(model_config=SimpleNamespace(dtype="torch.bfloat16"))
+    return SimpleNamespace(get_tokenizer=tokenizer, llm_engine=SimpleNamespace(vllm_config=config))
+
+
+def job(folder: Path, manner: Manner = "generate", walks: Path | None = None) -> CandidateJob:
+    """A candidate's job."""
+    return CandidateJob(
+        output=folder / "candidate",
+        engine="vllm",
+        checkpoint=folder,
+        rendered=folder / "rendered.json",
+        walks=walks,
+        manner=manner,
+        options={},
+        max_tokens=4,
+    )
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Asked:
+    """An engine that chooses its tokens, as base does."""
+    stage = tmp_path / "stage"
+    stage.mkdir()
+    return Asked(job(tmp_path), RENDERED, cast(Any, SimpleNamespace(llm=engine())), stage)
+
+
+@pytest.fixture
+def captured(tmp_path: Path) -> Captured:
+    """Three rows of a request: they choose 3 and 1, and one has a NaN, which is no choice."""
+    rows = np.array([[0, 1, 2, 3], [0, 5, 1, 1], [1, 2, np.nan, 4]], dtype=np.float32)
+    stored, storage = pack(rows)
+    stored.tofile(tmp_path / "narrow")
+    np.full(3, NARROW, dtype=np.uint8).tofile(tmp_path / "kind")
+    (tmp_path / "vocabulary").write_text("4")
+    places = np.array([(2, 1), (2, 1), (0, 2)], dtype=PLACE)
+    return Captured(tmp_path, [Generated((7,), (3, 1, 2), "what it said", 0, places)], 3, storage)
+
+
+def test_the_text_of_tokens_it_chose_is_the_engines(asked: Asked, captured: Captured) -> None:
+    """With the batch rows and the stored logits."""
+    (answer,) = asked.save(["a/1"], captured, forced=False)
+
+    assert answer == Answer("a/1", (7,), (3, 1, 2), "what it said", "bfloat16", batch_rows=(2, 2, 0))
+    np.testing.assert_array_equal(np.load(asked.stage / "0000.npy"), captured.stored(0)[0])
+
+
+def test_the_text_of_tokens_it_was_given_is_its_own_choice(asked: Asked, captured: Captured) -> None:
+    """Whatever the job's manner: base's probes are forced too. A NaN's index is no choice."""
+    asked.save_part(PROBES, ["a/1"], captured, forced=True, ends=(5,))
+    part = load_trace(asked.stage / PROBES)
+
+    assert [(answer.token_ids, answer.text) for answer in part.answers] == [((3, 1, 2), "3 1 0")]
+    assert (part.forced, part.eos_token_ids) == (True, (5,))
+    np.testing.assert_array_equal(part.logits(0), captured.rows(0))
+
+
+@pytest.mark.parametrize("manner", ["walk", "walk warm"])
+def test_a_walk_needs_a_trace_to_walk(tmp_path: Path, manner: Manner) -> None:
+    """Also as it travels to the worker; the other manners need none."""
+    with pytest.raises(ValidationError, match=f"the manner '{manner}' needs a trace to walk"):
+        job(tmp_path, manner)
+    whole = job(tmp_path, manner, tmp_path)
+    assert JOB.validate_json(whole.model_dump_json()) == whole
+    others: tuple[Manner, ...] = ("generate", "walk long", "tokens only")
+    for other in others:
+        assert job(tmp_path, other).walks is None
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has started no engine yet, and engines that answer nothing."""
+    monkeypatch.setattr(vllm, "_engines", itertools.count())
+    monkeypatch.setattr(vllm, "_start", lambda *_: engine())
+    monkeypatch.setattr(vllm, "load_rendered", lambda _: RENDERED)
+    for name in ("_effective", "_observed"):
+        monkeypatch.setattr(vllm, name, lambda _: {})
+    monkeypatch.setitem(MANNERS, "generate", lambda _: [])
+
+
+@pytest.mark.usefixtures("made_up")
+def test_an_engine_that_dies_while_closing_leaves_its_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole when it says that it closes, with nothing half made beside it."""
+    found: dict[str, list[str]] = {}
+
+    def dies(_: Any) -> None:
+        raise RuntimeError("the engine died")
+
+    def progress(phase: str, done: int, total: int) -> None:
+        assert (done, total) == (0, 0)
+        found[phase] = [path.name for path in tmp_path.iterdir()]
+
+    monkeypatch.setattr(vllm, "_close", dies)
+    with pytest.raises(RuntimeError, match="the engine died"):
+        vllm.run(job(tmp_path), progress)
+
+    assert found == {"starting vLLM": [], "closing": ["candidate"]}
+    assert load_trace(tmp_path / "candidate").answers == ()
+
+
+@pytest.mark.usefixtures("made_up")
+def test_only_a_processs_first_engine_claims_its_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process keeps the maximum: what the others took beside is not in it."""
+    monkeypatch.setattr(vllm, "_close", lambda _: None)
+    peaks: list[Any] = []
+    for name in ("base", "second", "third"):
+        (tmp_path / name).mkdir()
+        vllm.run(job(tmp_path / name), lambda *_: None)
+        peaks.append(load_trace(tmp_path / name / "candidate").provenance.get("peak_rss_gib"))
+
+    assert peaks[0] > 0
+    assert peaks[1:] == [None, None]
