@@ -1,5 +1,6 @@
 """Cases: the same tokens walked again in another batch, held against the first time, position by position."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -30,6 +31,10 @@ class Flip(_Part):
     rms: float
     """Root mean square of the row's logits before."""
 
+    def tied(self, relative: float) -> bool:
+        """Whether rounding may have exchanged the two, in both runs: see `metrics.tied`."""
+        return all(metrics.tied(ahead, self.rms, relative) for ahead in (self.margin, self.lead))
+
 
 class Case(_Part):
     """One prompt in one scenario."""
@@ -50,6 +55,25 @@ class Case(_Part):
     distance: float
     """That distance; NaN where a row is not finite."""
     flips: tuple[Flip, ...]
+
+    def place(self, step: int) -> str:
+        """A position for people."""
+        copy = f" (copy {self.copy_number})" if self.copy_number else ""
+        row = f", batch row {self.batch_rows[step]}" if step < len(self.batch_rows) else ""
+        return f"{self.prompt}{copy}, position {step}{row}"
+
+
+def by_scenario(cases: Iterable[Case]) -> dict[str, list[Case]]:
+    """Cases by the name of their scenario, in their order."""
+    found: dict[str, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.scenario, []).append(case)
+    return found
+
+
+def farthest(cases: Iterable[Case]) -> Case:
+    """The case with the largest distance; one that is not finite counts as larger than any."""
+    return max(cases, key=lambda case: (case.distance != case.distance, case.distance))
 
 
 def hold_against(

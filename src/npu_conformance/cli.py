@@ -13,6 +13,7 @@ from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.limits import Dtype
 from npu_conformance.prompts import load_prompts
 from npu_conformance.run.session import check_twin
+from npu_conformance.run.settings import Settings, add_subject_options
 from npu_conformance.storage import write_json
 
 
@@ -58,15 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     bisect.add_argument("--variant", default="", metavar="A,B,…", help="a failing combination; default: as_served")
     bisect.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
     bisect.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
-    bisect.add_argument("--twin", action="store_true", help="bisect the trained stand-in")
-    bisect.add_argument("--models-root", type=Path, metavar="DIR", help="look for weights here first")
-    bisect.add_argument("--candidate-weights", type=Path, metavar="DIR", help="the candidate loads this checkpoint")
-    bisect.add_argument("--candidate-adapter", type=Path, metavar="DIR", help="the candidate loads this LoRA")
-    bisect.add_argument("--device", choices=("npu", "cuda", "cpu"), help="insist on this platform")
-    bisect.add_argument("--prompts", type=int, metavar="N", help="use N prompts")
-    bisect.add_argument("--reference-python", type=Path, metavar="PATH", help="interpreter of the reference's process")
-    bisect.add_argument("--trust-remote-code", action="store_true", help="allow the model to run its own code")
-    bisect.add_argument("--deadline", type=float, metavar="SECONDS", help="end a job that takes longer")
+    add_subject_options(bisect.add_argument)
     bisect.set_defaults(run=_bisect)
 
     render = commands.add_parser("report", help="render a report folder's report.json again, as Markdown")
@@ -109,23 +102,27 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _bisect(options: argparse.Namespace) -> int:
     from npu_conformance.bisect.command import bisect
-    from npu_conformance.run.settings import Settings
 
     names = [field.name for field in dataclasses.fields(Settings) if hasattr(options, field.name)]
     settings = Settings(**{name: getattr(options, name) for name in names})
+    settings.check()
     variants = [name for name in options.variant.split(",") if name]
     return bisect(options.model, variants, settings, options.reports)
 
 
 def _report(options: argparse.Namespace) -> int:
     from npu_conformance.report.markdown import render_markdown
-    from npu_conformance.report.model import Report
+    from npu_conformance.report.model import SCHEMA_VERSION, Report
     from npu_conformance.storage import write_text
 
     source = options.folder / "report.json"
     if not source.is_file():
         raise ConformanceError(f"{source}: no report here; `pytest --twin` makes one")
-    report = Report.model_validate(json.loads(source.read_text(encoding="utf-8")))
+    content = json.loads(source.read_text(encoding="utf-8"))
+    if content.get("schema_version") != SCHEMA_VERSION:
+        told = f"has schema {content.get('schema_version')}, this version writes {SCHEMA_VERSION}"
+        raise ConformanceError(f"{source}: {told}; judge its traces again with `pytest --from {options.folder}`")
+    report = Report.model_validate(content)
     for language, name in (("en", "report.md"), ("zh", "report.zh.md")):
         write_text(options.folder / name, render_markdown(report, "zh" if language == "zh" else "en"))
         print(options.folder / name)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from npu_conformance import metrics
 from npu_conformance.errors import TraceError
@@ -62,11 +62,11 @@ class Comparison:
         return np.asarray(self.tokens == self.choices)
 
     def ties(self, relative: float) -> NDArray[np.bool_]:
-        """Where the tokens differ and rounding may have decided: see `tied`."""
+        """Where the tokens differ and rounding may have decided: see `metrics.tied`."""
         ahead, behind = (
             self.token_logits[:, first] - self.token_logits[:, second] for first, second in ((3, 2), (0, 1))
         )
-        near = tied(ahead, self.reference_rms, relative) & tied(behind, self.reference_rms, relative)
+        near = metrics.tied(ahead, self.reference_rms, relative) & metrics.tied(behind, self.reference_rms, relative)
         return np.asarray(~self.matches & near)
 
     def span(self, prompt: int) -> slice:
@@ -82,19 +82,6 @@ class Comparison:
         """First step of a prompt at which the tokens differ; None when they never do."""
         different = np.flatnonzero(~self.matches[self.span(prompt)])
         return int(different[0]) if len(different) else None
-
-
-def tied(margin: ArrayLike, rms: ArrayLike, relative: float) -> NDArray[np.bool_]:
-    """Whether two tokens are so near that an allowed error of either logit exchanges them.
-
-    Both sides must have them that near: else another token would be a tie wherever the reference was unsure.
-
-    Args:
-        margin: by how much one side prefers its token, in logits.
-        rms: root mean square of the reference's logits at the position.
-        relative: relative L2 error that a row may have on average; NaN ties nothing.
-    """
-    return np.asarray(np.abs(margin) <= 2 * relative * np.asarray(rms))
 
 
 def compare(candidate: Trace, reference: Trace) -> Comparison:
@@ -123,6 +110,19 @@ def compare(candidate: Trace, reference: Trace) -> Comparison:
         reference_rms=joined["reference_rms"],
         values={name: joined[name] for name in _PER_POSITION},
     )
+
+
+def require_finite(comparison: Comparison) -> None:
+    """Refuse to make figures of logits that are not finite.
+
+    Raises:
+        TraceError: some are not.
+    """
+    bad = int((~(comparison.finite & comparison.reference_finite)).sum())
+    if bad:
+        raise TraceError(
+            f"{bad} of {len(comparison)} positions have logits that are not finite, see finite_logits: not compared"
+        )
 
 
 def differing_prompt_ids(candidate: Trace, reference: Trace) -> Iterator[tuple[Answer, str, tuple[int, ...]]]:

@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from npu_conformance.errors import ConfigError
 from npu_conformance.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
 from npu_conformance.prompts import Name, PromptUse
-from npu_conformance.variants import CATALOGUE, JUDGED, Variant, refuse_corrupting
+from npu_conformance.variants import CATALOGUE, JUDGED, Variant, engine_options, known_changes, refuse_corrupting
 from npu_conformance.yamlfile import did_you_mean, load_yaml
 
+# Beside the variants in a run's folders.
+_RESERVED = "subject"
 Positive = Annotated[int, Field(gt=0, strict=True)]
 
 
@@ -189,8 +191,8 @@ class ModelConfig(_Section):
                     f"{variant}: unknown variant{did_you_mean(variant, CATALOGUE)} (variants: {', '.join(CATALOGUE)}; "
                     "one of your own is a mapping with name and options)"
                 )
-            if isinstance(variant, Variant) and variant.name in (*CATALOGUE, *JUDGED):
-                raise ValueError(f"{variant.name}: is a variant of the catalogue; give yours another name")
+            if isinstance(variant, Variant) and variant.name in (*CATALOGUE, *JUDGED, _RESERVED):
+                raise ValueError(f"{variant.name}: is a name of the suite's own; give your variant another")
         names = [variant if isinstance(variant, str) else variant.name for variant in variants]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"variant {twice[0]!r} is listed twice")
@@ -221,12 +223,34 @@ class ModelConfig(_Section):
             return own.options
         return CATALOGUE[variant].options if variant in CATALOGUE else {}
 
-    def limit(self, figure: str) -> float | None:
-        """The limit in force for a figure; None where it is shown only."""
-        if figure in self.limits:
+    def changes_in_words(self, variant: str) -> str:
+        """What a variant changes of `base`, for people."""
+        if (known := known_changes(variant)) is not None:
+            return known
+        return ", ".join(f"{name} {value!r}" for name, value in self.changes(variant).items())
+
+    def options(self, variant: str) -> dict[str, Any]:
+        """VLLM engine arguments of a variant."""
+        return engine_options(self.serve, variant, self.changes(variant))
+
+    @property
+    def rounding(self) -> float:
+        """Mean relative L2 error that rounding may make; NaN, which ties nothing, where there is no limit."""
+        limit = self.limit("relative_l2_mean", same_weights=True)
+        return float("nan") if limit is None else limit
+
+    def limit(self, figure: str, *, same_weights: bool = False) -> float | None:
+        """The limit in force for a figure; None where it is shown only.
+
+        Args:
+            figure: its name.
+            same_weights: whether both sides compute with the same weights, so that no quantisation lies between them.
+        """
+        loosened = {} if self.scheme is None else SCHEME_LIMITS[self.scheme]
+        if figure in self.limits and not (same_weights and figure in loosened):
             return self.limits[figure].value
-        if self.scheme is not None:
-            return SCHEME_LIMITS[self.scheme].get(figure)
+        if figure in loosened and not same_weights:
+            return loosened[figure]
         return FIGURES[figure].default_limit(self.serve.dtype)
 
 

@@ -5,19 +5,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from pydantic import BaseModel
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.checkpoints.scan import Scan
-from npu_conformance.compare import Comparison, compare
+from npu_conformance.compare import Comparison, compare, require_finite
 from npu_conformance.config import ModelConfig
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import TraceError
-from npu_conformance.metrics import relative_l2
 from npu_conformance.prompts import Prompt
 from npu_conformance.trace import COLD, PREFILL, PROBES, Trace, load_trace
-from npu_conformance.variants import CATALOGUE, JUDGED, implied_sign, no_effect
+from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, scored_with, signs_of
 
 Result = TypeVar("Result", bound=BaseModel)
 
@@ -33,6 +31,8 @@ class Pair:
     """The trace that knows the text of tokens."""
     sides: tuple[str, str] = ("candidate", "reference")
     """What messages call the two."""
+    same_weights: bool = False
+    """Whether both are runs of the engine, between whose weights no quantisation lies."""
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -68,8 +68,9 @@ class Evidence:
     """The candidate's weights against the published ones; None where they are the same files."""
     second_reference: Trace | None = None
     """The same tokens scored in another dtype, to be reported beside."""
-    base: Trace | None = None
-    """The base variant's candidate, whose tokens this variant was to take or find; None for base and `as_served`."""
+    base: Pair | None = None
+    """The base variant against the same reference, whose tokens this variant was to take or find; None where it is
+    compared with the reference only."""
 
     @property
     def tokens_only(self) -> bool:
@@ -79,7 +80,7 @@ class Evidence:
     @property
     def long_texts(self) -> bool:
         """Whether the candidate walked texts of ours, which no model is sure of at every word."""
-        return _is_long(self.variant)
+        return is_long(self.variant)
 
     @cached_property
     def no_effect(self) -> str | None:
@@ -87,8 +88,7 @@ class Evidence:
         if self.variant in JUDGED:
             return None
         options = self.config.changes(self.variant)
-        known = CATALOGUE.get(self.variant)
-        return no_effect(options, known.needs if known else implied_sign(options), self.candidate.provenance)
+        return no_effect(options, signs_of(self.variant, options), self.candidate.provenance)
 
     @cached_property
     def pair(self) -> Pair:
@@ -112,9 +112,11 @@ class Evidence:
         part = self.candidate.part(PREFILL)
         # What the sampler made of the logits is another check's.
         decode = replace(self.candidate, forced=True)
-        return None if part is None else Pair(decode, part, self.reference, ("decode", "prefill"))
+        if part is None:
+            return None
+        return Pair(decode, part, self.reference, ("decode", "prefill"), same_weights=True)
 
-    @cached_property
+    @property
     def base_distance(self) -> float:
         """The largest relative L2 error of base's rows at the same positions: what rounding alone costs this model.
 
@@ -123,64 +125,67 @@ class Evidence:
         """
         if self.base is None:
             raise TraceError(f"{self.candidate.folder}: is held against no base")
-        worst = 0.0
-        for index in range(len(self.base.answers)):
-            judged = self.base.judged(index)
-            mine, theirs = self.base.logits(index)[:judged], self.reference.logits(index)[:judged]
-            if mine.shape != theirs.shape or not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
-                raise TraceError(f"{self.base.folder}: its logits cannot be compared with the reference's")
-            worst = max(worst, float(relative_l2(mine, theirs).max(initial=0.0)))
-        return worst
+        require_finite(self.base.comparison)
+        return float(self.base.comparison.values["relative_l2"].max())
 
     @cached_property
     def against_base(self) -> Pair | None:
         """This variant against base at base's positions; None where there are none."""
-        if self.base is None or self.tokens_only or self.long_texts:
-            return None
-        return Pair(self.candidate, self.base, self.reference, (self.variant, "base"))
+        return None if self.base is None or self.tokens_only else self._against(self.candidate, self.base.candidate)
 
     @cached_property
     def probes_against_base(self) -> Pair | None:
         """The same at the probes, which cut text at the edges of blocks."""
-        return self._part_against(PROBES, self.base.part(PROBES) if self.base else None)
+        return self._part_against(PROBES, self.base.candidate.part(PROBES) if self.base else None)
 
     @cached_property
     def cold_against_base(self) -> Pair | None:
         """The same before the prefix cache was warm; None where the variant has none."""
-        return self._part_against(COLD, self.base)
+        return self._part_against(COLD, self.base.candidate if self.base else None)
 
     def _part_against(self, name: str, theirs: Trace | None) -> Pair | None:
         mine = self.candidate.part(name)
-        if self.against_base is None or mine is None or theirs is None or not mine.answers:
-            return None
-        return Pair(mine, theirs, self.reference, (self.variant, "base"))
+        return None if mine is None or theirs is None or not mine.answers else self._against(mine, theirs)
+
+    def _against(self, mine: Trace, theirs: Trace) -> Pair:
+        return Pair(mine, theirs, self.reference, (self.variant, "base"), same_weights=True)
 
 
-def _is_long(variant: str) -> bool:
-    return variant in CATALOGUE and CATALOGUE[variant].long
-
-
-def load_evidence(traces: Path, variant: str, config: ModelConfig) -> Evidence:
+def load_evidence(traces: Path, variant: str, config: ModelConfig, base: Pair | None = None) -> Evidence:
     """What a run left in a model's folder of traces.
+
+    Args:
+        traces: the folder.
+        variant: whose evidence it is.
+        config: of the model.
+        base: see `load_base`; only for a variant that needs it.
 
     Raises:
         TraceError: a part of it is missing or damaged.
     """
+    scored = traces / scored_with(variant)
     second = traces / variant / "second_reference"
-    base = traces / "base"
-    # A variant that walks base's tokens shares its reference.
-    scored = traces / (variant if variant in JUDGED or _is_long(variant) else "base")
     return Evidence(
         variant=variant,
         config=config,
-        prompts=() if _is_long(variant) else load_rendered(traces / "rendered.json").prompts,
+        prompts=() if is_long(variant) else load_rendered(traces / "rendered.json").prompts,
         candidate=load_trace(traces / variant / "candidate"),
         reference=load_trace(scored / "reference"),
-        base=None if variant in JUDGED else load_trace(base / "candidate"),
+        base=base,
         second_reference=load_trace(second) if second.is_dir() else None,
         scan=_saved(traces / "scan.json", Scan),
         audit=_saved(traces / "audit.json", Audit) if (traces / "audit.json").is_file() else None,
     )
+
+
+def load_base(traces: Path) -> Pair:
+    """Base against its reference: what other variants are held against, compared once for all of them.
+
+    Raises:
+        TraceError: a trace of it is missing or damaged.
+    """
+    reference = load_trace(traces / "base" / "reference")
+    return Pair(load_trace(traces / "base" / "candidate"), reference, reference)
 
 
 def _saved(path: Path, kind: type[Result]) -> Result:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 
 from npu_conformance.compare import Comparison
-from npu_conformance.errors import TraceError
 from npu_conformance.evidence import Evidence, Pair
 from npu_conformance.limits import Figure
 from npu_conformance.metrics import Values
@@ -45,41 +44,27 @@ _WORST: dict[str, tuple[str, bool]] = {
 }
 
 
-def require_finite(comparison: Comparison) -> None:
-    """Refuse to make figures of logits that are not finite.
-
-    Raises:
-        TraceError: some are not.
-    """
-    bad = int((~(comparison.finite & comparison.reference_finite)).sum())
-    if bad:
-        raise TraceError(
-            f"{bad} of {len(comparison)} positions have logits that are not finite, see finite_logits: not compared"
-        )
-
-
 def observe(comparison: Comparison, figure: Figure) -> float:
     """The value of a figure."""
     return _REDUCE[figure.name](comparison)
 
 
 def judge_figure(
-    evidence: Evidence, pair: Pair | None, check: str, figure: Figure, *, path: Path = "decode", name: str | None = None
+    evidence: Evidence, pair: Pair, check: str, figure: Figure, *, path: Path = "decode", name: str | None = None
 ) -> Check:
     """Observe a figure and hold it against the limit of the model's config, if there is one.
 
     Args:
         evidence: of the model in a variant.
-        pair: the two traces that are compared; the evidence's candidate and reference where None.
+        pair: the two traces that are compared.
         check: the property it is a figure of.
         figure: what to observe.
         path: of the engine.
         name: of the metric, where it is not the figure's own.
     """
-    pair = pair or evidence.pair
     comparison = pair.comparison
     observed, n = observe(comparison, figure), len(comparison)
-    limit = evidence.config.limit(figure.name)
+    limit = evidence.config.limit(figure.name, same_weights=pair.same_weights)
     interval = _wilson(round(observed * n), n) if figure.name == "token_agreement" else None
     verdict: Verdict = "pass" if limit is None or figure.within(observed, limit) else "fail"
     message = None

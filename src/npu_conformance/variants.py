@@ -4,6 +4,7 @@
 and is compared with base and with the reference at every position.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 JUDGED = ("base", "as_served")
 """The variants every model is judged in."""
+_JUDGED_IN_WORDS = {
+    "base": "the plainest engine: eager, no prefix caching, no chunking, synchronous",
+    "as_served": "all that the config's serve section asks for",
+}
 
 Sign = Literal["cached_tokens", "prefills_of_a_prompt", "preemptions", "graph", "experts", "drafts", "lora_layers"]
 """What an engine shows of a feature that took effect, by its key among a trace's observations."""
@@ -77,6 +82,8 @@ class Known(BaseModel):
     """The engine refuses logits processors: it generates, and its tokens are compared."""
     long: bool = False
     """Walks long texts of its own instead of base's prompts."""
+    tight_cache: bool = False
+    """The KV cache holds the longest request and hardly more."""
     lacking: dict[Platform, str] = {}
     """Why the engine of a platform cannot run it."""
 
@@ -122,6 +129,7 @@ CATALOGUE: dict[str, Known] = {
         options={"disable_log_stats": False},
         changes="a KV cache too small for the batch",
         needs="preemptions",
+        tight_cache=True,
     ),
     "fresh_engine": Known(options={}, changes="nothing: another start of base", bitwise=True),
     "tp2": Known(options={"tensor_parallel_size": 2}, changes="sharded over two devices"),
@@ -165,6 +173,35 @@ CATALOGUE: dict[str, Known] = {
 }
 """Variants by name. A config may also bring its own: a mapping with `name` and `options`."""
 
+
+def known_changes(variant: str) -> str | None:
+    """What a variant changes of base, in words; None for a config's own."""
+    if variant in _JUDGED_IN_WORDS:
+        return _JUDGED_IN_WORDS[variant]
+    return CATALOGUE[variant].changes if variant in CATALOGUE else None
+
+
+def is_long(variant: str) -> bool:
+    """Whether a variant walks long texts of its own."""
+    return variant in CATALOGUE and CATALOGUE[variant].long
+
+
+def needs_base(variant: str) -> bool:
+    """Whether a variant is compared with base, and so needs its trace."""
+    return variant not in JUDGED and not is_long(variant)
+
+
+def scored_with(variant: str) -> str:
+    """The variant whose reference a variant is held against: base's where it walks base's tokens, else its own."""
+    return "base" if needs_base(variant) else variant
+
+
+def walks_warm(options: dict[str, Any]) -> bool:
+    """Whether an engine with these options keeps prefixes, so that a second walk is another than the first."""
+    # vLLM's own default is a cache that is on.
+    return bool(options.get("enable_prefix_caching", True))
+
+
 # What makes `base` the plainest engine: every feature that reorders arithmetic or reuses state is off.
 _BASE: dict[str, Any] = {
     "enforce_eager": True,
@@ -186,7 +223,7 @@ def engine_options(serve: "Serve", variant: str, changed: dict[str, Any] | None 
     options = {**served, **serve.engine_args}
     if variant == "as_served":
         return options
-    # Without chunking a prompt must fit into one step, so a smaller step than the YAML's is dropped.
+    # Without chunking a prompt must fit into one step, so the YAML's own, perhaps smaller, step is dropped.
     options.pop("max_num_batched_tokens", None)
     options.pop("compilation_config", None)
     return merged({**options, **_BASE}, changed or {})
@@ -213,45 +250,51 @@ def ranks(options: dict[str, Any]) -> int:
     return int(options.get("tensor_parallel_size", 1)) * int(options.get("pipeline_parallel_size", 1))
 
 
-def implied_sign(options: dict[str, Any]) -> Sign | None:
-    """The sign that a config's own variant must leave, by what it switches on."""
+def signs_of(variant: str, options: dict[str, Any]) -> tuple[Sign, ...]:
+    """The signs that a variant must leave: the catalogue's, or for one of a config's own those its options imply."""
+    known = CATALOGUE.get(variant)
+    if known is not None:
+        return () if known.needs is None else (known.needs,)
+    return implied_signs(options)
+
+
+def implied_signs(options: dict[str, Any]) -> tuple[Sign, ...]:
+    """The signs that engine options must leave, by what they switch on."""
     signs: dict[str, Sign] = {
         "enable_prefix_caching": "cached_tokens",
         "enable_lora": "lora_layers",
         "enable_expert_parallel": "experts",
     }
-    if options.get("enforce_eager") is False:
-        return "graph"
-    return next((sign for name, sign in signs.items() if options.get(name)), None)
+    graph: tuple[Sign, ...] = ("graph",) if options.get("enforce_eager") is False else ()
+    return (*graph, *(sign for name, sign in signs.items() if options.get(name)))
 
 
-def no_effect(options: dict[str, Any], needs: Sign | None, provenance: dict[str, Any]) -> str | None:
-    """Why a variant's run is one of `base`: an option the engine did not follow, a sign that is missing.
+def no_effect(options: dict[str, Any], needs: Sequence[Sign], provenance: dict[str, Any]) -> str | None:
+    """Why a run is one of `base`: an option the engine did not follow, a sign that is missing.
 
     Args:
-        options: what the variant changes.
-        needs: the sign that tells it took effect.
+        options: what was changed of base's.
+        needs: the signs that tell it took effect.
         provenance: of the candidate's trace, with what was effective and observed.
     """
     effective = provenance.get("effective", {})
     compilation = options.get("compilation_config")
     asked = {**options, **(compilation if isinstance(compilation, dict) else {})}
     for name, value in asked.items():
-        if name in effective and not _follows(value, effective[name]):
+        if name in effective and not follows(value, effective[name]):
             return f"asked for {name} {value!r}, the engine ran with {effective[name]!r}"
-    if needs is None:
-        return None
-    least = 2 if needs == "prefills_of_a_prompt" else 1
-    seen = provenance.get("observed", {}).get(needs, 0)
-    return (
-        None if seen >= least else f"{needs.replace('_', ' ')}: {seen} in this run, at least {least} show the feature"
-    )
+    observed = provenance.get("observed", {})
+    for sign in needs:
+        least, seen = 2 if sign == "prefills_of_a_prompt" else 1, observed.get(sign, 0)
+        if seen < least:
+            return f"{sign.replace('_', ' ')}: {seen} in this run, at least {least} show the feature"
+    return None
 
 
-def _follows(asked: Any, effective: Any) -> bool:
+def follows(asked: Any, effective: Any) -> bool:
     """Whether what is effective is what was asked; None asks for vLLM's own default, of a mapping each entry counts."""
     if isinstance(asked, dict) and isinstance(effective, dict):
-        return all(_follows(value, effective.get(key)) for key, value in asked.items())
+        return all(follows(value, effective.get(key)) for key, value in asked.items())
     if isinstance(asked, str) and isinstance(effective, str):
         return asked.upper() == effective.upper()  # vLLM takes names of modes in either case
     return asked is None or asked == effective

@@ -19,8 +19,11 @@ from npu_conformance.config import ModelConfig
 from npu_conformance.engines.job import CandidateJob
 from npu_conformance.errors import JobError
 from npu_conformance.evidence import Evidence
+from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.session import Workshop
+from npu_conformance.run.settings import Settings
+from npu_conformance.subject import Subject
 from npu_conformance.trace import COLD, PROBES, Layers, Rows, load_trace
 
 from .small_traces import logits, moved, tokens_of, write_trace
@@ -56,6 +59,8 @@ class Model:
     """Hidden size, as its config has it."""
     unsteady: float = 0.0
     """By how much each walk with base's options is off, another time otherwise."""
+    observed: dict[str, int] = field(default_factory=lambda: {"graph": 1, "lora_layers": 1})
+    """What every engine shows of its features."""
     jobs: list[tuple[str, CandidateJob, dict[str, str]]] = field(default_factory=list)
     references: list[tuple[str, str]] = field(default_factory=list)
     """What the reference was asked for: file or folder, and dtype."""
@@ -92,21 +97,18 @@ class Model:
 
     def workshop(self) -> Workshop:
         """Candidates and references that are made up."""
-        options = {"enable_prefix_caching": False}
-        job = CandidateJob(
-            output=self.folder / "base" / "candidate",
-            engine="vllm",
-            checkpoint=self.folder,
-            rendered=self.folder / "rendered.json",
-            layer_prompts=8,
-            options=options,
-            max_tokens=6,
-        )
-        candidates = SimpleNamespace(job={"base": job}.__getitem__, environment=lambda given: {"FOR": ",".join(given)})
         text = {"hidden_size": self.width, "num_hidden_layers": 30}
-        prepared = SimpleNamespace(candidate=SimpleNamespace(text_config=text))
+        prepared = SimpleNamespace(candidate=SimpleNamespace(folder=self.folder, text_config=text), adapter=None)
+        subject, settings = Subject("model", "real", self.folder, self.folder), Settings(self.folder)
+        real = Candidates(self.config, subject, cast(Any, prepared), self.folder, settings, cast(Any, None))
+        candidates = SimpleNamespace(walk=real.walk, environment=lambda given: {"FOR": ",".join(self.changed(given))})
         references = SimpleNamespace(score=self._score, states=self._reference_states)
         return Workshop(self.folder, cast(Any, prepared), cast(Any, candidates), cast(Any, references))
+
+    def changed(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Those that are not base's."""
+        base = self.config.options("base")
+        return {name: value for name, value in options.items() if name not in base or base[name] != value}
 
     def runs(self) -> Runs:
         """The real thing, with engines that are made up."""
@@ -124,7 +126,7 @@ class Model:
         states = [self._engine_states(at.part, at.prompt, at.step, faulty) for at in job.watched]
         layers = Layers(POINTS, np.array(states, dtype=np.float32)) if states else None
         tokens = [answer.token_ids for answer in base.answers]
-        write_trace(job.output, self._rows("answers", faulty), tokens=tokens, states=layers)
+        write_trace(job.output, self._rows("answers", faulty), tokens=tokens, states=layers, observed=self.observed)
         given = tokens_of(self.base["probes"])
         write_trace(job.output / PROBES, self._rows("probes", faulty), tokens=given, name="probes")
         if job.manner == "walk warm":

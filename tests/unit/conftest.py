@@ -16,11 +16,13 @@ from npu_conformance.cases import Scenario, hold_against
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.config import Labels, ModelConfig
-from npu_conformance.evidence import Evidence
+from npu_conformance.evidence import Evidence, Pair
 from npu_conformance.gates import PROPERTIES, judged_or_error
+from npu_conformance.progress import Narrator
 from npu_conformance.prompts import Prompt
-from npu_conformance.results import Verdict, worst
-from npu_conformance.run.nursery import twin_folder
+from npu_conformance.results import Check, Verdict, worst
+from npu_conformance.run.jobs import Jobs
+from npu_conformance.run.nursery import build_twins, twin_folder
 from npu_conformance.storage import write_json
 from npu_conformance.trace import (
     PREFILL,
@@ -39,6 +41,8 @@ from npu_conformance.trace import (
     unpack,
 )
 
+from .published_checkpoints import DOWN, GATE, Published
+from .report_runs import Runs, made_up_runs
 from .suite_runs import JUDGED_TWICE, ROOT, Outcome, judge
 
 
@@ -87,6 +91,11 @@ class Scene:
             audit=self.audit,
         )
 
+    def base(self) -> Pair:
+        """The traces as they are now, as base's, for a variant that is held against it."""
+        reference = load_trace(self.folder / "reference")
+        return Pair(load_trace(self.folder / "candidate"), reference, reference)
+
     def verdicts(self) -> dict[str, Verdict]:
         """Each property's worst verdict."""
         evidence = self.evidence()
@@ -109,9 +118,7 @@ class Scene:
             content["answers"][index]["storage"] = "float32"
             provenance = {"effective": effective, "observed": observed}
             write_json(path, content | {"forced": True, "provenance": provenance})
-        return dataclasses.replace(
-            self.evidence(), variant=variant, candidate=load_trace(folder), base=load_trace(self.folder / "candidate")
-        )
+        return dataclasses.replace(self.evidence(), variant=variant, candidate=load_trace(folder), base=self.base())
 
     def edit_answer(self, side: str, index: int, **changes: Any) -> None:
         """Change fields of one answer of the `candidate` or the `reference`."""
@@ -223,6 +230,36 @@ def _add_paths_and_batches(folder: Path, answers: list[Answer]) -> None:
     save_cases(folder, [hold_against(rows, rows, name, answers[0].prompt, at) for name in get_args(Scenario)])
 
 
+def failing(checks: list[Check]) -> set[str]:
+    """Metrics that say fail."""
+    return {check.metric for check in checks if check.verdict == "fail"}
+
+
+@pytest.fixture
+def runs(scene: Scene, tmp_path: Path) -> Runs:
+    """Base, with its prefill, probes and other batches."""
+    return made_up_runs(scene, tmp_path)
+
+
+@pytest.fixture
+def fp8(tmp_path: Path) -> Published:
+    """Two FP8 layers: the grid of the first is square, that of the second has blocks cut off at both edges."""
+    return Published(tmp_path, "fp8", {GATE: (64, 64), DOWN: (40, 90)})
+
+
+@pytest.fixture
+def gptq(tmp_path: Path) -> Published:
+    """A layer in asymmetric GPTQ with four bits and permuted inputs."""
+    return Published(tmp_path, "gptq", {DOWN: (48, 256)})
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Published:
+    """Three layers alike, a norm and a matrix of another shape, none quantised."""
+    alike = dict.fromkeys((GATE, DOWN, DOWN.replace("1", "0")), (64, 64))
+    return Published(tmp_path, "plain", {"model.norm": (64,), **alike, "model.up": (9, 50)})
+
+
 @pytest.fixture(scope="session")
 def main_reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the main run's report is."""
@@ -236,7 +273,8 @@ def main_run(main_reports: Path) -> Outcome:
 
 
 @pytest.fixture(scope="session")
-def twin(main_run: Outcome) -> Path:
-    """The twin's checkpoint."""
-    assert main_run.model()["subject"] == "twin"
-    return twin_folder("qwen3-guard", ROOT / "model_configs" / "prompts")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of Qwen3Guard's twin: a Qwen3 of four layers in bfloat16."""
+    prompts = ROOT / "model_configs" / "prompts"
+    assert build_twins(["qwen3-guard"], prompts, Jobs(tmp_path_factory.mktemp("twin"), Narrator())) == {}
+    return twin_folder("qwen3-guard", prompts)

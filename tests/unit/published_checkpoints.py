@@ -161,28 +161,6 @@ def gptq_weight(codes: Array, zeros: Array, scales: Array, order: Array) -> Arra
     return np.array(rows, dtype=np.float32).T
 
 
-def two_fp8_layers(folder: Path) -> Published:
-    """The grid of the first is square, that of the second has blocks cut off at both edges."""
-    return Published(folder, "fp8", {GATE: (64, 64), DOWN: (40, 90)})
-
-
-def permuted_gptq(folder: Path) -> Published:
-    """A layer in asymmetric GPTQ with four bits and permuted inputs."""
-    return Published(folder, "gptq", {DOWN: (48, 256)})
-
-
-def plain_layers(folder: Path) -> Published:
-    """Three layers alike, a norm and a matrix of another shape, none quantised."""
-    shapes = {
-        "model.norm": (64,),
-        GATE: (64, 64),
-        DOWN: (64, 64),
-        DOWN.replace("1", "0"): (64, 64),
-        "model.up": (9, 50),
-    }
-    return Published(folder, "plain", shapes)
-
-
 def only_problem(result: Audit, name: str = DOWN) -> str:
     """What follows a layer's name in the only problem there is."""
     assert not result.passed

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,10 +23,48 @@ from npu_conformance.storage import write_json
 from npu_conformance.trace import PREFILL, PROBES, Answer, Rows, Trace, load_trace, save_cases, save_rows, save_trace
 from npu_conformance.variants import CATALOGUE
 
-from .conftest import Scene
 from .suite_runs import ROOT
-from .test_report import FACTS, PROVENANCE, REFERENCE
 
+if TYPE_CHECKING:
+    from .conftest import Scene
+
+PROVENANCE = {
+    "engine": "vllm",
+    "versions": {"vllm": "0.32.0", "python": "3.11.7"},
+    "platform": "cpu",
+    "device": "a processor",
+    "effective": {"dtype": "bfloat16", "enforce_eager": True},
+    "environment": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
+    "seconds": {"start": 2.0, "generate": 1.5},
+}
+REFERENCE = {
+    "engine": "transformers",
+    "versions": {"transformers": "5.19.0"},
+    "platform": "cpu",
+    "device": "a processor",
+    "setting": {"attn_implementation": "sdpa"},
+    "seconds": {"total": 4.0},
+    "computed": 3,
+    "from_cache": 0,
+}
+FACTS = {
+    "kind": "twin",
+    "model": "a/b",
+    "hardware": "Atlas 800 A2",
+    "weights": "/w",
+    "weights_digest": "d1",
+    "reference_weights": "/w",
+    "reference_digest": "d1",
+    "config_digest": "c1",
+    "architecture": {"hidden_layers": 4},
+}
+RUN = Run(
+    started=datetime(2026, 1, 2, tzinfo=timezone.utc),
+    command="pytest --twin",
+    versions={"python": "3.11.7"},
+    machine={"processor": "a processor"},
+    suite=None,
+)
 Change = Callable[[Rows], Rows]
 
 
@@ -70,7 +108,7 @@ def another(rows: Rows, away: int = 0) -> int:
 class Runs:
     """A made-up run of several variants, from which a report is made."""
 
-    scene: Scene
+    scene: "Scene"
     folder: Path
     checks: list[Check] = dataclasses.field(default_factory=list)
     names: list[str] = dataclasses.field(default_factory=lambda: ["base", "as_served"])
@@ -103,19 +141,14 @@ class Runs:
             own = {"name": name, "options": {"max_num_seqs": 2}}
             config = ModelConfig.model_validate(config.model_dump(exclude_unset=True) | {"variants": [own]})
         return self.take(
-            dataclasses.replace(self.scene.evidence(), variant=name, config=config, candidate=trace, base=base)
+            dataclasses.replace(
+                self.scene.evidence(), variant=name, config=config, candidate=trace, base=self.scene.base()
+            )
         )
 
     def report(self) -> Report:
         """The report of all that was taken."""
-        run = Run(
-            started=datetime(2026, 1, 2, tzinfo=timezone.utc),
-            command="pytest --twin",
-            versions={"python": "3.11.7"},
-            machine={"processor": "a processor"},
-            suite=None,
-        )
-        return build_report(self.folder, {"Model": self.checks}, {"Model": "twin"}, run, ROOT / "baselines")
+        return build_report(self.folder, {"Model": self.checks}, {"Model": "twin"}, RUN, ROOT / "baselines")
 
 
 def case(**fields: Any) -> Case:
@@ -124,11 +157,16 @@ def case(**fields: Any) -> Case:
     return Case.model_validate(common | {"first_different": None, "worst": 0, "distance": 0.0, "flips": ()} | fields)
 
 
-def made_up_runs(scene: Scene, tmp_path: Path) -> Runs:
-    """Base, with its prefill, probes and other batches."""
+def tell_provenance(scene: "Scene") -> None:
+    """Where both sides ran."""
     for side, provenance in (("candidate", PROVENANCE), ("reference", REFERENCE)):
         path = scene.folder / side / "trace.json"
         write_json(path, json.loads(path.read_text()) | {"provenance": provenance})
+
+
+def made_up_runs(scene: "Scene", tmp_path: Path) -> Runs:
+    """Base, with its prefill, probes and other batches."""
+    tell_provenance(scene)
     candidate = load_trace(scene.folder / "candidate")
     write(candidate.folder / PREFILL, [candidate.logits(index) for index in range(3)], candidate.answers)
     first = dataclasses.replace(candidate.answers[0], prompt="probes/1 block", token_ids=(1, 2, 3, 4))
@@ -145,7 +183,7 @@ def made_up_runs(scene: Scene, tmp_path: Path) -> Runs:
                 copy_number=2,
                 distance=0.5,
                 different=2,
-                flips=(flip.model_copy(update={"margin": 1e-6}),),
+                flips=(flip.model_copy(update={"margin": 1e-6, "lead": 1e-6}),),
             ),
         ],
     )

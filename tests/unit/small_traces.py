@@ -44,6 +44,7 @@ def write_trace(
     states: Layers | None = None,
     forced: bool = True,
     name: str = "set",
+    observed: dict[str, int] | None = None,
 ) -> Path:
     """Leave a trace folder.
 
@@ -56,6 +57,7 @@ def write_trace(
         states: hidden states.
         forced: whether the tokens were given.
         name: of the prompts' set.
+        observed: what the engine showed of its features.
     """
     folder.mkdir(parents=True)
     answers = []
@@ -73,7 +75,7 @@ def write_trace(
                 batch_rows=None if batch_rows is None else batch_rows[index],
             )
         )
-    save_trace(folder, answers, eos_token_ids=[EOS], provenance={}, forced=forced)
+    save_trace(folder, answers, eos_token_ids=[EOS], provenance={"observed": observed or {}}, forced=forced)
     if states is not None:
         save_layers(folder, states)
     return folder

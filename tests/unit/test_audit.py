@@ -18,24 +18,10 @@ from .published_checkpoints import (
     Published,
     ignore,
     only_problem,
-    plain_layers,
     spread,
-    two_fp8_layers,
     write_checkpoint,
     written,
 )
-
-
-@pytest.fixture
-def fp8(tmp_path: Path) -> Published:
-    """Two FP8 layers."""
-    return two_fp8_layers(tmp_path)
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Published:
-    """Layers without quantisation."""
-    return plain_layers(tmp_path)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])

@@ -16,22 +16,8 @@ from .published_checkpoints import (
     Published,
     ignore,
     only_problem,
-    permuted_gptq,
-    plain_layers,
     written,
 )
-
-
-@pytest.fixture
-def gptq(tmp_path: Path) -> Published:
-    """A GPTQ layer."""
-    return permuted_gptq(tmp_path)
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> Published:
-    """Layers without quantisation."""
-    return plain_layers(tmp_path)
 
 
 def edited(change: Callable[[Array], Any]) -> Callable[[Array], Array]:

@@ -16,22 +16,8 @@ from .published_checkpoints import (
     Published,
     gptq_weight,
     only_problem,
-    permuted_gptq,
     spread,
-    two_fp8_layers,
 )
-
-
-@pytest.fixture
-def fp8(tmp_path: Path) -> Published:
-    """Two FP8 layers."""
-    return two_fp8_layers(tmp_path)
-
-
-@pytest.fixture
-def gptq(tmp_path: Path) -> Published:
-    """A GPTQ layer."""
-    return permuted_gptq(tmp_path)
 
 
 def one_block_unscaled(values: Array, scale: Array, blocks: list[tuple[int, int]]) -> Array:

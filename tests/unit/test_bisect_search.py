@@ -10,9 +10,10 @@ from npu_conformance.bisect.search import search
 from npu_conformance.cases import Case, Flip
 from npu_conformance.config import ModelConfig
 from npu_conformance.engines.job import Watched
+from npu_conformance.errors import ConfigError, JobError
 from npu_conformance.trace import PREFILL, Layers, save_cases, save_layers
 
-from .bisected import FEATURES, POINTS, Model, states_of
+from .bisected import POINTS, Model, states_of
 from .small_traces import moved, write_trace
 
 EVERYWHERE = "no position leaves by itself what rounding explains: the error is small and everywhere"
@@ -20,7 +21,7 @@ EVERYWHERE = "no position leaves by itself what rounding explains: the error is 
 
 def searched(model: Model) -> Finding | None:
     """The search's result."""
-    return search(model.runs(), model.workshop(), model.evidence(), list(model.features))
+    return search(model.runs(), model.workshop(), model.evidence())
 
 
 def found(model: Model) -> Finding:
@@ -277,8 +278,47 @@ def test_each_combination_is_started_once(tmp_path: Path) -> None:
     """Also where the search comes back to it; starts are counted."""
     model = Model(tmp_path, guilty={"graph"}).lay_out()
     runs = model.runs()
-    search(runs, model.workshop(), model.evidence(), list(FEATURES))
+    search(runs, model.workshop(), model.evidence())
 
     assert runs.starts == len(model.jobs) == len({name for name, _, _ in model.jobs})
     assert runs.walked(frozenset({"graph"})).answers
     assert runs.starts == len(model.jobs)
+
+
+def test_base_breaks_in_its_prefill_alone(tmp_path: Path) -> None:
+    """Which no feature is asked about."""
+    model = Model(tmp_path).lay_out()
+    prefilled = [moved(one, 0.5, seed=8) for one in model.exact["answers"]]
+    tokens = [answer.token_ids for answer in model.evidence().candidate.answers]
+    write_trace(tmp_path / "base" / "candidate" / PREFILL, prefilled, tokens=tokens)
+    finding = found(model)
+
+    assert finding.features == []
+    assert any("the three witnesses implicate prefill alone" in remark for remark in finding.remarks)
+    assert [name for name, _, _ in model.jobs] == ["bisect: base again tapped"]
+
+
+def test_a_feature_without_effect_is_no_finding(tmp_path: Path) -> None:
+    """Nor a clean bill: the engine did not do what is to be searched."""
+    model = Model(tmp_path, features={"cache": {"enable_prefix_caching": True}}, guilty={"not on"}).lay_out()
+
+    with pytest.raises(
+        ConfigError, match="a/b: nothing was found, but a feature had no effect: cache: cached tokens: 0"
+    ):
+        searched(model)
+
+
+def test_a_combination_no_engine_starts_with_says_nothing(tmp_path: Path) -> None:
+    """The search goes on with the others."""
+    model = Model(tmp_path, guilty={"cache", "lora"}, refuses="bisect: graph+lora").lay_out()
+
+    assert found(model).features == ["cache", "lora"]
+    assert "bisect: graph+lora" in [name for name, _, _ in model.jobs]
+
+
+def test_all_features_together_must_start(tmp_path: Path) -> None:
+    """Else there is nothing to search."""
+    model = Model(tmp_path, guilty={"graph"}, refuses="async+cache+graph+lora").lay_out()
+
+    with pytest.raises(JobError, match="killed by signal"):
+        searched(model)

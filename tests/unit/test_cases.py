@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from npu_conformance.cases import Case, Scenario, hold_against
+from npu_conformance.cases import Case, Flip, Scenario, by_scenario, farthest, hold_against
 from npu_conformance.trace import Rows
 
 from .small_traces import WORDS, logits, moved
@@ -124,3 +124,27 @@ def test_a_choice_that_nan_leaves_open_is_no_tie(before: Rows) -> None:
 
     assert flip.choice == -1
     assert not np.isfinite(flip.margin)
+
+
+@pytest.mark.parametrize(
+    ("margin", "lead", "tied"),
+    [(0.1, 0.1, True), (0.1, 2.0, False), (2.0, 0.1, False), (0.1, float("nan"), False)],
+)
+def test_a_flip_is_tied_where_both_runs_are_near(margin: float, lead: float, tied: bool) -> None:
+    """Else a batch that is sure of another token would be a tie wherever the first run was unsure."""
+    flip = Flip(step=0, token=1, choice=2, margin=margin, lead=lead, rms=4.0)
+
+    assert flip.tied(0.02) is tied
+    assert not flip.tied(float("nan"))
+
+
+def test_the_farthest_case_is_one_that_is_not_finite(before: Rows) -> None:
+    """However far off another is; cases keep their scenarios."""
+    again = before.copy()
+    again[1] *= np.float32(-3)
+    broken = before.copy()
+    broken[0, 0] = np.nan
+    far, lost = case(before, again), case(before, broken)
+
+    assert farthest([far, lost]) is lost
+    assert by_scenario([far, lost]) == {far.scenario: [far, lost]}

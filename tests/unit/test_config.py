@@ -159,6 +159,27 @@ def test_a_scheme_needs_its_original_and_brings_its_limits(tmp_path: Path) -> No
     assert config.limit("kl_max") is None
 
 
+def test_a_scheme_loosens_nothing_between_runs_of_the_same_weights(tmp_path: Path) -> None:
+    """Quantisation lies between candidate and original only; what the YAML says of the variants' spread stays."""
+    text = """
+        model: a/b
+        scheme: w4a8
+        reference: {model: a/c}
+        limits:
+          kl_mean: {value: 0.5, reason: measured against the original}
+          variant_spread: {value: 4, reason: measured between variants}
+    """
+    config = load_config(write(tmp_path, text))
+    plain = load_config(write(tmp_path, "model: a/b\n"))
+
+    for figure in ("relative_l2_max", "relative_l2_mean", "kl_mean"):
+        assert config.limit(figure, same_weights=True) == plain.limit(figure)
+        assert config.limit(figure) != plain.limit(figure)
+    assert config.rounding == plain.rounding == 0.02
+    assert config.limit("variant_spread") == config.limit("variant_spread", same_weights=True) == 4
+    assert plain.limit("variant_spread") == 3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -16,7 +16,7 @@ from .suite_runs import ROOT, Outcome, clean_environment, judge
 PLUGIN = Path(__file__).parent / "engine_faults"
 LAYER = 2
 """The layer at fault, counted from 0: the third."""
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("twin")]
 
 
 class Fault(NamedTuple):
@@ -44,7 +44,7 @@ FAULTS = {
     "noise": Fault("", {"base": "greedy_determinism"}, 0, "base itself"),
 }
 # Those that `make test` runs: a mode's, a whole engine's; the others are left to `make campaigns`.
-JUDGED, BISECTED = ("prefix_hit", "batch_row_2"), ("graph_only", "layer_scaled")
+JUDGED, BISECTED = ("prefix_hit", "batch_row_2"), ("prefix_hit", "layer_scaled")
 
 
 def cases(fast: tuple[str, ...]) -> list[object]:
@@ -82,20 +82,16 @@ def failing(found: Outcome) -> dict[str, set[str]]:
     return told
 
 
-def test_the_engine_with_the_plugin_and_no_fault_passes(twin: Path, own_configs: Path, tmp_path: Path) -> None:
+def test_the_engine_with_the_plugin_and_no_fault_passes(own_configs: Path, tmp_path: Path) -> None:
     """It is the faults below that fail, not their machinery."""
-    assert twin.is_dir()
     found = judged(tmp_path, config(own_configs, "prefix_caching, chunked_prefill"), "nothing")
 
     assert (found.status, failing(found)) == (0, {}), found.output
 
 
 @pytest.mark.parametrize("fault", cases(JUDGED))
-def test_a_fault_fails_where_it_hides_and_nowhere_else(
-    twin: Path, own_configs: Path, tmp_path: Path, fault: str
-) -> None:
+def test_a_fault_fails_where_it_hides_and_nowhere_else(own_configs: Path, tmp_path: Path, fault: str) -> None:
     """In its variant, by the check that looks for its kind; the other variants stay green."""
-    assert twin.is_dir()
     expected = FAULTS[fault]
     found = judged(tmp_path, config(own_configs, expected.variants), fault)
     told = failing(found)
@@ -118,11 +114,8 @@ def test_a_fault_fails_where_it_hides_and_nowhere_else(
 
 
 @pytest.mark.parametrize("fault", cases(BISECTED))
-def test_bisect_ends_at_the_feature_the_position_and_the_layer(
-    twin: Path, own_configs: Path, tmp_path: Path, fault: str
-) -> None:
+def test_bisect_ends_at_the_feature_the_position_and_the_layer(own_configs: Path, tmp_path: Path, fault: str) -> None:
     """With fewer engine starts than there are combinations; the states it shows differ, so the fault is one."""
-    assert twin.is_dir()
     expected = FAULTS[fault]
     combination = ["prefix_caching", "chunked_prefill", "small_batches", *re.findall(r"graph|tp2", expected.variants)]
     config(

@@ -26,7 +26,7 @@ def take(variant: str, load: Load, follows: bool = False, platform: Any = "cpu",
     return engine_take(
         load,
         variant,
-        {"dtype": "bfloat16", "enforce_eager": True, **options},
+        {"dtype": "bfloat16", "enforce_eager": True, "enable_prefix_caching": False, **options},
         candidate="vllm",
         platform=platform,
         twin=True,

@@ -8,20 +8,17 @@ import pytest
 from npu_conformance import gates
 from npu_conformance.gates import judged_or_error
 from npu_conformance.gates.paths import witnesses
-from npu_conformance.results import Check, worst
-from npu_conformance.trace import PREFILL, Rows, load_trace
+from npu_conformance.results import worst
+from npu_conformance.trace import PREFILL, Rows
 from npu_conformance.witnesses import IMPLICATES, Witnesses
 
-from .conftest import Scene
+from .conftest import Scene, failing
 
 
 def edit_prefill(scene: Scene, change: Callable[[Rows], Rows]) -> None:
     """Replace the rows of the prefill path, in all prompts."""
-    part = load_trace(scene.folder / "candidate" / PREFILL)
-    for index in range(len(part.answers)):
-        np.save(part.folder / f"{index:04d}.npy", change(part.logits(index).copy()).astype(np.float32))
-    for index in range(len(part.answers)):
-        scene.edit_answer(f"candidate/{PREFILL}", index, storage="float32")
+    for index in range(3):
+        scene.edit_logits(f"candidate/{PREFILL}", index, change)
 
 
 def edit_decode(scene: Scene, change: Callable[[Rows], Rows]) -> None:
@@ -44,11 +41,6 @@ def edit_both(scene: Scene, decode: Callable[[Rows], Rows], prefill: Callable[[R
     """Replace the rows of both paths."""
     edit_decode(scene, decode)
     edit_prefill(scene, prefill)
-
-
-def failing(checks: list[Check]) -> set[str]:
-    """Metrics that say fail."""
-    return {check.metric for check in checks if check.verdict == "fail"}
 
 
 def test_both_paths_clean(scene: Scene) -> None:
@@ -76,6 +68,7 @@ def test_which_witnesses_break_says_where_to_look(
 
     assert witnesses(evidence) == holding
     assert implicated in IMPLICATES[holding]
+    assert bool(failing(gates.logits_closeness(evidence))) is not holding.decode
     assert bool(failing(gates.prefill_closeness(evidence))) is not holding.prefill
     told = [check.message or "" for check in gates.decode_against_prefill(evidence) if check.verdict == "fail"]
     assert bool(told) is not holding.own

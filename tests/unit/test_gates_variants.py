@@ -12,19 +12,16 @@ from npu_conformance import gates
 from npu_conformance.cases import Flip
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates import PROPERTIES, judged_or_error
-from npu_conformance.results import Check, worst
+from npu_conformance.limits import VARIANT_SPREAD
+from npu_conformance.results import worst
 from npu_conformance.storage import write_json
 from npu_conformance.trace import PROBES, Rows, load_trace, save_cases
 
-from .conftest import Scene
+from .conftest import Scene, failing
 
-SPREAD = "largest distance, over base's from the reference"
+SPREAD = VARIANT_SPREAD.name
+BITWISE = "rows bitwise equal to base's"
 CHUNKED: dict[str, Any] = {"enable_chunked_prefill": True, "max_num_batched_tokens": 128, "max_num_seqs": 16}
-
-
-def failing(checks: list[Check]) -> set[str]:
-    """Metrics that say fail."""
-    return {check.metric for check in checks if check.verdict == "fail"}
 
 
 def test_a_variant_with_base_s_rows_is_the_same(scene: Scene) -> None:
@@ -32,8 +29,8 @@ def test_a_variant_with_base_s_rows_is_the_same(scene: Scene) -> None:
     checks = gates.variant_closeness(scene.walked("chunked_prefill", **CHUNKED))
 
     assert {check.verdict for check in checks} == {"pass"}
-    assert [check.metric for check in checks if check.metric.endswith("at probes")]
-    assert checks[-1].observed == 600
+    bitwise = {check.metric: check.observed for check in checks if check.metric.startswith(BITWISE)}
+    assert bitwise == {BITWISE: 600, f"{BITWISE}, at probes": 200}
 
 
 def one_row(rows: Rows) -> Rows:
@@ -102,9 +99,20 @@ def test_only_a_variant_that_changes_nothing_must_be_bitwise(scene: Scene) -> No
     fresh = gates.variant_closeness(scene.walked("fresh_engine", last_bit))
     chunked = gates.variant_closeness(scene.walked("chunked_prefill", last_bit, **CHUNKED))
 
-    assert failing(fresh) == {"rows bitwise equal to base's"}
-    assert fresh[-1].where == "first at set/second, position 3"
-    assert (chunked[-1].verdict, chunked[-1].observed, chunked[-1].limit) == ("pass", 599, None)
+    assert failing(fresh) == {BITWISE, f"{BITWISE}, at probes"}
+    (mine,) = [check for check in fresh if check.metric == BITWISE]
+    assert mine.where == "first at set/second, position 3"
+    (told,) = [check for check in chunked if check.metric == BITWISE]
+    assert (told.verdict, told.observed, told.limit) == ("pass", 599, None)
+
+
+def test_a_fresh_engine_is_bitwise_base_s_at_the_probes_too(scene: Scene) -> None:
+    """They are no less walked again than the answers."""
+    evidence = scene.walked("fresh_engine")
+    part = load_trace(evidence.candidate.folder / PROBES)
+    np.save(part.folder / "0000.npy", last_bit(part.logits(0).copy()))
+
+    assert failing(gates.variant_closeness(evidence)) == {f"{BITWISE}, at probes"}
 
 
 @pytest.mark.parametrize(
@@ -175,10 +183,11 @@ FLIP = Flip(step=4, token=4, choice=5, margin=2.0, lead=0.1, rms=4.0)
     ("changes", "metric"),
     [
         ({"flips": (FLIP,)}, "tokens equal, or tied, alone"),
+        ({"flips": (FLIP.model_copy(update={"margin": 0.1, "lead": 2.0}),)}, "tokens equal, or tied, alone"),
         ({"distance": 0.2, "different": 1, "first_different": 4, "worst": 4}, "largest relative L2 distance, alone"),
         ({"distance": float("nan")}, "largest relative L2 distance, alone"),
     ],
-    ids=["another token", "far", "nan"],
+    ids=["another token", "another token, far ahead now", "far", "nan"],
 )
 def test_another_batch_may_not_change_a_token_or_much_of_a_row(
     scene: Scene, changes: dict[str, Any], metric: str
@@ -190,7 +199,7 @@ def test_another_batch_may_not_change_a_token_or_much_of_a_row(
 
 
 def test_a_tie_that_another_batch_decides_otherwise_is_told(scene: Scene) -> None:
-    """A margin within the allowed error of either logit."""
+    """Before and now, the two are within the allowed error of either logit."""
     edit_cases(scene, flips=(FLIP.model_copy(update={"margin": 0.1}),))
     checks = gates.batch_determinism(scene.evidence())
 

@@ -31,7 +31,7 @@ def test_the_main_job_passes_on_a_real_engine_and_enough_positions(main_run: Out
     """Through vLLM; base eager, as_served as the YAML says; every check judged."""
     assert main_run.status == 0, main_run.output
     model = main_run.model()
-    assert model["verdict"] == "pass", main_run.output
+    assert (model["subject"], model["verdict"]) == ("twin", "pass"), main_run.output
     assert set(main_run.verdicts()) == {property_.__name__ for property_ in PROPERTIES}
     judged = {check["check"] for check in model["checks"] if check["verdict"] == "pass"}
     assert set(main_run.verdicts()) - judged == {"output_format", "adapter_effect", "variant_closeness"}
@@ -208,7 +208,8 @@ def test_a_candidate_with_another_tokenizer_fails_prompt_tokens(twin: Path, tmp_
     assert "of the engine's own tokenisation" in check["where"]
 
 
-def test_scoring_in_one_pass_is_generating(twin: Path, own_configs: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("twin")
+def test_scoring_in_one_pass_is_generating(own_configs: Path, tmp_path: Path) -> None:
     """A float32 candidate that generates token by token through its cache agrees within float32's limits."""
     (own_configs / "Exact.yaml").write_text(
         "model: a/Exact\ntwin: qwen3-guard\nserve: {dtype: float32}\nprompts: [guard, long]\n"
@@ -217,12 +218,12 @@ def test_scoring_in_one_pass_is_generating(twin: Path, own_configs: Path, tmp_pa
     found = judge(tmp_path / "reports", *words)
 
     values = {check["metric"]: check for check in found.model("Exact")["checks"]}
-    assert twin.is_dir()
     assert values["relative_l2_max"]["observed"] < 1e-4
     assert found.verdicts("Exact")["logits_closeness"] == {"pass"}
     assert values["token_agreement"]["observed"] == 1.0
 
 
+@pytest.mark.usefixtures("main_run")
 @pytest.mark.parametrize(
     ("options", "environment"),
     [
@@ -260,7 +261,8 @@ def test_the_capture_survives(
 
 
 @pytest.mark.slow
-def test_two_ranks_agree_with_the_reference(twin: Path, own_configs: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("twin")
+def test_two_ranks_agree_with_the_reference(own_configs: Path, tmp_path: Path) -> None:
     """A variant that shards the model over processes, of which one captures."""
     (own_configs / "Sharded.yaml").write_text(
         "model: a/Sharded\ntwin: qwen3-guard\nvariants: [tp2]\nserve: {max_model_len: 2048}\nprompts: [guard, long]\n"
@@ -268,7 +270,6 @@ def test_two_ranks_agree_with_the_reference(twin: Path, own_configs: Path, tmp_p
     words = ("-o", f"model_configs={own_configs}", "--twin", "-k", "Sharded-tp2")
     found = judge(tmp_path / "reports", *words)
 
-    assert twin.is_dir()
     assert found.status == 0, found.output
     (variant,) = found.model("Sharded")["variants"]
     assert variant["candidate"]["effective"]["tensor_parallel_size"] == 2

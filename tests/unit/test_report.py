@@ -1,75 +1,42 @@
 """The report: its schema, its Markdown, and that text from outside cannot break it."""
 
+import dataclasses
 import json
-from datetime import datetime, timezone
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from npu_conformance import gates
+from npu_conformance.cli import main
 from npu_conformance.config import Limit
+from npu_conformance.errors import TraceError
 from npu_conformance.provenance import numeric_environment
 from npu_conformance.report.details import load_details, save_details
 from npu_conformance.report.markdown import cell, render_markdown
-from npu_conformance.report.model import Report, Run, build_report, report_schema
+from npu_conformance.report.model import SCHEMA_VERSION, Report, build_report, report_schema
+from npu_conformance.report.prompt_rows import prompt_rows
 from npu_conformance.report.words import WORDS
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.results import Check
+from npu_conformance.trace import Rows, load_trace
 
 from .conftest import Scene
+from .report_runs import FACTS, RUN, tell_provenance
 from .suite_runs import ROOT
-
-PROVENANCE = {
-    "engine": "vllm",
-    "versions": {"vllm": "0.32.0", "python": "3.11.7"},
-    "platform": "cpu",
-    "device": "a processor",
-    "effective": {"dtype": "bfloat16", "enforce_eager": True},
-    "environment": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
-    "seconds": {"start": 2.0, "generate": 1.5},
-}
-REFERENCE = {
-    "engine": "transformers",
-    "versions": {"transformers": "5.19.0"},
-    "platform": "cpu",
-    "device": "a processor",
-    "setting": {"attn_implementation": "sdpa"},
-    "seconds": {"total": 4.0},
-    "computed": 3,
-    "from_cache": 0,
-}
-FACTS = {
-    "kind": "twin",
-    "model": "a/b",
-    "hardware": "Atlas 800 A2",
-    "weights": "/w",
-    "weights_digest": "d1",
-    "reference_weights": "/w",
-    "reference_digest": "d1",
-    "config_digest": "c1",
-    "architecture": {"hidden_layers": 4},
-}
 
 
 @pytest.fixture
 def report(scene: Scene, tmp_path: Path) -> Report:
     """The report of a clean run of a twin."""
-    for side, provenance in (("candidate", PROVENANCE), ("reference", REFERENCE)):
-        path = scene.folder / side / "trace.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"provenance": provenance}))
+    tell_provenance(scene)
     evidence = scene.evidence()
     save_details(tmp_path / "run", "Model", FACTS, evidence)
     checks = [
         check for judge in (gates.token_agreement, gates.logits_closeness, gates.labels) for check in judge(evidence)
     ]
-    run = Run(
-        started=datetime(2026, 1, 2, tzinfo=timezone.utc),
-        command="pytest --twin",
-        versions={"python": "3.11.7"},
-        machine={"processor": "a processor"},
-        suite=None,
-    )
-    return build_report(tmp_path / "run", {"Model": checks}, {"Model": "twin"}, run, ROOT / "baselines")
+    return build_report(tmp_path / "run", {"Model": checks}, {"Model": "twin"}, RUN, ROOT / "baselines")
 
 
 def test_the_checked_in_schema_is_current() -> None:
@@ -82,13 +49,41 @@ def test_the_json_holds_what_scripts_rely_on(report: Report, tmp_path: Path) -> 
     write_report(report, tmp_path / "run")
     content = json.loads((tmp_path / "latest" / "report.json").read_text(encoding="utf-8"))
 
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == SCHEMA_VERSION == 2
     assert set(content["run"]) >= {"started", "command", "versions", "machine", "suite"}
     (model,) = content["models"]
     assert (model["name"], model["subject"], model["verdict"]) == ("Model", "twin", "pass")
     keys = {"check", "path", "variant", "metric", "observed", "limit", "n", "interval", "verdict", "where"}
     assert all(keys <= set(check) for check in model["checks"])
     assert Report.model_validate(content) == report
+
+
+def test_the_schema_tells_its_version() -> None:
+    """Version 1 had remarks on layers, and none of what is required of them now."""
+    schema = report_schema()
+
+    assert schema["properties"]["schema_version"]["default"] == SCHEMA_VERSION
+    assert "remark" not in schema["$defs"]["LayerRow"]["properties"]
+    assert {"finite", "explodes", "norm_deviation"} <= set(schema["$defs"]["LayerRow"]["required"])
+
+
+def test_a_report_is_rendered_again_by_its_own_version_only(
+    report: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of another is refused in a line that says which, before its parts are read."""
+    write_report(report, tmp_path / "run")
+    kept = (tmp_path / "run" / "report.md").read_bytes()
+    (tmp_path / "run" / "report.md").unlink()
+
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "report.md").read_bytes() == kept
+
+    path = tmp_path / "run" / "report.json"
+    path.write_text(json.dumps({"schema_version": 1, "models": [{"layers": [{"remark": ""}]}]}), encoding="utf-8")
+    capsys.readouterr()
+
+    assert main(["report", str(tmp_path / "run")]) == 1
+    assert f"{path}: has schema 1, this version writes {SCHEMA_VERSION}" in capsys.readouterr().err
 
 
 def test_nan_survives_the_json(report: Report) -> None:
@@ -184,6 +179,34 @@ def test_a_selection_of_properties_is_called_partial(report: Report, tmp_path: P
     assert "pass (partial)" in render_markdown(report, "en")
     left = 2 * len(gates.PROPERTIES) - 3
     assert f"partial: {left} properties not selected" in summary_lines(report, tmp_path)[0]
+
+
+def test_a_second_reference_is_counted_beside(scene: Scene, report: Report) -> None:
+    """By its own choices at the judged positions; a row that is not finite chooses nothing."""
+    second = scene.folder / "second_reference"
+    shutil.copytree(scene.folder / "reference", second)
+
+    def other(rows: Rows) -> Rows:
+        rows[3, 1 + int(rows[3].argmax()) % 19] = rows[3].max() + 1
+        rows[5] = np.nan
+        return rows
+
+    scene.edit_logits("second_reference", 1, other)
+    evidence = dataclasses.replace(scene.evidence(), second_reference=load_trace(second))
+    (base,) = report.models[0].variants
+
+    assert [row.second_matches for row in prompt_rows(evidence, evidence.comparison)] == [200, 198, 200]
+    assert [row.second_matches for row in base.prompts] == [None, None, None]
+
+
+def test_a_second_reference_of_other_tokens_is_refused(scene: Scene) -> None:
+    """No number is made of two texts."""
+    shutil.copytree(scene.folder / "reference", scene.folder / "second_reference")
+    scene.edit_answer("second_reference", 2, token_ids=[5] * 200)
+    evidence = dataclasses.replace(scene.evidence(), second_reference=load_trace(scene.folder / "second_reference"))
+
+    with pytest.raises(TraceError, match="second_reference: scored other tokens than the candidate's"):
+        prompt_rows(evidence, evidence.comparison)
 
 
 def test_details_come_back_as_they_were_saved(report: Report, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """What a report says of an engine's paths, of other batches, and of how the engine ran."""
 
 import itertools
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,13 +15,7 @@ from npu_conformance.trace import PREFILL, save_cases
 from npu_conformance.witnesses import IMPLICATES
 
 from .conftest import Scene
-from .report_runs import Runs, case, line, made_up_runs, write
-
-
-@pytest.fixture
-def runs(scene: Scene, tmp_path: Path) -> Runs:
-    """Base, with its prefill, probes and other batches."""
-    return made_up_runs(scene, tmp_path)
+from .report_runs import Runs, case, line, write
 
 
 def test_decodes_figures_are_not_taken_for_prefills(runs: Runs) -> None:
@@ -83,7 +76,7 @@ def test_other_batches_are_summed_by_scenario(runs: Runs) -> None:
     """Prompts, positions, differences, the worst place; a tie is no other token."""
     cells = line(runs.report(), "base | another batch order", heading="other_batches")
 
-    assert cells[2:] == ["2", "4", "3", "50 %", "1 (+ 1)", "set/second (copy 2), position 0"]
+    assert cells[2:] == ["2", "4", "3", "50 %", "1 (+ 1)", "set/second (copy 2), position 0, batch row 0"]
     assert line(runs.report(), "base | alone", heading="other_batches")[2:] == ["1", "2", "0", "0 %", "0", "—"]
     assert line(runs.report(), "base | 改变批次顺序", "zh", "other_batches")[2] == "2"
 
@@ -93,8 +86,9 @@ def test_a_batch_with_nan_is_the_worst(scene: Scene, runs: Runs) -> None:
     cases = [case(distance=float("nan"), different=1, prompt="set/third"), case(distance=9.0, different=1)]
     save_cases(scene.folder / "candidate", cases)
     runs.take(scene.evidence())
+    cells = line(runs.report(), "base | alone", heading="other_batches")
 
-    assert line(runs.report(), "base | alone", heading="other_batches")[5:] == ["nan %", "0", "set/third, position 0"]
+    assert cells[5:] == ["nan %", "0", "set/third, position 0, batch row 0"]
 
 
 def test_options_that_were_not_followed_are_marked(runs: Runs) -> None:
@@ -113,6 +107,27 @@ def test_options_that_were_not_followed_are_marked(runs: Runs) -> None:
     assert details.candidate["asked"] == asked
     assert "| cudagraph\\_mode | FULL | ⚠ NONE |" in text
     assert "| unheard\\_of | — | 3 |" in text
+
+
+def test_an_option_that_was_followed_in_other_words_is_not_marked(runs: Runs) -> None:
+    """A mode's name in the other case, a mapping of which some entries were asked for, a default left to vLLM."""
+    asked = {
+        "compilation_config": {"cudagraph_mode": "full"},
+        "additional_config": {"weight_nz_mode": 0},
+        "max_num_seqs": None,
+        "pooler_config": {"task": "embed"},
+    }
+    effective = {
+        "cudagraph_mode": "FULL",
+        "additional_config": {"weight_nz_mode": 0, "enable_npugraph_ex": True},
+        "max_num_seqs": 256,
+        "pooler_config": {"task": "classify"},
+    }
+    runs.variant("graph", asked=asked, effective=effective, observed={"graph": 1})
+    rows = {row.name: row for row in option_rows(runs.report().models[0].variants[-1])}
+
+    assert [name for name in effective if rows[name].differs] == ["pooler_config"]
+    assert "⚠ FULL" not in render_markdown(runs.report(), "en")
 
 
 def test_names_made_up_in_every_process_are_no_difference(runs: Runs) -> None:

@@ -4,19 +4,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.baselines import Published
 from npu_conformance.report.details import VariantDetails
-from npu_conformance.report.markdown import cell
+from npu_conformance.report.markdown import Language, environment
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow
-from npu_conformance.report.published import (
-    PublishedRow,
-    measured_text,
-    published_prompts,
-    published_rows,
-    quantity_text,
-)
+from npu_conformance.report.published import PublishedRow, published_prompts, published_rows
 from npu_conformance.report.words import WORDS
 from npu_conformance.results import Check
 
@@ -177,33 +170,17 @@ def test_prompts_are_paired_by_their_text(variant: VariantDetails) -> None:
 def render(
     published: Published | None,
     variant: VariantDetails,
-    language: int,
+    language: Language = "en",
     layers: dict[int, float] | None = None,
     weights: dict[str, tuple[float, ...]] | None = None,
 ) -> str:
-    """The template partial as a report of a twin includes it."""
-    environment = Environment(
-        loader=PackageLoader("npu_conformance.report"),
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 (Markdown)
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["cell"] = cell
+    """The template partial as a report of a twin includes it; layers and weights are measured of no model here."""
     model = SimpleNamespace(
         published=published, subject="twin", facts=None, variants=[variant], checks=[measured("cosine_mean", 0.99998)]
     )
-    return environment.get_template("published.md.j2").render(
-        model=model,
-        t=lambda word: WORDS[word][language],
-        title=lambda name: WORDS.get(name, (name, name))[language],
-        labels=lambda found: " · ".join(found.values()),
-        published_rows=published_rows,
-        published_prompts=published_prompts,
-        quantity_text=quantity_text,
-        measured_weights=lambda _facts: weights or {},
-        measured_text=measured_text,
-        layer_norms=lambda _model: layers or {},
+    template = environment(language).get_template("published.md.j2")
+    return template.render(
+        model=model, measured_weights=lambda _facts: weights or {}, layer_norms=lambda _model: layers or {}
     )
 
 
@@ -212,11 +189,11 @@ def columns(line: str) -> int:
     return line.replace("\\|", "").count("|")
 
 
-@pytest.mark.parametrize("language", [0, 1])
+@pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("model", MODELS)
-def test_every_shipped_file_renders(model: str, language: int, variant: VariantDetails) -> None:
+def test_every_shipped_file_renders(model: str, language: Language, variant: VariantDetails) -> None:
     """Every heading says that a stand-in was measured, every table is whole, and no claim is lost."""
-    published = load(model)
+    published, column = load(model), int(language == "zh")
     text = render(published, variant, language)
     tables: list[set[int]] = [set()]
     for line in text.splitlines():
@@ -227,10 +204,10 @@ def test_every_shipped_file_renders(model: str, language: int, variant: VariantD
     headings = [line for line in text.splitlines() if line.startswith("#")]
 
     assert len(headings) >= 4
-    assert all(WORDS["twin"][language] in line for line in headings)
+    assert all(WORDS["twin"][column] in line for line in headings)
     assert all(len(found) == 1 for found in tables if found)
-    assert text.count("\n- ") == text.count(f": {WORDS['published_claim'][language]}\n") == len(published.claims)
-    assert WORDS["published_measured_twin"][language] in text
+    assert text.count("\n- ") == text.count(f": {WORDS['published_claim'][column]}\n") == len(published.claims)
+    assert WORDS["published_measured_twin"][column] in text
     assert "None" not in text.replace("(None)", "")
 
 
@@ -247,9 +224,10 @@ def test_published_and_measured_stand_side_by_side(variant: VariantDetails) -> N
             {"text": "other", "answers": ["one", "two"], "relative_l2": 0.0171},
         ],
     )
-    text = render(published, variant, 0)
+    text = render(published, variant)
+    numbers = "0.999911 | 7 | 0.99998 | 48 | 1.0001"
 
-    assert "| cosine\\_mean | 0.999911 | 7 | 0.99998 | 48 | 1.0001 | its publisher's criterion: ≥0.9 |" in text
+    assert f"| Cosine similarity, mean | {numbers} | its publisher's criterion: ≥0.9 |" in text
     assert "| latency\\_p50 | ~ 210 | — | — | — | — | this run does not measure it |" in text
     assert "| capital? | Also | The | Paris | 0.990000 | 0.999980 | — | capital? answered | tokens equal 7/7 |" in text
     assert "| bomb? | — | — | Paris | — | 0.999980 | Safe (None) | Unsafe · Violent |" in text
@@ -275,8 +253,8 @@ def all_of(text: str) -> Published:
 
 def test_text_of_a_file_is_only_text(variant: VariantDetails) -> None:
     """Nothing in it can add a row, a heading or markup."""
-    clean = render(all_of("plain"), variant, 0)
-    text = render(all_of("a | b\n# c <script> [l](http://e) `q`"), variant, 0)
+    clean = render(all_of("plain"), variant)
+    text = render(all_of("a | b\n# c <script> [l](http://e) `q`"), variant)
 
     assert "<script>" not in text
     assert "[l](" not in text
@@ -287,12 +265,12 @@ def test_layers_stand_beside_the_measured_ones(variant: VariantDetails) -> None:
     """By number; a layer that this run's model does not have is left open."""
     published = published_with(layers=[{"layer": 0, "norm": 1.45}, {"layer": 28, "norm": 125.59}])
 
-    assert "| 0 | 1.45 | 1.5 |   |\n| 28 | 125.59 | — |   |" in render(published, variant, 0, layers={0: 1.5})
+    assert "| 0 | 1.45 | 1.5 |   |\n| 28 | 125.59 | — |   |" in render(published, variant, layers={0: 1.5})
 
 
 def test_a_model_without_a_report_has_no_section(variant: VariantDetails) -> None:
     """Not even a heading."""
-    assert render(None, variant, 0).strip() == ""
+    assert render(None, variant).strip() == ""
 
 
 def test_a_checkpoints_measured_numbers_stand_beside_the_published(variant: VariantDetails) -> None:
@@ -300,7 +278,7 @@ def test_a_checkpoints_measured_numbers_stand_beside_the_published(variant: Vari
     published = published_with(
         weights={"weight": {"value": [-0.6, 0.6]}, "precision_loss": {"value": 0.001, "relation": "<", "unit": "rate"}}
     )
-    text = render(published, variant, 0, weights={"weight": (-0.3, 0.25), "precision_loss": (0.0016,)})
+    text = render(published, variant, weights={"weight": (-0.3, 0.25), "precision_loss": (0.0016,)})
 
     assert "| weight | -0.6 … 0.6 | -0.3 … 0.25 | — |" in text
     assert "&lt; 0.1 % | 0.16 % | — |" in text

@@ -9,7 +9,7 @@ import pytest
 
 from npu_conformance.cases import Scenario
 from npu_conformance.config import ModelConfig
-from npu_conformance.report.findings import changes_in_words, distances
+from npu_conformance.report.findings import distances
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
 from npu_conformance.report.phrases import PHRASES
@@ -23,15 +23,7 @@ from npu_conformance.trace import Rows, load_trace, save_trace
 from npu_conformance.variants import CATALOGUE, Sign
 from npu_conformance.witnesses import IMPLICATES
 
-from .conftest import Scene
-from .report_runs import Runs, another, exchanged, line, made_up_runs
-from .test_report import PROVENANCE
-
-
-@pytest.fixture
-def runs(scene: Scene, tmp_path: Path) -> Runs:
-    """Base, with its prefill, probes and other batches."""
-    return made_up_runs(scene, tmp_path)
+from .report_runs import PROVENANCE, Runs, another, exchanged, line
 
 
 def test_a_variant_stands_beside_base_and_reference(runs: Runs) -> None:
@@ -151,15 +143,16 @@ def test_a_variant_that_broke_has_a_row_with_its_error(runs: Runs) -> None:
 
 def test_a_variant_without_logits_shows_its_answers(runs: Runs) -> None:
     """No figure is made of logits that nobody saw; how its engine ran is told all the same."""
-    base = runs.base
     told = PROVENANCE | {"asked": {"speculative_config": {"method": "ngram"}}, "observed": {"drafts": 60}}
-    answers = [dataclasses.replace(answer) for answer in base.answers]
+    answers = [dataclasses.replace(answer) for answer in runs.base.answers]
     answers[2] = dataclasses.replace(answers[2], token_ids=answers[2].token_ids[:50])
     folder = runs.scene.folder / "spec"
     folder.mkdir()
     save_trace(folder, answers, eos_token_ids=[0], provenance=told)
     runs.take(
-        dataclasses.replace(runs.scene.evidence(), variant="spec_decode", candidate=load_trace(folder), base=base)
+        dataclasses.replace(
+            runs.scene.evidence(), variant="spec_decode", candidate=load_trace(folder), base=runs.scene.base()
+        )
     )
     report = runs.report()
     details = report.models[0].variants[-1]
@@ -222,7 +215,7 @@ def test_what_is_written_in_english_elsewhere_has_its_chinese() -> None:
     config = ModelConfig(model="a/b")
     sentences = [
         *(known.changes for known in CATALOGUE.values()),
-        *(changes_in_words(config, name) for name in ("base", "as_served")),
+        *(config.changes_in_words(name) for name in ("base", "as_served")),
         *IMPLICATES.values(),
         *get_args(Scenario),
     ]

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from npu_conformance.checkpoints.inspect import Checkpoint
+from npu_conformance.cli import main
 from npu_conformance.engines.rendering import Rendered, check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError, ConfigError, TraceError, WeightsError
 from npu_conformance.progress import Narrator
@@ -154,3 +156,46 @@ def test_more_ranks_than_devices_skip(configs_dir: Path, tmp_path: Path, monkeyp
 
     assert own.why_not("Converted", "tp2") is None
     assert own.why_not("Converted", "tp4") == "tp4 needs 4 devices, 2 of platform npu are here"
+
+
+def test_a_damaged_config_does_not_end_the_collection(configs_dir: Path, tmp_path: Path) -> None:
+    """Its own tests say what is wrong with it."""
+    (configs_dir / "Converted.yaml").write_text("model: org/Converted\nvariants: [ep, long_prompt]\n")
+    put(tmp_path / "models" / "org" / "Converted").joinpath("config.json").write_text("{")
+    own = session(configs_dir, tmp_path)
+
+    assert own.why_not("Converted", "base") is None
+    assert "ep" in (own.why_not("Converted", "ep") or "")
+    assert own.why_not("Converted", "long_prompt") is None
+
+
+@pytest.mark.parametrize(("longest", "room"), [(512, False), (4096, True)])
+def test_long_texts_need_room(configs_dir: Path, tmp_path: Path, longest: int, room: bool) -> None:
+    """Also where only the weights say how long a request may be."""
+    (configs_dir / "Converted.yaml").write_text("model: org/Converted\nvariants: [long_prompt]\n")
+    config = put(tmp_path / "models" / "org" / "Converted") / "config.json"
+    config.write_text(json.dumps({"max_position_embeddings": longest}))
+    why = session(configs_dir, tmp_path).why_not("Converted", "long_prompt")
+
+    assert why == (None if room else f"long_prompt: a longest request of {longest} tokens has no room for its texts")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompts": 0}, "--prompts 0: at least 1 is needed"),
+        ({"prompts": -1}, "--prompts -1: at least 1 is needed"),
+        ({"models_root": Path("/nowhere")}, "--models-root /nowhere: no such folder"),
+        ({"reference_python": Path("/nowhere")}, "--reference-python /nowhere: no such interpreter"),
+    ],
+)
+def test_what_the_command_line_names_must_be_there(configs_dir: Path, changes: dict[str, Any], message: str) -> None:
+    """Of pytest and of `bisect`."""
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        Settings(configs_dir, **changes).check()
+
+
+def test_bisect_refuses_what_pytest_refuses(configs_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything starts."""
+    assert main(["bisect", "Converted", "--configs", str(configs_dir), "--prompts", "0"]) == 4
+    assert capsys.readouterr().err == "ERROR: --prompts 0: at least 1 is needed\n"

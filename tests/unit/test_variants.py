@@ -208,13 +208,16 @@ def test_a_run_without_effect(
     options: dict[str, Any], needs: Sign | None, observed: dict[str, int], expected: str | None
 ) -> None:
     """An option the engine did not follow, or a sign it did not show; what it does not tell is believed."""
-    assert no_effect(options, needs, {"effective": EFFECTIVE, "observed": observed}) == expected
+    assert (
+        no_effect(options, () if needs is None else (needs,), {"effective": EFFECTIVE, "observed": observed})
+        == expected
+    )
 
 
 def test_a_trace_that_tells_nothing_shows_no_sign() -> None:
     """As one of an older version."""
-    assert no_effect({"enforce_eager": False}, None, {}) is None
-    assert no_effect({}, "graph", {}) == "graph: 0 in this run, at least 1 show the feature"
+    assert no_effect({"enforce_eager": False}, (), {}) is None
+    assert no_effect({}, ("graph",), {}) == "graph: 0 in this run, at least 1 show the feature"
 
 
 @pytest.mark.parametrize(
@@ -227,4 +230,4 @@ def test_a_trace_that_tells_nothing_shows_no_sign() -> None:
 )
 def test_what_is_left_to_vllm_has_its_effect(options: dict[str, Any]) -> None:
     """Whatever the engine makes of a level, or of no value at all."""
-    assert no_effect(options, None, {"effective": EFFECTIVE}) is None
+    assert no_effect(options, (), {"effective": EFFECTIVE}) is None

@@ -7,7 +7,7 @@ import pytest
 
 from npu_conformance.config import ModelConfig, load_config
 from npu_conformance.errors import ConfigError
-from npu_conformance.variants import Sign, Variant, implied_sign
+from npu_conformance.variants import Sign, Variant, implied_signs
 
 
 def variants_of(tmp_path: Path, text: str) -> ModelConfig:
@@ -35,8 +35,9 @@ def test_a_config_lists_variants(tmp_path: Path) -> None:
         ("[base]", "base: unknown variant"),
         ("[graph, tp2, graph]", "variant 'graph' is listed twice"),
         ("[{name: mine, options: {}}, {name: mine, options: {}}]", "variant 'mine' is listed twice"),
-        ("[{name: graph, options: {}}]", "graph: is a variant of the catalogue; give yours another name"),
-        ("[{name: as_served, options: {}}]", "as_served: is a variant of the catalogue"),
+        ("[{name: graph, options: {}}]", "graph: is a name of the suite's own; give your variant another"),
+        ("[{name: as_served, options: {}}]", "as_served: is a name of the suite's own"),
+        ("[{name: subject, options: {}}]", "subject: is a name of the suite's own"),
         ("[{name: 'my own', options: {}}]", "variants.0.Variant.name: expected String should match pattern"),
         ("[{name: mine}]", "variants.0.Variant.options: required key is missing"),
         ("[{name: mine, options: {}, warm: true}]", "variants.0.Variant.warm: unknown key"),
@@ -57,21 +58,21 @@ def test_variants_that_are_refused(tmp_path: Path, text: str, message: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("options", "sign"),
+    ("options", "signs"),
     [
-        ({"enable_prefix_caching": True}, "cached_tokens"),
-        ({"enable_lora": True, "max_loras": 1}, "lora_layers"),
-        ({"tensor_parallel_size": 2, "enable_expert_parallel": True}, "experts"),
-        ({"enforce_eager": False}, "graph"),
-        ({"enforce_eager": False, "enable_prefix_caching": True}, "graph"),
-        ({"enforce_eager": True, "enable_prefix_caching": False, "block_size": 16}, None),
-        ({"enforce_eager": None, "enable_lora": None}, None),
-        ({}, None),
+        ({"enable_prefix_caching": True}, ("cached_tokens",)),
+        ({"enable_lora": True, "max_loras": 1}, ("lora_layers",)),
+        ({"tensor_parallel_size": 2, "enable_expert_parallel": True}, ("experts",)),
+        ({"enforce_eager": False}, ("graph",)),
+        ({"enforce_eager": False, "enable_prefix_caching": True}, ("graph", "cached_tokens")),
+        ({"enforce_eager": True, "enable_prefix_caching": False, "block_size": 16}, ()),
+        ({"enforce_eager": None, "enable_lora": None}, ()),
+        ({}, ()),
     ],
 )
-def test_a_sign_is_implied_by_what_is_switched_on(options: dict[str, Any], sign: Sign | None) -> None:
+def test_a_sign_is_implied_by_what_is_switched_on(options: dict[str, Any], signs: tuple[Sign, ...]) -> None:
     """What is switched off, or left to vLLM, implies none."""
-    assert implied_sign(options) == sign
+    assert implied_signs(options) == signs
 
 
 def test_what_would_corrupt_log_probs_may_be_off(tmp_path: Path) -> None:
@@ -87,5 +88,5 @@ def test_what_would_corrupt_log_probs_may_be_off(tmp_path: Path) -> None:
 
 def test_a_config_section_that_is_no_mapping_is_no_traceback(tmp_path: Path) -> None:
     """It is one line that names the file."""
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"^[^\n]*\.yaml: [^\n]*additional_config: expected a mapping[^\n]*$"):
         variants_of(tmp_path, "[{name: mine, options: {additional_config: everything}}]")

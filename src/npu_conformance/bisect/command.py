@@ -37,10 +37,10 @@ def bisect(model: str, variants: Sequence[str], settings: Settings, reports: Pat
     features = features_of(config, variants)
     subject = session.subject(model)
     workshop = session.workshop(model)
-    runs = Runs(config, workshop, Jobs(folder, narrator), settings.deadline or config.deadline, features)
+    runs = Runs(config, workshop, Jobs(folder, narrator), settings.deadline_for(config), features)
     runs.make_base()
     evidence = load_evidence(workshop.traces, "base", config)
-    finding = search(runs, workshop, evidence, list(features))
+    finding = search(runs, workshop, evidence)
     if finding is None:
         print(f"{model}: neither base nor {' + '.join(features)} leaves the limits; {runs.starts} engine starts")
         return 0

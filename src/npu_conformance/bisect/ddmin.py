@@ -24,7 +24,7 @@ def smallest_failing(features: Sequence[str], fails: Callable[[frozenset[str]], 
     while len(rest) > 1:
         pieces = [frozenset(piece) for piece in _split(rest, parts)]
         complements = [frozenset(rest) - piece for piece in pieces]
-        smaller = next((subset for subset in (*pieces, *complements) if subset and ask(subset)), None)
+        smaller = next((subset for subset in (*pieces, *complements) if ask(subset)), None)
         if smaller is not None:
             parts = 2 if smaller in pieces else max(parts - 1, 2)
             rest = [feature for feature in rest if feature in smaller]
@@ -37,4 +37,4 @@ def smallest_failing(features: Sequence[str], fails: Callable[[frozenset[str]], 
 
 def _split(items: list[str], parts: int) -> list[list[str]]:
     edges = [round(len(items) * part / parts) for part in range(parts + 1)]
-    return [items[start:end] for start, end in itertools.pairwise(edges) if end > start]
+    return [items[start:end] for start, end in itertools.pairwise(edges)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from npu_conformance import metrics
+from npu_conformance.errors import TraceError
 from npu_conformance.trace import Layers
 
 # A clean run's states scatter from position to position; beyond twice the worst of several is no scatter.
@@ -49,7 +50,13 @@ def layer_findings(
         clean: states of a clean run at the same positions; None where two runs are to be bitwise equal.
         reference: what both are held against, at the same positions.
         allowed_norm_deviation: of any layer, see `LayerFinding`.
+
+    Raises:
+        TraceError: they are not of the same points.
     """
+    for other in (reference, clean):
+        if other is not None and other.points != failing.points:
+            raise TraceError(f"points of {len(failing.points)} and of {len(other.points)} layers: not the same model")
     findings = []
     for index, point in enumerate(failing.points):
         theirs = reference.states[:, index]

@@ -1,24 +1,22 @@
 """The engines a bisection starts: base's tokens walked with combinations of features, each combination once."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from npu_conformance.bisect.position import largest
 from npu_conformance.config import ModelConfig
 from npu_conformance.engines.hidden import TAP_ROWS
-from npu_conformance.engines.job import CandidateJob, WalkPart, Watched
-from npu_conformance.errors import ConfigError, TraceError
-from npu_conformance.evidence import Pair
-from npu_conformance.figures import observe
-from npu_conformance.limits import CLOSENESS_FIGURES, VARIANT_SPREAD
+from npu_conformance.engines.job import CandidateJob, Watched
+from npu_conformance.errors import ConfigError, JobError, TraceError
+from npu_conformance.evidence import Evidence
+from npu_conformance.gates import judged_or_error, variant_closeness
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.session import Workshop
-from npu_conformance.trace import COLD, PROBES, Layers, Trace, load_trace
-from npu_conformance.variants import CATALOGUE, merged, served_features
+from npu_conformance.trace import Layers, Trace, load_trace
+from npu_conformance.variants import CATALOGUE, merged, no_effect, served_features, signs_of
 
 # The tap's memory on the device, and the tokens of a forward pass that fit into it for most models.
 _TAP_BYTES = 2**30
@@ -53,7 +51,7 @@ class Runs:
         self._workshop = workshop
         self._jobs = jobs
         self._deadline = deadline
-        self._features = features
+        self.features = features
         self.starts = 0
         """Engines started."""
 
@@ -68,33 +66,35 @@ class Runs:
         self.starts += 1
         self._workshop.references.score(self._workshop.traces / "base", "reference", "float32")
 
-    def fails(self, subset: frozenset[str]) -> bool:
-        """Whether base with these features leaves base's logits by more than the limits allow."""
+    def fails(self, of_base: Evidence, subset: frozenset[str]) -> bool:
+        """Whether base with these features is further from base than a variant may be.
+
+        A combination that no engine can be started with does not fail: it says nothing (ddmin's "unresolved").
+
+        Raises:
+            ConformanceError: no engine can be started with all features.
+        """
         if not subset:
             return False  # base itself, which was found to hold
-        return any(
-            breaks(pair, self._config) or not largest(pair.comparison.values["relative_l2"]) <= self._most
-            for pair in self.pairs(subset).values()
-        )
+        try:
+            evidence = self.evidence(of_base, subset)
+        except JobError:
+            if len(subset) == len(self.features):
+                raise
+            return False
+        return any(check.verdict in ("fail", "error") for check in judged_or_error(variant_closeness, evidence))
 
-    @cached_property
-    def _most(self) -> float:
-        """The largest distance from base that variants may have."""
-        base = Pair(self.base, load_trace(self._workshop.traces / "base" / "reference"), self.base)
-        return VARIANT_SPREAD * largest(base.comparison.values["relative_l2"])
+    def evidence(self, of_base: Evidence, subset: frozenset[str]) -> Evidence:
+        """A combination as the evidence on a variant."""
+        return replace(of_base, variant=name_of(subset), candidate=self.walked(subset), base=of_base.pair)
 
-    def pairs(self, subset: frozenset[str]) -> dict[WalkPart, Pair]:
-        """A combination against base, by part of the trace."""
-        trace, base = self.walked(subset), self.base
-        reference = load_trace(self._workshop.traces / "base" / "reference")
-        sides = (name_of(subset), "base")
-        found: dict[WalkPart, Pair] = {"answers": Pair(trace, base, reference, sides)}
-        probes, cuts = trace.part(PROBES), base.part(PROBES)
-        if probes is not None and cuts is not None and probes.answers:
-            found["probes"] = Pair(probes, cuts, reference, sides)
-        if (cold := trace.part(COLD)) is not None:
-            found["cold"] = Pair(cold, base, reference, sides)
-        return found
+    def without_effect(self) -> str | None:
+        """Why the combination of all features says nothing of one of them; None where each took effect."""
+        together = frozenset(self.features)
+        for name, options in self.features.items():
+            if (why := no_effect(options, signs_of(name, options), self.walked(together).provenance)) is not None:
+                return f"{name}: {why}"
+        return None
 
     def walked(self, subset: frozenset[str]) -> Trace:
         """Base's tokens walked with features on."""
@@ -114,45 +114,26 @@ class Runs:
         if not job.output.is_dir():
             environment = self._workshop.candidates.environment(job.options)
             if watched:
-                # Code that was compiled without the tap would be taken from the cache.
-                environment |= {TAP_ROWS: str(self._rows()), "VLLM_DISABLE_COMPILE_CACHE": "1"}
+                environment |= {TAP_ROWS: str(self._rows())}
             self.starts += 1
-            self._jobs.run(job, f"bisect: {folder.name}", self._deadline, environment=environment)
+            try:
+                self._jobs.run(job, f"bisect: {folder.name}", self._deadline, environment=environment)
+            except JobError:
+                if not job.output.is_dir():  # else it ended while closing, and its trace is whole
+                    raise
         return load_trace(job.output)
 
     def _job(self, subset: frozenset[str], output: Path, watched: tuple[Watched, ...]) -> CandidateJob:
-        options = self._workshop.candidates.job("base").options
+        options = self._config.options("base")
         for name in sorted(subset):
-            options = merged(options, self._features[name])
-        return self._workshop.candidates.job("base").model_copy(
-            update={
-                "output": output,
-                "walks": self._workshop.traces / "base" / "candidate",
-                # vLLM's own default is a cache that is on.
-                "manner": "walk warm" if options.get("enable_prefix_caching", True) else "walk",
-                "tight_cache": "preemption" in subset,
-                "layer_prompts": 0,
-                "watched": watched,
-                "options": options,
-            }
-        )
+            options = merged(options, self.features[name])
+        tight = any(known.tight_cache for name in subset if (known := CATALOGUE.get(name)))
+        return self._workshop.candidates.walk(output, options, tight_cache=tight, watched=watched)
 
     def _rows(self) -> int:
         text = self._workshop.prepared.candidate.text_config
         row = 4 * int(text["hidden_size"]) * (int(text["num_hidden_layers"]) + 2)
         return int(np.clip(_TAP_BYTES // row, _TAP_ROWS.start, _TAP_ROWS.stop))
-
-
-def breaks(pair: Pair, config: ModelConfig) -> bool:
-    """Whether any figure of closeness leaves its limit, a token differs beyond a tie, or a logit is not finite."""
-    comparison = pair.comparison
-    if not (comparison.finite & comparison.reference_finite).all():
-        return True
-    ties = comparison.ties(config.limit("relative_l2_mean") or float("nan"))
-    if (~comparison.matches & ~ties).any():
-        return True
-    limits = [(figure, config.limit(figure.name)) for figure in CLOSENESS_FIGURES]
-    return any(limit is not None and not figure.within(observe(comparison, figure), limit) for figure, limit in limits)
 
 
 def name_of(subset: frozenset[str]) -> str:

@@ -1,17 +1,24 @@
 """From a failing combination to a finding: features, then position, then layer."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from npu_conformance.bisect.ddmin import smallest_failing
 from npu_conformance.bisect.finding import Finding
 from npu_conformance.bisect.layer import layer_findings
 from npu_conformance.bisect.position import Position, first_beyond, largest, worst
-from npu_conformance.bisect.runs import Runs, breaks
+from npu_conformance.bisect.runs import Runs
 from npu_conformance.engines.job import WalkPart, Watched
-from npu_conformance.errors import ConformanceError
+from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.evidence import Evidence, Pair
-from npu_conformance.gates import batch_determinism, greedy_determinism, hidden_states
-from npu_conformance.gates.paths import witnesses
+from npu_conformance.gates import (
+    batch_determinism,
+    decode_against_prefill,
+    greedy_determinism,
+    hidden_states,
+    prefill_closeness,
+)
+from npu_conformance.gates.paths import breaks, witnesses
 from npu_conformance.limits import LAYER_NORM
 from npu_conformance.results import Check
 from npu_conformance.run.session import Workshop
@@ -19,35 +26,38 @@ from npu_conformance.trace import PROBES, Trace, load_trace
 from npu_conformance.witnesses import IMPLICATES
 
 _EVERYWHERE = "no position leaves by itself what rounding explains: the error is small and everywhere"
+# What base must keep besides closeness before a feature can be at fault.
+_OF_BASE = (prefill_closeness, decode_against_prefill, hidden_states, batch_determinism)
 # Positions besides the failing one, whose states say how much a clean run scatters.
 _CONTROLS = 7
 
 
-def search(runs: Runs, workshop: Workshop, evidence_of_base: Evidence, features: Sequence[str]) -> Finding | None:
+def search(runs: Runs, workshop: Workshop, evidence: Evidence) -> Finding | None:
     """Find out where a model begins to fail; None where neither base nor the combination of all features does.
 
     Args:
-        runs: the engines; base was run.
+        runs: the engines, and what may be at fault; base was run.
         workshop: of the model.
-        evidence_of_base: base's candidate and reference.
-        features: names of what may be at fault.
+        evidence: on base.
 
     Raises:
-        ConformanceError: an engine failed in another way than in its numbers.
+        ConformanceError: an engine failed in another way than in its numbers, or a feature had no effect.
     """
-    evidence = evidence_of_base
     if _failing(evidence, greedy_determinism):
         return _nondeterministic(runs, evidence)
-    if breaks(evidence.pair, evidence.config) or _failing(evidence, hidden_states, batch_determinism):
+    if breaks(evidence, evidence.pair) or _failing(evidence, *_OF_BASE):
         return _base_breaks(runs, workshop, evidence)
-    if not runs.fails(frozenset(features)):
+    features, fails = list(runs.features), partial(runs.fails, evidence)
+    if not fails(frozenset(features)):
+        if (why := runs.without_effect()) is not None:
+            raise ConfigError(f"{evidence.config.model}: nothing was found, but a feature had no effect: {why}")
         return None
-    return _features_break(runs, workshop, evidence, smallest_failing(features, runs.fails))
+    return _features_break(runs, workshop, evidence, smallest_failing(features, fails))
 
 
 def _features_break(runs: Runs, workshop: Workshop, evidence: Evidence, subset: frozenset[str]) -> Finding:
     """Held against base, which holds; its distance from the reference says what rounding costs."""
-    noise, pairs = largest(evidence.comparison.values["relative_l2"]), runs.pairs(subset)
+    noise, pairs = largest(evidence.comparison.values["relative_l2"]), _parts(runs.evidence(evidence, subset))
     found = [position for part, pair in pairs.items() if (position := first_beyond(part, pair, noise))]
     position = found[0] if found else worst("answers", pairs["answers"], noise)
     finding = Finding(evidence.config.model, sorted(subset), position, remarks=() if found else (_EVERYWHERE,))
@@ -73,7 +83,7 @@ def _base_breaks(runs: Runs, workshop: Workshop, evidence: Evidence) -> Finding:
     # Of a float32 candidate the floor is the reference itself.
     noise = largest(floor.comparison.values["relative_l2"]) or (config.limit("relative_l2_mean") or 0.0)
     position = first_beyond("answers", evidence.pair, noise)
-    remarks = [] if position or not breaks(evidence.pair, config) else [_EVERYWHERE]
+    remarks = [] if position or not breaks(evidence, evidence.pair) else [_EVERYWHERE]
     position = position or worst("answers", evidence.pair, noise)
     if (holding := witnesses(evidence)) is not None and not all(holding):
         remarks.append(f"the three witnesses implicate {IMPLICATES[holding]}")
@@ -105,6 +115,16 @@ def _nondeterministic(runs: Runs, evidence: Evidence) -> Finding:
     except ConformanceError as error:
         return finding.saying(f"no layer: {error}")
     return finding.with_layers(layer_findings(states, None, again))
+
+
+def _parts(evidence: Evidence) -> dict[WalkPart, Pair]:
+    """A variant against base, by part of its trace."""
+    pairs: dict[WalkPart, Pair | None] = {
+        "answers": evidence.against_base,
+        "probes": evidence.probes_against_base,
+        "cold": evidence.cold_against_base,
+    }
+    return {part: pair for part, pair in pairs.items() if pair is not None}
 
 
 def _allowed(evidence: Evidence) -> float:

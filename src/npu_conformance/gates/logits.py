@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from npu_conformance.compare import require_finite
 from npu_conformance.evidence import Evidence
-from npu_conformance.figures import judge_figure, require_finite
+from npu_conformance.figures import judge_figure
 from npu_conformance.gates.hard import all_of
 from npu_conformance.limits import CLOSENESS_FIGURES
 from npu_conformance.results import Check
@@ -34,4 +35,4 @@ def finite_logits(evidence: Evidence) -> list[Check]:
 def logits_closeness(evidence: Evidence) -> list[Check]:
     """The candidate's logits stay within the dtype's limits of the reference's."""
     require_finite(evidence.comparison)
-    return [judge_figure(evidence, None, "logits_closeness", figure) for figure in CLOSENESS_FIGURES]
+    return [judge_figure(evidence, evidence.pair, "logits_closeness", figure) for figure in CLOSENESS_FIGURES]

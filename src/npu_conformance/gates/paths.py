@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from npu_conformance.compare import require_finite
 from npu_conformance.evidence import Evidence, Pair
-from npu_conformance.figures import judge_figure, require_finite
+from npu_conformance.figures import judge_figure
 from npu_conformance.gates.hard import all_of, not_applicable
 from npu_conformance.limits import CLOSENESS_FIGURES
-from npu_conformance.results import Check
+from npu_conformance.results import Check, Path
 from npu_conformance.variants import JUDGED
 from npu_conformance.witnesses import IMPLICATES, Witnesses
 
@@ -23,7 +24,7 @@ def decode_against_prefill(evidence: Evidence) -> list[Check]:
     check, pair = "decode_against_prefill", evidence.own_prefill
     if pair is None:
         return [_not_captured(evidence, check)]
-    checks = [*_closeness(evidence, pair, check), same_tokens(evidence, pair, check)]
+    checks = [*_closeness(evidence, pair, check), same_tokens(evidence, pair, check, path="prefill")]
     holding = witnesses(evidence)
     if holding is not None and not all(holding):
         told = f"the three witnesses implicate {IMPLICATES[holding]}"
@@ -36,27 +37,32 @@ def witnesses(evidence: Evidence) -> Witnesses | None:
     if evidence.prefill is None or evidence.own_prefill is None:
         return None
     pairs = (evidence.pair, evidence.prefill, evidence.own_prefill)
-    return Witnesses(*(_holds(evidence, pair) for pair in pairs))
+    return Witnesses(*(not breaks(evidence, pair) for pair in pairs))
 
 
-def same_tokens(evidence: Evidence, pair: Pair, check: str, name: str = "tokens equal, or tied") -> Check:
+def breaks(evidence: Evidence, pair: Pair) -> bool:
+    """Whether a figure of closeness leaves its limit, a token differs beyond a tie, or a logit is not finite."""
+    if not (pair.comparison.finite & pair.comparison.reference_finite).all():
+        return True
+    checks = [*_closeness(evidence, pair, "witness"), same_tokens(evidence, pair, "witness")]
+    return any(check.verdict != "pass" for check in checks)
+
+
+def same_tokens(
+    evidence: Evidence, pair: Pair, check: str, name: str = "tokens equal, or tied", path: Path = "decode"
+) -> Check:
     """A hard check: where the largest logits are different tokens', rounding may have decided."""
     comparison = pair.comparison
-    tied = comparison.ties(evidence.config.limit("relative_l2_mean") or float("nan"))
+    tied = comparison.ties(evidence.config.rounding)
     broken = np.flatnonzero(~comparison.matches & ~tied)
     where = pair.place(int(broken[0])) if len(broken) else None
-    result = all_of(evidence, check, name, broken, where, len(comparison))
+    result = all_of(evidence, check, name, broken, where, len(comparison), path)
     return result.model_copy(update={"message": f"{tied.sum()} tied"}) if tied.any() else result
 
 
 def _closeness(evidence: Evidence, pair: Pair, check: str) -> list[Check]:
     require_finite(pair.comparison)
     return [judge_figure(evidence, pair, check, figure, path="prefill") for figure in CLOSENESS_FIGURES]
-
-
-def _holds(evidence: Evidence, pair: Pair) -> bool:
-    finite = bool((pair.comparison.finite & pair.comparison.reference_finite).all())
-    return finite and all(check.verdict == "pass" for check in _closeness(evidence, pair, "witness"))
 
 
 def _not_captured(evidence: Evidence, check: str) -> Check:

@@ -4,19 +4,20 @@ from collections.abc import Sequence
 
 from npu_conformance.compare import differing_prompt_ids
 from npu_conformance.evidence import Evidence
-from npu_conformance.gates.hard import all_of
+from npu_conformance.gates.hard import all_of, first_difference, not_applicable
 from npu_conformance.results import Check
 
 
 def prompt_tokens(evidence: Evidence) -> list[Check]:
     """Candidate and reference were given the same token ids, and the engine's own tokenisation gives them too."""
+    if evidence.long_texts:
+        return [not_applicable(evidence, "prompt_tokens", "prompt ids", "walks texts of ours, given as token ids")]
     different = list(differing_prompt_ids(evidence.candidate, evidence.reference))
     where = None
     if different:
         answer, what, expected = different[0]
         found = answer.prompt_ids if what.startswith("given") else answer.own_prompt_ids or ()
-        at = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
-        at = min(len(found), len(expected)) if at is None else at
+        at = first_difference(found, expected)
         where = (
             f"{answer.prompt}: ids {what}: {len(found)} tokens, {_window(found, at)} at index {at}; "
             f"expected {len(expected)}, {_window(expected, at)}"

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from npu_conformance.compare import require_finite
 from npu_conformance.evidence import Evidence
-from npu_conformance.figures import judge_figure, require_finite
-from npu_conformance.gates.hard import all_of, first, not_applicable
+from npu_conformance.figures import judge_figure
+from npu_conformance.gates.hard import all_of, first, first_difference, not_applicable
 from npu_conformance.gates.paths import same_tokens
 from npu_conformance.limits import AGREEMENT_FIGURES
 from npu_conformance.results import Check
@@ -15,7 +16,7 @@ def token_agreement(evidence: Evidence) -> list[Check]:
     """The candidate's greedy token is the reference's choice after the same prefix."""
     comparison = evidence.comparison
     require_finite(comparison)
-    figures = [judge_figure(evidence, None, "token_agreement", figure) for figure in AGREEMENT_FIGURES]
+    figures = [judge_figure(evidence, evidence.pair, "token_agreement", figure) for figure in AGREEMENT_FIGURES]
     if evidence.long_texts:
         # A rate would count near-ties of the text; what counts is that rounding explains each.
         shown = [one.model_copy(update={"limit": None, "verdict": "pass", "message": None}) for one in figures]
@@ -53,7 +54,6 @@ def greedy_determinism(evidence: Evidence) -> list[Check]:
 
 
 def _first_difference(evidence: Evidence, prompt: str, before: tuple[int, ...], again: tuple[int, ...]) -> str:
-    pairs = enumerate(zip(before, again, strict=False))
-    at = next((i for i, (a, b) in pairs if a != b), min(len(before), len(again)))
+    at = first_difference(before, again)
     then, now = (evidence.reference.piece(ids[at]) if at < len(ids) else "the end" for ids in (before, again))
     return f"{prompt}, position {at}: {then} at first, {now} again"

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from npu_conformance.compare import tied
+from npu_conformance.compare import require_finite
 from npu_conformance.evidence import Evidence, Pair
-from npu_conformance.figures import judge_figure, require_finite
-from npu_conformance.gates.hard import all_of, first, not_applicable
+from npu_conformance.figures import judge_figure
+from npu_conformance.gates.hard import all_of, first, first_difference, not_applicable
 from npu_conformance.gates.paths import same_tokens
 from npu_conformance.limits import FIGURES, VARIANT_SPREAD
-from npu_conformance.metrics import choice, root_mean_square
+from npu_conformance.metrics import choice, root_mean_square, tied
 from npu_conformance.results import Check
+from npu_conformance.trace import Trace
 from npu_conformance.variants import CATALOGUE
 
 _CHECK = "variant_closeness"
@@ -18,13 +19,13 @@ _FIGURES = [FIGURES[name] for name in ("relative_l2_mean", "relative_l2_max", "k
 
 def variant_closeness(evidence: Evidence) -> list[Check]:
     """What the variant changes of base changes no token, and no logit beyond rounding."""
+    if evidence.long_texts:
+        return [not_applicable(evidence, _CHECK, _CHECK, "walks texts of its own, that base did not see")]
     if evidence.base is None:
         return [not_applicable(evidence, _CHECK, _CHECK, "base and as_served are compared with the reference only")]
     if evidence.tokens_only:
-        return [_generated_tokens(evidence)]
-    if evidence.against_base is None:
-        return [not_applicable(evidence, _CHECK, _CHECK, "walks texts of its own, that base did not see")]
-    checks = []
+        return [_generated_tokens(evidence, evidence.base.candidate)]
+    checks: list[Check] = []
     for pair, where in (
         (evidence.against_base, ""),
         (evidence.cold_against_base, ", cold"),
@@ -37,8 +38,9 @@ def variant_closeness(evidence: Evidence) -> list[Check]:
             *(judge_figure(evidence, pair, _CHECK, figure, name=figure.name + where) for figure in _FIGURES),
             _spread(evidence, pair, where),
             same_tokens(evidence, pair, _CHECK, f"tokens equal, or tied{where}"),
+            _bitwise(evidence, pair, where),
         ]
-    return [*checks, _bitwise(evidence)]
+    return checks
 
 
 def _spread(evidence: Evidence, pair: Pair, where: str) -> Check:
@@ -51,47 +53,46 @@ def _spread(evidence: Evidence, pair: Pair, where: str) -> Check:
     worst = int(np.nan_to_num(distances, nan=np.inf).argmax())
     # Of a base that is the reference bit for bit, any distance is infinitely larger.
     observed = 0.0 if distances[worst] == 0 else float(distances[worst] / rounding) if rounding else float("inf")
+    limit = evidence.config.limit(VARIANT_SPREAD.name)
     return Check(
         check=_CHECK,
         variant=evidence.variant,
-        metric=f"largest distance, over base's from the reference{where}",
+        metric=f"{VARIANT_SPREAD.name}{where}",
         observed=observed,
-        limit=VARIANT_SPREAD,
+        limit=limit,
         relation="<=",
         n=len(distances),
-        verdict="pass" if observed <= VARIANT_SPREAD else "fail",
+        verdict="pass" if limit is None or VARIANT_SPREAD.within(observed, limit) else "fail",
         where=pair.place(worst),
     )
 
 
-def _bitwise(evidence: Evidence) -> Check:
+def _bitwise(evidence: Evidence, pair: Pair, where: str) -> Check:
     """Shown for most variants; for one that changes nothing, hard."""
-    comparison = evidence.against_base.comparison if evidence.against_base else None
-    equal = np.empty(0, bool) if comparison is None else comparison.equal
-    different = np.flatnonzero(~equal)
-    where = None
-    if comparison is not None and len(different):
+    comparison = pair.comparison
+    different = np.flatnonzero(~comparison.equal)
+    first_place = None
+    if len(different):
         prompt, step = comparison.locate(int(different[0]))
-        where = f"first at {comparison.prompts[prompt]}, position {step}"
-    check = all_of(evidence, _CHECK, "rows bitwise equal to base's", different, where, len(equal))
+        first_place = f"first at {comparison.prompts[prompt]}, position {step}"
+    metric = f"rows bitwise equal to base's{where}"
+    check = all_of(evidence, _CHECK, metric, different, first_place, len(comparison))
     known = CATALOGUE.get(evidence.variant)
     return check if known and known.bitwise else check.model_copy(update={"limit": None, "verdict": "pass"})
 
 
-def _generated_tokens(evidence: Evidence) -> Check:
+def _generated_tokens(evidence: Evidence, base: Trace) -> Check:
     """Tokens that were generated without logits to look at, against base's: equal up to a tie, if not to the end."""
-    relative = evidence.config.limit("relative_l2_mean") or float("nan")
     broken, ties = [], 0
-    base = evidence.base or evidence.candidate
     for index, (mine, theirs) in enumerate(zip(evidence.candidate.answers, base.answers, strict=True)):
-        at = _first_difference(mine.token_ids, theirs.token_ids)
-        if at is None:
+        if mine.token_ids == theirs.token_ids:
             continue
+        at = first_difference(mine.token_ids, theirs.token_ids)
         row = base.logits(index)[at : at + 1] if at < len(theirs.token_ids) else None
         now = mine.token_ids[at] if at < len(mine.token_ids) else None
         if row is not None and now is not None:
             margin = row[0, int(choice(row)[0])] - row[0, now]
-            if tied(margin, root_mean_square(row)[0], relative):
+            if tied(margin, root_mean_square(row)[0], evidence.config.rounding):
                 ties += 1
                 continue
         told = [
@@ -103,10 +104,3 @@ def _generated_tokens(evidence: Evidence) -> Check:
         evidence, _CHECK, "answers with base's tokens, up to a tie", broken, first(broken), len(base.answers)
     )
     return check.model_copy(update={"message": f"{ties} tied"}) if ties else check
-
-
-def _first_difference(mine: tuple[int, ...], theirs: tuple[int, ...]) -> int | None:
-    if mine == theirs:
-        return None
-    pairs = enumerate(zip(mine, theirs, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(mine), len(theirs)))

@@ -10,7 +10,7 @@ import psutil
 from npu_conformance.devices import Platform
 from npu_conformance.engines.probes import long_texts, probes
 from npu_conformance.run.cost import pass_seconds
-from npu_conformance.variants import CATALOGUE, JUDGED, ranks
+from npu_conformance.variants import CATALOGUE, JUDGED, ranks, walks_warm
 
 GIB = 2**30
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -145,7 +145,7 @@ def _work(load: Load, variant: str, options: dict[str, Any], candidate: str) -> 
         return _Work(tokens=sum(map(sum, texts)), passes=1, kept=rows, scratch=rows)
     if known is not None and known.tokens_only:
         return _Work(tokens=tokens, passes=1, kept=0, scratch=0)
-    passes = 2 if options.get("enable_prefix_caching") else 1
+    passes = 2 if walks_warm(options) else 1
     kept = passes * rows + probed
     return _Work(tokens=passes * tokens, passes=passes, kept=kept, scratch=kept)
 

@@ -11,15 +11,14 @@ from npu_conformance.devices import find_devices
 from npu_conformance.plan.earlier import last_time
 from npu_conformance.plan.estimate import GIB, WIDTHS, Length, Load, Take, engine_take, long_lengths
 from npu_conformance.prompts import load_prompts
-from npu_conformance.report.findings import changes_in_words
 from npu_conformance.run.cost import parameters_of, reference_cost
-from npu_conformance.run.nursery import twin_folder
+from npu_conformance.run.nursery import is_whole, twin_folder
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.sharing import may_share, processes
 from npu_conformance.twins import base_of, find_recipe
 from npu_conformance.twins.recipes import Stored
-from npu_conformance.variants import CATALOGUE, JUDGED, engine_options, ranks
+from npu_conformance.variants import JUDGED, needs_base, ranks, scored_with
 
 Kind = Literal["twin", "conversion", "engine", "reference"]
 
@@ -66,7 +65,7 @@ def twin_steps(session: Session, models: Sequence[str]) -> list[Step]:
     for recipe in (session.config(model).twin for model in models):
         recipes += [one for one in (recipe and base_of(recipe), recipe) if one]
     prompts_dir = session.settings.prompts_dir
-    return [_twin_step(one) for one in dict.fromkeys(recipes) if not _built(twin_folder(one, prompts_dir))]
+    return [_twin_step(one) for one in dict.fromkeys(recipes) if not is_whole(twin_folder(one, prompts_dir))]
 
 
 def model_steps(session: Session, model: str, variants: Sequence[str], before: int) -> list[Step]:
@@ -97,7 +96,7 @@ class _Model:
         self._platform = find_devices(self._settings.device)[0]
         self._twin = self._subject.kind == "twin"
         self._adapted = self._subject.adapter is not None or self._settings.candidate_adapter is not None
-        self._built = not self._twin or _built(self._subject.reference)
+        self._built = not self._twin or is_whole(self._subject.reference)
         self._reference = inspect(self._subject.reference) if self._built else _nominal(self._subject.reference)
         self._parameters = parameters_of(self._reference)
         prompts = load_prompts(self._config.prompts, self._settings.prompts_dir, self._settings.prompts)
@@ -125,7 +124,7 @@ class _Model:
 
     def engines(self, variants: Sequence[str], before: int) -> list[Step]:
         """Base first, also where only variants that walk its tokens are selected; then the others by process."""
-        needed = () if "base" in variants else tuple(variant for variant in variants if variant not in JUDGED)
+        needed = () if "base" in variants else tuple(variant for variant in variants if needs_base(variant))
         first = ["base"] if needed or "base" in variants else []
         groups = processes(list(dict.fromkeys([*first, *variants])), self._shares)
         return [
@@ -136,12 +135,12 @@ class _Model:
 
     def references(self, variants: Sequence[str]) -> list[Step]:
         """Passes over base's tokens, which most variants walk, and over those of variants that have their own."""
-        scored = {variant if variant in JUDGED or _is_long(variant) else "base" for variant in variants}
+        scored = {scored_with(variant) for variant in variants}
         also = self._config.reference.also
         found = []
         for variant in sorted(scored, key=lambda one: (one != "base", one)):
             found.append(self._pass(variant, "reference", "float32"))
-            if also is not None:
+            if also is not None and variant in variants:
                 found.append(self._pass(variant, "second reference", also))
         return found
 
@@ -162,7 +161,7 @@ class _Model:
             kind="engine",
             model=self._name,
             name=variant,
-            about=changes_in_words(self._config, variant),
+            about=self._config.changes_in_words(variant),
             take=take,
             basis=basis,
             process=process,
@@ -224,7 +223,7 @@ class _Model:
         return weight_bytes(self._reference) if self._built else _TWIN_DISK
 
     def _options(self, variant: str) -> dict[str, Any]:
-        return engine_options(self._config.serve, variant, self._config.changes(variant))
+        return self._config.options(variant)
 
     def _shares(self, variant: str) -> bool:
         return may_share(variant, self._options(variant), self._settings.candidate, self._platform)
@@ -240,7 +239,7 @@ class _Model:
 
     @property
     def _deadline(self) -> float:
-        return self._settings.deadline or self._config.deadline
+        return self._settings.deadline_for(self._config)
 
 
 def _twin_step(recipe: str) -> Step:
@@ -256,11 +255,6 @@ def _twin_step(recipe: str) -> Step:
     )
 
 
-def _built(folder: Path) -> bool:
-    """Whether a twin is there; it is whole when it has this file."""
-    return (folder / "twin.json").is_file()
-
-
 def _nominal(folder: Path) -> Checkpoint:
     """A twin that is not there yet."""
     weights = Tensor((_TWIN_PARAMETERS,), "BF16", folder / "model.safetensors")
@@ -269,7 +263,3 @@ def _nominal(folder: Path) -> Checkpoint:
 
 def _tokens(text: str) -> int:
     return 1 + len(text.encode()) // _BYTES_A_TOKEN
-
-
-def _is_long(variant: str) -> bool:
-    return variant in CATALOGUE and CATALOGUE[variant].long

@@ -3,18 +3,14 @@
 Saved as files in the run's folder, because with several pytest workers it is another process that reports.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from npu_conformance.audit.audit import Audit
-from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
-from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
-from npu_conformance.config import Limit, ModelConfig
-from npu_conformance.conversion.convert import RECORD
+from npu_conformance.config import Limit
 from npu_conformance.evidence import Evidence
 from npu_conformance.layer_table import LayerRow, layer_table
 from npu_conformance.metrics import METRICS_VERSION
@@ -24,16 +20,13 @@ from npu_conformance.report.findings import (
     Paths,
     SameAnswers,
     batches,
-    changes_in_words,
     distances,
     paths,
     same_answers,
 )
 from npu_conformance.report.part import Part
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow, label_rows, prompt_rows
-from npu_conformance.run.preparation import Prepared
-from npu_conformance.storage import digest, write_text
-from npu_conformance.subject import Subject, folder_digest
+from npu_conformance.storage import write_text
 from npu_conformance.variants import JUDGED
 
 
@@ -104,29 +97,6 @@ class SubjectFacts(Part):
     architecture: dict[str, str | int | float | bool]
 
 
-def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared) -> dict[str, Any]:
-    """The facts of a subject, JSON-able."""
-    candidate, reference = prepared.candidate, prepared.reference
-    return SubjectFacts(
-        kind=subject.kind,
-        model=config.model,
-        hardware=config.hardware,
-        weights=str(candidate.folder),
-        weights_digest=folder_digest(candidate.folder),
-        reference_weights=str(reference.folder),
-        reference_digest=folder_digest(reference.folder),
-        config_digest=digest(config.model_dump(mode="json")),
-        variants=list(config.variant_names),
-        adapter=None if prepared.adapter is None else str(prepared.adapter),
-        findings=[str(finding) for finding in prepared.findings],
-        weights_shown=_first_layer(prepared.scan),
-        published_shown=[] if prepared.scan is prepared.published_scan else _first_layer(prepared.published_scan),
-        conversion=_conversion(candidate.folder),
-        audit=prepared.audit,
-        architecture=_architecture(candidate, config),
-    ).model_dump(mode="json")
-
-
 def save_details(folder: Path, model: str, facts: dict[str, Any], evidence: Evidence) -> None:
     """Write the details of one judged variant into the run's folder."""
     place = folder / "details" / model
@@ -154,7 +124,7 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         candidate=evidence.candidate.provenance,
         reference=evidence.reference.provenance,
         metrics_version=METRICS_VERSION,
-        changes=changes_in_words(evidence.config, evidence.variant),
+        changes=evidence.config.changes_in_words(evidence.variant),
         no_effect=evidence.no_effect,
         against_base=distances(evidence, evidence.against_base),
         at_probes=distances(evidence, evidence.probes_against_base),
@@ -170,40 +140,3 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         layers=layer_table(evidence.candidate, evidence.reference) if evidence.base is None else [],
         second_dtype=None if evidence.second_reference is None else evidence.config.reference.also,
     )
-
-
-def _conversion(folder: Path) -> dict[str, Any] | None:
-    path = folder / RECORD
-    if not path.is_file():
-        return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return {"scheme": record["scheme"], "dtype": record["dtype"], **record["total"]}
-
-
-def _first_layer(scan: Scan) -> list[TensorStatistics]:
-    """Statistics of the first layer's matrices: enough to see how weights are stored and spread."""
-    matrices = [tensor for tensor in scan.tensors if len(tensor.shape) > 1]
-    return [tensor for tensor in matrices if ".layers.0." in tensor.name or tensor.operator_norm is not None]
-
-
-def _architecture(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, str | int | float | bool]:
-    text = checkpoint.text_config
-    found: dict[str, Any] = {
-        "architecture": ", ".join(checkpoint.config.get("architectures", [])),
-        "attention_heads": text.get("num_attention_heads"),
-        "key_value_heads": text.get("num_key_value_heads"),
-        "hidden_layers": text.get("num_hidden_layers"),
-        "head_dim": text.get("head_dim"),
-        "hidden_size": text.get("hidden_size"),
-        "intermediate_size": text.get("intermediate_size"),
-        "rope_theta": text.get("rope_theta") or (text.get("rope_parameters") or {}).get("rope_theta"),
-        "max_position_embeddings": text.get("max_position_embeddings"),
-        "vocab_size": text.get("vocab_size"),
-        "tie_word_embeddings": text.get("tie_word_embeddings", checkpoint.config.get("tie_word_embeddings")),
-        "parameters": checkpoint.parameters or None,
-        "tensors": len(checkpoint.tensors) or None,
-        "dtype": config.serve.dtype,
-        "weight_files": len(checkpoint.files),
-        "weight_bytes": weight_bytes(checkpoint),
-    }
-    return {key: value for key, value in found.items() if value is not None}

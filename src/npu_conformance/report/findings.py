@@ -2,19 +2,11 @@
 
 from typing import Any
 
-from npu_conformance.cases import Case
-from npu_conformance.compare import tied
-from npu_conformance.config import ModelConfig
+from npu_conformance.cases import Case, by_scenario, farthest
 from npu_conformance.evidence import Evidence, Pair
 from npu_conformance.gates.paths import witnesses
 from npu_conformance.report.part import Part
-from npu_conformance.variants import CATALOGUE
 from npu_conformance.witnesses import IMPLICATES
-
-_JUDGED = {
-    "base": "the plainest engine: eager, no prefix caching, no chunking, synchronous",
-    "as_served": "all that the config's serve section asks for",
-}
 
 
 class Distances(Part):
@@ -25,9 +17,9 @@ class Distances(Part):
     relative_l2_max: float
     kl_mean: float
     flips: int
-    """Positions whose largest logits are different tokens', further apart in the other run than rounding explains."""
+    """Positions whose largest logits are different tokens', further apart in either run than rounding explains."""
     ties: int
-    """Positions whose largest logits are different tokens', so near in the other run that rounding may have decided."""
+    """Positions whose largest logits are different tokens', so near in both runs that rounding may have decided."""
     bitwise: float
     """Share of positions whose logits are bitwise the same."""
 
@@ -76,26 +68,12 @@ class BatchRow(Part):
     """The position with the largest distance; null where nothing differs."""
 
 
-def changes_in_words(config: ModelConfig, variant: str) -> str:
-    """What a variant changes of base."""
-    if (known := known_changes(variant)) is not None:
-        return known
-    return ", ".join(f"{name} {value!r}" for name, value in config.changes(variant).items())
-
-
-def known_changes(variant: str) -> str | None:
-    """The same of a variant that every config has, or the catalogue; None for a config's own."""
-    if variant in _JUDGED:
-        return _JUDGED[variant]
-    return CATALOGUE[variant].changes if variant in CATALOGUE else None
-
-
 def distances(evidence: Evidence, pair: Pair | None) -> Distances | None:
     """The two runs of a pair against each other; finite logits are not asked for."""
     if pair is None:
         return None
     comparison, values = pair.comparison, pair.comparison.values
-    ties = int(comparison.ties(_rounding(evidence)).sum())
+    ties = int(comparison.ties(evidence.config.rounding).sum())
     return Distances(
         positions=len(comparison),
         relative_l2_mean=float(values["relative_l2"].mean()),
@@ -111,7 +89,7 @@ def same_answers(evidence: Evidence) -> SameAnswers | None:
     """Tokens against base's, where there are no logits to compare."""
     if not evidence.tokens_only or evidence.base is None:
         return None
-    theirs = {answer.prompt: answer.token_ids for answer in evidence.base.answers}
+    theirs = {answer.prompt: answer.token_ids for answer in evidence.base.candidate.answers}
     mine = evidence.candidate.answers
     return SameAnswers(answers=len(mine), equal=sum(one.token_ids == theirs.get(one.prompt) for one in mine))
 
@@ -128,16 +106,14 @@ def paths(evidence: Evidence) -> Paths | None:
 
 def batches(evidence: Evidence) -> list[BatchRow]:
     """A row a scenario; none where other batches were not tried."""
-    cases: dict[str, list[Case]] = {}
-    for case in evidence.candidate.cases():
-        cases.setdefault(case.scenario, []).append(case)
+    cases = by_scenario(evidence.candidate.cases())
     return [_batch_row(evidence, scenario, found) for scenario, found in cases.items()]
 
 
 def _batch_row(evidence: Evidence, scenario: str, cases: list[Case]) -> BatchRow:
-    worst = max(cases, key=lambda case: (case.distance != case.distance, case.distance))
+    worst = farthest(cases)
     flips = [flip for case in cases for flip in case.flips]
-    ties = sum(bool(tied(flip.margin, flip.rms, _rounding(evidence))) for flip in flips)
+    ties = sum(flip.tied(evidence.config.rounding) for flip in flips)
     different = sum(case.different for case in cases)
     return BatchRow(
         scenario=scenario,
@@ -147,15 +123,5 @@ def _batch_row(evidence: Evidence, scenario: str, cases: list[Case]) -> BatchRow
         distance=worst.distance,
         flips=len(flips) - ties,
         ties=ties,
-        where=_place(worst) if different else None,
+        where=worst.place(worst.worst) if different else None,
     )
-
-
-def _place(case: Case) -> str:
-    copy = f" (copy {case.copy_number})" if case.copy_number else ""
-    return f"{case.prompt}{copy}, position {case.worst}"
-
-
-def _rounding(evidence: Evidence) -> float:
-    """The relative error that rounding may make; NaN, which ties nothing, where there is no limit."""
-    return evidence.config.limit("relative_l2_mean") or float("nan")

@@ -1,7 +1,7 @@
 """A Report as Markdown, in English or Chinese, from one template."""
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -36,7 +36,12 @@ _PUBLISHED = ("token_agreement", "logits_closeness", "hidden_states")
 
 def render_markdown(report: Report, language: Language) -> str:
     """The whole report as Markdown."""
-    environment = Environment(
+    return environment(language).get_template("report.md.j2").render(report=report)
+
+
+def environment(language: Language) -> Environment:
+    """The templates, with all that they ask for besides the report."""
+    found = Environment(
         loader=PackageLoader("npu_conformance.report"),
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701 (Markdown; every text from outside passes the filter `cell`)
@@ -44,34 +49,41 @@ def render_markdown(report: Report, language: Language) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"cell": cell, "value": value, "number": number, "percent": _percent, "flips": flips}
-    return environment.get_template("report.md.j2").render(
-        report=report,
-        t=partial(_translate, language),
-        mark=_MARKS.__getitem__,
-        title=partial(_title, language),
-        labels=_labels,
-        in_order=_in_order,
-        published_rows=published_rows,
-        published_prompts=published_prompts,
-        quantity_text=quantity_text,
-        measured_weights=measured_weights,
-        measured_text=measured_text,
-        layer_norms=_layer_norms,
-        phrase=partial(_phrase, language),
-        sign=partial(_sign, language),
-        remark=remark,
-        besides=besides,
-        without=without,
-        variant_rows=variant_rows,
-        has_others=has_others,
-        tally=tally,
-        option_rows=option_rows,
-        sign_counts=sign_counts,
-        drawn=drawn,
-        judged=JUDGED,
-        combinations=IMPLICATES,
+    found.filters |= {"cell": cell, "value": value, "number": number, "percent": _percent, "flips": flips}
+    found.globals |= _names(language)
+    return found
+
+
+def _names(language: Language) -> dict[str, Any]:
+    """What templates may call, by the names they have for it."""
+    functions = (
+        published_rows,
+        published_prompts,
+        quantity_text,
+        measured_weights,
+        measured_text,
+        remark,
+        besides,
+        without,
+        variant_rows,
+        has_others,
+        tally,
+        option_rows,
+        sign_counts,
+        drawn,
     )
+    return {function.__name__: function for function in functions} | {
+        "t": partial(_translate, language),
+        "title": partial(_title, language),
+        "phrase": partial(_phrase, language),
+        "sign": partial(_sign, language),
+        "mark": _MARKS.__getitem__,
+        "labels": _labels,
+        "in_order": _in_order,
+        "layer_norms": _layer_norms,
+        "judged": JUDGED,
+        "combinations": IMPLICATES,
+    }
 
 
 def cell(text: object, length: int = 60) -> str:

@@ -14,7 +14,8 @@ from npu_conformance.report.part import Part
 from npu_conformance.results import Check, Verdict, worst
 from npu_conformance.variants import JUDGED
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised whenever a report.json of before can no longer be read as one of now."""
 
 
 class Run(Part):

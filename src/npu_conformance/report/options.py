@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from npu_conformance.report.details import VariantDetails
+from npu_conformance.variants import follows
 
 _NONE = "—"
 # Names that vLLM makes up anew in every process.
@@ -59,5 +60,5 @@ def _row(name: str, asked: dict[str, Any], effective: dict[str, Any]) -> OptionR
         name=name,
         asked=str(asked[name]) if name in asked else _NONE,
         effective=str(effective[name]) if name in effective else _NONE,
-        differs=name in asked and name in effective and asked[name] != effective[name],
+        differs=name in asked and name in effective and not follows(asked[name], effective[name]),
     )

@@ -62,7 +62,6 @@ PHRASES: dict[str, str] = {
     "reference": "参考",
     "tokens equal, or tied": "token 相同或近似并列",
     "largest relative L2 distance": "最大相对 L2 距离",
-    "largest distance, over base's from the reference": "最大距离与 base 到参考的最大距离之比",
     "rows bitwise equal": "逐位相等的行",
     "rows bitwise equal again": "再次运行逐位相等的行",
     "rows bitwise equal to base's": "与 base 逐位相等的行",

@@ -1,8 +1,13 @@
 """A row a prompt of a variant: tokens, errors, labels."""
 
-from npu_conformance.compare import Comparison, compare
+import numpy as np
+from numpy.typing import NDArray
+
+from npu_conformance.compare import Comparison
+from npu_conformance.errors import TraceError
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.answers import label_cases
+from npu_conformance.metrics import choice
 from npu_conformance.report.part import Part
 
 
@@ -49,10 +54,14 @@ class LabelRow(Part):
 
 
 def prompt_rows(evidence: Evidence, comparison: Comparison) -> list[PromptRow]:
-    """A row a prompt that has judged positions."""
+    """A row a prompt that has judged positions.
+
+    Raises:
+        TraceError: the second reference, if there is one, is not of the candidate's tokens.
+    """
     texts = {prompt.id: prompt.text for prompt in evidence.prompts}
     expected = {prompt.id: prompt.expect for prompt in evidence.prompts}
-    second = None if evidence.second_reference is None else compare(evidence.candidate, evidence.second_reference)
+    _refuse_other_tokens(evidence)
     rows = []
     for index, answer in enumerate(evidence.candidate.answers):
         span = comparison.span(index)
@@ -77,7 +86,7 @@ def prompt_rows(evidence: Evidence, comparison: Comparison) -> list[PromptRow]:
                 repeated=None if answer.repeat_token_ids is None else answer.repeat_token_ids == answer.token_ids,
                 expected=list(expected.get(answer.prompt, ())),
                 expected_found=all(text in answer.text for text in expected.get(answer.prompt, ())),
-                second_matches=None if second is None else int(second.matches[span].sum()),
+                second_matches=_second_matches(evidence, index, comparison.tokens[span]),
             )
         )
     return rows
@@ -96,6 +105,24 @@ def label_rows(evidence: Evidence) -> list[LabelRow]:
         )
         for case in label_cases(evidence)
     ]
+
+
+def _refuse_other_tokens(evidence: Evidence) -> None:
+    second = evidence.second_reference
+    if second is None:
+        return
+    scored, asked = (
+        [(answer.prompt, answer.prompt_ids, answer.token_ids) for answer in trace.answers]
+        for trace in (second, evidence.candidate)
+    )
+    if scored != asked:
+        raise TraceError(f"{second.folder}: scored other tokens than the candidate's: not traces of the same run")
+
+
+def _second_matches(evidence: Evidence, index: int, tokens: NDArray[np.int64]) -> int | None:
+    """Judged positions of a prompt at which the second reference chooses the candidate's token."""
+    second = evidence.second_reference
+    return None if second is None else int((choice(second.logits(index)[: len(tokens)]) == tokens).sum())
 
 
 def _shown(evidence: Evidence, token: int) -> str:

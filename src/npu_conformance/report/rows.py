@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from npu_conformance.report.details import VariantDetails
-from npu_conformance.report.findings import known_changes
 from npu_conformance.report.model import ModelReport
 from npu_conformance.results import Check, Verdict, worst
-from npu_conformance.variants import JUDGED
+from npu_conformance.variants import JUDGED, known_changes
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from typing import Any
 from npu_conformance.checkpoints.lora import lora_options
 from npu_conformance.config import ModelConfig
 from npu_conformance.devices import cpu_binding, find_devices
-from npu_conformance.engines.job import CandidateJob, Job, Manner, SeriesJob
+from npu_conformance.engines.job import CandidateJob, Job, SeriesJob, Watched
 from npu_conformance.errors import ConformanceError, JobError
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.sharing import may_share, next_process
 from npu_conformance.subject import Subject
-from npu_conformance.variants import CATALOGUE, JUDGED, engine_options, ranks
+from npu_conformance.variants import CATALOGUE, JUDGED, needs_base, ranks, walks_warm
 
 # Inline, so that the schedule is not a race between processes; see docs/how-it-works.md.
 _ENGINE_ENVIRONMENT = {
@@ -48,7 +48,7 @@ class Candidates:
             ConformanceError: what went wrong with the wanted one; the others' errors wait until they are wanted.
         """
         if wanted not in self._done:
-            walking = any(variant not in JUDGED for variant in (*others, wanted))
+            walking = any(needs_base(variant) for variant in (*others, wanted))
             needed = [*(["base"] if walking else []), *others, wanted]
             missing = [variant for variant in dict.fromkeys(needed) if variant not in self._done]
             self._done |= dict.fromkeys(missing) | self._run(sorted(missing, key=lambda variant: variant != "base"))
@@ -63,62 +63,74 @@ class Candidates:
             group = next_process(waiting, self._shares)
             waiting = [variant for variant in waiting if variant not in group]
             if "base" in problems:
-                lost = [variant for variant in group if variant not in JUDGED]
+                lost = [variant for variant in group if needs_base(variant)]
                 problems |= {variant: self._lost(variant, problems["base"]) for variant in lost}
-                group = [variant for variant in group if variant in JUDGED]
-            if failed := self._run_group(group):
-                variant, error = failed
-                problems[variant] = error
-                waiting = [*group[group.index(variant) + 1 :], *waiting]
+                group = [variant for variant in group if not needs_base(variant)]
+            if group:
+                last, error = self._run_group(group)
+                problems |= {} if error is None else {last: error}
+                waiting = [*group[group.index(last) + 1 :], *waiting]
         return problems
 
-    def _run_group(self, group: list[str]) -> tuple[str, ConformanceError] | None:
-        """Run some variants in one process; the one that failed, and why."""
-        if not group:
-            return None
+    def _run_group(self, group: list[str]) -> tuple[str, JobError | None]:
+        """Run some variants in one process: the last it came to, and why that one failed, if it did."""
         parts = [self.job(variant) for variant in group]
         job: Job = parts[0] if len(parts) == 1 else SeriesJob(jobs=tuple(parts))
         name = f"{self._subject.name} {group[0]}" + (f" and {len(group) - 1} more" if group[1:] else "")
+        deadline = self._settings.deadline_for(self._config)
         try:
-            self._jobs.run(
-                job,
-                name,
-                self._settings.deadline or self._config.deadline,
-                environment=self.environment(parts[0].options),
-            )
-        except ConformanceError as error:
-            failed = next((v for v, part in zip(group, parts, strict=True) if not part.output.is_dir()), None)
-            if failed is None:
-                return None  # every trace is whole: it ended while closing
-            told = str(error).replace(f"{name}: ", f"{self._subject.name} {failed}: ", 1)
-            return failed, JobError(told)
-        return None
+            self._jobs.run(job, name, deadline, environment=self.environment(parts[0].options))
+        except JobError as error:
+            last = group[error.part]
+            if parts[error.part].output.is_dir():
+                return last, None  # its trace is whole: it ended while closing
+            told = str(error).replace(f"{name}: ", f"{self._subject.name} {last}: ", 1)
+            return last, JobError(told)
+        return group[-1], None
 
     def _lost(self, variant: str, cause: ConformanceError) -> JobError:
-        return JobError(f"{self._subject.name} {variant}: was to walk base's tokens, and there are none: {cause}")
+        return JobError(f"{self._subject.name} {variant}: is held against base, and there is none: {cause}")
 
     def job(self, variant: str) -> CandidateJob:
         """A variant's job."""
-        config, known = self._config, CATALOGUE.get(variant)
+        known, output = CATALOGUE.get(variant), self._traces / variant / "candidate"
+        options = self._config.options(variant)
+        if variant in JUDGED:
+            kept = _LAYER_PROMPTS if variant == "base" else 0
+            return self._job(output, options, manner="generate", layer_prompts=kept)
+        if known is not None and known.tokens_only:
+            return self._job(output, options, manner="tokens only")
+        if known is not None and known.long:
+            return self._job(output, options, manner="walk long")
+        return self.walk(output, options, tight_cache=known is not None and known.tight_cache)
+
+    def walk(
+        self, output: Path, options: dict[str, Any], *, tight_cache: bool = False, watched: tuple[Watched, ...] = ()
+    ) -> CandidateJob:
+        """Base's tokens walked by an engine with other options (see `CandidateJob` for the rest)."""
+        return self._job(
+            output,
+            options,
+            manner="walk warm" if walks_warm(options) else "walk",
+            walks=self._traces / "base" / "candidate",
+            tight_cache=tight_cache,
+            watched=watched,
+        )
+
+    def _job(self, output: Path, options: dict[str, Any], **more: Any) -> CandidateJob:
         adapter = self._settings.candidate_adapter or self._prepared.adapter
-        options = engine_options(config.serve, variant, config.changes(variant))
-        if adapter is not None:
-            options = lora_options(adapter) | options
         return CandidateJob(
-            output=self._traces / variant / "candidate",
+            output=output,
             engine=self._settings.candidate,
             checkpoint=self._prepared.candidate.folder,
             adapter=adapter,
             rendered=self._traces / "rendered.json",
-            walks=None if variant in JUDGED else self._traces / "base" / "candidate",
-            manner=_manner(variant, options),
-            tight_cache=bool(known and known.needs == "preemptions"),
-            layer_prompts=_LAYER_PROMPTS if variant == "base" else 0,
-            chat_template_kwargs=config.chat_template_kwargs,
-            options=options,
-            max_tokens=config.max_tokens,
+            chat_template_kwargs=self._config.chat_template_kwargs,
+            options=options if adapter is None else lora_options(adapter) | options,
+            max_tokens=self._config.max_tokens,
             device=self._settings.device,
-            trust_remote_code=config.serve.trust_remote_code,
+            trust_remote_code=self._config.serve.trust_remote_code,
+            **more,
         )
 
     def _shares(self, variant: str) -> bool:
@@ -135,15 +147,3 @@ class Candidates:
         if needed > 1 and find_devices(self._settings.device)[0] == "cpu":
             environment = cpu_binding(needed) | environment
         return environment
-
-
-def _manner(variant: str, options: dict[str, Any]) -> Manner:
-    known = CATALOGUE.get(variant)
-    if variant in JUDGED:
-        return "generate"
-    if known is not None and known.tokens_only:
-        return "tokens only"
-    if known is not None and known.long:
-        return "walk long"
-    # vLLM's own default is a cache that is on.
-    return "walk warm" if options.get("enable_prefix_caching", True) else "walk"

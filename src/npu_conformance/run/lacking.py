@@ -2,42 +2,45 @@
 
 from collections.abc import Callable
 
+from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.config import ModelConfig
 from npu_conformance.devices import Platform, find_devices
 from npu_conformance.engines.probes import LONGEST_TEXT, long_texts
-from npu_conformance.variants import CATALOGUE, JUDGED, Known, engine_options, ranks
+from npu_conformance.variants import CATALOGUE, JUDGED, Known, ranks
 
 
-def lacking(config: ModelConfig, variant: str, device: Platform | None, has_experts: Callable[[], bool]) -> str | None:
+def lacking(
+    config: ModelConfig, variant: str, device: Platform | None, checkpoint: Callable[[], Checkpoint | None]
+) -> str | None:
     """Why a variant cannot run, in one line; None where it can.
 
     Args:
         config: of the model.
         variant: its name.
         device: the platform that is insisted on; None for what is found.
-        has_experts: whether the model has; asked only where it matters.
+        checkpoint: the config of its weights, None where there is none yet; asked only where it matters.
     """
     platform, there = find_devices(device)
-    needed = ranks(engine_options(config.serve, variant, config.changes(variant)))
+    needed = ranks(config.options(variant))
     if needed > there:
         are = "is" if there == 1 else "are"
         return f"{variant} needs {needed} devices, {there} of platform {platform} {are} here"
     known = CATALOGUE.get(variant)
     if variant not in JUDGED and not _differs(config, variant):
         return f"{variant}: base has its options already, by the config's serve section"
-    return None if known is None else _lacking_for(known, config, variant, platform, has_experts)
+    return None if known is None else _lacking_for(known, config, variant, platform, checkpoint)
 
 
 def _lacking_for(
-    known: Known, config: ModelConfig, variant: str, platform: Platform, has_experts: Callable[[], bool]
+    known: Known, config: ModelConfig, variant: str, platform: Platform, checkpoint: Callable[[], Checkpoint | None]
 ) -> str | None:
     if known.platform not in (None, platform):
         return f"{variant} is an option of platform {known.platform}, this one is {platform}"
     if known.needs == "lora_layers" and config.adapter is not None:
         return f"{variant}: every variant of this model is served with its LoRA"
-    if known.long and not long_texts(((1,),), config.serve.max_model_len or LONGEST_TEXT):
-        return f"{variant}: max_model_len {config.serve.max_model_len} has no room for its texts"
-    if known.needs == "experts" and not has_experts():
+    if known.long and not long_texts(((1,),), longest := _longest(config, checkpoint())):
+        return f"{variant}: a longest request of {longest} tokens has no room for its texts"
+    if known.needs == "experts" and not ((found := checkpoint()) and found.experts):
         return f"{variant}: the model has no experts"
     return f"{variant}: {known.lacking[platform]}" if platform in known.lacking else None
 
@@ -45,6 +48,12 @@ def _lacking_for(
 def _differs(config: ModelConfig, variant: str) -> bool:
     """Whether a variant changes an option of base; those that change nothing on purpose do what base does not."""
     known = CATALOGUE.get(variant)
-    if known is not None and (known.bitwise or known.long or known.needs == "preemptions"):
+    if known is not None and (known.bitwise or known.long or known.tight_cache):
         return True
-    return engine_options(config.serve, variant, config.changes(variant)) != engine_options(config.serve, "base")
+    return config.options(variant) != config.options("base")
+
+
+def _longest(config: ModelConfig, checkpoint: Checkpoint | None) -> int:
+    """Tokens of the longest request, where config or weights say it."""
+    own = None if checkpoint is None else checkpoint.text_config.get("max_position_embeddings")
+    return config.serve.max_model_len or (LONGEST_TEXT if own is None else int(own))

@@ -37,7 +37,7 @@ def build_twins(recipes: list[str], prompts_dir: Path, jobs: Jobs) -> dict[str, 
         generations.insert(0, list(dict.fromkeys(bases)))
     for generation in generations:
         problems |= {recipe: problems[base] for recipe in generation if (base := base_of(recipe)) in problems}
-        missing = [r for r in generation if r not in problems and not _is_whole(twin_folder(r, prompts_dir))]
+        missing = [r for r in generation if r not in problems and not is_whole(twin_folder(r, prompts_dir))]
         if missing:
             problems |= _build(missing, prompts_dir, jobs)
     return problems
@@ -65,7 +65,7 @@ def _build_one(recipe: str, prompts_dir: Path, jobs: Jobs, observe: Observe, sto
     folder = twin_folder(recipe, prompts_dir)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
-        if _is_whole(folder):
+        if is_whole(folder):
             return
         shutil.rmtree(folder, ignore_errors=True)
         base = base_of(recipe)
@@ -78,7 +78,8 @@ def _build_one(recipe: str, prompts_dir: Path, jobs: Jobs, observe: Observe, sto
         jobs.run_observed(job, f"twin {recipe}", _DEADLINE, observe, environment=OFF_DEVICE, stop=stop)
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
+    """Whether a twin is there: this file of it is written last."""
     return (folder / "twin.json").is_file()
 
 

@@ -1,30 +1,22 @@
 """The suite's options on pytest's command line, and the settings they make."""
 
+import dataclasses
 import os
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from npu_conformance.run.settings import Settings
+from npu_conformance.errors import ConfigError
+from npu_conformance.run.settings import Settings, add_subject_options
 
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare options and ini keys."""
     group = parser.getgroup("conformance", "precision conformance")
     add = group.addoption
-    add("--twin", action="store_true", help="judge trained stand-ins instead of real weights")
-    add(
-        "--models-root",
-        type=Path,
-        metavar="DIR",
-        help="look for weights here first, as DIR/<organisation>/<name>",
-    )
+    add_subject_options(add)
     add("--candidate", choices=("vllm", "transformers"), default="vllm", help="engine under test")
-    add("--device", choices=("npu", "cuda", "cpu"), help="insist on this platform; default: what is found")
-    add("--candidate-weights", type=Path, metavar="DIR", help="the candidate loads this checkpoint")
-    add("--candidate-adapter", type=Path, metavar="DIR", help="the candidate loads this LoRA")
-    add("--prompts", type=int, metavar="N", help="use N prompts, dealt from the model's sets")
     add(
         "--require-weights",
         action="store_true",
@@ -38,13 +30,6 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="judge the traces of this report folder again",
     )
-    add("--reference-python", type=Path, metavar="PATH", help="interpreter of the reference's process")
-    add(
-        "--trust-remote-code",
-        action="store_true",
-        help="allow models whose YAML asks for it to run their own code",
-    )
-    add("--deadline", type=float, metavar="SECONDS", help="end a job that takes longer; default: the YAML's")
     add(
         "--conformance-plan",
         action="store_true",
@@ -65,29 +50,15 @@ def settings_of(config: pytest.Config) -> Settings:
     configs = config.rootpath / config.getini("model_configs")
     if not configs.is_dir():
         raise pytest.UsageError(f"no folder of model configs at {configs}: run pytest from the suite's checkout")
-    for name in ("models_root", "candidate_weights", "candidate_adapter", "from_dir"):
-        if (path := option(name)) is not None and not path.is_dir():
-            raise pytest.UsageError(f"--{name.removesuffix('_dir').replace('_', '-')} {path}: no such folder")
-    if (python := option("reference_python")) is not None and not os.access(python, os.X_OK):
-        raise pytest.UsageError(f"--reference-python {python}: no such interpreter")
-    if (count := option("prompts")) is not None and count < 1:
-        raise pytest.UsageError(f"--prompts {count}: at least 1 is needed")
     if option("conformance_plan") and option("dist", "no") != "no":
         raise pytest.UsageError("--conformance-plan: pytest-xdist would start its workers: leave out -n")
-    return Settings(
-        configs=configs,
-        twin=option("twin"),
-        models_root=option("models_root"),
-        candidate=option("candidate"),
-        device=option("device"),
-        candidate_weights=option("candidate_weights"),
-        candidate_adapter=option("candidate_adapter"),
-        prompts=option("prompts"),
-        from_dir=option("from_dir"),
-        reference_python=option("reference_python"),
-        trust_remote_code=option("trust_remote_code"),
-        deadline=option("deadline"),
-    )
+    names = [field.name for field in dataclasses.fields(Settings) if field.name != "configs"]
+    settings = Settings(configs=configs, **{name: option(name) for name in names})
+    try:
+        settings.check()
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from error
+    return settings
 
 
 def report_folder(config: pytest.Config) -> Path:

@@ -70,7 +70,7 @@ class References:
         self._jobs.run(
             job,
             name,
-            self._settings.deadline or self._config.deadline,
+            self._settings.deadline_for(self._config),
             environment=OFF_DEVICE,
             python=self._settings.reference_python,
         )

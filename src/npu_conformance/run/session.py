@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
+from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.config import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
-from npu_conformance.evidence import Evidence, load_evidence
+from npu_conformance.evidence import Evidence, load_base, load_evidence
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts
-from npu_conformance.report.details import describe_subject, save_details
+from npu_conformance.report.details import save_details
 from npu_conformance.run.candidates import Candidates
+from npu_conformance.run.describe import describe_subject
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.lacking import lacking
 from npu_conformance.run.nursery import build_twins, twin_folder
@@ -28,7 +30,7 @@ from npu_conformance.run.settings import Settings
 from npu_conformance.storage import write_json, write_text
 from npu_conformance.subject import Subject, find_weights
 from npu_conformance.twins import RECIPES, Adapted, find_recipe
-from npu_conformance.variants import CATALOGUE, JUDGED
+from npu_conformance.variants import JUDGED, needs_base, scored_with
 
 T = TypeVar("T")
 
@@ -64,6 +66,9 @@ class Session:
 
     def why_not(self, model: str, variant: str) -> str | None:
         """Why a variant of a model cannot run here, in one line; None when it can be."""
+        return self._once(("why not", model, variant), lambda: self._why_not(model, variant))
+
+    def _why_not(self, model: str, variant: str) -> str | None:
         if self.settings.candidate == "transformers" and variant != "base" and self.settings.from_dir is None:
             return f"not applicable: transformers has no serve options, so {variant} would be base again"
         return self.missing(model) or self._not_kept(model, variant) or self._lacking(model, variant)
@@ -90,16 +95,16 @@ class Session:
             config = self.config(model)
         except ConformanceError:
             return None  # its tests will say
-        return lacking(config, variant, self.settings.device, lambda: self._has_experts(model))
+        return lacking(config, variant, self.settings.device, lambda: self._checkpoint(model))
 
-    def _has_experts(self, model: str) -> bool:
-        """By the config of its weights; no twin has any."""
+    def _checkpoint(self, model: str) -> Checkpoint | None:
+        """The config of a model's weights, without them; None for a twin that is not built yet."""
         try:
             folder = self.subject(model).reference
+            path = folder / "config.json"
+            return Checkpoint(folder, read_json(path, "what a variant needs"), {}) if path.is_file() else None
         except ConformanceError:
-            return False  # its tests will say
-        path = folder / "config.json"
-        return path.is_file() and Checkpoint(folder, json.loads(path.read_bytes()), {}).experts > 0
+            return None  # its tests will say
 
     def missing(self, model: str) -> str | None:
         """Why the model cannot run here, in one line; None when its weights or traces are at hand."""
@@ -191,7 +196,8 @@ class Session:
         else:
             traces = self.folder / "traces" / model
             self._run(config, model, variant)
-        evidence = load_evidence(traces, variant, config)
+        base = self._once(("base", model), lambda: load_base(traces)) if needs_base(variant) else None
+        evidence = load_evidence(traces, variant, config, base)
         facts = _saved_json(traces / "subject.json")
         # Traces that cannot be compared have no details; the checks say why.
         with contextlib.suppress(TraceError):
@@ -220,14 +226,11 @@ class Session:
         """Leave the traces of a variant, and with its candidate those of all selected variants of the model."""
         workshop = self.workshop(model)
         workshop.candidates.make(variant, self._group(model, variant))
-        known = CATALOGUE.get(variant)
-        scored = variant if variant in JUDGED or (known and known.long) else "base"
-        self._once(("scored", model, scored), lambda: self._score(config, workshop, scored))
-
-    def _score(self, config: ModelConfig, workshop: "Workshop", variant: str) -> None:
-        workshop.references.score(workshop.traces / variant, "reference", "float32")
-        if config.reference.also is not None:
-            workshop.references.score(workshop.traces / variant, "second_reference", config.reference.also)
+        scored, also = scored_with(variant), config.reference.also
+        folder, score = workshop.traces / scored, workshop.references.score
+        self._once(("scored", model, scored), lambda: score(folder, "reference", "float32"))
+        if also is not None and scored == variant:
+            self._once(("scored again", model, scored), lambda: score(folder, "second_reference", also))
 
     def _group(self, model: str, variant: str) -> tuple[str, ...]:
         """The variants whose candidates are run when one is asked for: all that are selected and can run."""

@@ -1,8 +1,32 @@
 """What the command line asked for."""
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from npu_conformance.errors import ConfigError
+
+if TYPE_CHECKING:
+    from npu_conformance.config import ModelConfig
+
+
+def add_subject_options(add: Callable[..., Any]) -> None:
+    """Declare what both pytest and `bisect` are told of a model.
+
+    Args:
+        add: argparse's `add_argument` or pytest's `addoption`.
+    """
+    add("--twin", action="store_true", help="run trained stand-ins instead of real weights")
+    add("--models-root", type=Path, metavar="DIR", help="look for weights here first, as DIR/<organisation>/<name>")
+    add("--device", choices=("npu", "cuda", "cpu"), help="insist on this platform; default: what is found")
+    add("--candidate-weights", type=Path, metavar="DIR", help="the candidate loads this checkpoint")
+    add("--candidate-adapter", type=Path, metavar="DIR", help="the candidate loads this LoRA")
+    add("--prompts", type=int, metavar="N", help="use N prompts, dealt from the model's sets")
+    add("--reference-python", type=Path, metavar="PATH", help="interpreter of the reference's process")
+    add("--trust-remote-code", action="store_true", help="allow models whose YAML asks for it to run their own code")
+    add("--deadline", type=float, metavar="SECONDS", help="end a job that takes longer; default: the YAML's")
 
 
 @dataclass(frozen=True)
@@ -24,6 +48,30 @@ class Settings:
     trust_remote_code: bool = False
     deadline: float | None = None
     """Seconds a job may take; the config's own when None."""
+
+    def check(self) -> None:
+        """Refuse what names something that is not there.
+
+        Raises:
+            ConfigError: one line that names the option.
+        """
+        folders = {
+            "--models-root": self.models_root,
+            "--candidate-weights": self.candidate_weights,
+            "--candidate-adapter": self.candidate_adapter,
+            "--from": self.from_dir,
+        }
+        for name, path in folders.items():
+            if path is not None and not path.is_dir():
+                raise ConfigError(f"{name} {path}: no such folder")
+        if (python := self.reference_python) is not None and not os.access(python, os.X_OK):
+            raise ConfigError(f"--reference-python {python}: no such interpreter")
+        if self.prompts is not None and self.prompts < 1:
+            raise ConfigError(f"--prompts {self.prompts}: at least 1 is needed")
+
+    def deadline_for(self, config: "ModelConfig") -> float:
+        """Seconds a job of the model may take."""
+        return self.deadline or config.deadline
 
     def words(self) -> list[str]:
         """The command line's words for these settings, where they differ from the default."""
