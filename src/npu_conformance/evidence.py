@@ -1,6 +1,6 @@
 """The evidence on one model in one variant: what its checks may look at, and nothing else."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -11,9 +11,12 @@ from npu_conformance.audit.audit import Audit
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.compare import Comparison, compare, require_finite
 from npu_conformance.config import ModelConfig
+from npu_conformance.deviations import Deviations, deviations
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import TraceError
+from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.prompts import Prompt
+from npu_conformance.realisations import FLOOR
 from npu_conformance.trace import COLD, PREFILL, PROBES, Trace, load_trace
 from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, scored_with, signs_of
 
@@ -72,6 +75,11 @@ class Evidence:
     """The base variant against the same reference, whose tokens this variant was to take or find; None where it is
     compared with the reference only."""
 
+    realised: dict[str, Deviations] = field(default_factory=dict)
+    """What the noise floor's realisations deviate from the reference at the same positions, by name."""
+    false_alarms: float = FALSE_ALARMS
+    """This variant's share of the run's rate of false alarms."""
+
     @property
     def tokens_only(self) -> bool:
         """Whether the engine's logits could not be seen."""
@@ -89,6 +97,37 @@ class Evidence:
             return None
         options = self.config.changes(self.variant)
         return no_effect(options, signs_of(self.variant, options), self.candidate.provenance)
+
+    @cached_property
+    def floor(self) -> dict[str, Deviations]:
+        """The realisations that are not the candidate's own."""
+        own = (
+            self.config.reference.attn_implementation
+            if self.candidate.provenance.get("engine") == "transformers"
+            else ""
+        )
+        return {name: one for name, one in self.realised.items() if name != own}
+
+    @property
+    def no_floor(self) -> str | None:
+        """Why the candidate cannot be held against the noise floor; None where it can."""
+        if self.config.scheme is not None:
+            return f"the floor is that of plain weights, the candidate's are {self.config.scheme}"
+        return None if len(self.floor) > 1 else "fewer than two realisations of the noise floor"
+
+    @cached_property
+    def deviations(self) -> Deviations:
+        """The candidate's, in decode."""
+        require_finite(self.comparison)
+        return deviations(self.candidate, self.reference)
+
+    @cached_property
+    def prefill_deviations(self) -> Deviations | None:
+        """Those of its prefill path; None where it was not captured."""
+        if self.prefill is None:
+            return None
+        require_finite(self.prefill.comparison)
+        return deviations(self.prefill.candidate, self.reference)
 
     @cached_property
     def pair(self) -> Pair:
@@ -151,7 +190,15 @@ class Evidence:
         return Pair(mine, theirs, self.reference, (self.variant, "base"), same_weights=True)
 
 
-def load_evidence(traces: Path, variant: str, config: ModelConfig, base: Pair | None = None) -> Evidence:
+def load_evidence(
+    traces: Path,
+    variant: str,
+    config: ModelConfig,
+    *,
+    base: Pair | None = None,
+    realised: dict[str, Deviations] | None = None,
+    false_alarms: float = FALSE_ALARMS,
+) -> Evidence:
     """What a run left in a model's folder of traces.
 
     Args:
@@ -159,6 +206,8 @@ def load_evidence(traces: Path, variant: str, config: ModelConfig, base: Pair | 
         variant: whose evidence it is.
         config: of the model.
         base: see `load_base`; only for a variant that needs it.
+        realised: see `load_floor`.
+        false_alarms: the variant's share.
 
     Raises:
         TraceError: a part of it is missing or damaged.
@@ -172,10 +221,28 @@ def load_evidence(traces: Path, variant: str, config: ModelConfig, base: Pair | 
         candidate=load_trace(traces / variant / "candidate"),
         reference=load_trace(scored / "reference"),
         base=base,
+        realised=realised or {},
+        false_alarms=false_alarms,
         second_reference=load_trace(second) if second.is_dir() else None,
         scan=_saved(traces / "scan.json", Scan),
         audit=_saved(traces / "audit.json", Audit) if (traces / "audit.json").is_file() else None,
     )
+
+
+def load_floor(scored: Path) -> dict[str, Deviations]:
+    """What each realisation of the noise floor deviates from the reference, by name; empty without any.
+
+    Args:
+        scored: folder of the variant whose tokens were scored.
+
+    Raises:
+        TraceError: a trace is damaged.
+    """
+    folders = sorted(folder for folder in (scored / FLOOR).glob("*") if folder.is_dir())
+    if not folders:
+        return {}
+    exact = load_trace(scored / "reference")
+    return {folder.name: deviations(load_trace(folder), exact) for folder in folders}
 
 
 def load_base(traces: Path) -> Pair:

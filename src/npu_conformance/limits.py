@@ -121,4 +121,28 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
         "hidden_norm_max": 0.2,
     },
 }
-FIGURES = {figure.name: figure for figure in (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES, *LAYER_FIGURES, VARIANT_SPREAD)}
+# In units of the noise floor, so the same for all dtypes. Of the five twins' variants the floor's own realisations came
+# to 0.6 to 1.03, 0.03 and 1.04 (see docs/verdict.md); engines whose kernels round otherwise have room besides.
+NOISE_FIGURES = (
+    Figure("error_over_floor", "Error over the noise floor", "误差与噪声基底之比", "max", (1.2, 1.2, 1.2)),
+    Figure(
+        "signed_bias", "Signed bias, in units of the noise floor", "有向偏差 (以噪声基底为单位)", "max", (0.1, 0.1, 0.1)
+    ),
+    Figure(
+        "excess_flips", "Flips beyond the noise floor's", "超出噪声基底的翻转率", "max", (0.01, 0.01, 0.01), "percent"
+    ),
+    Figure("drift", "Growth of the error over an answer", "误差在回答中的增长", "max", (1.15, 1.15, 1.15)),
+)
+WORST_FIGURES = (
+    Figure(
+        "worst_positions", "Worst position, over the noise floor", "最差位置与噪声基底之比", "max", (None, None, None)
+    ),
+    Figure("worst_logits", "Worst logit, over the noise floor", "最差 logit 与噪声基底之比", "max", (None, None, None)),
+)
+"""Judged by their chance alone, which follows from how the floor's own errors scatter."""
+FALSE_ALARMS = 0.01
+"""Of a whole run: the chance that any calibrated gate fails a model that computes as its reference does."""
+FIGURES = {
+    figure.name: figure
+    for figure in (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES, *LAYER_FIGURES, VARIANT_SPREAD, *NOISE_FIGURES)
+}

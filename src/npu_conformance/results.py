@@ -34,7 +34,11 @@ class Check(BaseModel):
     n: int | None = None
     """Number of positions, prompts or rows the value rests on."""
     interval: tuple[float, float] | None = None
-    """95 % interval of a rate; null where none is computed."""
+    """95 % interval of what was observed; null where none is computed."""
+    p_value: float | None = None
+    """Of a calibrated gate: the chance of this or worse in a candidate that is just within the limit."""
+    p_adjusted: float | None = None
+    """The same, with regard to the variant's other gates (Holm)."""
     verdict: Verdict
     where: str | None = None
     """The worst place: prompt, position, both tokens with their logits."""

@@ -173,6 +173,12 @@ def pack(rows: Rows) -> tuple[NDArray[Any], Storage]:
     return rows, "float32"
 
 
+def storage_of(stored: NDArray[Any]) -> Storage:
+    """How an array that `pack` made is stored."""
+    names: dict[str, Storage] = {"uint16": "bfloat16", "float16": "float16", "float32": "float32"}
+    return names[stored.dtype.name]
+
+
 def unpack(stored: NDArray[Any], storage: Storage) -> Rows:
     """The float32 rows that `pack` was given, bit for bit."""
     if storage == "bfloat16":

@@ -64,7 +64,7 @@ class Runs:
         """Run base, and have the reference score it (see `run_job` for what it raises)."""
         self._workshop.candidates.make("base", ())
         self.starts += 1
-        self._workshop.references.score(self._workshop.traces / "base", "reference", "float32")
+        self._workshop.references.score(self._workshop.traces / "base")
 
     def fails(self, of_base: Evidence, subset: frozenset[str]) -> bool:
         """Whether base with these features is further from base than a variant may be.

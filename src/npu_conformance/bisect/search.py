@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
+
 from npu_conformance.bisect.ddmin import smallest_failing
 from npu_conformance.bisect.finding import Finding
 from npu_conformance.bisect.layer import layer_findings
@@ -22,7 +24,7 @@ from npu_conformance.gates.paths import breaks, witnesses
 from npu_conformance.limits import LAYER_NORM
 from npu_conformance.results import Check
 from npu_conformance.run.session import Workshop
-from npu_conformance.trace import PROBES, Trace, load_trace
+from npu_conformance.trace import PROBES, Trace
 from npu_conformance.witnesses import IMPLICATES
 
 _EVERYWHERE = "no position leaves by itself what rounding explains: the error is small and everywhere"
@@ -76,12 +78,9 @@ def _features_break(runs: Runs, workshop: Workshop, evidence: Evidence, subset: 
 
 
 def _base_breaks(runs: Runs, workshop: Workshop, evidence: Evidence) -> Finding:
-    """Held against the reference; the reference in the candidate's dtype says what rounding costs."""
-    config, base = evidence.config, workshop.traces / "base"
-    workshop.references.score(base, "noise_floor", config.serve.dtype)
-    floor = Pair(load_trace(base / "noise_floor"), evidence.reference, evidence.reference)
-    # Of a float32 candidate the floor is the reference itself.
-    noise = largest(floor.comparison.values["relative_l2"]) or (config.limit("relative_l2_mean") or 0.0)
+    """Held against the reference; the noise floor says what rounding costs."""
+    config = evidence.config
+    noise = max(float(np.exp(one.row.max())) for one in evidence.realised.values())
     position = first_beyond("answers", evidence.pair, noise)
     remarks = [] if position or not breaks(evidence, evidence.pair) else [_EVERYWHERE]
     position = position or worst("answers", evidence.pair, noise)

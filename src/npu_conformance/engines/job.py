@@ -37,6 +37,11 @@ class _Job(BaseModel):
         """Folders in which a killed job may leave something half made."""
         return {self.output.parent}
 
+    @property
+    def label(self) -> str:
+        """Its name among the jobs of a series."""
+        return self.output.name
+
 
 class TwinJob(_Job):
     """Build a twin's checkpoint folder."""
@@ -114,6 +119,11 @@ class CandidateJob(_Job):
             raise ValueError(f"the manner {self.manner!r} needs a trace to walk")
         return self
 
+    @property
+    def label(self) -> str:
+        """Its name among those of a series: the variant's."""
+        return self.output.parent.name
+
 
 class ScorerJob(_Job):
     """What a model of transformers is asked about given tokens."""
@@ -124,6 +134,9 @@ class ScorerJob(_Job):
     adapter_digest: str | None = None
     dtype: Dtype = "float32"
     attn_implementation: str
+    dither: int | None = None
+    """Seed of noise, of half a unit in the last place of the dtype, on every layer's input: another realisation of the
+    same rounding."""
     cache: Path
     """Folder of what is computed already, one entry a sequence."""
     trust_remote_code: bool = False
@@ -152,12 +165,12 @@ class StatesJob(ScorerJob):
 
 
 class SeriesJob(BaseModel):
-    """Candidates one after another in one process, which saves starting it; what fails ends the series."""
+    """Jobs of a kind one after another in one process, which saves starting it; what fails ends the series."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["series"] = "series"
-    jobs: tuple[CandidateJob, ...]
+    jobs: tuple[CandidateJob, ...] | tuple[ReferenceJob, ...]
 
     @property
     def stages(self) -> set[Path]:

@@ -16,7 +16,16 @@ from npu_conformance.engines.scoring import Scorer, Sequence_
 from npu_conformance.metrics import choice
 from npu_conformance.provenance import machine, package_versions
 from npu_conformance.storage import staged_dir
-from npu_conformance.trace import WITHOUT_ADAPTER, Answer, Trace, load_trace, save_layers, save_trace
+from npu_conformance.trace import (
+    WITHOUT_ADAPTER,
+    Answer,
+    Trace,
+    load_trace,
+    save_layers,
+    save_trace,
+    storage_of,
+    unpack,
+)
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import ReferenceJob
@@ -74,7 +83,9 @@ def _save(
     shown: set[int] = set()
     answers = []
     for index, (entry, answer) in enumerate(zip(entries, candidate.answers, strict=True)):
-        rows = np.load(entry, allow_pickle=False)
+        stored = np.load(entry, allow_pickle=False)
+        storage = storage_of(stored)
+        rows = unpack(stored, storage)
         _link(entry, folder / f"{index:04d}.npy")
         choices = choice(rows).tolist()
         shown.update(answer.token_ids, choices, np.argpartition(rows, -_SHOWN, axis=1)[:, -_SHOWN:].ravel().tolist())
@@ -85,6 +96,7 @@ def _save(
                 prompt_ids=prompts[index],
                 token_ids=answer.token_ids,
                 text=tokenizer.decode(words, skip_special_tokens=True),
+                storage=storage,
             )
         )
     save_trace(

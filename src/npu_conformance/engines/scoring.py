@@ -6,19 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from npu_conformance.engines.dither import dithered
 from npu_conformance.engines.hidden import tapped
 from npu_conformance.engines.loading import load_model, merge_adapter
 from npu_conformance.provenance import package_versions
 from npu_conformance.storage import digest, staged_file
-from npu_conformance.trace import Layers, Rows, load_layers, write_layers
+from npu_conformance.trace import Layers, Rows, load_layers, pack, write_layers
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import ScorerJob
     from npu_conformance.engines.worker import Progress
 
 # Part of every cache key: raised when this module computes other numbers for the same inputs.
-_SCORING_VERSION = 2
+_SCORING_VERSION = 3
 # Tokens of a batch, padding included: enough to keep two to sixty-four cores busy, 40 MB a float32 layer of 4B.
 _BATCH_TOKENS = 2048
 # Of a batch, at most this share may be padding.
@@ -47,12 +49,13 @@ class Scorer:
             "adapter": self._job.adapter_digest,
             "dtype": self._job.dtype,
             "attn_implementation": self._job.attn_implementation,
+            "dither": self._job.dither,
             "versions": {name: package_versions().get(name) for name in ("torch", "transformers", "peft")},
             "scoring": _SCORING_VERSION,
         }
 
     def rows(self, sequences: Sequence[Sequence_], *, adapted: bool) -> list[Path]:
-        """Files of the logits that predict each sequence's forced tokens, float32 [tokens, vocabulary].
+        """Files of the logits that predict each sequence's forced tokens [tokens, vocabulary], packed (see `trace.pack`).
 
         Args:
             sequences: prompt ids and forced token ids.
@@ -65,8 +68,10 @@ class Scorer:
         for batch in batches([len(sequences[i][0]) + len(sequences[i][1]) for i in missing]):
             self._progress("scoring", done, len(missing))
             model = self._loaded(adapted=adapted)
-            for position, rows in zip(batch, score(model, [sequences[missing[i]] for i in batch]), strict=True):
-                _save(entries[missing[position]], rows)
+            with dithered(model, self._job.dither):
+                scored = score(model, [sequences[missing[i]] for i in batch])
+            for position, rows in zip(batch, scored, strict=True):
+                _save(entries[missing[position]], pack(rows)[0])
             done += len(batch)
         self.computed += len(missing)
         return entries
@@ -165,7 +170,7 @@ def _is_whole(entry: Path, positions: int) -> bool:
         return False
 
 
-def _save(entry: Path, rows: Rows) -> None:
+def _save(entry: Path, rows: NDArray[Any]) -> None:
     with staged_file(entry) as file:
         np.save(file, rows, allow_pickle=False)
     # Traces link to it: who edits a trace must not edit the cache.

@@ -47,7 +47,7 @@ def main(workdir: Path) -> int:
     try:
         if job.kind == "series":
             for place, part in enumerate(job.jobs):
-                _do(part, _part_of(progress, place, part.output.parent.name))
+                _do(part, _part_of(progress, place, part.label))
         else:
             _do(job, progress)
     except ConformanceError as error:

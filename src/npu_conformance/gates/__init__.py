@@ -1,6 +1,7 @@
 """The properties a model must have: one function each, from evidence to checks with a verdict.
 
-The figures among them are judged in `figures`; all others are hard: every case must hold, and there must be one.
+Figures are judged by published limits (`figures`), calibrated gates against the noise floor (`noise`); most others are
+hard: every case must hold, and there must be one.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,14 @@ from npu_conformance.gates.batches import batch_determinism
 from npu_conformance.gates.hard import not_applicable
 from npu_conformance.gates.layers import hidden_states
 from npu_conformance.gates.logits import finite_logits, logits_closeness
+from npu_conformance.gates.noise import (
+    drift,
+    error_over_floor,
+    excess_flips,
+    signed_bias,
+    worst_logits,
+    worst_positions,
+)
 from npu_conformance.gates.paths import decode_against_prefill, prefill_closeness
 from npu_conformance.gates.prompts import prompt_tokens
 from npu_conformance.gates.tokens import greedy_determinism, token_agreement
@@ -25,6 +34,9 @@ __all__ = [
     "batch_determinism",
     "checkpoint_weights",
     "decode_against_prefill",
+    "drift",
+    "error_over_floor",
+    "excess_flips",
     "expected_substrings",
     "finite_logits",
     "greedy_determinism",
@@ -35,8 +47,11 @@ __all__ = [
     "output_format",
     "prefill_closeness",
     "prompt_tokens",
+    "signed_bias",
     "token_agreement",
     "variant_closeness",
+    "worst_logits",
+    "worst_positions",
 ]
 
 PROPERTIES: tuple[Callable[[Evidence], list[Check]], ...] = (
@@ -45,6 +60,12 @@ PROPERTIES: tuple[Callable[[Evidence], list[Check]], ...] = (
     finite_logits,
     token_agreement,
     logits_closeness,
+    error_over_floor,
+    signed_bias,
+    excess_flips,
+    worst_positions,
+    worst_logits,
+    drift,
     prefill_closeness,
     decode_against_prefill,
     hidden_states,

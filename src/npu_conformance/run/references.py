@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from npu_conformance.config import ModelConfig
-from npu_conformance.engines.job import ReferenceJob, StatesJob
+from npu_conformance.engines.job import ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.errors import TraceError
 from npu_conformance.limits import Dtype
+from npu_conformance.realisations import Attention, Realisation, noise_floor, reference
 from npu_conformance.run.jobs import OFF_DEVICE, Jobs
 from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.settings import Settings
@@ -30,15 +31,33 @@ class References:
         self._settings = settings
         self._jobs = jobs
 
-    def score(self, variant: Path, name: str, dtype: Dtype) -> None:
-        """Leave the trace `name` beside the candidate of a variant's folder (see `run_job` for what it raises)."""
-        job = ReferenceJob(
-            **self._common(dtype),
-            output=variant / name,
-            candidate=variant / "candidate",
-            rendered=variant.parent / "rendered.json" if variant.name in JUDGED else None,
+    def score(self, variant: Path) -> None:
+        """Leave the reference's trace and the noise floor's beside the candidate of a variant's folder.
+
+        See `run_job` for what it raises.
+        """
+        attention = self._config.reference.attn_implementation
+        self._score(variant, (reference(attention), *noise_floor(self._config.serve.dtype, attention)))
+
+    def score_again(self, variant: Path, dtype: Dtype) -> None:
+        """Leave the trace of the second reference there."""
+        attention = self._config.reference.attn_implementation
+        self._score(variant, (Realisation("second_reference", dtype, attention),))
+
+    def _score(self, variant: Path, realisations: Sequence[Realisation]) -> None:
+        jobs = tuple(
+            ReferenceJob(
+                **self._common(one.dtype, one.attn_implementation),
+                dither=one.dither,
+                output=variant / one.name,
+                candidate=variant / "candidate",
+                rendered=variant.parent / "rendered.json" if variant.name in JUDGED else None,
+            )
+            for one in realisations
         )
-        self._run(job, f"{self._subject.name} {variant.name}: {name.replace('_', ' ')}")
+        self._run(
+            SeriesJob(jobs=jobs), f"{self._subject.name} {variant.name}: {realisations[0].name.replace('_', ' ')}"
+        )
 
     def states(self, prefixes: Sequence[tuple[int, ...]], output: Path, dtype: Dtype) -> Layers:
         """Hidden states at the end of each prefix, through a file of `Layers`.
@@ -46,14 +65,15 @@ class References:
         Raises:
             ConformanceError: they could not be had.
         """
-        job = StatesJob(**self._common(dtype), output=output, prefixes=tuple(prefixes))
+        attention = self._config.reference.attn_implementation
+        job = StatesJob(**self._common(dtype, attention), output=output, prefixes=tuple(prefixes))
         self._run(job, f"{self._subject.name}: hidden states in {dtype}")
         found = load_layers(output)
         if found is None:
             raise TraceError(f"{output}: cannot be read; run again")
         return found
 
-    def _common(self, dtype: Dtype) -> dict[str, Any]:
+    def _common(self, dtype: Dtype, attention: Attention) -> dict[str, Any]:
         prepared = self._prepared
         return {
             "checkpoint": prepared.reference.folder,
@@ -61,12 +81,12 @@ class References:
             "adapter": prepared.adapter,
             "adapter_digest": None if prepared.adapter is None else folder_digest(prepared.adapter),
             "dtype": dtype,
-            "attn_implementation": self._config.reference.attn_implementation,
+            "attn_implementation": attention,
             "cache": cache_dir() / "references",
             "trust_remote_code": self._config.serve.trust_remote_code,
         }
 
-    def _run(self, job: ReferenceJob | StatesJob, name: str) -> None:
+    def _run(self, job: SeriesJob | StatesJob, name: str) -> None:
         self._jobs.run(
             job,
             name,

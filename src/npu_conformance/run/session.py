@@ -15,7 +15,8 @@ from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.config import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
-from npu_conformance.evidence import Evidence, load_base, load_evidence
+from npu_conformance.evidence import Evidence, load_base, load_evidence, load_floor
+from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts
 from npu_conformance.report.details import save_details
@@ -197,12 +198,21 @@ class Session:
             traces = self.folder / "traces" / model
             self._run(config, model, variant)
         base = self._once(("base", model), lambda: load_base(traces)) if needs_base(variant) else None
-        evidence = load_evidence(traces, variant, config, base)
+        scored = scored_with(variant)
+        floor = self._once(("floor", model, scored), lambda: load_floor(traces / scored))
+        share = FALSE_ALARMS / self._judged
+        evidence = load_evidence(traces, variant, config, base=base, realised=floor, false_alarms=share)
         facts = _saved_json(traces / "subject.json")
         # Traces that cannot be compared have no details; the checks say why.
         with contextlib.suppress(TraceError):
             save_details(self.folder, model, facts, evidence)
         return evidence
+
+    @property
+    def _judged(self) -> int:
+        """Variants of models that share the run's false alarms."""
+        pairs = [(model, variant) for model, variants in self._selected.items() for variant in variants]
+        return max(1, sum(self.why_not(model, variant) is None for model, variant in pairs))
 
     def workshop(self, model: str) -> "Workshop":
         """The engines and the reference of a model, its weights made ready.
@@ -226,11 +236,11 @@ class Session:
         """Leave the traces of a variant, and with its candidate those of all selected variants of the model."""
         workshop = self.workshop(model)
         workshop.candidates.make(variant, self._group(model, variant))
-        scored, also = scored_with(variant), config.reference.also
-        folder, score = workshop.traces / scored, workshop.references.score
-        self._once(("scored", model, scored), lambda: score(folder, "reference", "float32"))
+        scored, also, references = scored_with(variant), config.reference.also, workshop.references
+        folder = workshop.traces / scored
+        self._once(("scored", model, scored), lambda: references.score(folder))
         if also is not None and scored == variant:
-            self._once(("scored again", model, scored), lambda: score(folder, "second_reference", also))
+            self._once(("scored again", model, scored), lambda: references.score_again(folder, also))
 
     def _group(self, model: str, variant: str) -> tuple[str, ...]:
         """The variants whose candidates are run when one is asked for: all that are selected and can run."""

@@ -1,0 +1,105 @@
+"""How logits deviate from the reference's, position by position, in the numbers that gates rest on.
+
+A candidate and the realisations of its noise floor are measured alike, so that one can be held against the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npu_conformance import metrics
+from npu_conformance.trace import Rows, Trace
+
+Values = NDArray[np.float64]
+RUNNERS_UP = 4
+"""Tokens after the reference's choice whose logits are compared with its."""
+# Logarithm of the smallest deviation: that of rows that are equal bit for bit.
+_EQUAL = float(np.log(np.finfo(np.float32).tiny))
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """Of one run, one row a judged position, prompts one after another."""
+
+    bounds: tuple[int, ...]
+    """Prompt i has the positions bounds[i] to bounds[i + 1]."""
+    row: Values
+    """Logarithm of the relative L2 error ‖x - r‖ / ‖r‖ [positions]."""
+    logit: Values
+    """Logarithm of the largest |x - r| of the vocabulary, over the root mean square of r [positions]."""
+    gain: Values
+    """Signed error along the reference: Σ (x - r)(r - r̄) / Σ (r - r̄)² [positions]; 0.01 for logits scaled by 1.01."""
+    flipped: NDArray[np.bool_]
+    """Whether the largest logit is another token's than the reference's [positions]."""
+    difference: Values
+    """Error of the reference's choice's lead over its runners-up, over the root mean square of r
+    [positions, RUNNERS_UP]."""
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Positions of each prompt [prompts]."""
+        return np.diff(np.asarray(self.bounds, dtype=np.int64))
+
+    def by_prompt(self, values: Values) -> Values:
+        """Mean of values [positions] over each prompt's [prompts]; prompts without positions are left out."""
+        kept = [slice(start, end) for start, end in zip(self.bounds, self.bounds[1:], strict=False) if end > start]
+        return np.array([values[span].mean() for span in kept])
+
+    def choose(self, prompts: Sequence[int]) -> "Deviations":
+        """Those of some prompts, in this order; a prompt may come again."""
+        spans = [np.arange(self.bounds[prompt], self.bounds[prompt + 1]) for prompt in prompts]
+        index = np.concatenate(spans)
+        return Deviations(
+            bounds=(0, *np.cumsum([len(span) for span in spans]).tolist()),
+            row=self.row[index],
+            logit=self.logit[index],
+            gain=self.gain[index],
+            flipped=self.flipped[index],
+            difference=self.difference[index],
+        )
+
+
+def deviations(run: Trace, reference: Trace) -> Deviations:
+    """Measure a run at every judged position; logits that are not finite give NaN, which no limit keeps.
+
+    Both must be of the same prompts, tokens and vocabulary (see `compare.compare`, which says so where they are not).
+    """
+    parts = [
+        _of_prompt(run.logits(index)[:judged], reference.logits(index)[:judged])
+        for index in range(len(reference.answers))
+        for judged in [run.judged(index)]
+    ]
+    return Deviations(
+        bounds=(0, *np.cumsum([len(part[0]) for part in parts]).tolist()),
+        row=np.concatenate([part[0] for part in parts]),
+        logit=np.concatenate([part[1] for part in parts]),
+        gain=np.concatenate([part[2] for part in parts]),
+        flipped=np.concatenate([part[3] for part in parts]),
+        difference=np.concatenate([part[4] for part in parts]),
+    )
+
+
+def _of_prompt(run: Rows, reference: Rows) -> tuple[Values, Values, Values, NDArray[np.bool_], Values]:
+    rows = [_of_position(mine.astype(np.float64), theirs) for mine, theirs in zip(run, reference, strict=True)]
+    row, logit, gain, difference = (np.array([one[part] for one in rows]) for part in range(4))
+    flipped = metrics.choice(run) != metrics.choice(reference)
+    return row, logit, gain, flipped, difference.reshape(len(rows), -1)
+
+
+def _of_position(mine: Values, theirs: NDArray[np.float32]) -> tuple[float, float, float, Values]:
+    exact = theirs.astype(np.float64)
+    error = mine - exact
+    size, centred = np.sqrt(np.square(exact).mean()), exact - exact.mean()
+    top = np.argpartition(exact, -RUNNERS_UP - 1)[-RUNNERS_UP - 1 :]
+    top = top[np.argsort(-exact[top])]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        row = np.log(np.sqrt(np.square(error).mean()) / size)
+        logit = np.log(np.abs(error).max() / size)
+        gain = float(error @ centred / (centred @ centred))
+        difference = (error[top[0]] - error[top[1:]]) / size
+    return max(row, _EQUAL), max(logit, _EQUAL), gain, difference

@@ -1,0 +1,99 @@
+"""The calibrated gates: few, each against the noise floor, with one rate of false alarms among them.
+
+A gate fails where its adjusted p-value is at or below the variant's share of the run's rate of false alarms; it passes
+where its interval lies within the limit; else it is inconclusive, and says how many prompts would settle it.
+"""
+
+from npu_conformance.evidence import Evidence
+from npu_conformance.gates.hard import not_applicable
+from npu_conformance.limits import WORST_FIGURES
+from npu_conformance.noise import TESTS, Found
+from npu_conformance.results import Check, Path, Verdict
+from npu_conformance.statistics import holm
+
+_WORST = {figure.name for figure in WORST_FIGURES}
+
+
+def error_over_floor(evidence: Evidence) -> list[Check]:
+    """The candidate's error, in decode and in prefill, is no larger than what rounding alone costs the model."""
+    return _gate(evidence, "error_over_floor")
+
+
+def signed_bias(evidence: Evidence) -> list[Check]:
+    """The candidate's errors have no direction, as those of rounding have none."""
+    return _gate(evidence, "signed_bias")
+
+
+def excess_flips(evidence: Evidence) -> list[Check]:
+    """The candidate chooses another token than the reference hardly more often than rounding alone does."""
+    return _gate(evidence, "excess_flips")
+
+
+def worst_positions(evidence: Evidence) -> list[Check]:
+    """No single position is further from the reference than chance lets the worst of so many be."""
+    return _gate(evidence, "worst_positions")
+
+
+def worst_logits(evidence: Evidence) -> list[Check]:
+    """No single logit is further from the reference than chance lets the worst of so many be."""
+    return _gate(evidence, "worst_logits")
+
+
+def drift(evidence: Evidence) -> list[Check]:
+    """The candidate's error does not grow along its answers more than the noise floor's does."""
+    return _gate(evidence, "drift")
+
+
+def _gate(evidence: Evidence, check: str) -> list[Check]:
+    if (why := evidence.no_floor) is not None:
+        return [not_applicable(evidence, check, check, why)]
+    found = _family(evidence)
+    tested = {key: one for key, one in found.items() if isinstance(one, Found)}
+    adjusted = dict(zip(tested, holm([one.tested.p_value for one in tested.values()]), strict=True))
+    return [
+        not_applicable(evidence, check, check, one)
+        if isinstance(one, str)
+        else _judge(evidence, check, path, one, adjusted[name, path])
+        for (name, path), one in found.items()
+        if name == check
+    ]
+
+
+def _family(evidence: Evidence) -> dict[tuple[str, Path], Found | str]:
+    """All calibrated tests of a model in a variant, by name and path, or why one can say nothing."""
+    found: dict[tuple[str, Path], Found | str] = {}
+    for name, test in TESTS.items():
+        limit = evidence.false_alarms / len(TESTS) if name in _WORST else evidence.config.limit(name) or float("nan")
+        found[name, "decode"] = test(evidence.deviations, evidence.floor, limit)
+        if name == "error_over_floor" and evidence.prefill_deviations is not None:
+            found[name, "prefill"] = test(evidence.prefill_deviations, evidence.floor, limit)
+    return found
+
+
+def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted: float) -> Check:
+    observed, interval, p_value = found.tested
+    verdict: Verdict = "pass"
+    message = None
+    # Written so that NaN fails.
+    if not p_adjusted > evidence.false_alarms:
+        verdict = "fail"
+    elif interval is not None and not interval[1] <= found.allowed:
+        verdict = "inconclusive"
+        more = "" if found.prompts_needed is None else f"; at this spread {found.prompts_needed} prompts would"
+        message = f"{found.n} cannot show {found.allowed:g} with 95 % confidence{more}"
+    return Check(
+        check=check,
+        variant=evidence.variant,
+        path=path,
+        metric=check,
+        observed=observed,
+        limit=found.allowed,
+        relation="<=",
+        n=found.n,
+        interval=interval,
+        p_value=p_value,
+        p_adjusted=p_adjusted,
+        verdict=verdict,
+        where=None if found.worst is None else evidence.pair.place(found.worst),
+        message=message,
+    )

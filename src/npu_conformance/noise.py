@@ -1,0 +1,164 @@
+"""The calibrated tests: a candidate's deviations against those of other realisations of the same model.
+
+Each answers one question with a value, where there is one an interval, and a p-value; a gate judges them together.
+The floor is not unique, so it is an envelope: the worst of several realisations where means are compared.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npu_conformance.deviations import Deviations
+from npu_conformance.statistics import (
+    Tested,
+    effective_n,
+    fit_tail,
+    mean_above,
+    mean_beyond,
+    more_often,
+    rate_interval,
+)
+
+Floor = Mapping[str, Deviations]
+"""Deviations of realisations by name, at the candidate's positions."""
+Values = NDArray[np.float64]
+
+# Fewer say nothing: of prompts for a mean, of positions for a tail, of positions in each half of an answer for drift.
+_PROMPTS, _POSITIONS, _HALF = 5, 100, 8
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a calibrated test found."""
+
+    tested: Tested
+    allowed: float
+    """The most that is allowed, in the unit of what was observed."""
+    n: int
+    """Prompts or positions it rests on."""
+    worst: int | None = None
+    """Position it points at."""
+    prompts_needed: int | None = None
+    """Prompts after which the interval would lie on one side of the limit, at this mean and spread; None where it does,
+    or where none would."""
+
+
+Test = Callable[[Deviations, Floor, float], "Found | str"]
+"""From a candidate, its floor and a limit to what was found, or why nothing can be said. The limit is on what is
+observed; of `worst_positions` and `worst_logits`, which have none, the chance at which they are beyond the floor."""
+
+
+def error_over_floor(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
+    """Geometric mean over prompts of the candidate's error in units of the envelope's."""
+    ratios = candidate.by_prompt(candidate.row) - _envelope(floor)
+    if len(ratios) < _PROMPTS:
+        return f"{len(ratios)} prompts: at least {_PROMPTS} are needed"
+    above = candidate.row - _level(floor, "row")
+    found = Found(mean_above(ratios, np.log(limit)), limit, len(ratios), int(above.argmax()))
+    return _as_ratio(found, ratios, limit)
+
+
+def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
+    """Mean over prompts of the error along the reference, in units of the envelope's error: rounding has no sign."""
+    shares = candidate.by_prompt(candidate.gain) / np.exp(_envelope(floor))
+    if len(shares) < _PROMPTS:
+        return f"{len(shares)} prompts: at least {_PROMPTS} are needed"
+    if shares.mean() < 0:
+        shares = -shares  # how large it is, whichever way it points
+    tested = mean_beyond(shares, limit)
+    return Found(tested, limit, len(shares), prompts_needed=_needed(tested.observed, shares, limit))
+
+
+def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
+    """Share of positions at which the candidate's token differs from the reference's and no realisation's does."""
+    own = candidate.flipped & ~np.any([one.flipped for one in floor.values()], axis=0)
+    n = len(own)
+    interval = rate_interval(float(own.sum()), n, effective_n(candidate.lengths[candidate.lengths > 0]))
+    mine = candidate.by_prompt(candidate.flipped.astype(np.float64))
+    # Worse than the floor is worse than each of its realisations.
+    p_value = max(more_often(mine, one.by_prompt(one.flipped.astype(np.float64))) for one in floor.values())
+    worst = int(own.argmax()) if own.any() else None
+    return Found(Tested(float(own.mean()), interval, p_value), limit, n, worst)
+
+
+def worst_positions(candidate: Deviations, floor: Floor, chance: float) -> Found | str:
+    """The largest error of a position in units of the floor's there, against what the floor's own errors scatter."""
+    return _worst(candidate, floor, chance, "row")
+
+
+def worst_logits(candidate: Deviations, floor: Floor, chance: float) -> Found | str:
+    """The same of the largest error of any one logit."""
+    return _worst(candidate, floor, chance, "logit")
+
+
+def drift(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
+    """By how much the error over the floor grows from an answer's first half to its second."""
+    above = candidate.row - _level(floor, "row")
+    growth = []
+    for start, end in zip(candidate.bounds, candidate.bounds[1:], strict=False):
+        if end - start >= 2 * _HALF:
+            middle = (start + end) // 2
+            growth.append(above[middle:end].mean() - above[start:middle].mean())
+    if len(growth) < _PROMPTS:
+        return f"{len(growth)} answers of {2 * _HALF} tokens or more: at least {_PROMPTS} are needed"
+    values = np.array(growth)
+    return _as_ratio(Found(mean_above(values, np.log(limit)), limit, len(values)), values, limit)
+
+
+def _worst(candidate: Deviations, floor: Floor, chance: float, what: str) -> Found | str:
+    if len(candidate) < _POSITIONS:
+        return f"{len(candidate)} positions: at least {_POSITIONS} are needed"
+    above = getattr(candidate, what) - _level(floor, what)
+    # What is worse everywhere is another test's: here one place is held against the others.
+    above = above - max(0.0, float(np.median(above)))
+    tail = fit_tail(np.concatenate([_left_out(floor, name, what) for name in floor]))
+    worst = int(np.nan_to_num(above, nan=np.inf).argmax())
+    p_value = tail.chance(float(above[worst]), len(above))
+    allowed = float(np.exp(tail.reach(chance, len(above))))
+    return Found(Tested(float(np.exp(above[worst])), None, p_value), allowed, len(above), worst)
+
+
+def _left_out(floor: Floor, name: str, what: str) -> Values:
+    """A realisation's deviations in units of the others'."""
+    others = {other: one for other, one in floor.items() if other != name}
+    return np.asarray(getattr(floor[name], what) - _level(others, what))
+
+
+def _level(floor: Floor, what: str) -> Values:
+    """Logarithm of the realisations' root mean square deviation [positions]."""
+    squares = [2 * getattr(one, what) for one in floor.values()]
+    return np.asarray(np.logaddexp.reduce(squares, axis=0) - np.log(len(squares))) / 2
+
+
+def _envelope(floor: Floor) -> Values:
+    """Mean logarithm of the error of each prompt, of the realisation that is worst there [prompts]."""
+    return np.asarray(np.max([one.by_prompt(one.row) for one in floor.values()], axis=0))
+
+
+def _as_ratio(found: Found, logarithms: Values, limit: float) -> Found:
+    """What was tested as a logarithm, told as a ratio."""
+    observed, interval, p_value = found.tested
+    told = None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1])))
+    needed = _needed(observed, logarithms, float(np.log(limit)))
+    return replace(found, tested=Tested(float(np.exp(observed)), told, p_value), prompts_needed=needed)
+
+
+def _needed(observed: float, values: Values, limit: float) -> int | None:
+    """Prompts at which 1.96 standard errors reach from the mean to the limit."""
+    distance = abs(limit - observed)
+    if distance == 0 or not np.isfinite(distance):
+        return None
+    needed = int(np.ceil((1.96 * values.std(ddof=1) / distance) ** 2))
+    return needed if needed > len(values) else None
+
+
+TESTS: dict[str, Test] = {
+    "error_over_floor": error_over_floor,
+    "signed_bias": signed_bias,
+    "excess_flips": excess_flips,
+    "worst_positions": worst_positions,
+    "worst_logits": worst_logits,
+    "drift": drift,
+}

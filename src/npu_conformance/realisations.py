@@ -1,0 +1,45 @@
+"""Realisations of a model by transformers: the reference, and the noise floor, which is what rounding alone costs."""
+
+from typing import Literal, NamedTuple
+
+from npu_conformance.limits import Dtype
+
+Attention = Literal["sdpa", "eager"]
+FLOOR = "floor"
+"""Folder of the floor's traces beside the reference's."""
+
+
+class Realisation(NamedTuple):
+    """One way to compute the same model."""
+
+    name: str
+    """Its trace's folder."""
+    dtype: Dtype
+    attn_implementation: Attention
+    dither: int | None = None
+    """Seed of noise below the dtype's precision."""
+
+
+def reference(attention: Attention) -> Realisation:
+    """What candidates are held against."""
+    return Realisation("reference", "float32", attention)
+
+
+def noise_floor(dtype: Dtype, attention: Attention) -> tuple[Realisation, ...]:
+    """Realisations in the candidate's dtype, as different as correct ones are.
+
+    Args:
+        dtype: the candidate's.
+        attention: of the reference, which is no realisation of a float32 candidate's noise: it is the reference.
+    """
+    other: Attention = "eager" if attention == "sdpa" else "sdpa"
+    if dtype == "float32":
+        return (
+            Realisation(f"{FLOOR}/{other}", dtype, other),
+            *(Realisation(f"{FLOOR}/dithered{seed}", dtype, attention, seed) for seed in (1, 2)),
+        )
+    return (
+        Realisation(f"{FLOOR}/sdpa", dtype, "sdpa"),
+        Realisation(f"{FLOOR}/eager", dtype, "eager"),
+        Realisation(f"{FLOOR}/dithered", dtype, attention, 1),
+    )

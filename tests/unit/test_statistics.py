@@ -1,0 +1,136 @@
+"""Intervals cover what they say, tests reject no more than they say, and formulas are those of others."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from npu_conformance.statistics import (
+    INTRACLASS,
+    effective_n,
+    fit_tail,
+    holm,
+    mean_above,
+    mean_beyond,
+    more_often,
+    rate_interval,
+)
+
+RUNS = 1500
+# Of a share near 0.95 over that many runs: three standard errors.
+NOISE = 3 * (0.95 * 0.05 / RUNS) ** 0.5
+LEAST = 0.93
+
+
+def lengths(rng: np.random.Generator, prompts: int) -> np.ndarray:
+    """Answers of one to 48 tokens, as the prompt sets have them."""
+    return np.clip(np.round(rng.lognormal(np.log(15), 0.6, prompts)), 1, 48).astype(int)
+
+
+@pytest.mark.parametrize("prompts", [12, 40])
+@pytest.mark.parametrize("rate", [0.5, 0.9, 0.97, 0.99, 0.995])
+@pytest.mark.parametrize("correlation", [0.0, 0.02, INTRACLASS])
+def test_rate_intervals_cover(prompts: int, rate: float, correlation: float) -> None:
+    """Where positions of a prompt are correlated up to what is assumed of them."""
+    rng = np.random.default_rng(prompts)
+    covered = 0
+    for _ in range(RUNS):
+        sizes = lengths(rng, prompts)
+        spread = np.inf if correlation == 0 else (1 - correlation) / correlation
+        rates = np.full(prompts, rate) if correlation == 0 else rng.beta(rate * spread, (1 - rate) * spread, prompts)
+        hits = rng.binomial(sizes, rates).sum()
+        low, high = rate_interval(hits, int(sizes.sum()), effective_n(sizes))
+        covered += low <= rate <= high
+
+    assert covered / RUNS >= LEAST
+
+
+@pytest.mark.parametrize("prompts", [12, 40])
+@pytest.mark.parametrize("spread", [0.1, 0.5, 1.5])
+def test_intervals_of_log_means_cover(prompts: int, spread: float) -> None:
+    """Of prompts of unequal lengths, whose positions scatter besides."""
+    rng = np.random.default_rng(prompts)
+    covered = rejected = 0
+    for _ in range(RUNS):
+        sizes = lengths(rng, prompts)
+        values = rng.normal(0.2, spread, prompts) + rng.normal(0, 1.2, prompts) / np.sqrt(sizes)
+        tested = mean_above(values, 0.2)
+        assert tested.interval is not None
+        covered += tested.interval[0] <= 0.2 <= tested.interval[1]
+        rejected += tested.p_value <= 0.05
+
+    assert covered / RUNS >= LEAST
+    assert rejected / RUNS <= 0.05 + NOISE
+
+
+def test_effective_n_by_hand() -> None:
+    """Equal clusters have the textbook's design effect; single positions are independent."""
+    assert effective_n([20] * 10, 0.05) == pytest.approx(200 / (1 + 19 * 0.05))
+    assert effective_n([1] * 7) == 7
+    assert effective_n([20] * 10, 0.0) == 200
+
+
+@given(st.integers(0, 60), st.integers(1, 60))
+def test_rate_intervals_of_independent_positions_are_clopper_and_pearsons(hits: int, n: int) -> None:
+    """By scipy's own."""
+    hits = min(hits, n)
+    expected = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
+
+    assert rate_interval(hits, n, n) == pytest.approx((expected.low, expected.high))
+
+
+def test_a_mean_beyond_a_limit_on_either_side() -> None:
+    """The same both ways; a mean within it is far from rejected."""
+    values = np.array([1.1, 0.9, 1.0, 1.2, 0.8])
+
+    assert mean_beyond(values, 0.1).p_value == mean_beyond(-values, 0.1).p_value < 1e-3
+    assert mean_beyond(values, 1.0).p_value > 0.9
+    assert mean_beyond(values - 1, 0.1).p_value == 1
+
+
+def test_values_without_spread_decide_by_themselves() -> None:
+    """As of a candidate that is a realisation bit for bit."""
+    assert mean_above([0.5, 0.5, 0.5], 0.4) == (0.5, (0.5, 0.5), 0.0)
+    assert mean_above([0.5, 0.5, 0.5], 0.5) == (0.5, (0.5, 0.5), 1.0)
+
+
+def test_more_often_counts_prompts_not_positions() -> None:
+    """A prompt that went astray is one event, however long it is."""
+    assert more_often([40, 0, 0], [0, 0, 0]) == 0.5
+    assert more_often([1] * 10, [0] * 10) == pytest.approx(2**-10)
+    assert more_often([1, 0, 3], [1, 0, 3]) == 1
+    assert more_often([0] * 10, [1] * 10) == 1
+
+
+def test_the_tail_of_an_exponential_is_itself() -> None:
+    """And what it reaches with a chance has that chance."""
+    rng = np.random.default_rng(1)
+    tail = fit_tail(rng.exponential(2.0, 20000))
+
+    assert tail.scale == pytest.approx(2.0, rel=0.1)
+    assert tail.chance(tail.reach(1e-4, 1000), 1000) == pytest.approx(1e-4)
+    assert tail.chance(-1.0, 1000) == pytest.approx(1 - 0.95**1000)
+
+
+def test_the_largest_of_normal_values_is_not_surprising() -> None:
+    """The exponential overstates a normal's tail, so chances of the largest are not understated."""
+    rng = np.random.default_rng(2)
+    p_values = np.array([fit_tail(rng.normal(size=2000)).chance(rng.normal(size=1000).max(), 1000) for _ in range(500)])
+
+    for rate in (0.2, 0.05, 0.01):
+        assert (p_values <= rate).mean() <= rate + 3 * (rate * (1 - rate) / 500) ** 0.5
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_the_step_down_of_bonferroni(p_values: list[float]) -> None:
+    """Rejects as going down the sorted list does, and never less than Bonferroni."""
+    adjusted = holm(p_values)
+    for rate in (0.01, 0.05, 0.3):
+        rejected: set[int] = set()
+        for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+            if p_values[index] * (len(p_values) - rank) > rate:
+                break
+            rejected.add(index)
+        assert rejected == {index for index, p_value in enumerate(adjusted) if p_value <= rate}
+    assert all(own <= min(1.0, len(p_values) * p) for own, p in zip(adjusted, p_values, strict=True))
