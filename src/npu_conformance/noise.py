@@ -18,6 +18,7 @@ from npu_conformance.statistics import (
     mean_above,
     mean_beyond,
     more_often,
+    needed_for,
     rate_interval,
 )
 
@@ -146,12 +147,8 @@ def _as_ratio(found: Found, logarithms: Values, limit: float) -> Found:
 
 
 def _needed(observed: float, values: Values, limit: float) -> int | None:
-    """Prompts at which 1.96 standard errors reach from the mean to the limit."""
-    distance = abs(limit - observed)
-    if distance == 0 or not np.isfinite(distance):
-        return None
-    needed = int(np.ceil((1.96 * values.std(ddof=1) / distance) ** 2))
-    return needed if needed > len(values) else None
+    needed = needed_for(values, abs(limit - observed))
+    return needed if needed is not None and needed > len(values) else None
 
 
 TESTS: dict[str, Test] = {

@@ -77,7 +77,28 @@ def mean_beyond(values: ArrayLike, limit: float) -> Tested:
     """Whether the mean of independent values lies beyond a limit on either side of zero."""
     sample = np.asarray(values, dtype=np.float64)
     above, below = mean_above(sample, limit), mean_above(-sample, limit)
-    return above._replace(p_value=min(1.0, 2 * min(above.p_value, below.p_value)))
+    # Not Python's min, which may drop a NaN.
+    return above._replace(p_value=float(np.minimum(1.0, 2 * np.minimum(above.p_value, below.p_value))))
+
+
+def needed_for(values: ArrayLike, distance: float) -> int | None:
+    """Values after which the interval of their mean reaches no further than a distance; None where none would do.
+
+    Args:
+        values: those there are, whose spread is taken for that of more.
+        distance: from the mean to the limit.
+    """
+    from scipy.stats import t
+
+    sample = np.asarray(values, dtype=np.float64)
+    if not (np.isfinite(distance) and distance > 0):
+        return None
+    n = len(sample)
+    while t.ppf((1 + LEVEL) / 2, n - 1) * sample.std(ddof=1) / np.sqrt(n) > distance:
+        n = n + max(1, n // 20)
+        if n > 10**6:
+            return None
+    return n
 
 
 def more_often(mine: ArrayLike, theirs: ArrayLike) -> float:

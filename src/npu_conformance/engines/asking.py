@@ -116,12 +116,12 @@ def generate(asked: Asked) -> list[Answer]:
     ]
     save_cases(asked.stage, batch_cases(generator, answers, first))
     _probe(asked)
-    _prefill(asked, answers)
+    prefill_part(asked, answers)
     if job.adapter is not None:
         first_tokens = [dataclasses.replace(request, length=1) for request in requests]
         bare = generator.rows("generating without the adapter", first_tokens, adapted=False)
         asked.save_part(WITHOUT_ADAPTER, asked.names(), bare, forced=False)
-    if job.layer_prompts and (layers := _layers(asked)):
+    if job.layer_prompts and (layers := layers_at(asked)):
         save_layers(asked.stage, layers)
     return answers
 
@@ -200,7 +200,7 @@ def _probe(asked: Asked) -> None:
     asked.save_part(PROBES, list(requests), captured, forced=True)
 
 
-def _prefill(asked: Asked, answers: Sequence[Answer]) -> None:
+def prefill_part(asked: Asked, answers: Sequence[Answer]) -> None:
     """Each prompt with its answer in one prefill, as a part of the trace; none where the model cannot be looked at."""
     generator, folder = asked.generator, asked.stage / PREFILL
     generator.progress("prefilling", 0, 0)
@@ -223,7 +223,7 @@ def _limits(llm: Any) -> tuple[int, int]:
     return int(config.cache_config.block_size), int(config.model_config.max_model_len)
 
 
-def _layers(asked: Asked) -> Layers | None:
+def layers_at(asked: Asked) -> Layers | None:
     """Hidden states at the last token of the first prompts, one request at a time."""
     from vllm import SamplingParams
 

@@ -125,6 +125,31 @@ class CandidateJob(_Job):
         return self.output.parent.name
 
 
+class Injection(NamedTuple):
+    """A fault to put into the engine."""
+
+    kind: str
+    """Its name in `faults.catalogue`."""
+    strength: float
+
+    @property
+    def label(self) -> str:
+        """Its trace's folder."""
+        return f"{self.kind}@{self.strength:g}"
+
+
+class FaultsJob(CandidateJob):
+    """One engine that walks base's tokens with one fault after another; the output is a folder of their traces."""
+
+    kind: Literal["faults"] = "faults"  # type: ignore[assignment]
+    injections: tuple[Injection, ...]
+
+    @property
+    def stages(self) -> set[Path]:
+        """The folder of traces too."""
+        return {self.output.parent, self.output}
+
+
 class ScorerJob(_Job):
     """What a model of transformers is asked about given tokens."""
 
@@ -179,7 +204,16 @@ class SeriesJob(BaseModel):
 
 
 Job = Annotated[
-    TwinJob | ScanJob | ConvertJob | AuditJob | RenderJob | CandidateJob | ReferenceJob | StatesJob | SeriesJob,
+    TwinJob
+    | ScanJob
+    | ConvertJob
+    | AuditJob
+    | RenderJob
+    | CandidateJob
+    | FaultsJob
+    | ReferenceJob
+    | StatesJob
+    | SeriesJob,
     Field(discriminator="kind"),
 ]
 JOB: TypeAdapter[Job] = TypeAdapter(Job)

@@ -55,7 +55,7 @@ class Scorer:
         }
 
     def rows(self, sequences: Sequence[Sequence_], *, adapted: bool) -> list[Path]:
-        """Files of the logits that predict each sequence's forced tokens [tokens, vocabulary], packed (see `trace.pack`).
+        """Files of the logits that predict each sequence's forced tokens [tokens, vocabulary], as `trace.pack` stores.
 
         Args:
             sequences: prompt ids and forced token ids.

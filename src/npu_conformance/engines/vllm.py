@@ -37,11 +37,11 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     started = time.monotonic()
     progress("starting vLLM", 0, 0)
     options = job.options | (_tight_cache(job.walks) if job.tight_cache and job.walks else {})
-    llm = _start(job, options)
+    llm = start(job, options)
     loaded = time.monotonic()
     number = next(_engines)
     with staged_dir(job.output) as stage, scratch_dir(job.output) as scratch:
-        asked = Asked(job, rendered, Generator(llm, scratch, progress, _lora(job)), stage)
+        asked = Asked(job, rendered, Generator(llm, scratch, progress, lora_of(job)), stage)
         answers = MANNERS[job.manner](asked)
         provenance = {
             "engine": "vllm",
@@ -70,7 +70,12 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     _close(llm)
 
 
-def _start(job: "CandidateJob", options: dict[str, Any]) -> Any:
+def start(job: "CandidateJob", options: dict[str, Any]) -> Any:
+    """VLLM's LLM, with our capture in it.
+
+    Raises:
+        JobError: the platform is not the one asked for.
+    """
     from vllm import LLM
     from vllm.platforms import current_platform
 
@@ -100,7 +105,8 @@ def _tight_cache(walked: Path) -> dict[str, int]:
     return {"num_gpu_blocks_override": blocks + 2, "max_model_len": longest}
 
 
-def _lora(job: "CandidateJob") -> Any:
+def lora_of(job: "CandidateJob") -> Any:
+    """The request for the job's LoRA; None without one."""
     if job.adapter is None:
         return None
     from vllm.lora.request import LoRARequest

@@ -25,6 +25,7 @@ _ROOMS = {
     "candidate:vllm": "npu_conformance.engines.vllm",
     "candidate:transformers": "npu_conformance.engines.transformers",
     "reference": "npu_conformance.engines.reference",
+    "faults": "npu_conformance.faults.job",
     "states": "npu_conformance.engines.states",
 }
 _PR_SET_PDEATHSIG = 1

@@ -30,6 +30,7 @@ from npu_conformance.results import Check
 
 __all__ = [
     "PROPERTIES",
+    "Property",
     "adapter_effect",
     "batch_determinism",
     "checkpoint_weights",
@@ -54,7 +55,10 @@ __all__ = [
     "worst_positions",
 ]
 
-PROPERTIES: tuple[Callable[[Evidence], list[Check]], ...] = (
+Property = Callable[[Evidence], list[Check]]
+"""From evidence to checks with a verdict."""
+
+PROPERTIES: tuple[Property, ...] = (
     checkpoint_weights,
     prompt_tokens,
     finite_logits,
@@ -84,7 +88,7 @@ PROPERTIES: tuple[Callable[[Evidence], list[Check]], ...] = (
 _WITHOUT_LOGITS = (prompt_tokens, variant_closeness, expected_substrings, output_format, labels)
 
 
-def judged_or_error(property_: Callable[[Evidence], list[Check]], evidence: Evidence) -> list[Check]:
+def judged_or_error(property_: Property, evidence: Evidence) -> list[Check]:
     """What the property's function judged.
 
     A single check in error where the traces do not allow to judge; not applicable where the engine did not do what

@@ -79,7 +79,7 @@ class Candidates:
         name = f"{self._subject.name} {group[0]}" + (f" and {len(group) - 1} more" if group[1:] else "")
         deadline = self._settings.deadline_for(self._config)
         try:
-            self._jobs.run(job, name, deadline, environment=self.environment(parts[0].options))
+            self.run(job, name, parts[0].options, deadline)
         except JobError as error:
             last = group[error.part]
             if parts[error.part].output.is_dir():
@@ -132,6 +132,10 @@ class Candidates:
             trust_remote_code=self._config.serve.trust_remote_code,
             **more,
         )
+
+    def run(self, job: Job, name: str, options: dict[str, Any], deadline: float) -> None:
+        """Run a job of an engine with these options (see `run_job` for what it raises)."""
+        self._jobs.run(job, name, deadline, environment=self.environment(options))
 
     def _shares(self, variant: str) -> bool:
         platform = find_devices(self._settings.device)[0]

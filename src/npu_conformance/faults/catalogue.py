@@ -1,0 +1,65 @@
+"""The kinds of faults by name, with the strengths they are tried at."""
+
+from dataclasses import dataclass
+
+from npu_conformance.faults import kinds
+from npu_conformance.faults.live import Inject
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One thing that can be wrong."""
+
+    inject: Inject
+    strengths: tuple[float, ...] = (1.0,)
+    """From weak to strong; one for a kind that is or is not."""
+    documented: float = 1.0
+    """The weakest at which it is always caught, fixed on the development twin."""
+    repeated: bool = False
+    """Whether it takes a second run to see it."""
+    needs: str | None = None
+    """The part of a model it is in, where not all have it."""
+
+    @property
+    def about(self) -> str:
+        """What is wrong, in words."""
+        return (self.inject.__doc__ or "").strip()
+
+
+KINDS: dict[str, Kind] = {
+    "nothing": Kind(kinds.nothing),
+    "rotary_theta": Kind(kinds.rotary_theta, (1.01, 1.03, 1.1, 1.5), 1.1),
+    "query_positions": Kind(kinds.query_positions),
+    "attention_scale": Kind(kinds.attention_scale, (1.003, 1.01, 1.03, 1.1), 1.03),
+    "attention_softcap": Kind(kinds.attention_softcap, (500.0, 100.0, 50.0, 20.0), 50.0),
+    "attention_window": Kind(kinds.attention_window, (32.0, 16.0, 8.0, 4.0), 8.0),
+    "heads_mapped_wrongly": Kind(kinds.heads_mapped_wrongly),
+    "head_lost": Kind(kinds.head_lost),
+    "cache_bits": Kind(kinds.cache_bits, (10.0, 8.0, 6.0, 4.0), 6.0),
+    "cache_slot_lost": Kind(kinds.cache_slot_lost),
+    "cache_stale": Kind(kinds.cache_stale),
+    "norm_lost": Kind(kinds.norm_lost),
+    "norms_exchanged": Kind(kinds.norms_exchanged),
+    "norm_epsilon": Kind(kinds.norm_epsilon, (1e-5, 1e-4, 1e-3, 1e-2), 1e-2),
+    "layer_skipped": Kind(kinds.layer_skipped),
+    "layers_exchanged": Kind(kinds.layers_exchanged),
+    "layer_scaled": Kind(kinds.layer_scaled, (1.003, 1.01, 1.03, 1.1), 1.03),
+    "noise": Kind(kinds.noise, (0.001, 0.003, 0.01, 0.03), 0.003, repeated=True),
+    "clipping": Kind(kinds.clipping, (6.0, 4.0, 3.0, 2.0), 3.0),
+    "activation": Kind(kinds.activation),
+    "embedding_scale": Kind(kinds.embedding_scale, (1.003, 1.01, 1.03, 1.1), 1.03),
+    "shard_scaled": Kind(kinds.shard_scaled, (1.003, 1.01, 1.03, 1.1), 1.1),
+    "decode_only": Kind(kinds.decode_only, (1.003, 1.01, 1.03, 1.1), 1.03),
+    "first_step_only": Kind(kinds.first_step_only, (1.01, 1.03, 1.1, 1.3), 1.3),
+    "prefill_only": Kind(kinds.prefill_only, (1.003, 1.01, 1.03, 1.1), 1.03),
+    "one_step": Kind(kinds.one_step, (1.01, 1.03, 1.1, 1.3), 1.3),
+    "rows_mixed": Kind(kinds.rows_mixed, (0.01, 0.03, 0.1, 0.3), 0.3),
+    "head_bits": Kind(kinds.head_bits, (10.0, 8.0, 6.0, 4.0), 6.0),
+    "head_shard": Kind(kinds.head_shard, (1.003, 1.01, 1.03, 1.1), 1.1),
+    "head_word": Kind(kinds.head_word, (0.01, 0.03, 0.1, 0.3), 0.1),
+    "logits_scaled": Kind(kinds.logits_scaled, (1.0003, 1.001, 1.003, 1.01), 1.003),
+    "logits_softcap": Kind(kinds.logits_softcap, (1000.0, 300.0, 100.0, 50.0), 100.0),
+    "lora_scale": Kind(kinds.lora_scale, (1.003, 1.01, 1.03, 1.1), 1.03, needs="lora"),
+    "state_decay": Kind(kinds.state_decay, (1.01, 1.03, 1.1, 1.3), 1.1, needs="linear attention"),
+}
+"""Faults of a running model; those of its weights are in `checkpoints`."""
