@@ -71,7 +71,8 @@ def test_a_killed_process_errors_its_model_and_no_other(
     told = found.model("First")["checks"][0]["message"]
     assert told.startswith("First base: ")
     assert victim == "engine" or "the worker was killed by signal SIGKILL" in told
-    assert found.model("Second")["verdict"] == "pass"
+    # Few prompts are enough here, though not to be sure of a rate.
+    assert found.model("Second")["verdict"] in ("pass", "inconclusive")
     assert left_of(worker, token) == []
     assert judge(tmp_path / "again", *words, "-k", "First-base").status == 0
 
@@ -90,7 +91,7 @@ def test_a_worker_that_is_killed_while_closing_leaves_its_trace(own_configs: Pat
     found = outcome(running.returncode, output, tmp_path / "reports")
 
     assert found.status == 0, output
-    assert found.model("First")["verdict"] == "pass"
+    assert found.model("First")["verdict"] in ("pass", "inconclusive")
     assert left_of(worker, token) == []
 
 
