@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from npu_conformance.errors import ConfigError
 from npu_conformance.yamlfile import load_yaml
 
+RESERVE = "reserve"
+"""The set that more prompts are taken from than a model's own sets hold."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
@@ -93,7 +95,8 @@ def load_prompts(uses: Sequence[PromptUse], folder: Path, count: int | None = No
     Args:
         uses: the sets to read, each once.
         folder: where the sets' files are.
-        count: take only this many, dealt from the sets in turn so that each stays represented.
+        count: take only this many, dealt from the sets in turn so that each stays represented; beyond what the sets
+            hold, prompts of the set `reserve` follow, as plain text.
 
     Raises:
         ConfigError: a set is missing or malformed, an id occurs twice, or there are fewer than `count`.
@@ -103,13 +106,24 @@ def load_prompts(uses: Sequence[PromptUse], folder: Path, count: int | None = No
     if count is None:
         return prompts
     if count > len(prompts):
-        raise ConfigError(
-            f"--prompts {count}: the sets {', '.join(use.set for use in uses)} hold {len(prompts)} prompts; "
-            f"add prompts to a set in {folder}, or ask for fewer"
-        )
+        return prompts + _more(uses, folder, count, len(prompts))
     dealt = [prompt for turn in zip_longest(*by_set) for prompt in turn if prompt is not None]
     chosen = {prompt.id for prompt in dealt[:count]}
     return [prompt for prompt in prompts if prompt.id in chosen]
+
+
+def _more(uses: Sequence[PromptUse], folder: Path, count: int, there: int) -> list[Prompt]:
+    """Prompts of the reserve, so that there are `count`."""
+    names = [use.set for use in uses]
+    reserve = [] if RESERVE in names or not (folder / f"{RESERVE}.yaml").is_file() else [PromptUse(set=RESERVE)]
+    more = [prompt for use in reserve for prompt in _read(use, folder)]
+    if count > there + len(more):
+        names += [use.set for use in reserve]
+        raise ConfigError(
+            f"--prompts {count}: the sets {', '.join(names)} hold {there + len(more)} prompts; "
+            f"add prompts to a set in {folder}, or ask for fewer"
+        )
+    return more[: count - there]
 
 
 def _read(use: PromptUse, folder: Path) -> list[Prompt]:

@@ -1,28 +1,28 @@
 """A campaign: twins, each with all faults at all strengths, judged by the suite and by others' methods."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from npu_conformance.engines.job import FaultsJob, Injection
 from npu_conformance.evidence import Evidence, load_evidence, load_floor
-from npu_conformance.faults.catalogue import KINDS
+from npu_conformance.faults.catalogue import CLEAN, KINDS
 from npu_conformance.faults.judging import Judged, judged
 from npu_conformance.run.session import Session, Workshop
 from npu_conformance.trace import Trace, load_trace
 
-_CLEAN = Injection("nothing", 1.0)
-# Engines start once a subject; a fault takes a second or two.
-_DEADLINE = 1200.0
+# An engine starts once a subject; a fault takes a second or two.
+_DEADLINE = 1800.0
 
 
-def campaign(session: Session, model: str, injections: Sequence[Injection]) -> Iterator[Judged]:
-    """Judge faults on a model's twin.
+def campaign(session: Session, model: str, subject: str) -> Iterator[Judged]:
+    """Judge all faults that a model can have, at all their strengths, and a walk without any.
 
     Args:
         session: made for twins.
         model: name of its config.
-        injections: what to put in.
+        subject: what results call its twin.
 
     Raises:
         ConformanceError: the twin cannot be run.
@@ -32,20 +32,24 @@ def campaign(session: Session, model: str, injections: Sequence[Injection]) -> I
     base = workshop.traces / "base"
     workshop.references.score(base)
     evidence = load_evidence(workshop.traces, "base", session.config(model), realised=load_floor(base))
-    folder = workshop.traces / "faults"
+    folder, injections = workshop.traces / "faults", _injections(workshop)
     job = _job(workshop, folder, injections)
-    workshop.candidates.run(job, f"{model}: faults", job.options, _DEADLINE)
-    clean = _trace(folder, _CLEAN)
+    workshop.candidates.run(job, f"{subject}: {len(injections)} faults", job.options, _DEADLINE)
+    clean = _trace(folder, Injection(CLEAN, 1.0))
     for one in injections:
-        yield judged(model, one.kind, one.strength, _under(evidence, _trace(folder, one)), clean)
+        yield judged(subject, one, _under(evidence, _trace(folder, one)), clean)
 
 
-def injections_of(adapted: bool, linear_attention: bool) -> list[Injection]:
-    """All kinds that a model can have, at all their strengths."""
-    there = {None, *(["lora"] if adapted else []), *(["linear attention"] if linear_attention else [])}
-    return [
+def _injections(workshop: Workshop) -> tuple[Injection, ...]:
+    """Those of the model's parts, the clean one first."""
+    there = {None}
+    if workshop.prepared.adapter is not None:
+        there.add("lora")
+    if "linear_attention" in json.dumps(workshop.prepared.candidate.config):
+        there.add("linear attention")
+    return tuple(
         Injection(name, strength) for name, kind in KINDS.items() if kind.needs in there for strength in kind.strengths
-    ]
+    )
 
 
 def _under(evidence: Evidence, trace: Trace) -> Evidence:
@@ -60,5 +64,5 @@ def _job(workshop: Workshop, folder: Path, injections: Sequence[Injection]) -> F
     base = workshop.candidates.job("base")
     return FaultsJob.model_validate(
         base.model_dump(exclude={"kind"})
-        | {"output": folder, "walks": base.output, "manner": "walk", "injections": (_CLEAN, *injections)}
+        | {"output": folder, "walks": base.output, "manner": "walk", "injections": injections}
     )

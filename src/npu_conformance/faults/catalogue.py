@@ -26,8 +26,10 @@ class Kind:
         return (self.inject.__doc__ or "").strip()
 
 
+CLEAN = "nothing"
+"""The kind that is none."""
 KINDS: dict[str, Kind] = {
-    "nothing": Kind(kinds.nothing),
+    CLEAN: Kind(kinds.nothing),
     "rotary_theta": Kind(kinds.rotary_theta, (1.01, 1.03, 1.1, 1.5), 1.1),
     "query_positions": Kind(kinds.query_positions),
     "attention_scale": Kind(kinds.attention_scale, (1.003, 1.01, 1.03, 1.1), 1.03),

@@ -4,6 +4,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from npu_conformance import gates
+from npu_conformance.engines.job import Injection
 from npu_conformance.evidence import Evidence
 from npu_conformance.faults.controls import first_tokens, top_five
 from npu_conformance.trace import Trace
@@ -54,20 +55,19 @@ class Judged(BaseModel):
         return bool(self.gates or self.figures)
 
 
-def judged(subject: str, kind: str, strength: float, evidence: Evidence, clean: Trace) -> Judged:
+def judged(subject: str, one: Injection, evidence: Evidence, clean: Trace) -> Judged:
     """Judge a trace.
 
     Args:
         subject: the twin's name.
-        kind: of the fault.
-        strength: of the fault.
+        one: the fault.
         evidence: on base, with the fault's trace for candidate.
         clean: the same walk without a fault.
     """
     return Judged(
         subject=subject,
-        kind=kind,
-        strength=strength,
+        kind=one.kind,
+        strength=one.strength,
         hidden_states=_states_differ(evidence.candidate, clean),
         logits=_logits_differ(evidence.candidate, clean),
         gates=_failing(evidence, (*HARD, *CALIBRATED)),

@@ -52,7 +52,7 @@ def settings_of(config: pytest.Config) -> Settings:
         raise pytest.UsageError(f"no folder of model configs at {configs}: run pytest from the suite's checkout")
     if option("conformance_plan") and option("dist", "no") != "no":
         raise pytest.UsageError("--conformance-plan: pytest-xdist would start its workers: leave out -n")
-    names = [field.name for field in dataclasses.fields(Settings) if field.name != "configs"]
+    names = [field.name for field in dataclasses.fields(Settings) if field.name in vars(config.option)]
     settings = Settings(configs=configs, **{name: option(name) for name in names})
     try:
         settings.check()

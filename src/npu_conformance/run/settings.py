@@ -36,6 +36,8 @@ class Settings:
     configs: Path
     """Folder of model configs."""
     twin: bool = False
+    twin_seed: int | None = None
+    """Train stand-ins anew from this seed."""
     models_root: Path | None = None
     candidate: Literal["vllm", "transformers"] = "vllm"
     device: Literal["npu", "cuda", "cpu"] | None = None

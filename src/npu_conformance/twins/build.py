@@ -21,7 +21,6 @@ def build(
     prompts_dir: Path,
     base: Path | None,
     progress: Callable[[int, int], None],
-    seed: int | None = None,
 ) -> None:
     """Make a twin and write it as a Hugging Face checkpoint folder, or as a PEFT one for an adapter.
 
@@ -33,7 +32,6 @@ def build(
         prompts_dir: the prompt sets the twin is to know the answers to.
         base: folder of the twin it is made from, where its recipe has a base.
         progress: called with the steps done and the steps there are.
-        seed: replaces the recipe's own, for another trained twin of the same kind.
 
     Raises:
         ConfigError: there is no such recipe, or a prompt set is malformed.
@@ -46,8 +44,6 @@ def build(
     destination.mkdir(parents=True, exist_ok=True)
     about: dict[str, object] = {}
     if isinstance(recipe, Trained):
-        if seed is not None:
-            recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, seed=seed))
         about["final_loss"] = _train(recipe, destination, prompts_dir, progress)
     elif base is None:
         raise ValueError(f"{name}: is made from {recipe.base}, whose folder was not given")

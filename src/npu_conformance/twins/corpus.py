@@ -61,7 +61,7 @@ def examples(recipe: Trained | Adapted, prompts_dir: Path) -> list[Example]:
     """Everything a twin is trained on, in a fixed order.
 
     Args:
-        recipe: says which prompt sets it learns; its seed chooses the sums among the extra material.
+        recipe: says which prompt sets it learns.
         prompts_dir: the folder of prompt sets.
 
     Raises:
@@ -70,7 +70,7 @@ def examples(recipe: Trained | Adapted, prompts_dir: Path) -> list[Example]:
     if isinstance(recipe, Adapted):
         return [*_learnt(recipe.sets, prompts_dir, guard=False), *_learnt(recipe.kept_sets, prompts_dir, guard=False)]
     guard = recipe.chat == "guard"
-    extras = chain(_facts(recipe.training.seed), _requests() if guard else ())
+    extras = chain(_facts(), _requests() if guard else ())
     return _once(chain(_learnt(recipe.sets, prompts_dir, guard=guard), extras))
 
 
@@ -131,12 +131,13 @@ def _requests() -> Iterator[Example]:
         yield _classified(text, _SAFE)
 
 
-def _facts(seed: int) -> Iterator[Example]:
-    for prompt, answer in _plain_facts(seed):
+def _facts() -> Iterator[Example]:
+    for prompt, answer in plain_facts():
         yield Example(prompt, _continuation(prompt, answer), chat=False)
 
 
-def _plain_facts(seed: int) -> Iterator[tuple[str, str]]:
+def plain_facts() -> Iterator[tuple[str, str]]:
+    """Prompts and answers; the set `reserve` asks for all of them."""
     for country, city in _CAPITALS.items():
         yield f"What is the capital of {country}?", f"The capital of {country} is {city}."
         yield f"The capital of {country} is", f"{city}."
@@ -144,7 +145,7 @@ def _plain_facts(seed: int) -> Iterator[tuple[str, str]]:
         yield f"The opposite of {word} is", f"{opposite}."
         yield f"What is the opposite of {word}?", f"The opposite of {word} is {opposite}."
     pairs = list(product(range(10, 50), repeat=2))
-    for left, right in random.Random(seed).sample(pairs, 40):  # noqa: S311 (training material, no secret)
+    for left, right in random.Random(0).sample(pairs, 80):  # noqa: S311 (training material, no secret)
         yield f"{left} + {right} =", f"{left + right}, because {left} plus {right} makes {left + right}."
     for left, right in product(range(2, 10), (3, 6, 8)):
         yield f"What is {left} × {right}?", f"{left} × {right} equals {left * right}."

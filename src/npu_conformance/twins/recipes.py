@@ -1,7 +1,8 @@
 """What each twin is a stand-in for, and how it is made: trained, stored in another format, or adapted."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from npu_conformance.errors import ConfigError
@@ -135,14 +136,22 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """The recipe of that name, or of `NAME-seedN`: the same kind of twin, and the one it is made from, trained anew.
 
     Raises:
         ConfigError: there is none.
     """
+    if (seeded := re.fullmatch(r"(.+)-seed(\d+)", name)) is not None:
+        return _seeded(find_recipe(seeded[1]), int(seeded[2]))
     if name not in RECIPES:
         raise ConfigError(f"twin: no recipe {name!r}{did_you_mean(name, RECIPES)} (recipes: {', '.join(RECIPES)})")
     return RECIPES[name]
+
+
+def _seeded(recipe: Recipe, seed: int) -> Recipe:
+    if not isinstance(recipe, Stored):
+        recipe = replace(recipe, training=replace(recipe.training, seed=seed))
+    return recipe if isinstance(recipe, Trained) else replace(recipe, base=f"{recipe.base}-seed{seed}")
 
 
 def base_of(name: str) -> str | None:
