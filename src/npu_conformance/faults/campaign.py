@@ -42,7 +42,7 @@ def campaign(session: Session, model: str, subject: str) -> Iterator[Judged]:
 
 def _injections(workshop: Workshop) -> tuple[Injection, ...]:
     """Those of the model's parts, the clean one first."""
-    there = {None}
+    there: set[str | None] = {None}
     if workshop.prepared.adapter is not None:
         there.add("lora")
     if "linear_attention" in json.dumps(workshop.prepared.candidate.config):
