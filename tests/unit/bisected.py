@@ -16,9 +16,11 @@ import numpy as np
 from npu_conformance.bisect.runs import Runs
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.config import ModelConfig
+from npu_conformance.deviations import deviations
 from npu_conformance.engines.job import CandidateJob
 from npu_conformance.errors import JobError
 from npu_conformance.evidence import Evidence
+from npu_conformance.realisations import FLOOR
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.session import Workshop
@@ -86,14 +88,18 @@ class Model:
         write_trace(folder / "candidate", rows, tokens=tokens, repeated=again, forced=False)
         write_trace(folder / "candidate" / PROBES, self.base["probes"], name="probes")
         write_trace(folder / "reference", self.exact["answers"], tokens=tokens)
+        floor = [moved(one, ROUNDING, seed=3) for one in self.exact["answers"]]
+        write_trace(folder / FLOOR / "sdpa", floor, tokens=tokens)
         self.base["answers"] = rows
         return self
 
     def evidence(self) -> Evidence:
         """Base's candidate and reference."""
         base = self.folder / "base"
-        scan = Scan(findings=(), tensors=())
-        return Evidence("base", self.config, (), load_trace(base / "candidate"), load_trace(base / "reference"), scan)
+        scan, reference = Scan(findings=(), tensors=()), load_trace(base / "reference")
+        realised = {"sdpa": deviations(load_trace(base / FLOOR / "sdpa"), reference)}
+        candidate = load_trace(base / "candidate")
+        return Evidence("base", self.config, (), candidate, reference, scan, realised=realised)
 
     def workshop(self) -> Workshop:
         """Candidates and references that are made up."""
@@ -102,7 +108,7 @@ class Model:
         subject, settings = Subject("model", "real", self.folder, self.folder), Settings(self.folder)
         real = Candidates(self.config, subject, cast(Any, prepared), self.folder, settings, cast(Any, None))
         candidates = SimpleNamespace(walk=real.walk, environment=lambda given: {"FOR": ",".join(self.changed(given))})
-        references = SimpleNamespace(score=self._score, states=self._reference_states)
+        references = SimpleNamespace(states=self._reference_states)
         return Workshop(self.folder, cast(Any, prepared), cast(Any, candidates), cast(Any, references))
 
     def changed(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -152,12 +158,6 @@ class Model:
         if self.unsteady:
             states[1:] = moved(states[1:], self.unsteady, seed=len(self.jobs))
         return states
-
-    def _score(self, variant: Path, name: str, dtype: str) -> None:
-        self.references.append((name, dtype))
-        rows = [one if dtype == "float32" else moved(one, ROUNDING, seed=3) for one in self.exact["answers"]]
-        candidate = load_trace(variant / "candidate")
-        write_trace(variant / name, rows, tokens=[answer.token_ids for answer in candidate.answers])
 
     def _reference_states(self, prefixes: Sequence[tuple[int, ...]], output: Path, dtype: str) -> Layers:
         self.references.append((output.name, dtype))

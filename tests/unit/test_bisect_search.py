@@ -8,12 +8,11 @@ import pytest
 from npu_conformance.bisect.finding import Finding
 from npu_conformance.bisect.search import search
 from npu_conformance.cases import Case, Flip
-from npu_conformance.config import ModelConfig
 from npu_conformance.engines.job import Watched
 from npu_conformance.errors import ConfigError, JobError
 from npu_conformance.trace import PREFILL, Layers, save_cases, save_layers
 
-from .bisected import POINTS, Model, states_of
+from .bisected import POINTS, ROUNDING, Model, states_of
 from .small_traces import moved, write_trace
 
 EVERYWHERE = "no position leaves by itself what rounding explains: the error is small and everywhere"
@@ -162,22 +161,16 @@ def test_base_itself_breaks(tmp_path: Path) -> None:
     exact = states_of((*answer.prompt_ids, *answer.token_ids[:4]))
     assert finding.layers[0].reference_norm == pytest.approx(float(np.linalg.norm(exact[0])), rel=1e-6)
     assert [name for name, _, _ in model.jobs] == ["bisect: base again tapped"]
-    assert model.references == [
-        ("noise_floor", "bfloat16"),
-        ("states.npz", "float32"),
-        ("clean states.npz", "bfloat16"),
-    ]
+    assert model.references == [("states.npz", "float32"), ("clean states.npz", "bfloat16")]
 
 
-def test_base_breaks_in_float32(tmp_path: Path) -> None:
-    """The floor is then the reference itself, and the limit stands in for the noise."""
-    config = ModelConfig.model_validate({"model": "a/b", "serve": {"dtype": "float32"}})
-    model = Model(tmp_path, config=config).lay_out(wrong=[(slice(4, None), 0.5)])
+def test_base_breaks_beyond_the_noise_floor(tmp_path: Path) -> None:
+    """Whose worst position is the noise."""
+    model = Model(tmp_path).lay_out(wrong=[(slice(4, None), 0.5)])
     finding = found(model)
 
     assert finding.position is not None
-    assert finding.position.noise == config.limit("relative_l2_mean") == 1e-4
-    assert model.references[0] == ("noise_floor", "float32")
+    assert finding.position.noise == pytest.approx(ROUNDING, rel=1e-3)
 
 
 @pytest.mark.parametrize("refuses", ["base again tapped", "clean states.npz"])

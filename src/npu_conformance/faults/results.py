@@ -1,0 +1,128 @@
+"""What a campaign found, kind by kind: the smallest strength that is caught, by what, and what others' methods see."""
+
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from npu_conformance.faults.catalogue import CLEAN, KINDS
+from npu_conformance.faults.judging import CALIBRATED, Judged
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class AtStrength(_Part):
+    """A kind at one strength, over twins."""
+
+    strength: float
+    subjects: int
+    """Twins it was put into."""
+    changed: int
+    """Those of which a hidden state, or for a fault of the head a logit, changed."""
+    caught: int
+    """By a gate or a figure."""
+    by_gates: int
+    """By a gate, figures left out."""
+    first_tokens: int
+    """By the published reports' method."""
+    top_five: int
+    """By vLLM's published test."""
+
+
+class KindResult(_Part):
+    """A kind over its strengths, weakest first."""
+
+    kind: str
+    about: str
+    documented: float
+    """The strength from which it is said to be caught always."""
+    strengths: tuple[AtStrength, ...]
+    gates: tuple[str, ...]
+    """Gates that caught it on some twin at the documented strength or beyond."""
+
+    @property
+    def always(self) -> bool:
+        """Whether it is caught on every twin at the documented strength and beyond."""
+        beyond = self.beyond
+        return bool(beyond) and all(one.caught == one.subjects for one in beyond)
+
+    @property
+    def smallest(self) -> float | None:
+        """The weakest strength that is caught on every twin; None where none is."""
+        return next((one.strength for one in self.strengths if one.caught == one.subjects), None)
+
+    @property
+    def beyond(self) -> tuple[AtStrength, ...]:
+        """The documented strength and stronger ones."""
+        order = list(KINDS[self.kind].strengths)
+        return tuple(one for one in self.strengths if order.index(one.strength) >= order.index(self.documented))
+
+
+class Ablation(_Part):
+    """A gate taken out: what slips through the others then, figures left out."""
+
+    gate: str
+    slips: tuple[str, ...]
+    """`kind@strength on twin`."""
+
+
+class Results(_Part):
+    """A campaign."""
+
+    development: str
+    """The twin that strengths were fixed on."""
+    subjects: tuple[str, ...]
+    """The twins they are judged on."""
+    kinds: tuple[KindResult, ...]
+    ablation: tuple[Ablation, ...]
+    false_alarms: int
+    """Twins on which the walk without a fault was flagged."""
+    judged: tuple[Judged, ...]
+    """Everything, the development twin's included."""
+
+
+def summarise(development: str, judged: Sequence[Judged]) -> Results:
+    """The results over all twins but the development one."""
+    others = [one for one in judged if one.subject != development]
+    subjects = tuple(dict.fromkeys(one.subject for one in others))
+    return Results(
+        development=development,
+        subjects=subjects,
+        kinds=tuple(_of_kind(name, others) for name in KINDS if name != CLEAN),
+        ablation=tuple(_without(gate.__name__, judged) for gate in CALIBRATED),
+        false_alarms=sum(one.caught for one in judged if one.kind == CLEAN),
+        judged=tuple(judged),
+    )
+
+
+def _of_kind(name: str, judged: Iterable[Judged]) -> KindResult:
+    kind, mine = KINDS[name], [one for one in judged if one.kind == name]
+    strong = kind.strengths[kind.strengths.index(kind.documented) :]
+    gates = dict.fromkeys(gate for one in mine if one.strength in strong for gate in one.gates)
+    return KindResult(
+        kind=name,
+        about=kind.about,
+        documented=kind.documented,
+        strengths=tuple(
+            _at(strength, [one for one in mine if one.strength == strength]) for strength in kind.strengths
+        ),
+        gates=tuple(gates),
+    )
+
+
+def _at(strength: float, judged: Sequence[Judged]) -> AtStrength:
+    return AtStrength(
+        strength=strength,
+        subjects=len(judged),
+        changed=sum(one.hidden_states or one.logits for one in judged),
+        caught=sum(one.caught for one in judged),
+        by_gates=sum(bool(one.gates) for one in judged),
+        first_tokens=sum(one.first_tokens for one in judged),
+        top_five=sum(one.top_five for one in judged),
+    )
+
+
+def _without(gate: str, judged: Iterable[Judged]) -> Ablation:
+    slips = tuple(f"{one.kind}@{one.strength:g} on {one.subject}" for one in judged if one.gates == (gate,))
+    return Ablation(gate=gate, slips=slips)
