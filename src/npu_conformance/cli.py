@@ -62,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     add_subject_options(bisect.add_argument)
     bisect.set_defaults(run=_bisect)
 
+    faults = commands.add_parser("faults", help="put known faults into engines on twins, and say which are caught")
+    faults.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    faults.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
+    faults.set_defaults(run=_faults)
+
     render = commands.add_parser("report", help="render a report folder's report.json again, as Markdown")
     render.add_argument("folder", type=Path, nargs="?", default=Path("reports/latest"))
     render.set_defaults(run=_report)
@@ -108,6 +113,12 @@ def _bisect(options: argparse.Namespace) -> int:
     settings.check()
     variants = [name for name in options.variant.split(",") if name]
     return bisect(options.model, variants, settings, options.reports)
+
+
+def _faults(options: argparse.Namespace) -> int:
+    from npu_conformance.faults.command import faults
+
+    return faults(options.configs, options.reports)
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -1,0 +1,39 @@
+"""The results of a campaign as a page of Markdown."""
+
+from collections.abc import Iterator
+
+from npu_conformance.faults.results import AtStrength, KindResult, Results
+
+
+def table(results: Results) -> str:
+    """Kinds with their strengths, what others' methods see of them, and the gates one by one."""
+    return "\n".join(_lines(results)) + "\n"
+
+
+def _lines(results: Results) -> Iterator[str]:
+    always = [kind for kind in results.kinds if kind.always]
+    yield f"Judged on {', '.join(results.subjects)}; strengths were fixed on {results.development}."
+    yield f"{len(always)} of {len(results.kinds)} kinds are caught on every twin from the documented strength on."
+    yield f"Walks without a fault that are flagged: {results.false_alarms}."
+    yield ""
+    yield "| fault | documented | caught at each strength | gates | first tokens | top 5 |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for kind in results.kinds:
+        yield _row(kind)
+    yield ""
+    yield "| without the gate | faults that slip through the others |"
+    yield "| --- | --- |"
+    for one in results.ablation:
+        yield f"| {one.gate} | {'; '.join(one.slips) or 'none'} |"
+
+
+def _row(kind: KindResult) -> str:
+    curve = ", ".join(f"{one.strength:g}: {one.caught}/{one.subjects}" for one in kind.strengths)
+    seen = [_share(kind.beyond, method) for method in ("first_tokens", "top_five")]
+    return (
+        f"| {kind.about} | {kind.documented:g} | {curve} | {', '.join(kind.gates) or 'figures'} | {' | '.join(seen)} |"
+    )
+
+
+def _share(strengths: tuple[AtStrength, ...], method: str) -> str:
+    return f"{sum(getattr(one, method) for one in strengths)}/{sum(one.subjects for one in strengths)}"
