@@ -31,9 +31,9 @@ class Flip(_Part):
     rms: float
     """Root mean square of the row's logits before."""
 
-    def tied(self, relative: float) -> bool:
+    def tied(self, width: float) -> bool:
         """Whether rounding may have exchanged the two, in both runs: see `metrics.tied`."""
-        return all(metrics.tied(ahead, self.rms, relative) for ahead in (self.margin, self.lead))
+        return all(metrics.tied(ahead, self.rms, width) for ahead in (self.margin, self.lead))
 
 
 class Case(_Part):

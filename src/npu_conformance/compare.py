@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from npu_conformance import metrics
 from npu_conformance.errors import TraceError
@@ -61,12 +61,12 @@ class Comparison:
         """Where the candidate's token is the reference's choice."""
         return np.asarray(self.tokens == self.choices)
 
-    def ties(self, relative: float) -> NDArray[np.bool_]:
+    def ties(self, width: ArrayLike) -> NDArray[np.bool_]:
         """Where the tokens differ and rounding may have decided: see `metrics.tied`."""
         ahead, behind = (
             self.token_logits[:, first] - self.token_logits[:, second] for first, second in ((3, 2), (0, 1))
         )
-        near = metrics.tied(ahead, self.reference_rms, relative) & metrics.tied(behind, self.reference_rms, relative)
+        near = metrics.tied(ahead, self.reference_rms, width) & metrics.tied(behind, self.reference_rms, width)
         return np.asarray(~self.matches & near)
 
     def span(self, prompt: int) -> slice:

@@ -233,12 +233,6 @@ class ModelConfig(_Section):
         """VLLM engine arguments of a variant."""
         return engine_options(self.serve, variant, self.changes(variant))
 
-    @property
-    def rounding(self) -> float:
-        """Mean relative L2 error that rounding may make; NaN, which ties nothing, where there is no limit."""
-        limit = self.limit("relative_l2_mean", same_weights=True)
-        return float("nan") if limit is None else limit
-
     def limit(self, figure: str, *, same_weights: bool = False) -> float | None:
         """The limit in force for a figure; None where it is shown only.
 

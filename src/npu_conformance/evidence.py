@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from npu_conformance.audit.audit import Audit
@@ -17,6 +19,7 @@ from npu_conformance.errors import TraceError
 from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.prompts import Prompt
 from npu_conformance.realisations import FLOOR
+from npu_conformance.ties import TieWidths, tie_widths
 from npu_conformance.trace import COLD, PREFILL, PROBES, Trace, load_trace
 from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, scored_with, signs_of
 
@@ -36,6 +39,8 @@ class Pair:
     """What messages call the two."""
     same_weights: bool = False
     """Whether both are runs of the engine, between whose weights no quantisation lies."""
+    scored: bool = True
+    """Whether it is at the positions that the reference and the noise floor scored."""
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -116,6 +121,27 @@ class Evidence:
         return None if len(self.floor) > 1 else "fewer than two realisations of the noise floor"
 
     @cached_property
+    def _ties(self) -> TieWidths | None:
+        return tie_widths(self.realised) if self.realised else None
+
+    def tie_width(self, pair: Pair) -> NDArray[np.float64] | float:
+        """Width of a tie at each position of a pair, over the root mean square of the logits (see `metrics.tied`)."""
+        if self._ties is None or (self.config.scheme is not None and not pair.same_weights):
+            # Without a floor the limit on the mean error stands in for it, on either side.
+            return 2 * (self.config.limit("relative_l2_mean", same_weights=pair.same_weights) or float("nan"))
+        # Two runs of the engine have errors each.
+        sides = np.sqrt(2) if pair.same_weights else 1.0
+        return sides * (self._ties.positions if pair.scored else self._ties.overall)
+
+    def tie_width_at(self, prompt: str, step: int) -> float:
+        """The same between two runs of the engine, at a step of a prompt."""
+        index = [answer.prompt for answer in self.candidate.answers].index(prompt)
+        widths = self.tie_width(Pair(self.candidate, self.candidate, self.reference, same_weights=True))
+        return float(
+            widths if self._ties is None or isinstance(widths, float) else widths[self._ties.place(index, step)]
+        )
+
+    @cached_property
     def deviations(self) -> Deviations:
         """The candidate's, in decode."""
         require_finite(self.comparison)
@@ -184,10 +210,12 @@ class Evidence:
 
     def _part_against(self, name: str, theirs: Trace | None) -> Pair | None:
         mine = self.candidate.part(name)
-        return None if mine is None or theirs is None or not mine.answers else self._against(mine, theirs)
+        if mine is None or theirs is None or not mine.answers:
+            return None
+        return self._against(mine, theirs, scored=name != PROBES)
 
-    def _against(self, mine: Trace, theirs: Trace) -> Pair:
-        return Pair(mine, theirs, self.reference, (self.variant, "base"), same_weights=True)
+    def _against(self, mine: Trace, theirs: Trace, *, scored: bool = True) -> Pair:
+        return Pair(mine, theirs, self.reference, (self.variant, "base"), same_weights=True, scored=scored)
 
 
 def load_evidence(

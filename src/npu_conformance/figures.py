@@ -13,6 +13,7 @@ from npu_conformance.evidence import Evidence, Pair
 from npu_conformance.limits import Figure
 from npu_conformance.metrics import Values
 from npu_conformance.results import Check, Path, Verdict
+from npu_conformance.statistics import effective_n, rate_interval
 
 _REDUCE: dict[str, Callable[[Comparison], float]] = {
     "token_agreement": lambda c: float(c.matches.mean()),
@@ -65,14 +66,12 @@ def judge_figure(
     comparison = pair.comparison
     observed, n = observe(comparison, figure), len(comparison)
     limit = evidence.config.limit(figure.name, same_weights=pair.same_weights)
-    interval = _wilson(round(observed * n), n) if figure.name == "token_agreement" else None
+    interval = _agreement(comparison)[0] if figure.name == "token_agreement" else None
     verdict: Verdict = "pass" if limit is None or figure.within(observed, limit) else "fail"
     message = None
     if verdict == "pass" and limit is not None and interval and not figure.within(interval[0], limit):
         verdict = "inconclusive"
-        message = (
-            f"{n} positions cannot show {limit:g} with 95 % confidence; at this rate {_needed(observed, limit)} would"
-        )
+        message = f"{n} positions cannot show {limit:g} with 95 % confidence; at this rate {_needed(comparison, limit)}"
     return Check(
         check=check,
         variant=evidence.variant,
@@ -102,17 +101,20 @@ def _worst_place(pair: Pair, figure: str) -> str | None:
     return pair.place(int(values.argmin() if less_is_worse else values.argmax()))
 
 
-def _wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % Wilson score interval of a rate (Wilson 1927), positions taken as independent."""
-    from scipy.stats import binomtest  # late: it takes 0.65 s to import, and collecting needs none of it
+def _agreement(comparison: Comparison) -> tuple[tuple[float, float], float]:
+    """95 % interval of the rate of equal tokens, and how many independent positions it rests on."""
+    lengths = np.diff(comparison.bounds)
+    worth = effective_n(lengths[lengths > 0])
+    return rate_interval(float(comparison.matches.sum()), len(comparison), worth), worth
 
-    interval = binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
 
-
-def _needed(rate: float, limit: float) -> str:
-    """Positions after which a Wilson interval at this rate lies above the limit."""
-    for n in (round(50 * 1.05**power) for power in range(200)):
-        if _wilson(round(rate * n), n)[0] >= limit:
-            return f"about {n}"
-    return "no realistic number"
+def _needed(comparison: Comparison, limit: float) -> str:
+    """Positions, of prompts such as these, after which the interval at this rate lies above the limit."""
+    n, worth = len(comparison), _agreement(comparison)[1]
+    prompts = int((np.diff(comparison.bounds) > 0).sum())
+    rate = float(comparison.matches.mean())
+    for times in (1.05**power for power in range(1, 200)):
+        more = round(n * times)
+        if rate_interval(rate * more, more, worth * times)[0] >= limit:
+            return f"about {n * times:.0f} positions would: --prompts {prompts * times:.0f}"
+    return "no number of positions would"

@@ -102,17 +102,17 @@ def choice(logits: ArrayLike) -> NDArray[np.int64]:
     return np.where(np.isnan(rows).any(axis=1), -1, rows.argmax(axis=1)).astype(np.int64)
 
 
-def tied(margin: ArrayLike, rms: ArrayLike, relative: float) -> NDArray[np.bool_]:
-    """Whether two tokens are so near that an allowed error of either logit exchanges them.
+def tied(margin: ArrayLike, rms: ArrayLike, width: ArrayLike) -> NDArray[np.bool_]:
+    """Whether two tokens are so near that rounding may exchange them.
 
     Both sides must have them that near: else another token would be a tie wherever the reference was unsure.
 
     Args:
         margin: by how much one side prefers its token, in logits.
         rms: root mean square of the reference's logits at the position.
-        relative: relative L2 error that a row may have on average; NaN ties nothing.
+        width: of a tie, in units of that (see `ties`); NaN ties nothing.
     """
-    return np.asarray(np.abs(margin) <= 2 * relative * np.asarray(rms))
+    return np.asarray(np.abs(margin) <= np.asarray(width) * np.asarray(rms))
 
 
 def _log_softmax(rows: Values) -> Values:

@@ -38,7 +38,7 @@ JUDGED = (Twin("Qwen3Guard-Gen-4B", 21), Twin("BitCPM4-CANN-1B"), Twin("Qwen3.5-
 
 
 def faults(configs: Path, reports: Path, twins: Sequence[Twin] = (DEVELOPMENT, *JUDGED)) -> int:
-    """Run the campaign, write its results, print the table; 0 where each kind is caught from its documented strength on.
+    """Run the campaign, write its results, print the table; 0 where each kind is caught at its documented strength.
 
     Args:
         configs: folder of model configs.

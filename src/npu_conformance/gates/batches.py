@@ -21,7 +21,7 @@ def batch_determinism(evidence: Evidence) -> list[Check]:
 
 def _judge(evidence: Evidence, scenario: str, cases: list[Case]) -> list[Check]:
     flips = [(case, flip) for case in cases for flip in case.flips]
-    real = [(case, flip) for case, flip in flips if not flip.tied(evidence.config.rounding)]
+    real = [(case, flip) for case, flip in flips if not flip.tied(evidence.tie_width_at(case.prompt, flip.step))]
     told = [
         f"{case.place(flip.step)}: {evidence.reference.piece(flip.token)} before, "
         f"{evidence.reference.piece(flip.choice)} now, {flip.margin:.4f} ahead before and {flip.lead:.4f} behind now"

@@ -53,7 +53,7 @@ def same_tokens(
 ) -> Check:
     """A hard check: where the largest logits are different tokens', rounding may have decided."""
     comparison = pair.comparison
-    tied = comparison.ties(evidence.config.rounding)
+    tied = comparison.ties(evidence.tie_width(pair))
     broken = np.flatnonzero(~comparison.matches & ~tied)
     where = pair.place(int(broken[0])) if len(broken) else None
     result = all_of(evidence, check, name, broken, where, len(comparison), path)

@@ -92,7 +92,7 @@ def _generated_tokens(evidence: Evidence, base: Trace) -> Check:
         now = mine.token_ids[at] if at < len(mine.token_ids) else None
         if row is not None and now is not None:
             margin = row[0, int(choice(row)[0])] - row[0, now]
-            if tied(margin, root_mean_square(row)[0], evidence.config.rounding):
+            if tied(margin, root_mean_square(row)[0], evidence.tie_width_at(mine.prompt, at)):
                 ties += 1
                 continue
         told = [

@@ -73,7 +73,7 @@ def distances(evidence: Evidence, pair: Pair | None) -> Distances | None:
     if pair is None:
         return None
     comparison, values = pair.comparison, pair.comparison.values
-    ties = int(comparison.ties(evidence.config.rounding).sum())
+    ties = int(comparison.ties(evidence.tie_width(pair)).sum())
     return Distances(
         positions=len(comparison),
         relative_l2_mean=float(values["relative_l2"].mean()),
@@ -112,8 +112,8 @@ def batches(evidence: Evidence) -> list[BatchRow]:
 
 def _batch_row(evidence: Evidence, scenario: str, cases: list[Case]) -> BatchRow:
     worst = farthest(cases)
-    flips = [flip for case in cases for flip in case.flips]
-    ties = sum(flip.tied(evidence.config.rounding) for flip in flips)
+    flips = [(case.prompt, flip) for case in cases for flip in case.flips]
+    ties = sum(flip.tied(evidence.tie_width_at(prompt, flip.step)) for prompt, flip in flips)
     different = sum(case.different for case in cases)
     return BatchRow(
         scenario=scenario,
