@@ -91,7 +91,7 @@ def compare(candidate: Trace, reference: Trace) -> Comparison:
         TraceError: the traces are not of the same prompts, prompt tokens, tokens and vocabulary, or hold no
             position at all. Nothing passes because there was nothing to compare.
     """
-    _check_same_run(candidate, reference)
+    check_same_run(candidate, reference)
     rows = [_compare_prompt(candidate, reference, index) for index in range(len(candidate.answers))]
     counts = [len(row["tokens"]) for row in rows]
     if sum(counts) == 0:
@@ -134,7 +134,12 @@ def differing_prompt_ids(candidate: Trace, reference: Trace) -> Iterator[tuple[A
             yield mine, "of the engine's own tokenisation", theirs.prompt_ids
 
 
-def _check_same_run(candidate: Trace, reference: Trace) -> None:
+def check_same_run(candidate: Trace, reference: Trace) -> None:
+    """Refuse traces that are not of the same prompts, prompt tokens and tokens.
+
+    Raises:
+        TraceError: they are not.
+    """
     ids, other = ([answer.prompt for answer in trace.answers] for trace in (candidate, reference))
     if ids != other:
         raise TraceError(

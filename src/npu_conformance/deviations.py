@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance import metrics
+from npu_conformance.compare import check_same_run
+from npu_conformance.errors import TraceError
 from npu_conformance.trace import Rows, Trace
 
 Values = NDArray[np.float64]
@@ -67,13 +69,17 @@ class Deviations:
 def deviations(run: Trace, reference: Trace) -> Deviations:
     """Measure a run at every judged position; logits that are not finite give NaN, which no limit keeps.
 
-    Both must be of the same prompts, tokens and vocabulary (see `compare.compare`, which says so where they are not).
+    Raises:
+        TraceError: the traces are not of the same prompts, tokens and vocabulary.
     """
-    parts = [
-        _of_prompt(run.logits(index)[:judged], reference.logits(index)[:judged])
-        for index in range(len(reference.answers))
-        for judged in [run.judged(index)]
-    ]
+    check_same_run(run, reference)
+    parts = []
+    for index in range(len(reference.answers)):
+        judged = reference.judged(index)
+        mine, theirs = run.logits(index)[:judged], reference.logits(index)[:judged]
+        if mine.shape != theirs.shape:
+            raise TraceError(f"{run.folder}: logits of shape {mine.shape}, the reference's {theirs.shape}; run again")
+        parts.append(_of_prompt(mine, theirs))
     return Deviations(
         bounds=(0, *np.cumsum([len(part[0]) for part in parts]).tolist()),
         row=np.concatenate([part[0] for part in parts]),

@@ -1,6 +1,6 @@
 """The evidence on one model in one variant: what its checks may look at, and nothing else."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -16,10 +16,9 @@ from npu_conformance.config import ModelConfig
 from npu_conformance.deviations import Deviations, deviations
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import TraceError
+from npu_conformance.floor import NoiseFloor
 from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.prompts import Prompt
-from npu_conformance.realisations import FLOOR
-from npu_conformance.ties import TieWidths, tie_widths
 from npu_conformance.trace import COLD, PREFILL, PROBES, Trace, load_trace
 from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, scored_with, signs_of
 
@@ -80,8 +79,8 @@ class Evidence:
     """The base variant against the same reference, whose tokens this variant was to take or find; None where it is
     compared with the reference only."""
 
-    realised: dict[str, Deviations] = field(default_factory=dict)
-    """What the noise floor's realisations deviate from the reference at the same positions, by name."""
+    noise: NoiseFloor | None = None
+    """What rounding alone costs; None where it was not measured."""
     false_alarms: float = FALSE_ALARMS
     """This variant's share of the run's rate of false alarms."""
 
@@ -105,13 +104,11 @@ class Evidence:
 
     @cached_property
     def floor(self) -> dict[str, Deviations]:
-        """The realisations that are not the candidate's own."""
-        own = (
-            self.config.reference.attn_implementation
-            if self.candidate.provenance.get("engine") == "transformers"
-            else ""
-        )
-        return {name: one for name, one in self.realised.items() if name != own}
+        """Deviations of the realisations that are not the candidate's own."""
+        attention = self.config.reference.attn_implementation
+        own = attention if self.candidate.provenance.get("engine") == "transformers" else None
+        found = {} if self.noise is None else self.noise.realised
+        return {name: one for name, one in found.items() if name != own}
 
     @property
     def no_floor(self) -> str | None:
@@ -120,26 +117,22 @@ class Evidence:
             return f"the floor is that of plain weights, the candidate's are {self.config.scheme}"
         return None if len(self.floor) > 1 else "fewer than two realisations of the noise floor"
 
-    @cached_property
-    def _ties(self) -> TieWidths | None:
-        return tie_widths(self.realised) if self.realised else None
-
     def tie_width(self, pair: Pair) -> NDArray[np.float64] | float:
         """Width of a tie at each position of a pair, over the root mean square of the logits (see `metrics.tied`)."""
-        if self._ties is None or (self.config.scheme is not None and not pair.same_weights):
+        if self.noise is None or (self.config.scheme is not None and not pair.same_weights):
             # Without a floor the limit on the mean error stands in for it, on either side.
             return 2 * (self.config.limit("relative_l2_mean", same_weights=pair.same_weights) or float("nan"))
         # Two runs of the engine have errors each.
         sides = np.sqrt(2) if pair.same_weights else 1.0
-        return sides * (self._ties.positions if pair.scored else self._ties.overall)
+        return sides * (self.noise.ties.positions if pair.scored else self.noise.ties.overall)
 
     def tie_width_at(self, prompt: str, step: int) -> float:
         """The same between two runs of the engine, at a step of a prompt."""
         index = [answer.prompt for answer in self.candidate.answers].index(prompt)
         widths = self.tie_width(Pair(self.candidate, self.candidate, self.reference, same_weights=True))
-        return float(
-            widths if self._ties is None or isinstance(widths, float) else widths[self._ties.place(index, step)]
-        )
+        if self.noise is None or isinstance(widths, float):
+            return float(widths)
+        return float(widths[self.noise.ties.place(index, step)])
 
     @cached_property
     def deviations(self) -> Deviations:
@@ -224,7 +217,7 @@ def load_evidence(
     config: ModelConfig,
     *,
     base: Pair | None = None,
-    realised: dict[str, Deviations] | None = None,
+    noise: NoiseFloor | None = None,
     false_alarms: float = FALSE_ALARMS,
 ) -> Evidence:
     """What a run left in a model's folder of traces.
@@ -234,7 +227,7 @@ def load_evidence(
         variant: whose evidence it is.
         config: of the model.
         base: see `load_base`; only for a variant that needs it.
-        realised: see `load_floor`.
+        noise: see `load_floor`.
         false_alarms: the variant's share.
 
     Raises:
@@ -249,28 +242,12 @@ def load_evidence(
         candidate=load_trace(traces / variant / "candidate"),
         reference=load_trace(scored / "reference"),
         base=base,
-        realised=realised or {},
+        noise=noise,
         false_alarms=false_alarms,
         second_reference=load_trace(second) if second.is_dir() else None,
         scan=_saved(traces / "scan.json", Scan),
         audit=_saved(traces / "audit.json", Audit) if (traces / "audit.json").is_file() else None,
     )
-
-
-def load_floor(scored: Path) -> dict[str, Deviations]:
-    """What each realisation of the noise floor deviates from the reference, by name; empty without any.
-
-    Args:
-        scored: folder of the variant whose tokens were scored.
-
-    Raises:
-        TraceError: a trace is damaged.
-    """
-    folders = sorted(folder for folder in (scored / FLOOR).glob("*") if folder.is_dir())
-    if not folders:
-        return {}
-    exact = load_trace(scored / "reference")
-    return {folder.name: deviations(load_trace(folder), exact) for folder in folders}
 
 
 def load_base(traces: Path) -> Pair:

@@ -27,7 +27,7 @@ Floor = Mapping[str, Deviations]
 Values = NDArray[np.float64]
 
 # Fewer say nothing: of prompts for a mean, of positions for a tail, of positions in each half of an answer for drift.
-_PROMPTS, _POSITIONS, _HALF = 5, 100, 8
+_PROMPTS, _POSITIONS, _HALF = 3, 100, 8
 
 
 @dataclass(frozen=True)

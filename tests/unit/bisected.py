@@ -16,10 +16,10 @@ import numpy as np
 from npu_conformance.bisect.runs import Runs
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.config import ModelConfig
-from npu_conformance.deviations import deviations
 from npu_conformance.engines.job import CandidateJob
 from npu_conformance.errors import JobError
 from npu_conformance.evidence import Evidence
+from npu_conformance.floor import load_floor
 from npu_conformance.realisations import FLOOR
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.jobs import Jobs
@@ -97,9 +97,8 @@ class Model:
         """Base's candidate and reference."""
         base = self.folder / "base"
         scan, reference = Scan(findings=(), tensors=()), load_trace(base / "reference")
-        realised = {"sdpa": deviations(load_trace(base / FLOOR / "sdpa"), reference)}
         candidate = load_trace(base / "candidate")
-        return Evidence("base", self.config, (), candidate, reference, scan, realised=realised)
+        return Evidence("base", self.config, (), candidate, reference, scan, noise=load_floor(base))
 
     def workshop(self) -> Workshop:
         """Candidates and references that are made up."""

@@ -17,9 +17,11 @@ from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.config import Labels, ModelConfig
 from npu_conformance.evidence import Evidence, Pair
+from npu_conformance.floor import load_floor
 from npu_conformance.gates import PROPERTIES, judged_or_error
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import Prompt
+from npu_conformance.realisations import FLOOR
 from npu_conformance.results import Check, Verdict, worst
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.nursery import build_twins, twin_folder
@@ -69,6 +71,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+SCORED = ("reference", *(f"{FLOOR}/{name}" for name in ("dithered", "eager", "sdpa")))
+"""Traces over the candidate's tokens."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """A made-up run of three prompts over twenty words, in traces that a test may damage before they are judged."""
@@ -87,6 +93,7 @@ class Scene:
             prompts=self.prompts,
             candidate=load_trace(self.folder / "candidate"),
             reference=load_trace(self.folder / "reference"),
+            noise=load_floor(self.folder),
             scan=self.scan,
             audit=self.audit,
         )
@@ -197,6 +204,7 @@ def scene(tmp_path: Path) -> Scene:
         _add_layers_and_bare_rows(tmp_path / side, found)
         save_trace(tmp_path / side, found, eos_token_ids=[0], provenance={}, pieces={4: " four"})
     _add_paths_and_batches(tmp_path / "candidate", answers["candidate"])
+    _add_floor(tmp_path, answers["reference"])
     config = ModelConfig(model="a/b", labels=Labels(pattern=r"Safety: (?P<label>\w+)"))
     weight = TensorStatistics(
         name="a.weight", shape=(2, 2), dtype="BF16", of="values", mean=0, std=1, min=-2, max=2, near_zero=0.5
@@ -228,6 +236,18 @@ def _add_paths_and_batches(folder: Path, answers: list[Answer]) -> None:
     rows = unpack(np.load(folder / "0000.npy"), answers[0].storage)
     at = (0,) * len(rows)
     save_cases(folder, [hold_against(rows, rows, name, answers[0].prompt, at) for name in get_args(Scenario)])
+
+
+def _add_floor(folder: Path, answers: list[Answer]) -> None:
+    """Three realisations: the reference rounded to bfloat16 up or down at random."""
+    for seed, name in enumerate(("dithered", "eager", "sdpa")):
+        place, rng = folder / FLOOR / name, np.random.default_rng(seed)
+        place.mkdir(parents=True)
+        for index in range(len(answers)):
+            bits = np.load(folder / "reference" / f"{index:04d}.npy").view(np.uint32)
+            carry = rng.integers(0, 2**16, size=bits.shape, dtype=np.uint32)
+            save_rows(place, index, ((bits + carry) & 0xFFFF0000).view(np.float32))
+        save_trace(place, answers, eos_token_ids=[0], provenance={})
 
 
 def failing(checks: list[Check]) -> set[str]:

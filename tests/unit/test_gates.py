@@ -16,7 +16,7 @@ from npu_conformance.messages import failure_text
 from npu_conformance.results import worst
 from npu_conformance.trace import PREFILL, Rows
 
-from .conftest import Scene
+from .conftest import SCORED, Scene
 from .suite_runs import ROOT
 
 
@@ -32,6 +32,8 @@ def test_a_clean_run_passes_everything(scene: Scene) -> None:
     found = scene.verdicts()
 
     assert found.pop("variant_closeness") == "not_applicable"
+    # Of the rates three prompts are too few to be sure.
+    assert {found.pop("token_agreement"), found.pop("excess_flips")} == {"inconclusive"}
     assert set(found.values()) == {"pass"}
 
 
@@ -55,8 +57,9 @@ def test_a_few_wrong_tokens_cannot_hide_in_a_rate(scene: Scene) -> None:
     tokens = list(scene.evidence().candidate.answers[0].token_ids)
     tokens[-3:] = [1 + token % 19 for token in tokens[-3:]]
     scene.edit_answer("candidate", 0, token_ids=tokens, repeat_token_ids=tokens)
-    scene.edit_answer("reference", 0, token_ids=tokens)
-    agreement, _, own = gates.token_agreement(scene.evidence())
+    for side in SCORED:
+        scene.edit_answer(side, 0, token_ids=tokens)
+    agreement, *_, own = gates.token_agreement(scene.evidence())
 
     assert agreement.verdict != "fail"
     assert (own.verdict, own.observed, own.limit) == ("fail", 597, 600)
@@ -68,7 +71,7 @@ def other_last_tokens(scene: Scene) -> None:
     for index, answer in enumerate(scene.evidence().candidate.answers):
         tokens = [*answer.token_ids[:-4], *(1 + token % 19 for token in answer.token_ids[-4:])]
         scene.edit_answer("candidate", index, token_ids=tokens, repeat_token_ids=tokens)
-        for side in ("reference", f"candidate/{PREFILL}"):
+        for side in (*SCORED, f"candidate/{PREFILL}"):
             scene.edit_answer(side, index, token_ids=tokens)
 
 
@@ -133,9 +136,7 @@ def test_a_fault_fails_its_own_property_and_no_other(scene: Scene, fault: str) -
     inject, expected = FAULTS[fault]
     inject(scene)
 
-    assert {name for name, verdict in scene.verdicts().items() if verdict not in ("pass", "not_applicable")} == {
-        expected
-    }
+    assert {name for name, verdict in scene.verdicts().items() if verdict in ("fail", "error")} == {expected}
     assert scene.verdicts()[expected] == "fail"
 
 
@@ -144,15 +145,19 @@ def test_a_small_sample_is_inconclusive_and_says_how_many_would_settle(scene: Sc
     for index in range(3):
         tokens = scene.evidence().candidate.answers[index].token_ids
         keep = 3 if index == 0 else 2
-        for side in ("candidate", "reference"):
+        for side in ("candidate", *SCORED):
             scene.edit_answer(side, index, token_ids=tokens[:keep])
             rows = np.load(scene.folder / side / f"{index:04d}.npy")[:keep]
             np.save(scene.folder / side / f"{index:04d}.npy", rows)
     (agreement, *_) = gates.token_agreement(scene.evidence())
 
     assert (agreement.observed, agreement.n, agreement.verdict) == (1.0, 7, "inconclusive")
-    assert agreement.interval == pytest.approx((0.6457, 1.0), abs=1e-4)
-    assert "7 positions cannot show 0.99 with 95 % confidence; at this rate about 3" in (agreement.message or "")
+    # Clopper and Pearson's of seven, a little wider for what a prompt's positions have in common.
+    assert agreement.interval == pytest.approx((0.5686, 1.0), abs=1e-3)
+    assert (
+        "7 positions cannot show 0.99 with 95 % confidence; at this rate about 402 positions would: --prompts 172"
+        in (agreement.message or "")
+    )
 
 
 def test_models_without_labels_or_expectations_are_not_applicable(scene: Scene) -> None:

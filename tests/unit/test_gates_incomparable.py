@@ -8,7 +8,7 @@ from npu_conformance.compare import compare
 from npu_conformance.errors import TraceError
 from npu_conformance.trace import Rows
 
-from .conftest import Scene
+from .conftest import SCORED, Scene
 
 
 def nan_in_row_7(rows: Rows) -> Rows:
@@ -65,7 +65,7 @@ def test_another_vocabulary_is_refused(scene: Scene) -> None:
 
 def test_nothing_passes_on_nothing(scene: Scene) -> None:
     """Empty answers are an error."""
-    for side in ("candidate", "reference"):
+    for side in ("candidate", *SCORED):
         for index in range(3):
             scene.edit_answer(side, index, token_ids=[], repeat_token_ids=[], repeat_digests=[])
             np.save(scene.folder / side / f"{index:04d}.npy", np.empty((0, 20), dtype=np.float32))

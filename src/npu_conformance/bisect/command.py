@@ -9,7 +9,8 @@ from pathlib import Path
 from npu_conformance.bisect.finding import page
 from npu_conformance.bisect.runs import Runs, features_of
 from npu_conformance.bisect.search import search
-from npu_conformance.evidence import load_evidence, load_floor
+from npu_conformance.evidence import load_evidence
+from npu_conformance.floor import load_floor
 from npu_conformance.progress import Narrator
 from npu_conformance.provenance import package_versions
 from npu_conformance.run.jobs import Jobs
@@ -39,7 +40,7 @@ def bisect(model: str, variants: Sequence[str], settings: Settings, reports: Pat
     workshop = session.workshop(model)
     runs = Runs(config, workshop, Jobs(folder, narrator), settings.deadline_for(config), features)
     runs.make_base()
-    evidence = load_evidence(workshop.traces, "base", config, realised=load_floor(workshop.traces / "base"))
+    evidence = load_evidence(workshop.traces, "base", config, noise=load_floor(workshop.traces / "base"))
     finding = search(runs, workshop, evidence)
     if finding is None:
         print(f"{model}: neither base nor {' + '.join(features)} leaves the limits; {runs.starts} engine starts")

@@ -80,7 +80,7 @@ def _features_break(runs: Runs, workshop: Workshop, evidence: Evidence, subset: 
 def _base_breaks(runs: Runs, workshop: Workshop, evidence: Evidence) -> Finding:
     """Held against the reference; the noise floor says what rounding costs."""
     config = evidence.config
-    noise = max(float(np.exp(one.row.max())) for one in evidence.realised.values())
+    noise = max((float(np.exp(one.row.max())) for one in evidence.floor.values()), default=0.0)
     position = first_beyond("answers", evidence.pair, noise)
     remarks = [] if position or not breaks(evidence, evidence.pair) else [_EVERYWHERE]
     position = position or worst("answers", evidence.pair, noise)

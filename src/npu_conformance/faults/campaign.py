@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from npu_conformance.engines.job import FaultsJob, Injection
-from npu_conformance.evidence import Evidence, load_evidence, load_floor
+from npu_conformance.evidence import Evidence, load_evidence
 from npu_conformance.faults.catalogue import CLEAN, KINDS
 from npu_conformance.faults.judging import Judged, judged
+from npu_conformance.floor import load_floor
 from npu_conformance.run.session import Session, Workshop
 from npu_conformance.trace import Trace, load_trace
 
@@ -31,7 +32,7 @@ def campaign(session: Session, model: str, subject: str) -> Iterator[Judged]:
     workshop.candidates.make("base", ())
     base = workshop.traces / "base"
     workshop.references.score(base)
-    evidence = load_evidence(workshop.traces, "base", session.config(model), realised=load_floor(base))
+    evidence = load_evidence(workshop.traces, "base", session.config(model), noise=load_floor(base))
     folder, injections = workshop.traces / "faults", _injections(workshop)
     job = _job(workshop, folder, injections)
     workshop.candidates.run(job, f"{subject}: {len(injections)} faults", job.options, _DEADLINE)

@@ -17,10 +17,14 @@ def token_agreement(evidence: Evidence) -> list[Check]:
     comparison = evidence.comparison
     require_finite(comparison)
     figures = [judge_figure(evidence, evidence.pair, "token_agreement", figure) for figure in AGREEMENT_FIGURES]
+    explained = same_tokens(evidence, evidence.pair, "token_agreement")
     if evidence.long_texts:
         # A rate would count near-ties of the text; what counts is that rounding explains each.
         shown = [one.model_copy(update={"limit": None, "verdict": "pass", "message": None}) for one in figures]
-        return [*shown, same_tokens(evidence, evidence.pair, "token_agreement")]
+        return [*shown, explained]
+    if evidence.config.scheme is not None:
+        explained = explained.model_copy(update={"limit": None, "verdict": "pass"})
+    figures = [*figures, explained]
     if evidence.candidate.forced:
         return figures
     # Hard, because no rounding explains it: a sampler that takes another token than the engine's own largest logit.

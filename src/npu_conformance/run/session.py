@@ -15,7 +15,8 @@ from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.config import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
-from npu_conformance.evidence import Evidence, load_base, load_evidence, load_floor
+from npu_conformance.evidence import Evidence, load_base, load_evidence
+from npu_conformance.floor import load_floor
 from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts
@@ -203,7 +204,7 @@ class Session:
         scored = scored_with(variant)
         floor = self._once(("floor", model, scored), lambda: load_floor(traces / scored))
         share = FALSE_ALARMS / self._judged
-        evidence = load_evidence(traces, variant, config, base=base, realised=floor, false_alarms=share)
+        evidence = load_evidence(traces, variant, config, base=base, noise=floor, false_alarms=share)
         facts = _saved_json(traces / "subject.json")
         # Traces that cannot be compared have no details; the checks say why.
         with contextlib.suppress(TraceError):
