@@ -146,3 +146,5 @@ FIGURES = {
     figure.name: figure
     for figure in (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES, *LAYER_FIGURES, VARIANT_SPREAD, *NOISE_FIGURES)
 }
+SHOWN = FIGURES | {figure.name: figure for figure in WORST_FIGURES}
+"""Figures, and the gates that no limit can be given for, for their titles."""

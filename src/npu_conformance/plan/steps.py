@@ -11,6 +11,7 @@ from npu_conformance.devices import find_devices
 from npu_conformance.plan.earlier import last_time
 from npu_conformance.plan.estimate import GIB, WIDTHS, Length, Load, Take, engine_take, long_lengths
 from npu_conformance.prompts import load_prompts
+from npu_conformance.realisations import Realisation, noise_floor
 from npu_conformance.run.cost import parameters_of, reference_cost
 from npu_conformance.run.nursery import is_whole, twin_folder
 from npu_conformance.run.session import Session
@@ -140,9 +141,14 @@ class _Model:
         found = []
         for variant in sorted(scored, key=lambda one: (one != "base", one)):
             found.append(self._pass(variant, "reference", "float32"))
+            found += [self._pass(variant, one.name.replace("/", ": "), one.dtype) for one in self._floor]
             if also is not None and variant in variants:
                 found.append(self._pass(variant, "second reference", also))
         return found
+
+    @property
+    def _floor(self) -> tuple[Realisation, ...]:
+        return noise_floor(self._config.serve.dtype, self._config.reference.attn_implementation)
 
     def _engine(self, variant: str, process: int, *, follows: bool, needed: tuple[str, ...]) -> Step:
         options = self._options(variant)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from npu_conformance.limits import FIGURES
+from npu_conformance.limits import FIGURES, SHOWN
 from npu_conformance.messages import number
 from npu_conformance.report.findings import BatchRow, Distances
 from npu_conformance.report.model import ModelReport, Report
@@ -57,6 +57,8 @@ def environment(language: Language) -> Environment:
 def _names(language: Language) -> dict[str, Any]:
     """What templates may call, by the names they have for it."""
     functions = (
+        interval,
+        chance,
         published_rows,
         published_prompts,
         quantity_text,
@@ -102,13 +104,29 @@ def value(check: Check, of: Literal["observed", "limit"]) -> str:
     found = check.observed if of == "observed" else check.limit
     if found is None:
         return "—"
-    figure = FIGURES.get(_plain(check.metric))
     prefix = ("≥ " if check.relation == ">=" else "≤ ") if of == "limit" else ""
+    return prefix + _in_style(check, found)
+
+
+def interval(check: Check) -> str:
+    """A check's interval in its figure's style; `—` for none."""
+    return "—" if check.interval is None else " – ".join(_in_style(check, bound) for bound in check.interval)
+
+
+def chance(p_value: float | None) -> str:
+    """A p-value, no longer than it need be."""
+    return "—" if p_value is None else f"{p_value:.2g}" if p_value < 0.995 else "1"
+
+
+def _in_style(check: Check, number: float) -> str:
+    figure = SHOWN.get(_plain(check.metric))
     if figure is None:
-        return f"{prefix}{found:g}"
+        return f"{number:g}"
+    if check.p_value is not None and figure.style == "fixed":
+        return f"{number:.3f}"
     if figure.style == "percent":
-        return f"{prefix}{_percent(found)}"
-    return f"{prefix}{found:.3g}" if figure.style == "scientific" else f"{prefix}{found:.6f}".rstrip("0").rstrip(".")
+        return _percent(number)
+    return f"{number:.3g}" if figure.style == "scientific" else f"{number:.6f}".rstrip("0").rstrip(".")
 
 
 def flips(found: Distances | BatchRow) -> str:
@@ -131,6 +149,7 @@ def besides(checks: list[Check]) -> list[Check]:
         check
         for check in checks
         if check not in figures
+        and check.p_value is None
         and check.verdict != "not_applicable"
         and not (check.verdict == "pass" and check.limit is None and _plain(check.metric) in FIGURES)
     ]
@@ -164,8 +183,8 @@ def _sign(language: Language, sign: str) -> str:
 
 def _title(language: Language, metric: str) -> str:
     """A metric's name; what follows its last comma says of what it is."""
-    if metric in FIGURES:
-        return FIGURES[metric].title_zh if language == "zh" else FIGURES[metric].title
+    if metric in SHOWN:
+        return SHOWN[metric].title_zh if language == "zh" else SHOWN[metric].title
     if metric in WORDS:
         return _translate(language, metric)
     name, comma, of_what = metric.rpartition(", ")
