@@ -43,6 +43,7 @@ class Processes:
         self.environments.append(environment)
         self.deadlines.append(deadline)
         for place, part in enumerate(parts):
+            assert isinstance(part, CandidateJob)
             if part.walks is not None:
                 assert part.walks.is_dir(), f"{part.output}: walks what is not there"
             if part.output.parent.name in self.failing:

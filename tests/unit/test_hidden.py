@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.hidden import tapped
 from npu_conformance.engines.scoring import hidden_states
 
 
@@ -39,48 +38,82 @@ def test_transformers_own_hidden_states_are_what_is_read(model: Any) -> None:
 
 
 def test_hooks_are_gone_afterwards(model: Any) -> None:
-    """Whatever happens within."""
-    before = [len(module._forward_hooks) for module in model.modules()]
-    with pytest.raises(ZeroDivisionError), tapped(model):
-        1 / 0  # noqa: B018
+    """Also where a forward pass fails."""
+    hooks = [hooks for module in model.modules() for hooks in (module._forward_hooks, module._forward_pre_hooks)]
+    before = list(map(len, hooks))
+    with pytest.raises(IndexError):
+        hidden_states(model, [(1, 2), (99,)])
 
-    assert [len(module._forward_hooks) for module in model.modules()] == before
+    assert list(map(len, hooks)) == before
 
 
-def test_a_layer_in_two_terms_is_their_sum() -> None:
-    """VLLM hands the residual on beside the layer's own output; its final norm hands on a pair that is no sum."""
+def decoder_of(*, scaled_inside: bool) -> Any:
+    """A decoder whose embedding is scaled by four, in its module as transformers' Gemma or after it as vLLM's."""
     import torch
+
+    class Embedding(torch.nn.Embedding):  # type: ignore[misc]
+        def forward(self, ids: Any) -> Any:
+            return super().forward(ids) * (4 if scaled_inside else 1)
+
+    class Layer(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, _positions: Any, hidden_states: Any, _residual: Any) -> Any:
+            return torch.full_like(hidden_states, 2.0), torch.full_like(hidden_states, 3.0)
+
+    class Norm(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(2))
+
+        def forward(self, hidden: Any, residual: Any) -> Any:
+            return hidden * 10, residual
 
     class Decoder(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.embed_tokens = torch.nn.Embedding(4, 2)
+            self.embed_tokens = Embedding(4, 2)
             self.layers = torch.nn.ModuleList([Layer()])
             self.norm = Norm()
 
         def forward(self, ids: Any) -> Any:
-            return self.norm(*self.layers[0](self.embed_tokens(ids), None))[0]
+            hidden = self.embed_tokens(ids) * (1 if scaled_inside else 4)
+            return self.norm(*self.layers[0](torch.arange(len(ids)), hidden, None))[0]
 
-    class Layer(torch.nn.Module):  # type: ignore[misc]
-        def forward(self, hidden: Any, _residual: Any) -> Any:
-            return torch.full_like(hidden, 2.0), torch.full_like(hidden, 3.0)
+    torch.manual_seed(1)
+    return Decoder()
 
-    class Norm(torch.nn.Module):  # type: ignore[misc]
-        def forward(self, hidden: Any, residual: Any) -> Any:
-            return hidden * 10, residual
 
-    decoder = Decoder()
-    with tapped(decoder) as seen:
+def states_of(decoder: Any) -> dict[str, list[float]]:
+    """Of the second of two tokens."""
+    import torch
+
+    from npu_conformance.engines.tap import install
+
+    tap = install(decoder, rows=2)
+    assert tap is not None
+    with torch.inference_mode():
         decoder(torch.tensor([1, 2]))
+    assert tap.held == 2
+    return tap.read([1])[0]
 
-    assert seen is not None
-    assert seen["layer 1"].unique().tolist() == [5.0]
-    assert seen["final norm"].unique().tolist() == [20.0]
+
+def test_a_layer_in_two_terms_is_their_sum() -> None:
+    """VLLM hands the residual on beside the layer's own output; its final norm hands on a pair that is no sum."""
+    found = states_of(decoder_of(scaled_inside=False))
+
+    assert found["layer 1"] == [5.0, 5.0]
+    assert found["final norm"] == [20.0, 20.0]
+
+
+def test_the_embedding_is_what_enters_the_first_layer() -> None:
+    """Wherever an engine scales it: the same model must not look like another."""
+    inside, after = (states_of(decoder_of(scaled_inside=inside)) for inside in (True, False))
+
+    assert inside["embedding"] == after["embedding"]
+    assert inside["embedding"] != [0.0, 0.0]
 
 
 def test_a_model_of_another_make_is_not_tapped() -> None:
     """Rather than tapped at the wrong places."""
     import torch
 
-    with tapped(torch.nn.Linear(2, 2)) as seen:
-        assert seen is None
+    assert hidden_states(torch.nn.Linear(2, 2), [(1, 2)]) is None

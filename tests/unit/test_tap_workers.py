@@ -12,7 +12,7 @@ from npu_conformance.engines.hidden import TAP_ROWS
 
 from .tapped_models import POINTS, expected, run, tiny_model
 
-LOADER, LORA = "vllm.model_executor.model_loader.base_loader", "vllm.v1.worker.lora_model_runner_mixin"
+LOADER = "vllm.model_executor.model_loader.base_loader"
 
 
 class Vllm:
@@ -20,14 +20,9 @@ class Vllm:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loader = SimpleNamespace(load_model=lambda model: model)
-        self.runner = SimpleNamespace(load_lora_model=lambda model: model)
-        for name, attributes in (
-            (LOADER, {"BaseModelLoader": self.loader}),
-            (LORA, {"LoRAModelRunnerMixin": self.runner}),
-        ):
-            module = ModuleType(name)
-            module.__dict__.update(attributes)
-            monkeypatch.setitem(sys.modules, name, module)
+        module = ModuleType(LOADER)
+        module.__dict__["BaseModelLoader"] = self.loader
+        monkeypatch.setitem(sys.modules, LOADER, module)
         monkeypatch.setenv("VLLM_DISABLE_COMPILE_CACHE", "0")
 
 
@@ -63,32 +58,6 @@ def test_the_main_model_is_tapped_as_it_is_loaded(monkeypatch: pytest.MonkeyPatc
     assert (tap := installed(main)) is not None
     run(main, 9)
     assert tap.held == 6
-
-
-def test_modules_that_lora_replaces_are_tapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LoRA's embedding calls the `forward` of the one it replaces, past its hooks."""
-    import torch
-
-    from npu_conformance.engines.tap import installed, register
-
-    class Adapted(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self, base: Any) -> None:
-            super().__init__()
-            self.base = base
-
-        def forward(self, ids: Any) -> Any:
-            return self.base.forward(ids)
-
-    vllm = Vllm(monkeypatch)
-    monkeypatch.setenv(TAP_ROWS, "6")
-    register()
-    model = vllm.loader.load_model(tiny_model())
-    model[0].embed_tokens = Adapted(model[0].embed_tokens)
-    vllm.runner.load_lora_model(model)
-    run(model, 3)
-
-    assert (tap := installed(model)) is not None
-    assert tap.held == 3
 
 
 class Worker(SimpleNamespace):
@@ -168,4 +137,4 @@ def test_the_tap_of_a_running_engine() -> None:
 
     worker.stop_layer_tap()
     assert worker.hidden_states(5) is None
-    assert not any(module._forward_hooks for module in model.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

@@ -1,39 +1,10 @@
-"""Where a decoder's hidden states are, and how they are read off one that runs eagerly.
+"""Where a decoder's hidden states are, in models as vLLM and as transformers make them."""
 
-Hooks see what runs eagerly; a compiled or captured graph does not call them (for those, see `tap`).
-"""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 EMBEDDING, FINAL_NORM = "embedding", "final norm"
 TAP_ROWS = "NPU_CONFORMANCE_TAP"
 """Environment variable: tap the model as it is loaded, and keep so many tokens of a forward pass (see `tap`)."""
-
-
-@contextmanager
-def tapped(model: Any) -> Iterator[dict[str, Any] | None]:
-    """Within it, every forward pass leaves its hidden states in the yielded dictionary.
-
-    Args:
-        model: a vLLM or transformers model.
-
-    Yields:
-        By point (`embedding`, `layer 1` …, `final norm`) the last output: a tensor whose last dimension is the
-        hidden size and whose last but one counts tokens. None where the model has no decoder of the usual make.
-    """
-    decoder = find_decoder(model)
-    if decoder is None:
-        yield None
-        return
-    seen: dict[str, Any] = {}
-    handles = [module.register_forward_hook(_keep(seen, point)) for point, module in points_of(decoder)]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def find_decoder(model: Any) -> Any:
@@ -43,9 +14,23 @@ def find_decoder(model: Any) -> Any:
 
 
 def points_of(decoder: Any) -> list[tuple[str, Any]]:
-    """Names of the points in the order they are passed, each with the module whose output is read there."""
+    """Names of the points in the order they are passed, each with the module they are read at.
+
+    The embedding is what enters the first layer: whether a model's scale is applied inside `embed_tokens` or after it
+    is the engine's own business, as is what a LoRA puts in its place. All other points are what leaves their module.
+    """
     layers = [(f"layer {number}", layer) for number, layer in enumerate(decoder.layers, start=1)]
-    return [(EMBEDDING, decoder.embed_tokens), *layers, (FINAL_NORM, decoder.norm)]
+    return [(EMBEDDING, decoder.layers[0]), *layers, (FINAL_NORM, decoder.norm)]
+
+
+def entering(inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """The hidden states among what a layer is given: by their name, else the first that is not made of integers."""
+    if "hidden_states" in named:
+        return named["hidden_states"]
+    for one in inputs:
+        if one.is_floating_point():
+            return one
+    return None
 
 
 def terms(point: str, output: Any) -> tuple[Any, Any]:
@@ -56,12 +41,3 @@ def terms(point: str, output: Any) -> tuple[Any, Any]:
         # vLLM's layers hand on the residual stream as two terms; their sum is the layer's output.
         return output
     return output[0], None
-
-
-def _keep(seen: dict[str, Any], point: str) -> Any:
-    def hook(_module: Any, _inputs: Any, output: Any) -> None:
-        hidden, residual = terms(point, output)
-        # Later layers may write into it.
-        seen[point] = (hidden.clone() if residual is None else hidden + residual).detach()
-
-    return hook

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.engines.dither import dithered
-from npu_conformance.engines.hidden import tapped
 from npu_conformance.engines.loading import load_model, merge_adapter
 from npu_conformance.provenance import package_versions
 from npu_conformance.storage import digest, staged_file
@@ -152,14 +151,22 @@ def hidden_states(model: Any, prompts: Sequence[tuple[int, ...]]) -> Layers | No
     """Hidden states at the last token of each prompt; None for a model without a decoder of the usual make."""
     import torch
 
+    from npu_conformance.engines.tap import install
+
+    tap = install(model, max(map(len, prompts)))
+    if tap is None:
+        return None
     found = []
-    with torch.inference_mode(), tapped(model) as seen:
-        if seen is None:
-            return None
-        for ids in prompts:
-            model(input_ids=torch.tensor([ids], device=model.device), use_cache=False, logits_to_keep=1)
-            found.append([states[0, -1].float().cpu().numpy() for states in seen.values()])
-        return Layers(tuple(seen), np.array(found, dtype=np.float32))
+    try:
+        with torch.inference_mode():
+            for ids in prompts:
+                model(input_ids=torch.tensor([ids], device=model.device), use_cache=False, logits_to_keep=1)
+                if tap.held < len(ids):
+                    return None
+                found += tap.read([len(ids) - 1])
+    finally:
+        tap.remove()
+    return Layers(tap.points, np.array([list(states.values()) for states in found], dtype=np.float32))
 
 
 def _is_whole(entry: Path, positions: int) -> bool:

@@ -5,12 +5,12 @@ A Python hook is called as a model is traced or captured and never again; what i
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from npu_conformance.engines.hidden import TAP_ROWS, find_decoder, points_of, terms
+from npu_conformance.engines.hidden import EMBEDDING, TAP_ROWS, entering, find_decoder, points_of, terms
 
 _ATTRIBUTE = "_npu_conformance_tap"
 
@@ -30,18 +30,22 @@ class Tap:
         self.points = tuple(point for point, _ in places)
         self._states = torch.zeros(len(places), rows, decoder.norm.weight.numel(), dtype=torch.float32, **like)
         self._written = torch.zeros(len(places), dtype=torch.int64, **like)
-        hooks = [(module, self._hook(index)) for index, (_, module) in enumerate(places)]
-        self._handles = [module.register_forward_hook(hook) for module, hook in hooks]
+        self._handles = [self._hook(index, module) for index, (_, module) in enumerate(places)]
         self._decoder = decoder
         setattr(decoder, _ATTRIBUTE, self)
 
-    def _hook(self, index: int) -> Callable[[Any, Any, Any], None]:
+    def _hook(self, index: int, module: Any) -> Any:
         point, states, written = self.points[index], self._states, self._written
 
-        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+        def before(_module: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            torch.ops.npu_conformance.tap(written, states, index, entering(inputs, named), None)
+
+        def after(_module: Any, _inputs: Any, output: Any) -> None:
             torch.ops.npu_conformance.tap(written, states, index, *terms(point, output))
 
-        return hook
+        if point == EMBEDDING:
+            return module.register_forward_pre_hook(before, with_kwargs=True)
+        return module.register_forward_hook(after)
 
     @property
     def held(self) -> int:
@@ -91,25 +95,21 @@ def register() -> None:
     if not (rows := os.environ.get(TAP_ROWS)):
         return
     from vllm.model_executor.model_loader.base_loader import BaseModelLoader
-    from vllm.v1.worker.lora_model_runner_mixin import LoRAModelRunnerMixin
 
     # Its key knows nothing of hooks: code compiled without the tap would be taken for ours, and ours for theirs.
     os.environ["VLLM_DISABLE_COMPILE_CACHE"] = "1"
-    # The first model is the main one; a drafter comes later. LoRA replaces modules of it, the embedding for one.
-    first: list[Any] = []
-    for owner, name in ((BaseModelLoader, "load_model"), (LoRAModelRunnerMixin, "load_lora_model")):
-        setattr(owner, name, _tapping(getattr(owner, name), int(rows), first))
+    BaseModelLoader.load_model = _tapping(BaseModelLoader.load_model, int(rows))
 
 
-def _tapping(load: Any, rows: int, first: list[Any]) -> Any:
-    """A function that returns a model, wrapped to tap it if it is the first to have a decoder."""
+def _tapping(load: Any, rows: int) -> Any:
+    """A function that returns a model, wrapped to tap the first that has a decoder: the main one, no drafter."""
+    tapped: list[Tap] = []
 
     @functools.wraps(load)
     def loading(*args: Any, **kwargs: Any) -> Any:
         model = load(*args, **kwargs)
-        if not first or first[0] is find_decoder(model):
-            tap = install(model, rows)
-            first[:] = [find_decoder(model)] if tap is not None else []
+        if not tapped and (tap := install(model, rows)) is not None:
+            tapped.append(tap)
         return model
 
     return loading

@@ -3,7 +3,6 @@
 import numpy as np
 
 from npu_conformance.checkpoints.checkpoint import some
-from npu_conformance.engines.hidden import EMBEDDING
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import all_of, not_applicable
 from npu_conformance.layer_table import LayerRow, layer_table
@@ -36,12 +35,7 @@ def hidden_states(evidence: Evidence) -> list[Check]:
     explosions = [f"{row.point} (norm {row.candidate_norm:.4g})" for row in rows if row.explodes]
     if explosions:
         cosine = cosine.model_copy(update={"message": f"the norm explodes at {some(explosions)}"})
-    # Of embeddings only the direction counts: some models scale them, in one engine inside the module that is read
-    # here, in another after it. What is wrong with their size is wrong after the first layer too.
-    scaled = [row for row in rows if row.point != EMBEDDING]
-    if not scaled:
-        return [*checks, cosine]
-    return [*checks, cosine, _judge(evidence, scaled, LAYER_NORM, [row.norm_deviation for row in scaled])]
+    return [*checks, cosine, _judge(evidence, rows, LAYER_NORM, [row.norm_deviation for row in rows])]
 
 
 def _judge(evidence: Evidence, rows: list[LayerRow], figure: Figure, values: list[float]) -> Check:

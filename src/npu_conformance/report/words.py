@@ -38,9 +38,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "p_adjusted": ("p, adjusted", "校正后 p"),
     "note_gates": (
         "In units of the noise floor: what other realisations of the same model deviate from the reference at the same "
-        "positions. A gate fails where its adjusted p is at or below this variant's share of the run's false alarms; it "
-        "passes where its interval lies within the limit.",
-        "以噪声基底为单位:同一模型的其他实现在相同位置与参考的偏差。校正后 p 不高于该变体分得的误报率即判失败;区间完全在阈值内即通过。",
+        "positions. A gate fails where its adjusted p is at or below this variant's share of the run's false alarms; "
+        "it passes where its interval lies within the limit.",
+        "以噪声基底为单位:同一模型的其他实现在相同位置与参考的偏差。"
+        "校正后 p 不高于该变体分得的误报率即判失败;区间完全在阈值内即通过。",
     ),
     "checks": ("Other checks", "其他检查"),
     "check": ("Check", "检查项"),
