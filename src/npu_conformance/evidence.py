@@ -17,7 +17,8 @@ from npu_conformance.deviations import Deviations, deviations
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import TraceError
 from npu_conformance.floor import NoiseFloor
-from npu_conformance.limits import FALSE_ALARMS
+from npu_conformance.limits import FALSE_ALARMS, NOISE_FIGURES
+from npu_conformance.noise import Family, family
 from npu_conformance.prompts import Prompt
 from npu_conformance.trace import COLD, PREFILL, PROBES, Trace, load_trace
 from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, scored_with, signs_of
@@ -147,6 +148,12 @@ class Evidence:
             return None
         require_finite(self.prefill.comparison)
         return deviations(self.prefill.candidate, self.reference)
+
+    @cached_property
+    def calibrated(self) -> Family:
+        """The tests against the noise floor, which gates judge together."""
+        limits = {figure.name: self.config.limit(figure.name) or float("nan") for figure in NOISE_FIGURES}
+        return family(self.deviations, self.prefill_deviations, self.floor, limits, self.false_alarms)
 
     @cached_property
     def pair(self) -> Pair:

@@ -126,6 +126,13 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
 NOISE_FIGURES = (
     Figure("error_over_floor", "Error over the noise floor", "误差与噪声基底之比", "max", (1.2, 1.2, 1.2)),
     Figure(
+        "peak_over_floor",
+        "Largest logit error over the noise floor",
+        "最大 logit 误差与噪声基底之比",
+        "max",
+        (1.2, 1.2, 1.2),
+    ),
+    Figure(
         "signed_bias", "Signed bias, in units of the noise floor", "有向偏差 (以噪声基底为单位)", "max", (0.1, 0.1, 0.1)
     ),
     Figure(

@@ -6,15 +6,18 @@ The floor is not unique, so it is an envelope: the worst of several realisations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.deviations import Deviations
+from npu_conformance.results import Path
 from npu_conformance.statistics import (
     Tested,
     effective_n,
     fit_tail,
+    holm,
     mean_above,
     mean_beyond,
     more_often,
@@ -24,6 +27,8 @@ from npu_conformance.statistics import (
 
 Floor = Mapping[str, Deviations]
 """Deviations of realisations by name, at the candidate's positions."""
+Key = tuple[str, Path]
+"""A test and the path it is of."""
 Values = NDArray[np.float64]
 
 # Fewer say nothing: of prompts for a mean, of positions for a tail, of positions in each half of an answer for drift.
@@ -53,17 +58,17 @@ observed; of `worst_positions` and `worst_logits`, which have none, the chance a
 
 def error_over_floor(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
     """Geometric mean over prompts of the candidate's error in units of the envelope's."""
-    ratios = candidate.by_prompt(candidate.row) - _envelope(floor)
-    if len(ratios) < _PROMPTS:
-        return f"{len(ratios)} prompts: at least {_PROMPTS} are needed"
-    above = candidate.row - _level(floor, "row")
-    found = Found(mean_above(ratios, np.log(limit)), limit, len(ratios), int(above.argmax()))
-    return _as_ratio(found, ratios, limit)
+    return _over_floor(candidate, floor, limit, "row")
+
+
+def peak_over_floor(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
+    """The same of the largest error of any one logit: one word that is off drowns in an error over the vocabulary."""
+    return _over_floor(candidate, floor, limit, "logit")
 
 
 def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
     """Mean over prompts of the error along the reference, in units of the envelope's error: rounding has no sign."""
-    shares = candidate.by_prompt(candidate.gain) / np.exp(_envelope(floor))
+    shares = candidate.by_prompt(candidate.gain) / np.exp(_envelope(floor, "row"))
     if len(shares) < _PROMPTS:
         return f"{len(shares)} prompts: at least {_PROMPTS} are needed"
     if shares.mean() < 0:
@@ -108,6 +113,15 @@ def drift(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
     return _as_ratio(Found(mean_above(values, np.log(limit)), limit, len(values)), values, limit)
 
 
+def _over_floor(candidate: Deviations, floor: Floor, limit: float, what: str) -> Found | str:
+    ratios = candidate.by_prompt(getattr(candidate, what)) - _envelope(floor, what)
+    if len(ratios) < _PROMPTS:
+        return f"{len(ratios)} prompts: at least {_PROMPTS} are needed"
+    above = getattr(candidate, what) - _level(floor, what)
+    found = Found(mean_above(ratios, np.log(limit)), limit, len(ratios), int(above.argmax()))
+    return _as_ratio(found, ratios, limit)
+
+
 def _worst(candidate: Deviations, floor: Floor, chance: float, what: str) -> Found | str:
     if len(candidate) < _POSITIONS:
         return f"{len(candidate)} positions: at least {_POSITIONS} are needed"
@@ -133,9 +147,9 @@ def _level(floor: Floor, what: str) -> Values:
     return np.asarray(np.logaddexp.reduce(squares, axis=0) - np.log(len(squares))) / 2
 
 
-def _envelope(floor: Floor) -> Values:
+def _envelope(floor: Floor, what: str) -> Values:
     """Mean logarithm of the error of each prompt, of the realisation that is worst there [prompts]."""
-    return np.asarray(np.max([one.by_prompt(one.row) for one in floor.values()], axis=0))
+    return np.asarray(np.max([one.by_prompt(getattr(one, what)) for one in floor.values()], axis=0))
 
 
 def _as_ratio(found: Found, logarithms: Values, limit: float) -> Found:
@@ -151,11 +165,47 @@ def _needed(observed: float, values: Values, limit: float) -> int | None:
     return needed if needed is not None and needed > len(values) else None
 
 
+WORST = ("worst_positions", "worst_logits")
+"""Those that have a chance for a limit."""
 TESTS: dict[str, Test] = {
     "error_over_floor": error_over_floor,
+    "peak_over_floor": peak_over_floor,
     "signed_bias": signed_bias,
     "excess_flips": excess_flips,
     "worst_positions": worst_positions,
     "worst_logits": worst_logits,
     "drift": drift,
 }
+
+
+class Family(NamedTuple):
+    """All calibrated tests of a candidate."""
+
+    found: dict[Key, Found | str]
+    """What each found, or why it can say nothing."""
+    adjusted: dict[Key, float]
+    """P-values of those that found something, such that rejecting those at or below a rate keeps the chance of any
+    false one below it (Holm)."""
+
+
+def family(
+    candidate: Deviations, prefill: Deviations | None, floor: Floor, limits: Mapping[str, float], chance: float
+) -> Family:
+    """Run all tests.
+
+    Args:
+        candidate: in decode.
+        prefill: of its prefill path, where it was captured.
+        floor: at least two realisations.
+        limits: by test.
+        chance: of any false alarm.
+    """
+    found: dict[Key, Found | str] = {}
+    for name, test in TESTS.items():
+        limit = chance / len(TESTS) if name in WORST else limits[name]
+        found[name, "decode"] = test(candidate, floor, limit)
+        if name == "error_over_floor" and prefill is not None:
+            found[name, "prefill"] = test(prefill, floor, limit)
+    tested = {key: one for key, one in found.items() if isinstance(one, Found)}
+    p_values = holm([one.tested.p_value for one in tested.values()])
+    return Family(found, dict(zip(tested, p_values, strict=True)))

@@ -67,7 +67,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
         )
     # The trace is whole: an engine that dies or hangs while it closes takes nothing of it along.
     progress("closing", 0, 0)
-    _close(llm)
+    close(llm)
 
 
 def start(job: "CandidateJob", options: dict[str, Any]) -> Any:
@@ -177,7 +177,8 @@ def _counted(llm: Any, name: str) -> int:
     return sum(int(metric.value) for metric in llm.get_metrics() if metric.name == name)
 
 
-def _close(llm: Any) -> None:
+def close(llm: Any) -> None:
+    """End the engine, and the processes it started."""
     shutdown = getattr(getattr(llm.llm_engine, "engine_core", None), "shutdown", None)
     if shutdown is not None:
         shutdown()

@@ -6,34 +6,32 @@ from dataclasses import replace
 from pathlib import Path
 
 from npu_conformance.engines.job import FaultsJob, Injection
-from npu_conformance.evidence import Evidence, load_evidence
+from npu_conformance.evidence import Evidence
 from npu_conformance.faults.catalogue import CLEAN, KINDS
 from npu_conformance.faults.judging import Judged, judged
-from npu_conformance.floor import load_floor
+from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.run.session import Session, Workshop
 from npu_conformance.trace import Trace, load_trace
 
-# An engine starts once a subject; a fault takes a second or two.
 _DEADLINE = 1800.0
+# Gates have the share of the run's false alarms that they have in a night of five models in eight variants each.
+_SHARE = FALSE_ALARMS / 40
 
 
-def campaign(session: Session, model: str, subject: str) -> Iterator[Judged]:
-    """Judge all faults that a model can have, at all their strengths, and a walk without any.
+def campaign(session: Session, model: str, subject: str, kinds: Sequence[str]) -> Iterator[Judged]:
+    """Judge faults that a model can have, at all their strengths, and a walk without any.
 
     Args:
         session: made for twins.
         model: name of its config.
         subject: what results call its twin.
+        kinds: of the catalogue.
 
     Raises:
         ConformanceError: the twin cannot be run.
     """
-    workshop = session.workshop(model)
-    workshop.candidates.make("base", ())
-    base = workshop.traces / "base"
-    workshop.references.score(base)
-    evidence = load_evidence(workshop.traces, "base", session.config(model), noise=load_floor(base))
-    folder, injections = workshop.traces / "faults", _injections(workshop)
+    evidence, workshop = replace(base_evidence(session, model), false_alarms=_SHARE), session.workshop(model)
+    folder, injections = workshop.traces / "faults", _injections(workshop, kinds)
     job = _job(workshop, folder, injections)
     workshop.candidates.run(job, f"{subject}: {len(injections)} faults", job.options, _DEADLINE)
     clean = _trace(folder, Injection(CLEAN, 1.0))
@@ -41,15 +39,28 @@ def campaign(session: Session, model: str, subject: str) -> Iterator[Judged]:
         yield judged(subject, one, _under(evidence, _trace(folder, one)), clean)
 
 
-def _injections(workshop: Workshop) -> tuple[Injection, ...]:
-    """Those of the model's parts, the clean one first."""
+def base_evidence(session: Session, model: str) -> Evidence:
+    """Run base, its reference and its noise floor.
+
+    Raises:
+        ConformanceError: the twin cannot be run.
+    """
+    session.expect({model: ("base",)})
+    return session.evidence(model, "base")
+
+
+def _injections(workshop: Workshop, kinds: Sequence[str]) -> tuple[Injection, ...]:
+    """Those of the model's parts, after the walk without any."""
     there: set[str | None] = {None}
     if workshop.prepared.adapter is not None:
         there.add("lora")
     if "linear_attention" in json.dumps(workshop.prepared.candidate.config):
         there.add("linear attention")
     return tuple(
-        Injection(name, strength) for name, kind in KINDS.items() if kind.needs in there for strength in kind.strengths
+        Injection(name, strength)
+        for name in (CLEAN, *kinds)
+        if KINDS[name].needs in there
+        for strength in KINDS[name].strengths
     )
 
 

@@ -1,70 +1,120 @@
-"""`npu-conformance faults`: a campaign over several twins, two at a time, and its table."""
+"""`npu-conformance faults` and `false-alarms`: studies over several twins, two at a time, and their tables."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from pydantic import TypeAdapter
+
+from npu_conformance.faults.alarms import PROMPTS, Alarms, alarms, alarms_table, upper_bound
 from npu_conformance.faults.campaign import campaign
+from npu_conformance.faults.catalogue import known
 from npu_conformance.faults.judging import Judged
 from npu_conformance.faults.results import Results, summarise
 from npu_conformance.faults.table import table
+from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.storage import write_text
 
+Found = TypeVar("Found")
+
 
 class Twin(NamedTuple):
-    """A subject of a campaign."""
+    """A subject of a study."""
 
     model: str
     """Name of its config."""
-    seed: int | None = None
-    """It is trained from; None for its recipe's own."""
-
-    @property
-    def name(self) -> str:
-        """For results."""
-        return self.model if self.seed is None else f"{self.model}-seed{self.seed}"
+    recipe: str
+    """Of the twin; what results call it."""
 
 
-DEVELOPMENT = Twin("Qwen3Guard-Gen-4B")
-"""Strengths were fixed on it."""
-JUDGED = (Twin("Qwen3Guard-Gen-4B", 21), Twin("BitCPM4-CANN-1B"), Twin("Qwen3.5-4B-Condenser"))
-"""Another seed, and two other architectures."""
+DEVELOPMENT = (Twin("Qwen3Guard-Gen-4B", "qwen3-guard"), Twin("Qwen3Guard-Gen-4B", "qwen3-unsure"))
+"""Strengths were fixed on them: a twin that is sure of its words, and one that is not."""
+JUDGED = (
+    Twin("Qwen3Guard-Gen-4B", "qwen3-guard-seed21"),
+    Twin("Qwen3Guard-Gen-4B", "qwen3-unsure-seed21"),
+    Twin("BitCPM4-CANN-1B", "bitcpm4"),
+    Twin("Qwen3.5-4B-Condenser", "qwen3.5-condenser"),
+)
+"""Other seeds, and two other architectures."""
+SOUND = (*DEVELOPMENT, *JUDGED)
+"""Twins whose prompt sets are judged with nothing wrong."""
 
 
-def faults(configs: Path, reports: Path, twins: Sequence[Twin] = (DEVELOPMENT, *JUDGED)) -> int:
-    """Run the campaign, write its results, print the table; 0 where each kind is caught at its documented strength.
+def faults(configs: Path, reports: Path, kinds: Sequence[str] = ()) -> int:
+    """Put faults into twins and print which are caught; 0 where each kind is, at its documented strength.
 
     Args:
         configs: folder of model configs.
-        reports: folder in which the campaign's folder is made.
-        twins: subjects, the development twin first.
+        reports: folder in which the study's folder is made.
+        kinds: of the catalogue; all by default.
+
+    Raises:
+        ConfigError: there is no such kind.
+        ConformanceError: a twin cannot be run.
+    """
+    kinds, folder = known(kinds), _folder(reports, "faults")
+
+    def study(session: Session, model: str, subject: str) -> list[Judged]:
+        return list(campaign(session, model, subject, kinds))
+
+    judged = _over((*DEVELOPMENT, *JUDGED), configs, folder, None, study)
+    development = [twin.recipe for twin in DEVELOPMENT]
+    results = summarise(development, kinds, [one for found in judged for one in found])
+    _leave(folder, "faults", results.model_dump_json(indent=1), table(results))
+    return 0 if _sharp(results) else 1
+
+
+def false_alarms(configs: Path, reports: Path) -> int:
+    """Judge prompt sets of twins with nothing wrong; 0 where gates fail no more often than stated.
+
+    Args:
+        configs: folder of model configs.
+        reports: folder in which the study's folder is made.
 
     Raises:
         ConformanceError: a twin cannot be run.
     """
-    folder = reports / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-faults"
+    folder = _folder(reports, "false-alarms")
+    found = _over(SOUND, configs, folder, PROMPTS, alarms)
+    _leave(folder, "false_alarms", TypeAdapter(list[Alarms]).dump_json(found, indent=1).decode(), alarms_table(found))
+    sets = sum(one.sets for one in found)
+    worst = max(sum(one.engine for one in found), sum(one.realisations for one in found))
+    return 0 if upper_bound(worst, sets) <= FALSE_ALARMS else 1
+
+
+def _over(
+    twins: Sequence[Twin],
+    configs: Path,
+    folder: Path,
+    prompts: int | None,
+    study: Callable[[Session, str, str], Found],
+) -> list[Found]:
+    """What a study finds on each twin."""
     narrator = Narrator()
 
-    def judge(twin: Twin) -> list[Judged]:
-        settings = Settings(configs, twin=True, twin_seed=twin.seed)
-        session = Session(settings, folder / twin.name, narrator)
-        session.expect({twin.model: ("base",)})
-        return list(campaign(session, twin.model, twin.name))
+    def ask(twin: Twin) -> Found:
+        settings = Settings(configs, twin=True, twin_recipe=twin.recipe, prompts=prompts)
+        return study(Session(settings, folder / twin.recipe, narrator), twin.model, twin.recipe)
 
     with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
-        judged = [one for found in pool.map(judge, twins) for one in found]
-    results = summarise(twins[0].name, judged)
-    write_text(folder / "faults.json", results.model_dump_json(indent=1))
-    write_text(folder / "faults.md", table(results))
-    print(table(results))
-    print(folder / "faults.md")
-    return 0 if _sharp(results) else 1
+        return list(pool.map(ask, twins))
+
+
+def _folder(reports: Path, name: str) -> Path:
+    return reports / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{name}"
+
+
+def _leave(folder: Path, name: str, found: str, page: str) -> None:
+    write_text(folder / f"{name}.json", found)
+    write_text(folder / f"{name}.md", page)
+    print(page)
+    print(folder / f"{name}.md")
 
 
 def _sharp(results: Results) -> bool:

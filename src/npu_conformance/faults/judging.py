@@ -9,14 +9,6 @@ from npu_conformance.evidence import Evidence
 from npu_conformance.faults.controls import first_tokens, top_five
 from npu_conformance.trace import Trace
 
-CALIBRATED = (
-    gates.error_over_floor,
-    gates.signed_bias,
-    gates.excess_flips,
-    gates.worst_positions,
-    gates.worst_logits,
-    gates.drift,
-)
 HARD = (gates.prompt_tokens, gates.finite_logits, gates.greedy_determinism)
 FIGURES = (
     gates.token_agreement,
@@ -70,7 +62,7 @@ def judged(subject: str, one: Injection, evidence: Evidence, clean: Trace) -> Ju
         strength=one.strength,
         hidden_states=_states_differ(evidence.candidate, clean),
         logits=_logits_differ(evidence.candidate, clean),
-        gates=_failing(evidence, (*HARD, *CALIBRATED)),
+        gates=_failing(evidence, (*HARD, *gates.CALIBRATED)),
         figures=_failing(evidence, FIGURES),
         first_tokens=first_tokens(evidence),
         top_five=top_five(evidence),

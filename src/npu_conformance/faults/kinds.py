@@ -1,13 +1,14 @@
 """What can be wrong with an engine: each kind of fault as a change of a running model, by a strength where it has one.
 
 Linear layers' weights are packed when vLLM loads them, so these are never edited: forwards are wrapped, and only norms,
-rotary tables, LoRA factors and decay rates are overwritten. Faults in weights are in `checkpoints`.
+rotary tables, LoRA factors and decay rates are overwritten. Faults of linear weights are in `weights`.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from npu_conformance.faults.live import Live, Row
+from npu_conformance.faults.precision import in_bits
 
 # Block of the KV cache and slot in it that a fault of one slot is in.
 _SLOT = 5
@@ -90,7 +91,7 @@ def cache_bits(live: Live, strength: float) -> None:
     """Keys and values are kept in so many bits, a scale a token and head."""
 
     def update(original: Callable[..., Any], layer: Any, key: Any, value: Any, *rest: Any) -> Any:
-        return original(layer, _in_bits(key, strength), _in_bits(value, strength), *rest)
+        return original(layer, in_bits(key, strength), in_bits(value, strength), *rest)
 
     for attention in live.attention:
         live.around(attention.attn.impl, "do_kv_cache_update", update)
@@ -217,6 +218,26 @@ def shard_scaled(live: Live, strength: float) -> None:
     live.around(attention.o_proj, "forward", forward)
 
 
+# What the model is given.
+
+
+def first_token(live: Live, _: float) -> None:
+    """The first token of every prompt is read as another, as where a tokenizer adds a BOS of its own."""
+
+    def wrong(tokens: Any) -> Any:
+        for row in live.rows():
+            if row.computed == 0:
+                tokens[row.tokens.start] = 0
+        return tokens
+
+    _change_tokens(live, wrong)
+
+
+def tokens_exchanged(live: Live, strength: float) -> None:
+    """One in so many tokens of the vocabulary is read as the next one, as with another version's tokenizer."""
+    _change_tokens(live, lambda tokens: tokens.where(tokens % int(strength) != 1, tokens + 1))
+
+
 # Some requests or steps alone.
 
 
@@ -240,6 +261,11 @@ def one_step(live: Live, strength: float) -> None:
     _change_rows(live, strength, lambda row: row.computed == row.prompt + 5, layer=-1)
 
 
+def later_steps(live: Live, strength: float) -> None:
+    """What the last layer adds is multiplied from the tenth token of every answer on."""
+    _change_rows(live, strength, lambda row: row.computed >= row.prompt + 8, layer=-1)
+
+
 def rows_mixed(live: Live, strength: float) -> None:
     """Of the batch's second row so large a share is the first row's."""
 
@@ -260,7 +286,7 @@ def rows_mixed(live: Live, strength: float) -> None:
 def head_bits(live: Live, strength: float) -> None:
     """What the head reads is kept in so many bits."""
     live.around(
-        live.model, "compute_logits", lambda original, hidden, *rest: original(_in_bits(hidden, strength), *rest)
+        live.model, "compute_logits", lambda original, hidden, *rest: original(in_bits(hidden, strength), *rest)
     )
 
 
@@ -276,9 +302,29 @@ def head_shard(live: Live, strength: float) -> None:
 
 def head_word(live: Live, strength: float) -> None:
     """One word's logit is larger by so many times the root mean square of all."""
+    _change_logits(live, lambda logits: _raise_word(logits, strength))
+
+
+def one_logit(live: Live, strength: float) -> None:
+    """The same at the seventh token of every answer alone."""
+
+    def wrong(original: Callable[..., Any], hidden: Any, *rest: Any) -> Any:
+        logits, rows = original(hidden, *rest), live.rows()
+        for row, at in enumerate(rows if len(rows) == len(logits) else ()):
+            if at.computed == at.prompt + 5:
+                _raise_word(logits[row], strength)
+        return logits
+
+    live.around(live.model, "compute_logits", wrong)
+
+
+def close_calls(live: Live, strength: float) -> None:
+    """The two largest logits are exchanged where they are within so many times the root mean square of all."""
 
     def wrong(logits: Any) -> Any:
-        logits[..., logits.shape[-1] // 3] += strength * logits.float().square().mean(dim=-1).sqrt().to(logits.dtype)
+        top = logits.topk(2, dim=-1)
+        near = (top.values[:, 0] - top.values[:, 1]).float() <= strength * _size(logits)
+        logits[near] = logits[near].scatter(-1, top.indices[near], top.values[near].flip(-1))
         return logits
 
     _change_logits(live, wrong)
@@ -337,20 +383,28 @@ def _change_rows(live: Live, strength: float, wrong: Callable[[Row], bool], laye
     _change_layer(live, change, layer)
 
 
+def _change_tokens(live: Live, change: Callable[[Any], Any]) -> None:
+    """Let `change` have a copy of the ids [tokens] that are embedded."""
+    live.around(live.decoder.embed_tokens, "forward", lambda original, tokens: original(change(tokens.clone())))
+
+
 def _change_logits(live: Live, change: Callable[[Any], Any]) -> None:
     live.around(live.model, "compute_logits", lambda original, *args: change(original(*args)))
+
+
+def _raise_word(logits: Any, strength: float) -> Any:
+    logits[..., logits.shape[-1] // 3] += (strength * _size(logits)).to(logits.dtype)
+    return logits
+
+
+def _size(logits: Any) -> Any:
+    """Root mean square of each row."""
+    return logits.float().square().mean(dim=-1).sqrt()
 
 
 def _rolled(states: Any, heads: int) -> Any:
     """States [tokens, heads * size] with each head's in the next one's place."""
     return states.view(len(states), heads, -1).roll(1, dims=1).reshape(states.shape)
-
-
-def _in_bits(values: Any, bits: float) -> Any:
-    """Values rounded to so many bits, with a scale for each last dimension's."""
-    levels = 2 ** (bits - 1) - 1
-    scale = values.float().abs().amax(dim=-1, keepdim=True).clamp_min(1e-12) / levels
-    return ((values.float() / scale).round() * scale).to(values.dtype)
 
 
 def _logarithm(value: float) -> float:

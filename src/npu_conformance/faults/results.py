@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from npu_conformance.faults.catalogue import CLEAN, KINDS
-from npu_conformance.faults.judging import CALIBRATED, Judged
+from npu_conformance.faults.judging import Judged
+from npu_conformance.gates import CALIBRATED
 
 
 class _Part(BaseModel):
@@ -19,7 +20,7 @@ class AtStrength(_Part):
     subjects: int
     """Twins it was put into."""
     changed: int
-    """Those of which a hidden state, or for a fault of the head a logit, changed."""
+    """Those of which it changed a hidden state, or, being in the head, a logit; what follows counts these alone."""
     caught: int
     """By a gate or a figure."""
     by_gates: int
@@ -28,6 +29,11 @@ class AtStrength(_Part):
     """By the published reports' method."""
     top_five: int
     """By vLLM's published test."""
+
+    @property
+    def always(self) -> bool:
+        """Whether it is caught on every twin that it changes, of which there are some."""
+        return 0 < self.changed == self.caught
 
 
 class KindResult(_Part):
@@ -45,12 +51,12 @@ class KindResult(_Part):
     def always(self) -> bool:
         """Whether it is caught on every twin at the documented strength and beyond."""
         beyond = self.beyond
-        return bool(beyond) and all(one.caught == one.subjects for one in beyond)
+        return bool(beyond) and all(one.always for one in beyond)
 
     @property
     def smallest(self) -> float | None:
         """The weakest strength that is caught on every twin; None where none is."""
-        return next((one.strength for one in self.strengths if one.caught == one.subjects), None)
+        return next((one.strength for one in self.strengths if one.always), None)
 
     @property
     def beyond(self) -> tuple[AtStrength, ...]:
@@ -70,8 +76,8 @@ class Ablation(_Part):
 class Results(_Part):
     """A campaign."""
 
-    development: str
-    """The twin that strengths were fixed on."""
+    development: tuple[str, ...]
+    """The twins that strengths were fixed on."""
     subjects: tuple[str, ...]
     """The twins they are judged on."""
     kinds: tuple[KindResult, ...]
@@ -79,17 +85,17 @@ class Results(_Part):
     false_alarms: int
     """Twins on which the walk without a fault was flagged."""
     judged: tuple[Judged, ...]
-    """Everything, the development twin's included."""
+    """Everything, the development twins' included."""
 
 
-def summarise(development: str, judged: Sequence[Judged]) -> Results:
-    """The results over all twins but the development one."""
-    others = [one for one in judged if one.subject != development]
+def summarise(development: Sequence[str], kinds: Sequence[str], judged: Sequence[Judged]) -> Results:
+    """The results of the kinds over all twins but those of development."""
+    others = [one for one in judged if one.subject not in development]
     subjects = tuple(dict.fromkeys(one.subject for one in others))
     return Results(
-        development=development,
+        development=tuple(development),
         subjects=subjects,
-        kinds=tuple(_of_kind(name, others) for name in KINDS if name != CLEAN),
+        kinds=tuple(_of_kind(name, others) for name in kinds),
         ablation=tuple(_without(gate.__name__, judged) for gate in CALIBRATED),
         false_alarms=sum(one.caught for one in judged if one.kind == CLEAN),
         judged=tuple(judged),
@@ -112,14 +118,15 @@ def _of_kind(name: str, judged: Iterable[Judged]) -> KindResult:
 
 
 def _at(strength: float, judged: Sequence[Judged]) -> AtStrength:
+    changed = [one for one in judged if one.hidden_states or one.logits]
     return AtStrength(
         strength=strength,
         subjects=len(judged),
-        changed=sum(one.hidden_states or one.logits for one in judged),
-        caught=sum(one.caught for one in judged),
-        by_gates=sum(bool(one.gates) for one in judged),
-        first_tokens=sum(one.first_tokens for one in judged),
-        top_five=sum(one.top_five for one in judged),
+        changed=len(changed),
+        caught=sum(one.caught for one in changed),
+        by_gates=sum(bool(one.gates) for one in changed),
+        first_tokens=sum(one.first_tokens for one in changed),
+        top_five=sum(one.top_five for one in changed),
     )
 
 

@@ -12,7 +12,7 @@ def table(results: Results) -> str:
 
 def _lines(results: Results) -> Iterator[str]:
     always = [kind for kind in results.kinds if kind.always]
-    yield f"Judged on {', '.join(results.subjects)}; strengths were fixed on {results.development}."
+    yield f"Judged on {', '.join(results.subjects)}; strengths were fixed on {', '.join(results.development)}."
     yield f"{len(always)} of {len(results.kinds)} kinds are caught on every twin from the documented strength on."
     yield f"Walks without a fault that are flagged: {results.false_alarms}."
     yield ""
@@ -28,7 +28,7 @@ def _lines(results: Results) -> Iterator[str]:
 
 
 def _row(kind: KindResult) -> str:
-    curve = ", ".join(f"{one.strength:g}: {one.caught}/{one.subjects}" for one in kind.strengths)
+    curve = ", ".join(f"{one.strength:g}: {one.caught}/{one.changed}" for one in kind.strengths)
     seen = [_share(kind.beyond, method) for method in ("first_tokens", "top_five")]
     return (
         f"| {kind.about} | {kind.documented:g} | {curve} | {', '.join(kind.gates) or 'figures'} | {' | '.join(seen)} |"
@@ -36,4 +36,4 @@ def _row(kind: KindResult) -> str:
 
 
 def _share(strengths: tuple[AtStrength, ...], method: str) -> str:
-    return f"{sum(getattr(one, method) for one in strengths)}/{sum(one.subjects for one in strengths)}"
+    return f"{sum(getattr(one, method) for one in strengths)}/{sum(one.changed for one in strengths)}"

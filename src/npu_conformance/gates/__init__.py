@@ -17,6 +17,7 @@ from npu_conformance.gates.noise import (
     drift,
     error_over_floor,
     excess_flips,
+    peak_over_floor,
     signed_bias,
     worst_logits,
     worst_positions,
@@ -29,6 +30,7 @@ from npu_conformance.gates.weights import adapter_effect, checkpoint_weights
 from npu_conformance.results import Check
 
 __all__ = [
+    "CALIBRATED",
     "PROPERTIES",
     "Property",
     "adapter_effect",
@@ -46,6 +48,7 @@ __all__ = [
     "labels",
     "logits_closeness",
     "output_format",
+    "peak_over_floor",
     "prefill_closeness",
     "prompt_tokens",
     "signed_bias",
@@ -58,18 +61,24 @@ __all__ = [
 Property = Callable[[Evidence], list[Check]]
 """From evidence to checks with a verdict."""
 
+CALIBRATED: tuple[Property, ...] = (
+    error_over_floor,
+    peak_over_floor,
+    signed_bias,
+    excess_flips,
+    worst_positions,
+    worst_logits,
+    drift,
+)
+"""Those that hold a candidate against the noise floor."""
+
 PROPERTIES: tuple[Property, ...] = (
     checkpoint_weights,
     prompt_tokens,
     finite_logits,
     token_agreement,
     logits_closeness,
-    error_over_floor,
-    signed_bias,
-    excess_flips,
-    worst_positions,
-    worst_logits,
-    drift,
+    *CALIBRATED,
     prefill_closeness,
     decode_against_prefill,
     hidden_states,

@@ -6,17 +6,18 @@ where its interval lies within the limit; else it is inconclusive, and says how 
 
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import not_applicable
-from npu_conformance.limits import WORST_FIGURES
-from npu_conformance.noise import TESTS, Found
+from npu_conformance.noise import Found
 from npu_conformance.results import Check, Path, Verdict
-from npu_conformance.statistics import holm
-
-_WORST = {figure.name for figure in WORST_FIGURES}
 
 
 def error_over_floor(evidence: Evidence) -> list[Check]:
     """The candidate's error, in decode and in prefill, is no larger than what rounding alone costs the model."""
     return _gate(evidence, "error_over_floor")
+
+
+def peak_over_floor(evidence: Evidence) -> list[Check]:
+    """The candidate's largest error of any one logit is no larger than what rounding alone costs the model."""
+    return _gate(evidence, "peak_over_floor")
 
 
 def signed_bias(evidence: Evidence) -> list[Check]:
@@ -47,9 +48,7 @@ def drift(evidence: Evidence) -> list[Check]:
 def _gate(evidence: Evidence, check: str) -> list[Check]:
     if (why := evidence.no_floor) is not None:
         return [not_applicable(evidence, check, check, why)]
-    found = _family(evidence)
-    tested = {key: one for key, one in found.items() if isinstance(one, Found)}
-    adjusted = dict(zip(tested, holm([one.tested.p_value for one in tested.values()]), strict=True))
+    found, adjusted = evidence.calibrated
     return [
         not_applicable(evidence, check, check, one)
         if isinstance(one, str)
@@ -57,17 +56,6 @@ def _gate(evidence: Evidence, check: str) -> list[Check]:
         for (name, path), one in found.items()
         if name == check
     ]
-
-
-def _family(evidence: Evidence) -> dict[tuple[str, Path], Found | str]:
-    """All calibrated tests of a model in a variant, by name and path, or why one can say nothing."""
-    found: dict[tuple[str, Path], Found | str] = {}
-    for name, test in TESTS.items():
-        limit = evidence.false_alarms / len(TESTS) if name in _WORST else evidence.config.limit(name) or float("nan")
-        found[name, "decode"] = test(evidence.deviations, evidence.floor, limit)
-        if name == "error_over_floor" and evidence.prefill_deviations is not None:
-            found[name, "prefill"] = test(evidence.prefill_deviations, evidence.floor, limit)
-    return found
 
 
 def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted: float) -> Check:

@@ -157,8 +157,8 @@ class Session:
             load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
             if self.settings.candidate_adapter is not None and config.adapter is None:
                 raise ConfigError(f"{path}: adapter: missing, --candidate-adapter has nothing to be compared with")
-        if config.twin is not None and self.settings.twin_seed is not None:
-            config = config.model_copy(update={"twin": f"{config.twin}-seed{self.settings.twin_seed}"})
+        if self.settings.twin_recipe is not None:
+            config = config.model_copy(update={"twin": self.settings.twin_recipe})
         check_twin(config, path)
         return config
 

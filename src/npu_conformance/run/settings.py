@@ -36,8 +36,8 @@ class Settings:
     configs: Path
     """Folder of model configs."""
     twin: bool = False
-    twin_seed: int | None = None
-    """Train stand-ins anew from this seed."""
+    twin_recipe: str | None = None
+    """Of the stand-in, instead of the one that a model's YAML names."""
     models_root: Path | None = None
     candidate: Literal["vllm", "transformers"] = "vllm"
     device: Literal["npu", "cuda", "cpu"] | None = None
