@@ -63,9 +63,28 @@ def _parser() -> argparse.ArgumentParser:
     bisect.set_defaults(run=_bisect)
 
     faults = commands.add_parser("faults", help="put known faults into engines on twins, and say which are caught")
+    faults.add_argument("--kinds", nargs="+", default=[], metavar="NAME", help="only these; default: all")
+    faults.add_argument("--record", type=Path, metavar="DOCS", help="let docs and reports quote the results")
     faults.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
     faults.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
     faults.set_defaults(run=_faults)
+
+    sound = commands.add_parser("false-alarms", help="judge many prompt sets of twins with nothing wrong")
+    sound.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    sound.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
+    sound.set_defaults(run=_false_alarms)
+
+    compare = commands.add_parser("compare", help="say whether a version got worse, from the traces of two runs")
+    compare.add_argument("before", type=Path, metavar="BEFORE", help="report folder of the earlier version")
+    compare.add_argument("after", type=Path, metavar="AFTER", help="report folder of the later one")
+    compare.add_argument("--model", nargs="+", default=[], metavar="NAME", help="only these; default: all in both")
+    compare.set_defaults(run=_compare)
+
+    suggest = commands.add_parser("suggest", help="print the limits that a run supports, as a diff of the model's YAML")
+    suggest.add_argument("model", metavar="MODEL", help="file name of its config, without .yaml")
+    suggest.add_argument("--run", dest="report", type=Path, default=Path("reports/latest"), metavar="DIR")
+    suggest.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    suggest.set_defaults(run=_suggest)
 
     render = commands.add_parser("report", help="render a report folder's report.json again, as Markdown")
     render.add_argument("folder", type=Path, nargs="?", default=Path("reports/latest"))
@@ -118,7 +137,25 @@ def _bisect(options: argparse.Namespace) -> int:
 def _faults(options: argparse.Namespace) -> int:
     from npu_conformance.faults.command import faults
 
-    return faults(options.configs, options.reports)
+    return faults(options.configs, options.reports, options.kinds, options.record)
+
+
+def _false_alarms(options: argparse.Namespace) -> int:
+    from npu_conformance.faults.command import false_alarms
+
+    return false_alarms(options.configs, options.reports)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from npu_conformance.versions.command import compare_runs
+
+    return compare_runs(options.before, options.after, options.model)
+
+
+def _suggest(options: argparse.Namespace) -> int:
+    from npu_conformance.suggest.command import suggest
+
+    return suggest(options.model, options.report, options.configs)
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from npu_conformance.evidence import Evidence, Pair
 from npu_conformance.limits import Figure
 from npu_conformance.metrics import Values
 from npu_conformance.results import Check, Path, Verdict
-from npu_conformance.statistics import effective_n, rate_interval
+from npu_conformance.statistics import Interval, effective_n, rate_interval
 
 _REDUCE: dict[str, Callable[[Comparison], float]] = {
     "token_agreement": lambda c: float(c.matches.mean()),
@@ -66,7 +66,9 @@ def judge_figure(
     comparison = pair.comparison
     observed, n = observe(comparison, figure), len(comparison)
     limit = evidence.config.limit(figure.name, same_weights=pair.same_weights)
-    interval = _agreement(comparison)[0] if figure.name == "token_agreement" else None
+    interval = None
+    if figure.name == "token_agreement":
+        interval = agreement_interval(comparison, int(comparison.matches.sum()))
     verdict: Verdict = "pass" if limit is None or figure.within(observed, limit) else "fail"
     message = None
     if verdict == "pass" and limit is not None and interval and not figure.within(interval[0], limit):
@@ -101,16 +103,20 @@ def _worst_place(pair: Pair, figure: str) -> str | None:
     return pair.place(int(values.argmin() if less_is_worse else values.argmax()))
 
 
-def _agreement(comparison: Comparison) -> tuple[tuple[float, float], float]:
-    """95 % interval of the rate of equal tokens, and how many independent positions it rests on."""
+def agreement_interval(comparison: Comparison, equal: int) -> Interval:
+    """95 % interval of the rate of so many equal tokens among a comparison's."""
+    return rate_interval(equal, len(comparison), _worth(comparison))
+
+
+def _worth(comparison: Comparison) -> float:
+    """How many independent positions a comparison rests on."""
     lengths = np.diff(comparison.bounds)
-    worth = effective_n(lengths[lengths > 0])
-    return rate_interval(float(comparison.matches.sum()), len(comparison), worth), worth
+    return effective_n(lengths[lengths > 0])
 
 
 def _needed(comparison: Comparison, limit: float) -> str:
     """Positions, of prompts such as these, after which the interval at this rate lies above the limit."""
-    n, worth = len(comparison), _agreement(comparison)[1]
+    n, worth = len(comparison), _worth(comparison)
     prompts = int((np.diff(comparison.bounds) > 0).sum())
     rate = float(comparison.matches.mean())
     for times in (1.05**power for power in range(1, 200)):

@@ -105,7 +105,7 @@ def test_a_walk_needs_a_trace_to_walk(tmp_path: Path, manner: Manner) -> None:
 def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has started no engine yet, and engines that answer nothing."""
     monkeypatch.setattr(vllm, "_engines", itertools.count())
-    monkeypatch.setattr(vllm, "_start", lambda *_: engine())
+    monkeypatch.setattr(vllm, "start", lambda *_: engine())
     monkeypatch.setattr(vllm, "load_rendered", lambda _: RENDERED)
     for name in ("_effective", "_observed"):
         monkeypatch.setattr(vllm, name, lambda _: {})
@@ -124,7 +124,7 @@ def test_an_engine_that_dies_while_closing_leaves_its_trace(tmp_path: Path, monk
         assert (done, total) == (0, 0)
         found[phase] = [path.name for path in tmp_path.iterdir()]
 
-    monkeypatch.setattr(vllm, "_close", dies)
+    monkeypatch.setattr(vllm, "close", dies)
     with pytest.raises(RuntimeError, match="the engine died"):
         vllm.run(job(tmp_path), progress)
 
@@ -135,7 +135,7 @@ def test_an_engine_that_dies_while_closing_leaves_its_trace(tmp_path: Path, monk
 @pytest.mark.usefixtures("made_up")
 def test_only_a_processs_first_engine_claims_its_peak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process keeps the maximum: what the others took beside is not in it."""
-    monkeypatch.setattr(vllm, "_close", lambda _: None)
+    monkeypatch.setattr(vllm, "close", lambda _: None)
     peaks: list[Any] = []
     for name in ("base", "second", "third"):
         (tmp_path / name).mkdir()

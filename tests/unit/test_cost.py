@@ -68,8 +68,8 @@ def test_holding_a_cost_against_a_folder_that_is_not_there_makes_none(tmp_path: 
 
 
 def test_a_reference_in_a_narrower_dtype_holds_narrower_weights() -> None:
-    """Its logits are kept in float32 all the same."""
+    """And narrower logits, which are kept in the width that is exact."""
     wide, narrow = (reference_cost(checkpoint(10**9), [(20, 48)], width) for width in (4, 2))
 
     assert wide.memory - narrow.memory == pytest.approx(1.15 * 2 * 10**9)
-    assert wide.disk == narrow.disk
+    assert wide.disk == 2 * narrow.disk > 0

@@ -74,10 +74,11 @@ def test_every_selected_variant_is_an_engine_in_the_process_it_would_have(sessio
         "spec_decode": 3,
     }
     assert names(found, "engine")[0] == "base"
-    assert names(found, "reference") == ["base", "as_served", "long_prompt"]
+    assert names(found, "reference") == names(found, "noise floor") == ["base", "as_served", "long_prompt"]
     assert found.processes == 3
     shown = lines(found, tmp_path)
-    assert "in all: 8 engine starts, 3 engine processes, 3 reference passes, 1 twin to build, 0 skipped" in shown
+    counted = "8 engine starts, 3 engine processes, 3 reference passes, 3 noise floors, 1 twin to build, 0 skipped"
+    assert f"in all: {counted}" in shown
     assert "max_num_seqs" in shown
     assert CATALOGUE["graph"].changes in shown
     assert "shared by 6" in shown
@@ -107,7 +108,7 @@ def test_base_runs_for_those_that_walk_its_tokens(
     found = forecast(session, {"Guard": selected})
 
     assert names(found, "engine") == engines
-    assert names(found, "reference") == scored
+    assert names(found, "reference") == names(found, "noise floor") == scored
     if needed is not None:
         assert found.of("engine")[0].needed_by == needed
     assert ("needed by" in lines(found, tmp_path)) == bool(needed)
@@ -155,7 +156,8 @@ def test_what_would_be_skipped_is_told_with_the_reason_and_starts_nothing(sessio
     assert "4096 devices" in reasons[("Many", "many")]
     assert "has no twin" in reasons[("Lone", "base")]
     shown = lines(found, tmp_path)
-    assert "in all: 0 engine starts, 0 engine processes, 0 reference passes, 0 twins to build, 3 skipped" in shown
+    counted = "0 engine starts, 0 engine processes, 0 reference passes, 0 noise floors, 0 twins to build, 3 skipped"
+    assert f"in all: {counted}" in shown
     assert "4096 devices" in shown
 
 
@@ -178,12 +180,24 @@ def test_missing_twins_are_told_once_and_bases_first(session: Session, cache: Pa
 
 
 def test_a_second_reference_passes_over_the_same_tokens(session: Session) -> None:
-    """In less memory, its logits on as much disk."""
+    """In less memory, its logits on half the disk."""
     first, second = forecast(session, {"Also": ("base", "graph")}).of("reference")
 
     assert ("float32" in first.about, "second reference in bfloat16" in second.about) == (True, True)
     assert second.take.memory < first.take.memory
-    assert second.take.disk == first.take.disk > 0
+    assert 2 * second.take.disk == first.take.disk > 0
+
+
+def test_a_noise_floor_is_the_sum_of_its_passes(session: Session) -> None:
+    """In time and disk; they come one after another, so in memory it is one of them. Each may take a deadline."""
+    found = forecast(session, {"Also": ("base", "graph")})
+    (reference, second), (floor,) = found.of("reference"), found.of("noise floor")
+
+    assert floor.about.startswith("3 realisations in bfloat16: ")
+    assert (floor.take.memory, floor.take.disk) == (second.take.memory, 3 * second.take.disk)
+    assert floor.take.seconds == pytest.approx(3 * second.take.seconds)
+    assert floor.deadline == pytest.approx(3 * (reference.deadline or 0))
+    assert floor.deadline
 
 
 def test_an_adapter_is_scored_with_and_without(session: Session, configs: Path) -> None:
@@ -333,8 +347,8 @@ def test_a_narrow_terminal_loses_no_word_of_a_row(session: Session, tmp_path: Pa
     shown = lines(forecast(session, {"Guard": ("base", "graph")}), tmp_path, width=80)
     rows = [line for line in shown.splitlines() if line.startswith("Guard")]
 
-    assert len(rows) == 3
+    assert len(rows) == 4
     assert max(map(len, rows)) <= 80
     assert "…" not in shown
-    for word in ("compiled", "captured", "platform", "built", "float32"):
+    for word in ("compiled", "captured", "platform", "built", "float32", "bfloat16", "cache"):
         assert word in shown

@@ -65,10 +65,11 @@ def test_totals_are_sums_but_for_what_comes_one_after_another(tmp_path: Path) ->
         step(seconds=20, memory=30, disk=5, scratch=7),
         step(seconds=30, memory=40, disk=6, scratch=3),
         step("reference", seconds=3, memory=35, disk=1000),
+        step("noise floor", seconds=6, memory=20, disk=2000),
     )
     whole = totals(Forecast(steps, ()), tmp_path / "cache", tmp_path / "reports")
 
-    assert (whole.seconds, whole.memory, whole.cache, whole.reports) == (64, 40, 1104, 18)
+    assert (whole.seconds, whole.memory, whole.cache, whole.reports) == (70, 40, 3104, 18)
 
 
 def test_logits_are_copied_to_another_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,11 +35,12 @@ def test_a_variant_stands_beside_base_and_reference(runs: Runs) -> None:
     assert report.models[0].variants[-1].same_answers is None
     assert cells[1] == CATALOGUE["graph"].changes
     assert cells[2] == "✅ pass"
-    assert cells[3] == "0.2 % · 0.2 %"
+    assert cells[3] == "0.1 % · 0.1 %"
     assert cells[4:6] == ["0", "0 %"]
-    assert cells[6] == "0.2 % · 0 · 0 %"
+    assert cells[6] == "0.1 % · 0 · 0 %"
     assert cells[7] == "100 %"
-    assert 0.2 < float(cells[8].split()[0]) < 0.3
+    rounding = np.mean(report.models[0].variants[0].relative_l2)
+    assert float(cells[8].split()[0]) == pytest.approx(100 * np.hypot(rounding, 0.001), rel=0.05)
     assert cells[9] == "1.25"
 
 
@@ -64,7 +65,7 @@ def test_other_tokens_are_counted_apart_from_ties(runs: Runs) -> None:
     assert (found.flips, found.ties, found.positions) == (3, 0, 600)
     assert (tied.flips, tied.ties) == (0, 3)
     assert found.bitwise == pytest.approx(597 / 600)
-    assert line(runs.report(), "tp2")[2].startswith("❌ fail: logits\\_closeness, ")
+    assert line(runs.report(), "tp2")[2] == "❌ fail: token\\_agreement, tokens equal, or tied"
     assert line(runs.report(), "lora")[4] == "0 (+ 3)"
 
 
@@ -171,6 +172,7 @@ def test_a_variant_that_walks_base_does_not_repeat_it(runs: Runs) -> None:
 
     assert [part.split(" · ")[0].strip() for part in own[1:]] == [
         "Precision metrics",
+        "Gates against the noise floor",
         "Other checks",
         "How the engine ran, where base differs",
     ]

@@ -13,6 +13,7 @@ from npu_conformance.statistics import (
     holm,
     mean_above,
     mean_beyond,
+    mean_interval,
     more_often,
     rate_interval,
 )
@@ -62,6 +63,29 @@ def test_intervals_of_log_means_cover(prompts: int, spread: float) -> None:
 
     assert covered / RUNS >= LEAST
     assert rejected / RUNS <= 0.05 + NOISE
+
+
+@pytest.mark.parametrize("prompts", [12, 40])
+@pytest.mark.parametrize("between", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("within", [0.3, 0.8])
+def test_intervals_of_means_cover(prompts: int, between: float, within: float) -> None:
+    """Of errors skewed from prompt to prompt and from position to position; the twins' logs spread by 0.7 and 0.6."""
+    rng = np.random.default_rng(prompts)
+    truth, covered = np.exp((between**2 + within**2) / 2), 0
+    for _ in range(RUNS):
+        sizes, levels = lengths(rng, prompts), rng.normal(0, between, prompts)
+        errors = [np.exp(rng.normal(level, within, size)).mean() for level, size in zip(levels, sizes, strict=True)]
+        interval = mean_interval(errors)
+        assert interval is not None
+        covered += interval[0] <= truth <= interval[1]
+
+    assert covered / RUNS >= LEAST
+
+
+def test_a_mean_of_zeros_has_no_interval() -> None:
+    """Nor has one that is not known."""
+    assert mean_interval([0.0, 1.0, 2.0]) is None
+    assert mean_interval([float("nan"), 1.0, 2.0]) is None
 
 
 def test_effective_n_by_hand() -> None:

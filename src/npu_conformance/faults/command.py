@@ -13,6 +13,7 @@ from npu_conformance.faults.alarms import PROMPTS, Alarms, alarms, alarms_table,
 from npu_conformance.faults.campaign import campaign
 from npu_conformance.faults.catalogue import known
 from npu_conformance.faults.judging import Judged
+from npu_conformance.faults.recorded import RECORDED
 from npu_conformance.faults.results import Results, summarise
 from npu_conformance.faults.table import table
 from npu_conformance.limits import FALSE_ALARMS
@@ -44,15 +45,21 @@ JUDGED = (
 """Other seeds, and two other architectures."""
 SOUND = (*DEVELOPMENT, *JUDGED)
 """Twins whose prompt sets are judged with nothing wrong."""
+_INTRODUCTION = """# Faults that are caught, and by what
+
+Written by `npu-conformance faults --record`. How to read it is in [verdict.md](verdict.md).
+
+"""
 
 
-def faults(configs: Path, reports: Path, kinds: Sequence[str] = ()) -> int:
+def faults(configs: Path, reports: Path, kinds: Sequence[str] = (), record: Path | None = None) -> int:
     """Put faults into twins and print which are caught; 0 where each kind is, at its documented strength.
 
     Args:
         configs: folder of model configs.
         reports: folder in which the study's folder is made.
         kinds: of the catalogue; all by default.
+        record: folder of docs; the results become those that docs and reports quote.
 
     Raises:
         ConfigError: there is no such kind.
@@ -66,7 +73,11 @@ def faults(configs: Path, reports: Path, kinds: Sequence[str] = ()) -> int:
     judged = _over((*DEVELOPMENT, *JUDGED), configs, folder, None, study)
     development = [twin.recipe for twin in DEVELOPMENT]
     results = summarise(development, kinds, [one for found in judged for one in found])
-    _leave(folder, "faults", results.model_dump_json(indent=1), table(results))
+    page = table(results)
+    _leave(folder, "faults", results.model_dump_json(indent=1), page)
+    if record is not None:
+        write_text(record / "faults.md", f"{_INTRODUCTION}{page}")
+        write_text(RECORDED, results.model_copy(update={"judged": ()}).model_dump_json(indent=1))
     return 0 if _sharp(results) else 1
 
 
@@ -95,14 +106,16 @@ def _over(
     prompts: int | None,
     study: Callable[[Session, str, str], Found],
 ) -> list[Found]:
-    """What a study finds on each twin."""
-    narrator = Narrator()
+    """What a study finds on each twin; each has a core of its own, for engines that share one wait for each other."""
+    narrator, cores = Narrator(), sorted(os.sched_getaffinity(0))
+    free = iter(cores)
 
     def ask(twin: Twin) -> Found:
         settings = Settings(configs, twin=True, twin_recipe=twin.recipe, prompts=prompts)
         return study(Session(settings, folder / twin.recipe, narrator), twin.model, twin.recipe)
 
-    with ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
+    # Of this thread, and of the processes that it starts.
+    with ThreadPoolExecutor(len(cores), initializer=lambda: os.sched_setaffinity(0, {next(free)})) as pool:
         return list(pool.map(ask, twins))
 
 

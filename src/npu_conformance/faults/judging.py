@@ -26,6 +26,7 @@ class Judged(BaseModel):
 
     subject: str
     """The twin."""
+    prompts: int
     kind: str
     strength: float
     hidden_states: bool
@@ -58,6 +59,7 @@ def judged(subject: str, one: Injection, evidence: Evidence, clean: Trace) -> Ju
     """
     return Judged(
         subject=subject,
+        prompts=len(evidence.candidate.answers),
         kind=one.kind,
         strength=one.strength,
         hidden_states=_states_differ(evidence.candidate, clean),

@@ -25,6 +25,8 @@ class AtStrength(_Part):
     """By a gate or a figure."""
     by_gates: int
     """By a gate, figures left out."""
+    each: tuple[str, ...]
+    """Checks of which each caught it on every twin, whatever the others said."""
     first_tokens: int
     """By the published reports' method."""
     top_five: int
@@ -44,8 +46,6 @@ class KindResult(_Part):
     documented: float
     """The strength from which it is said to be caught always."""
     strengths: tuple[AtStrength, ...]
-    gates: tuple[str, ...]
-    """Gates that caught it on some twin at the documented strength or beyond."""
 
     @property
     def always(self) -> bool:
@@ -53,10 +53,9 @@ class KindResult(_Part):
         beyond = self.beyond
         return bool(beyond) and all(one.always for one in beyond)
 
-    @property
-    def smallest(self) -> float | None:
-        """The weakest strength that is caught on every twin; None where none is."""
-        return next((one.strength for one in self.strengths if one.always), None)
+    def smallest(self, check: str) -> float | None:
+        """The weakest strength that a check caught on every twin; None where there is none."""
+        return next((one.strength for one in self.strengths if check in one.each), None)
 
     @property
     def beyond(self) -> tuple[AtStrength, ...]:
@@ -84,8 +83,10 @@ class Results(_Part):
     ablation: tuple[Ablation, ...]
     false_alarms: int
     """Twins on which the walk without a fault was flagged."""
-    judged: tuple[Judged, ...]
-    """Everything, the development twins' included."""
+    prompts: int
+    """Of the twin that had fewest."""
+    judged: tuple[Judged, ...] = ()
+    """Everything, the development twins' included; left out where the results are kept for quoting."""
 
 
 def summarise(development: Sequence[str], kinds: Sequence[str], judged: Sequence[Judged]) -> Results:
@@ -97,6 +98,7 @@ def summarise(development: Sequence[str], kinds: Sequence[str], judged: Sequence
         subjects=subjects,
         kinds=tuple(_of_kind(name, others) for name in kinds),
         ablation=tuple(_without(gate.__name__, judged) for gate in CALIBRATED),
+        prompts=min((one.prompts for one in others), default=0),
         false_alarms=sum(one.caught for one in judged if one.kind == CLEAN),
         judged=tuple(judged),
     )
@@ -104,8 +106,6 @@ def summarise(development: Sequence[str], kinds: Sequence[str], judged: Sequence
 
 def _of_kind(name: str, judged: Iterable[Judged]) -> KindResult:
     kind, mine = KINDS[name], [one for one in judged if one.kind == name]
-    strong = kind.strengths[kind.strengths.index(kind.documented) :]
-    gates = dict.fromkeys(gate for one in mine if one.strength in strong for gate in one.gates)
     return KindResult(
         kind=name,
         about=kind.about,
@@ -113,7 +113,6 @@ def _of_kind(name: str, judged: Iterable[Judged]) -> KindResult:
         strengths=tuple(
             _at(strength, [one for one in mine if one.strength == strength]) for strength in kind.strengths
         ),
-        gates=tuple(gates),
     )
 
 
@@ -125,9 +124,14 @@ def _at(strength: float, judged: Sequence[Judged]) -> AtStrength:
         changed=len(changed),
         caught=sum(one.caught for one in changed),
         by_gates=sum(bool(one.gates) for one in changed),
+        each=_in_all([(*one.gates, *one.figures) for one in changed]),
         first_tokens=sum(one.first_tokens for one in changed),
         top_five=sum(one.top_five for one in changed),
     )
+
+
+def _in_all(found: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(check for check in found[0] if all(check in one for one in found)) if found else ()
 
 
 def _without(gate: str, judged: Iterable[Judged]) -> Ablation:

@@ -16,7 +16,7 @@ def _lines(results: Results) -> Iterator[str]:
     yield f"{len(always)} of {len(results.kinds)} kinds are caught on every twin from the documented strength on."
     yield f"Walks without a fault that are flagged: {results.false_alarms}."
     yield ""
-    yield "| fault | documented | caught at each strength | gates | first tokens | top 5 |"
+    yield "| fault | documented | caught, of the twins it changed | each time by | first tokens | top 5 |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for kind in results.kinds:
         yield _row(kind)
@@ -30,9 +30,8 @@ def _lines(results: Results) -> Iterator[str]:
 def _row(kind: KindResult) -> str:
     curve = ", ".join(f"{one.strength:g}: {one.caught}/{one.changed}" for one in kind.strengths)
     seen = [_share(kind.beyond, method) for method in ("first_tokens", "top_five")]
-    return (
-        f"| {kind.about} | {kind.documented:g} | {curve} | {', '.join(kind.gates) or 'figures'} | {' | '.join(seen)} |"
-    )
+    by = dict.fromkeys(check for one in kind.beyond for check in one.each)
+    return f"| {kind.about} | {kind.documented:g} | {curve} | {', '.join(by)} | {' | '.join(seen)} |"
 
 
 def _share(strengths: tuple[AtStrength, ...], method: str) -> str:

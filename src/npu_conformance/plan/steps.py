@@ -11,8 +11,8 @@ from npu_conformance.devices import find_devices
 from npu_conformance.plan.earlier import last_time
 from npu_conformance.plan.estimate import GIB, WIDTHS, Length, Load, Take, engine_take, long_lengths
 from npu_conformance.prompts import load_prompts
-from npu_conformance.realisations import Realisation, noise_floor
-from npu_conformance.run.cost import parameters_of, reference_cost
+from npu_conformance.realisations import noise_floor
+from npu_conformance.run.cost import Cost, parameters_of, reference_cost
 from npu_conformance.run.nursery import is_whole, twin_folder
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
@@ -21,7 +21,7 @@ from npu_conformance.twins import base_of, find_recipe
 from npu_conformance.twins.recipes import Stored
 from npu_conformance.variants import JUDGED, needs_base, ranks, scored_with
 
-Kind = Literal["twin", "conversion", "engine", "reference"]
+Kind = Literal["twin", "conversion", "engine", "reference", "noise floor"]
 
 # Bytes of UTF-8 in a token: about what English takes, and a Chinese character has three.
 _BYTES_A_TOKEN = 3
@@ -135,20 +135,19 @@ class _Model:
         ]
 
     def references(self, variants: Sequence[str]) -> list[Step]:
-        """Passes over base's tokens, which most variants walk, and over those of variants that have their own."""
+        """Passes over base's tokens, which most variants walk, and over those of variants that have their own.
+
+        Each with its noise floor's.
+        """
         scored = {scored_with(variant) for variant in variants}
         also = self._config.reference.also
         found = []
         for variant in sorted(scored, key=lambda one: (one != "base", one)):
             found.append(self._pass(variant, "reference", "float32"))
-            found += [self._pass(variant, one.name.replace("/", ": "), one.dtype) for one in self._floor]
+            found.append(self._floor(variant))
             if also is not None and variant in variants:
                 found.append(self._pass(variant, "second reference", also))
         return found
-
-    @property
-    def _floor(self) -> tuple[Realisation, ...]:
-        return noise_floor(self._config.serve.dtype, self._config.reference.attn_implementation)
 
     def _engine(self, variant: str, process: int, *, follows: bool, needed: tuple[str, ...]) -> Step:
         options = self._options(variant)
@@ -192,12 +191,7 @@ class _Model:
         return Take(earlier.seconds, memory, take.disk, take.scratch), "as last time"
 
     def _pass(self, variant: str, name: str, dtype: str) -> Step:
-        lengths = list(self._lengths)
-        if variant not in JUDGED:
-            lengths = list(long_lengths(self._lengths, self._options(variant).get("max_model_len") or self._longest))
-        elif self._adapted:
-            lengths += [(prompt, 1) for prompt, _ in self._lengths]
-        cost = reference_cost(self._reference, lengths, WIDTHS[dtype])
+        cost = self._pass_cost(variant, dtype)
         return Step(
             kind="reference",
             model=self._name,
@@ -208,6 +202,31 @@ class _Model:
             deadline=self._deadline,
             refusable=dtype == "float32" and variant in JUDGED,
         )
+
+    def _floor(self, variant: str) -> Step:
+        """The passes of all realisations; which are cached only the tokens tell, that the engine has yet to choose."""
+        dtype = self._config.serve.dtype
+        passes = len(noise_floor(dtype, self._config.reference.attn_implementation))
+        cost = self._pass_cost(variant, dtype)
+        return Step(
+            kind="noise floor",
+            model=self._name,
+            name=variant,
+            about=f"{passes} realisations in {dtype}: {cost.sequences} sequences each, unless they are in the cache",
+            # One after another: of the memory only one's is held.
+            take=Take(passes * cost.seconds, cost.memory, passes * cost.disk),
+            basis=self._basis,
+            # Each may take that long.
+            deadline=passes * self._deadline,
+        )
+
+    def _pass_cost(self, variant: str, dtype: str) -> Cost:
+        lengths = list(self._lengths)
+        if variant not in JUDGED:
+            lengths = list(long_lengths(self._lengths, self._options(variant).get("max_model_len") or self._longest))
+        elif self._adapted:
+            lengths += [(prompt, 1) for prompt, _ in self._lengths]
+        return reference_cost(self._reference, lengths, WIDTHS[dtype])
 
     def _load(self) -> Load:
         return Load(

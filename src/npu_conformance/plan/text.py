@@ -57,7 +57,7 @@ def _tables(forecast: Forecast) -> list[Table]:
         needed = f"needed by {', '.join(step.needed_by)}: " if step.needed_by else ""
         engines.add_row(step.model, step.name, needed + step.about, "1", process, *_figures(step))
     others = _table("model", "step", "variant", "what")
-    for kind in ("twin", "conversion", "reference"):
+    for kind in ("twin", "conversion", "reference", "noise floor"):
         for step in forecast.of(kind):
             others.add_row(step.model, kind, step.name, step.about, *_figures(step))
     return [table for table in (engines, others) if table.row_count]
@@ -98,6 +98,7 @@ def _counts(forecast: Forecast) -> str:
         _count(len(forecast.of("engine")), "engine start"),
         _count(forecast.processes, "engine process", "engine processes"),
         _count(len(forecast.of("reference")), "reference pass", "reference passes"),
+        _count(len(forecast.of("noise floor")), "noise floor"),
         _count(len(forecast.of("twin")), "twin") + " to build",
         f"{len(forecast.skipped)} skipped",
     ]

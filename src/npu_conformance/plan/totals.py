@@ -32,7 +32,8 @@ def totals(forecast: Forecast, cache: Path, reports: Path) -> Totals:
         cache: folder of the cache; need not exist.
         reports: folder of reports; need not exist.
     """
-    twins, engines, passes = forecast.of("twin"), forecast.of("engine"), forecast.of("reference")
+    twins, engines = forecast.of("twin"), forecast.of("engine")
+    passes = [*forecast.of("reference"), *forecast.of("noise floor")]
     others = [step for step in forecast.steps if step.kind != "twin"]
     at_once = min(len(os.sched_getaffinity(0)), len(twins))
     logits = sum(step.take.disk for step in passes)

@@ -26,6 +26,7 @@ from npu_conformance.report.findings import (
 )
 from npu_conformance.report.part import Part
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow, label_rows, prompt_rows
+from npu_conformance.report.tokens import Agreement, Mismatch, agreement, mismatches
 from npu_conformance.storage import write_text
 from npu_conformance.variants import JUDGED
 
@@ -49,6 +50,10 @@ class VariantDetails(Part):
     """The same at the probes, whose prompts end at the edges of KV cache blocks."""
     same_answers: SameAnswers | None = None
     """Where the engine's logits could not be seen: its answers against base's."""
+    agreement: Agreement | None = None
+    """Its tokens against the reference's, with and without ties; null without a noise floor."""
+    mismatches: list[Mismatch] = Field([])
+    """Every token that is neither the reference's nor tied with it."""
     witnesses: Paths | None = None
     """Decode and prefill against the reference and each other; null where prefill was not captured."""
     batches: list[BatchRow] = Field([])
@@ -129,6 +134,8 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         against_base=distances(evidence, evidence.against_base),
         at_probes=distances(evidence, evidence.probes_against_base),
         same_answers=same_answers(evidence),
+        agreement=None if seen is None else agreement(evidence, seen),
+        mismatches=[] if seen is None else mismatches(evidence, seen),
         witnesses=None if seen is None else paths(evidence),
         batches=batches(evidence),
         positions=0 if seen is None else len(seen),

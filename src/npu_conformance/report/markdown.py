@@ -15,6 +15,7 @@ from npu_conformance.report.picture import drawn
 from npu_conformance.report.published import measured_text, published_prompts, published_rows, quantity_text
 from npu_conformance.report.published_weights import measured_weights
 from npu_conformance.report.rows import has_others, tally, variant_rows
+from npu_conformance.report.tokens import Rate
 from npu_conformance.report.words import WORDS
 from npu_conformance.results import Check
 from npu_conformance.variants import JUDGED
@@ -30,6 +31,8 @@ _MARKS = {
     "not_applicable": "—",
     "no_effect": "—",
 }
+# Mismatches that are listed of a variant; report.json has them all.
+_MOST = 20
 # The figures a report publishes of a variant; the same of other comparisons stand among the other checks.
 _PUBLISHED = ("token_agreement", "logits_closeness", "hidden_states")
 
@@ -58,6 +61,7 @@ def _names(language: Language) -> dict[str, Any]:
     """What templates may call, by the names they have for it."""
     functions = (
         interval,
+        bounds,
         chance,
         published_rows,
         published_prompts,
@@ -84,6 +88,7 @@ def _names(language: Language) -> dict[str, Any]:
         "in_order": _in_order,
         "layer_norms": _layer_norms,
         "judged": JUDGED,
+        "most": _MOST,
         "combinations": IMPLICATES,
     }
 
@@ -111,6 +116,11 @@ def value(check: Check, of: Literal["observed", "limit"]) -> str:
 def interval(check: Check) -> str:
     """A check's interval in its figure's style; `—` for none."""
     return "—" if check.interval is None else " – ".join(_in_style(check, bound) for bound in check.interval)
+
+
+def bounds(rate: Rate) -> str:
+    """A rate's interval."""
+    return " – ".join(map(_percent, rate.interval))
 
 
 def chance(p_value: float | None) -> str:

@@ -11,6 +11,7 @@ from npu_conformance.gates import PROPERTIES
 from npu_conformance.provenance import commit, machine, package_versions
 from npu_conformance.report.details import SubjectFacts, VariantDetails, load_details
 from npu_conformance.report.part import Part
+from npu_conformance.report.tokens import Agreement
 from npu_conformance.results import Check, Verdict, worst
 from npu_conformance.variants import JUDGED
 
@@ -45,6 +46,8 @@ class ModelReport(Part):
     checks: list[Check]
     not_judged: list[str]
     """Properties that were not among the selected tests, as `variant: property`; the verdict does not cover them."""
+    agreement: Agreement | None = None
+    """Of base or `as_served`, whichever has fewer of the reference's tokens; null without a noise floor."""
     facts: SubjectFacts | None = None
     variants: list[VariantDetails] = Field([])
     published: Published | None = None
@@ -84,12 +87,19 @@ def build_report(
                 verdict=worst(check.verdict for check in found),
                 checks=found,
                 not_judged=_not_judged(found, facts.variants if facts else list(JUDGED)),
+                agreement=_least(variants),
                 facts=facts,
                 variants=variants,
                 published=load_published(baselines, name),
             )
         )
     return Report(run=run.model_copy(update={"engine_starts": _engine_starts(folder)}), models=models)
+
+
+def _least(variants: list[VariantDetails]) -> Agreement | None:
+    """The least agreement of the variants that every model is judged in."""
+    found = [one.agreement for one in variants if one.variant in JUDGED and one.agreement is not None]
+    return min(found, key=lambda one: one.raw.observed, default=None)
 
 
 def _engine_starts(folder: Path) -> int:

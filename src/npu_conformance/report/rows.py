@@ -6,6 +6,7 @@ from typing import Literal
 
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.model import ModelReport
+from npu_conformance.report.tokens import Agreement
 from npu_conformance.results import Check, Verdict, worst
 from npu_conformance.variants import JUDGED, known_changes
 
@@ -44,6 +45,11 @@ class VariantRow:
         rows = self.shown.prompts if self.shown else []
         tokens = sum(row.tokens for row in rows)
         return sum(row.matches for row in rows) / tokens if tokens else None
+
+    @property
+    def tokens(self) -> Agreement | None:
+        """The same with its interval, and with ties; None without a noise floor."""
+        return self.shown.agreement if self.shown else None
 
     @property
     def error(self) -> float | None:

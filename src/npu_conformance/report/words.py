@@ -43,6 +43,29 @@ WORDS: dict[str, tuple[str, str]] = {
         "以噪声基底为单位:同一模型的其他实现在相同位置与参考的偏差。"
         "校正后 p 不高于该变体分得的误报率即判失败;区间完全在阈值内即通过。",
     ),
+    "agreement": ("Token agreement and ties", "Token 一致率与近似并列"),
+    "agreement_raw": ("Token agreement", "Token 一致率"),
+    "agreement_adjusted": ("Token agreement, ties counted as equal", "Token 一致率 (近似并列计为一致)"),
+    "ties": ("Ties", "近似并列数"),
+    "ties_expected": ("Expected of the floor: mean (range)", "噪声基底预期:均值 (范围)"),
+    "note_agreement": (
+        "What is judged is the share of equal tokens, and that every other token is tied. Expected ties: at how many "
+        "of the same positions the noise floor's realisations choose another token than the reference. The summary "
+        "has `base` or `as_served`, whichever agrees less.",
+        "判定依据是 Token 一致率,并要求所有不一致的 token 均属近似并列。预期的近似并列数:"
+        "在相同位置上,噪声基底的各实现所选 token 与参考不同的次数。总览取 `base` 与 `as_served` 中一致率较低者。",
+    ),
+    "mismatches": ("Other tokens that are no tie", "不属近似并列的 token 差异"),
+    "position": ("Position", "位置"),
+    "margin": ("Reference's leads by", "参考所选 token 的领先量"),
+    "lead": ("Candidate's leads by", "被测所选 token 的领先量"),
+    "tie_width": ("Tied if both ≤", "两者均 ≤ 此值则为近似并列"),
+    "more": ("… and %d more, in report.json.", "……另有 %d 处,见 report.json。"),
+    "note_mismatches": (
+        "In logits, after the same prefix. How near tied tokens may be follows from the noise floor's errors, where "
+        "there is a floor, never from the candidate's.",
+        "单位:logit,两侧前缀相同。近似并列的上限取自噪声基底的误差 (如有噪声基底),与被测自身的误差无关。",
+    ),
     "checks": ("Other checks", "其他检查"),
     "check": ("Check", "检查项"),
     "where": ("Where", "位置"),
@@ -70,8 +93,9 @@ WORDS: dict[str, tuple[str, str]] = {
         "参考模型的标签取自其在每个位置(以被测模型前缀为条件)的选择。",
     ),
     "note_interval": (
-        "Intervals are Wilson's and take positions as independent; figures without a limit are shown, not judged.",
-        "区间为 Wilson 区间,按位置独立计算;无阈值的指标仅展示,不参与判定。",
+        "Intervals are Clopper and Pearson's on an effective number of positions, because those of a prompt are not "
+        "independent; figures without a limit are shown, not judged.",
+        "区间为 Clopper-Pearson 区间;同一提示词内的位置并不独立,因此按有效位置数计算。无阈值的指标仅展示,不参与判定。",
     ),
     "published": ("Published report", "公开发布的报告"),
     "published_note": (

@@ -147,7 +147,8 @@ class Candidates:
         if self._subject.kind == "twin":
             # A twin's whole KV cache fits into 1 GiB; vLLM would take 4 GiB or more on a CPU.
             environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-        needed = ranks(options)
-        if needed > 1 and find_devices(self._settings.device)[0] == "cpu":
+        needed, (platform, cores) = ranks(options), find_devices(self._settings.device)
+        # Of several processes with a core each, all would take the machine's last one.
+        if platform == "cpu" and (needed > 1 or cores == 1):
             environment = cpu_binding(needed) | environment
         return environment

@@ -43,7 +43,7 @@ def reference_cost(checkpoint: Checkpoint, lengths: list[tuple[int, int]], width
     Args:
         checkpoint: the reference's weights.
         lengths: prompt tokens and forced tokens of each sequence.
-        width: bytes of a weight in the dtype it computes in; its logits are kept in float32 whatever it is.
+        width: bytes of a weight, and of a logit as it is kept, in the dtype it computes in.
     """
     parameters = parameters_of(checkpoint)
     vocabulary = int(checkpoint.text_config.get("vocab_size", 0))
@@ -52,7 +52,7 @@ def reference_cost(checkpoint: Checkpoint, lengths: list[tuple[int, int]], width
     return Cost(
         sequences=len(lengths),
         memory=parameters * width * _OVERHEAD + _logits_bytes(lengths, vocabulary) + _PROCESS_BYTES,
-        disk=positions * vocabulary * 4,
+        disk=positions * vocabulary * width,
         seconds=pass_seconds(parameters, tokens) + 5,
     )
 

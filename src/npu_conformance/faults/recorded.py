@@ -1,0 +1,29 @@
+"""The recorded campaign: what reports quote next to a pass."""
+
+from functools import cache
+from pathlib import Path
+
+from npu_conformance.faults.results import Results
+
+RECORDED = Path(__file__).with_name("recorded.json")
+"""Written by `npu-conformance faults --record`."""
+
+
+@cache
+def recorded() -> Results | None:
+    """Results of the recorded campaign; None where none is."""
+    return Results.model_validate_json(RECORDED.read_bytes()) if RECORDED.is_file() else None
+
+
+def would_have_caught(check: str, prompts: int) -> tuple[tuple[str, float], ...]:
+    """Kinds of faults with the weakest strength of each that a check caught on every twin.
+
+    Args:
+        check: name of the property.
+        prompts: of the run; nothing is said of one that has fewer than the campaign had.
+    """
+    results = recorded()
+    if results is None or prompts < results.prompts:
+        return ()
+    found = ((kind.kind, kind.smallest(check)) for kind in results.kinds)
+    return tuple((kind, strength) for kind, strength in found if strength is not None)

@@ -1,0 +1,1 @@
+"""Limits that a run supports, as a diff of the model's config."""
