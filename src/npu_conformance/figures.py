@@ -1,7 +1,7 @@
 """Figures: a comparison reduced to published numbers, each judged by its limit.
 
-A figure breaks its limit when the observed value does. A rate that keeps it, on a sample too small to say
-so with 95 % confidence, is `inconclusive`, with the number of positions that would settle it.
+A figure breaks its limit when the observed value does; agreement, when it does with ties counted as equal, where a
+noise floor says what a tie is. What keeps it, on a sample too small to say so with 95 % confidence, is `inconclusive`.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from npu_conformance.evidence import Evidence, Pair
 from npu_conformance.limits import Figure
 from npu_conformance.metrics import Values
 from npu_conformance.results import Check, Path, Verdict
-from npu_conformance.statistics import Interval, effective_n, rate_interval
+from npu_conformance.statistics import Interval, effective_n, mean_interval, rate_interval
 
 _REDUCE: dict[str, Callable[[Comparison], float]] = {
     "token_agreement": lambda c: float(c.matches.mean()),
@@ -28,6 +28,13 @@ _REDUCE: dict[str, Callable[[Comparison], float]] = {
     "kl_max": lambda c: float(c.values["kl"].max()),
     "max_abs_diff": lambda c: float(c.values["max_abs"].max()),
     "mean_abs_diff": lambda c: float(c.values["mean_abs"].mean()),
+}
+# Means with an interval, and the metric each is of. KL's positions scatter too much for one at a dozen prompts.
+_MEANS = {
+    "cosine_mean": "cosine",
+    "pearson_mean": "pearson",
+    "relative_l2_mean": "relative_l2",
+    "mean_abs_diff": "mean_abs",
 }
 # The per-position metric whose worst position a figure points at, and whether worse is less.
 _WORST: dict[str, tuple[str, bool]] = {
@@ -66,14 +73,17 @@ def judge_figure(
     comparison = pair.comparison
     observed, n = observe(comparison, figure), len(comparison)
     limit = evidence.config.limit(figure.name, same_weights=pair.same_weights)
-    interval = None
-    if figure.name == "token_agreement":
-        interval = agreement_interval(comparison, int(comparison.matches.sum()))
-    verdict: Verdict = "pass" if limit is None or figure.within(observed, limit) else "fail"
-    message = None
-    if verdict == "pass" and limit is not None and interval and not figure.within(interval[0], limit):
-        verdict = "inconclusive"
-        message = f"{n} positions cannot show {limit:g} with 95 % confidence; at this rate {_needed(comparison, limit)}"
+    interval = _interval(comparison, figure)
+    judged, ends, told = observed, interval, []
+    if figure.name == "token_agreement" and evidence.no_floor is None:
+        equal = comparison.matches | comparison.ties(evidence.tie_width(pair))
+        judged, ends = float(equal.mean()), agreement_interval(comparison, int(equal.sum()))
+        told = [f"{judged:.2%} with ties, which rounding alone exchanges"] if judged > observed else []
+    verdict = _verdict(figure, judged, ends, limit)
+    if verdict == "inconclusive" and limit is not None:
+        told.append(f"{n} positions cannot show {limit:g} with 95 % confidence")
+        if figure.name == "token_agreement":
+            told.append(f"at this rate {_needed(comparison, judged, limit)}")
     return Check(
         check=check,
         variant=evidence.variant,
@@ -86,8 +96,17 @@ def judge_figure(
         interval=interval,
         verdict=verdict,
         where=_worst_place(pair, figure.name),
-        message=message,
+        message="; ".join(told) or None,
     )
+
+
+def _verdict(figure: Figure, observed: float, interval: Interval | None, limit: float | None) -> Verdict:
+    if limit is None:
+        return "pass"
+    if not figure.within(observed, limit):
+        return "fail"
+    kept = interval is None or figure.within(interval[1 if figure.sense == "max" else 0], limit)
+    return "pass" if kept else "inconclusive"
 
 
 def _worst_place(pair: Pair, figure: str) -> str | None:
@@ -103,6 +122,20 @@ def _worst_place(pair: Pair, figure: str) -> str | None:
     return pair.place(int(values.argmin() if less_is_worse else values.argmax()))
 
 
+def _interval(comparison: Comparison, figure: Figure) -> Interval | None:
+    """95 % interval of a figure that has one."""
+    if figure.name == "token_agreement":
+        return agreement_interval(comparison, int(comparison.matches.sum()))
+    if figure.name not in _MEANS:
+        return None
+    values = comparison.values[_MEANS[figure.name]]
+    losses = 1 - values if figure.sense == "min" else values
+    spans = [slice(start, end) for start, end in zip(comparison.bounds, comparison.bounds[1:], strict=False)]
+    means = [(losses[span].mean(), span.stop - span.start) for span in spans if span.stop > span.start]
+    interval = mean_interval(*zip(*means, strict=True)) if len(means) > 2 else None
+    return (1 - interval[1], 1 - interval[0]) if interval and figure.sense == "min" else interval
+
+
 def agreement_interval(comparison: Comparison, equal: int) -> Interval:
     """95 % interval of the rate of so many equal tokens among a comparison's."""
     return rate_interval(equal, len(comparison), _worth(comparison))
@@ -114,11 +147,10 @@ def _worth(comparison: Comparison) -> float:
     return effective_n(lengths[lengths > 0])
 
 
-def _needed(comparison: Comparison, limit: float) -> str:
+def _needed(comparison: Comparison, rate: float, limit: float) -> str:
     """Positions, of prompts such as these, after which the interval at this rate lies above the limit."""
     n, worth = len(comparison), _worth(comparison)
     prompts = int((np.diff(comparison.bounds) > 0).sum())
-    rate = float(comparison.matches.mean())
     for times in (1.05**power for power in range(1, 200)):
         more = round(n * times)
         if rate_interval(rate * more, more, worth * times)[0] >= limit:

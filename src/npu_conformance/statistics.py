@@ -55,31 +55,42 @@ def rate_interval(hits: float, n: int, effective: float) -> Interval:
     return low, high
 
 
-def mean_interval(values: ArrayLike) -> Interval | None:
-    """95 % interval of the mean of positive values that scatter as a log-normal does; None where one is not positive.
+def mean_interval(values: ArrayLike, lengths: ArrayLike) -> Interval | None:
+    """95 % interval of a mean over positions, which scatters from prompt to prompt as a log-normal does.
 
     Student's t on the values themselves covers too little where they are skewed (86 % at 12 values of a spread of e).
 
-    Source: Olsson, Confidence intervals for the mean of a log-normal distribution (2005), modified Cox method.
-
     Args:
-        values: one a prompt; at least two.
+        values: mean of each prompt; at least two.
+        lengths: positions of each.
+
+    Returns:
+        None where a value is not positive.
     """
     from scipy.stats import t
 
-    sample = np.asarray(values, dtype=np.float64)
+    sample, sizes = np.asarray(values, dtype=np.float64), np.asarray(lengths, dtype=np.float64)
     if not (sample > 0).all():  # written so that NaN has none
         return None
-    middle, error = log_of_mean(sample)
-    half = t.ppf((1 + LEVEL) / 2, len(sample) - 1) * error
-    return float(np.exp(middle - half)), float(np.exp(middle + half))
+    half = t.ppf((1 + LEVEL) / 2, len(sample) - 1) * log_mean_error(sample, sizes)
+    mean = float((sample * sizes).sum() / sizes.sum())
+    return float(mean * np.exp(-half)), float(mean * np.exp(half))
 
 
-def log_of_mean(values: ArrayLike) -> tuple[float, float]:
-    """Logarithm of the mean of positive values that scatter as a log-normal does, and its standard error (Cox)."""
-    logs = np.log(np.asarray(values, dtype=np.float64))
+def log_mean_error(values: ArrayLike, lengths: ArrayLike) -> float:
+    """Standard error of the logarithm of such a mean.
+
+    Source: Olsson, Confidence intervals for the mean of a log-normal distribution (2005), modified Cox method, with
+    Kish's factor for prompts of unequal weight.
+
+    Args:
+        values: mean of each prompt, all positive.
+        lengths: positions of each.
+    """
+    logs, sizes = np.log(np.asarray(values, dtype=np.float64)), np.asarray(lengths, dtype=np.float64)
     n, variance = len(logs), float(logs.var(ddof=1))
-    return float(logs.mean()) + variance / 2, float(np.sqrt(variance / n + variance**2 / (2 * (n - 1))))
+    unequal = n * (sizes**2).sum() / sizes.sum() ** 2
+    return float(np.sqrt(unequal * (variance / n + variance**2 / (2 * (n - 1)))))
 
 
 def mean_above(values: ArrayLike, limit: float) -> Tested:

@@ -75,7 +75,7 @@ def test_intervals_of_means_cover(prompts: int, between: float, within: float) -
     for _ in range(RUNS):
         sizes, levels = lengths(rng, prompts), rng.normal(0, between, prompts)
         errors = [np.exp(rng.normal(level, within, size)).mean() for level, size in zip(levels, sizes, strict=True)]
-        interval = mean_interval(errors)
+        interval = mean_interval(errors, sizes)
         assert interval is not None
         covered += interval[0] <= truth <= interval[1]
 
@@ -84,8 +84,8 @@ def test_intervals_of_means_cover(prompts: int, between: float, within: float) -
 
 def test_a_mean_of_zeros_has_no_interval() -> None:
     """Nor has one that is not known."""
-    assert mean_interval([0.0, 1.0, 2.0]) is None
-    assert mean_interval([float("nan"), 1.0, 2.0]) is None
+    assert mean_interval([0.0, 1.0, 2.0], [5, 5, 5]) is None
+    assert mean_interval([float("nan"), 1.0, 2.0], [5, 5, 5]) is None
 
 
 def test_effective_n_by_hand() -> None:

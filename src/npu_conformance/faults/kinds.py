@@ -25,7 +25,8 @@ def rotary_theta(live: Live, strength: float) -> None:
     """The base of the rotary frequencies is multiplied."""
     for rope in _ropes(live):
         live.put(rope, "base", rope.base * strength)
-        live.write(rope.cos_sin_cache, rope._compute_cos_sin_cache().to(rope.cos_sin_cache))
+        table, values = _rotations(rope)
+        live.write(table, values.to(table))
 
 
 def query_positions(live: Live, strength: float) -> None:
@@ -360,6 +361,18 @@ def state_decay(live: Live, strength: float) -> None:
 def _ropes(live: Live) -> list[Any]:
     """Rotary embeddings, which layers share."""
     return list({id(one.rotary_emb): one.rotary_emb for one in live.attention}.values())
+
+
+def _rotations(rope: Any) -> tuple[Any, Any]:
+    """A rotary embedding's table, and what it would be now."""
+    if not hasattr(rope, "short_factor"):
+        return rope.cos_sin_cache, rope._compute_cos_sin_cache()
+    import torch
+
+    # LongRoPE has one for short texts and one for long ones, one after the other.
+    short = rope._compute_cos_sin_cache(rope.original_max_position_embeddings, rope.short_factor, rope.short_mscale)
+    long = rope._compute_cos_sin_cache(rope.max_position_embeddings, rope.long_factor, rope.long_mscale)
+    return rope.long_short_cos_sin_cache, torch.cat([short, long])
 
 
 def _change_layer(live: Live, change: Callable[[Any], Any], layer: int | None = None) -> None:

@@ -11,6 +11,7 @@ from npu_conformance.gates import PROPERTIES
 from npu_conformance.provenance import commit, machine, package_versions
 from npu_conformance.report.details import SubjectFacts, VariantDetails, load_details
 from npu_conformance.report.part import Part
+from npu_conformance.report.ruled_out import RuledOut, ruled_out
 from npu_conformance.report.tokens import Agreement
 from npu_conformance.results import Check, Verdict, worst
 from npu_conformance.variants import JUDGED
@@ -48,6 +49,8 @@ class ModelReport(Part):
     """Properties that were not among the selected tests, as `variant: property`; the verdict does not cover them."""
     agreement: Agreement | None = None
     """Of base or `as_served`, whichever has fewer of the reference's tokens; null without a noise floor."""
+    ruled_out: list[RuledOut] = Field([])
+    """Of properties that passed: the smallest faults that they caught on every twin of the recorded campaign."""
     facts: SubjectFacts | None = None
     variants: list[VariantDetails] = Field([])
     published: Published | None = None
@@ -88,6 +91,7 @@ def build_report(
                 checks=found,
                 not_judged=_not_judged(found, facts.variants if facts else list(JUDGED)),
                 agreement=_least(variants),
+                ruled_out=[one for own in variants for one in ruled_out(found, own.variant, len(own.prompts))],
                 facts=facts,
                 variants=variants,
                 published=load_published(baselines, name),

@@ -27,9 +27,9 @@ class Agreement(Part):
 
     variant: str
     raw: Rate
-    """Positions with the reference's token: what is published and judged."""
+    """Positions with the reference's token: what is published."""
     adjusted: Rate
-    """Positions with the reference's token, or with one that is tied with it."""
+    """Positions with the reference's token, or with one that is tied with it: what is judged."""
     ties: int
     """Positions with another token, so near on both sides that rounding may have decided."""
     expected_ties: float

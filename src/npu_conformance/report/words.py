@@ -49,10 +49,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "ties": ("Ties", "近似并列数"),
     "ties_expected": ("Expected of the floor: mean (range)", "噪声基底预期:均值 (范围)"),
     "note_agreement": (
-        "What is judged is the share of equal tokens, and that every other token is tied. Expected ties: at how many "
-        "of the same positions the noise floor's realisations choose another token than the reference. The summary "
-        "has `base` or `as_served`, whichever agrees less.",
-        "判定依据是 Token 一致率,并要求所有不一致的 token 均属近似并列。预期的近似并列数:"
+        "What is judged is the share of equal and tied tokens, and that every other token is tied. Expected ties: at "
+        "how many of the same positions the noise floor's realisations choose another token than the reference. The "
+        "summary has `base` or `as_served`, whichever agrees less.",
+        "判定依据是将近似并列计为一致后的 Token 一致率,并要求所有不一致的 token 均属近似并列。预期的近似并列数:"
         "在相同位置上,噪声基底的各实现所选 token 与参考不同的次数。总览取 `base` 与 `as_served` 中一致率较低者。",
     ),
     "mismatches": ("Other tokens that are no tie", "不属近似并列的 token 差异"),
@@ -65,6 +65,14 @@ WORDS: dict[str, tuple[str, str]] = {
         "In logits, after the same prefix. How near tied tokens may be follows from the noise floor's errors, where "
         "there is a floor, never from the candidate's.",
         "单位:logit,两侧前缀相同。近似并列的上限取自噪声基底的误差 (如有噪声基底),与被测自身的误差无关。",
+    ),
+    "ruled_out": ("What these passes rule out", "这些通过项所能排除的错误"),
+    "smallest_fault": ("Smallest faults it would have caught: kind and strength", "能检出的最小错误:类别与强度"),
+    "note_ruled_out": (
+        "On every twin of the recorded campaign (docs/faults.md), on no more prompts than here. A real model may show "
+        "a fault more, or less, than a twin does.",
+        "依据在全部替身模型上记录的注错实验 (docs/faults.md),所用提示词不多于本次。"
+        "真实模型对错误的敏感程度可能更高,也可能更低。",
     ),
     "checks": ("Other checks", "其他检查"),
     "check": ("Check", "检查项"),
@@ -93,9 +101,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "参考模型的标签取自其在每个位置(以被测模型前缀为条件)的选择。",
     ),
     "note_interval": (
-        "Intervals are Clopper and Pearson's on an effective number of positions, because those of a prompt are not "
-        "independent; figures without a limit are shown, not judged.",
-        "区间为 Clopper-Pearson 区间;同一提示词内的位置并不独立,因此按有效位置数计算。无阈值的指标仅展示,不参与判定。",
+        "Intervals take prompts, not positions, for independent: Clopper and Pearson's for a rate, Cox's for a mean. "
+        "KL, extremes and percentiles have none. Figures without a limit are shown, not judged.",
+        "区间以提示词而非位置为独立单位:比率用 Clopper-Pearson 区间,均值用 Cox 区间;KL、极值和分位数没有区间。"
+        "无阈值的指标仅展示,不参与判定。",
     ),
     "published": ("Published report", "公开发布的报告"),
     "published_note": (
