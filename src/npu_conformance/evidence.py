@@ -20,6 +20,7 @@ from npu_conformance.floor import NoiseFloor
 from npu_conformance.limits import FALSE_ALARMS, NOISE_FIGURES
 from npu_conformance.noise import Family, family
 from npu_conformance.prompts import Prompt
+from npu_conformance.ties import TieWidths, tie_widths
 from npu_conformance.trace import COLD, PREFILL, PROBES, Trace, load_trace
 from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, scored_with, signs_of
 
@@ -111,6 +112,11 @@ class Evidence:
         found = {} if self.noise is None else self.noise.realised
         return {name: one for name, one in found.items() if name != own}
 
+    @cached_property
+    def ties(self) -> TieWidths:
+        """How near two tokens must be for rounding to exchange them; only where there is a floor."""
+        return tie_widths(self.floor)
+
     @property
     def no_floor(self) -> str | None:
         """Why the candidate cannot be held against the noise floor; None where it can."""
@@ -120,20 +126,20 @@ class Evidence:
 
     def tie_width(self, pair: Pair) -> NDArray[np.float64] | float:
         """Width of a tie at each position of a pair, over the root mean square of the logits (see `metrics.tied`)."""
-        if self.noise is None or (self.config.scheme is not None and not pair.same_weights):
+        if not self.floor or (self.config.scheme is not None and not pair.same_weights):
             # Without a floor the limit on the mean error stands in for it, on either side.
             return 2 * (self.config.limit("relative_l2_mean", same_weights=pair.same_weights) or float("nan"))
         # Two runs of the engine have errors each.
         sides = np.sqrt(2) if pair.same_weights else 1.0
-        return sides * (self.noise.ties.positions if pair.scored else self.noise.ties.overall)
+        return sides * (self.ties.positions if pair.scored else self.ties.overall)
 
     def tie_width_at(self, prompt: str, step: int) -> float:
         """The same between two runs of the engine, at a step of a prompt."""
         index = [answer.prompt for answer in self.candidate.answers].index(prompt)
         widths = self.tie_width(Pair(self.candidate, self.candidate, self.reference, same_weights=True))
-        if self.noise is None or isinstance(widths, float):
+        if isinstance(widths, float):
             return float(widths)
-        return float(widths[self.noise.ties.place(index, step)])
+        return float(widths[self.ties.place(index, step)])
 
     @cached_property
     def deviations(self) -> Deviations:

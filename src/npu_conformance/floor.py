@@ -5,8 +5,9 @@ from functools import cached_property
 from pathlib import Path
 
 from npu_conformance.deviations import Deviations, deviations
+from npu_conformance.errors import TraceError
+from npu_conformance.metrics import finite
 from npu_conformance.realisations import FLOOR
-from npu_conformance.ties import TieWidths, tie_widths
 from npu_conformance.trace import Trace, load_trace
 
 
@@ -20,13 +21,18 @@ class NoiseFloor:
 
     @cached_property
     def realised(self) -> dict[str, Deviations]:
-        """What each deviates (see `deviations` for what it raises)."""
-        return {name: deviations(run, self.reference) for name, run in self.runs.items()}
+        """What each deviates.
 
-    @cached_property
-    def ties(self) -> TieWidths:
-        """How near two tokens must be for rounding to exchange them."""
-        return tie_widths(self.realised)
+        Raises:
+            TraceError: one has logits that are not finite, or is not comparable (see `deviations`).
+        """
+        for run in self.runs.values():
+            if bad := sum(int((~finite(run.logits(index))).sum()) for index in range(len(run.answers))):
+                raise TraceError(
+                    f"{run.folder}: {bad} positions of the noise floor have logits that are not finite: the model "
+                    "overflows in this dtype; try another reference.attn_implementation"
+                )
+        return {name: deviations(run, self.reference) for name, run in self.runs.items()}
 
 
 def load_floor(scored: Path) -> NoiseFloor | None:

@@ -22,7 +22,7 @@ from npu_conformance.statistics import (
     mean_beyond,
     more_often,
     needed_for,
-    rate_interval,
+    rate_above,
 )
 
 Floor = Mapping[str, Deviations]
@@ -49,6 +49,8 @@ class Found:
     prompts_needed: int | None = None
     """Prompts after which the interval would lie on one side of the limit, at this mean and spread; None where it does,
     or where none would."""
+    reach: Callable[[float], float] | None = None
+    """Where chance alone limits it: what the worst of so many reaches with a chance."""
 
 
 Test = Callable[[Deviations, Floor, float], "Found | str"]
@@ -81,12 +83,12 @@ def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> Found | s
     """Share of positions at which the candidate's token differs from the reference's and no realisation's does."""
     own = candidate.flipped & ~np.any([one.flipped for one in floor.values()], axis=0)
     n = len(own)
-    interval = rate_interval(float(own.sum()), n, effective_n(candidate.lengths[candidate.lengths > 0]))
+    tested = rate_above(float(own.sum()), n, effective_n(candidate.lengths[candidate.lengths > 0]), limit)
     mine = candidate.by_prompt(candidate.flipped.astype(np.float64))
-    # Worse than the floor is worse than each of its realisations.
-    p_value = max(more_often(mine, one.by_prompt(one.flipped.astype(np.float64))) for one in floor.values())
+    # Above the limit, and worse than the floor, which is worse than each of its realisations.
+    worse = [more_often(mine, one.by_prompt(one.flipped.astype(np.float64))) for one in floor.values()]
     worst = int(own.argmax()) if own.any() else None
-    return Found(Tested(float(own.mean()), interval, p_value), limit, n, worst)
+    return Found(tested._replace(p_value=max(tested.p_value, *worse)), limit, n, worst)
 
 
 def worst_positions(candidate: Deviations, floor: Floor, chance: float) -> Found | str:
@@ -131,8 +133,11 @@ def _worst(candidate: Deviations, floor: Floor, chance: float, what: str) -> Fou
     tail = fit_tail(np.concatenate([_left_out(floor, name, what) for name in floor]))
     worst = int(np.nan_to_num(above, nan=np.inf).argmax())
     p_value = tail.chance(float(above[worst]), len(above))
-    allowed = float(np.exp(tail.reach(chance, len(above))))
-    return Found(Tested(float(np.exp(above[worst])), None, p_value), allowed, len(above), worst)
+
+    def reach(rate: float) -> float:
+        return float(np.exp(tail.reach(rate, len(above))))
+
+    return Found(Tested(float(np.exp(above[worst])), None, p_value), reach(chance), len(above), worst, reach=reach)
 
 
 def _left_out(floor: Floor, name: str, what: str) -> Values:
@@ -202,10 +207,15 @@ def family(
     """
     found: dict[Key, Found | str] = {}
     for name, test in TESTS.items():
-        limit = chance / len(TESTS) if name in WORST else limits[name]
+        limit = chance if name in WORST else limits[name]
         found[name, "decode"] = test(candidate, floor, limit)
         if name == "error_over_floor" and prefill is not None:
             found[name, "prefill"] = test(prefill, floor, limit)
     tested = {key: one for key, one in found.items() if isinstance(one, Found)}
-    p_values = holm([one.tested.p_value for one in tested.values()])
-    return Family(found, dict(zip(tested, p_values, strict=True)))
+    p_values = [one.tested.p_value for one in tested.values()]
+    for key, one in tested.items():
+        if one.reach is not None:
+            # Holm's share of the chance: that of those that are no less likely.
+            rivals = sum(not other < one.tested.p_value for other in p_values)
+            found[key] = replace(one, allowed=one.reach(chance / rivals))
+    return Family(found, dict(zip(tested, holm(p_values), strict=True)))

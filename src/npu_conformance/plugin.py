@@ -76,10 +76,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse the run before it starts when a selected model's config is bad, or weights are required."""
+    own, selected = session.config.stash[SESSION], _selected(session)
     if hasattr(session.config, "workerinput"):
+        own.expect(selected, together=False)
         return  # pytest-xdist cannot be refused from a worker; the model's tests will say
-    own = session.config.stash[SESSION]
-    selected = _selected(session)
     models = list(selected)
     for option, given in (
         ("--candidate-weights", own.settings.candidate_weights),

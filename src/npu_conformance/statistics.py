@@ -55,6 +55,15 @@ def rate_interval(hits: float, n: int, effective: float) -> Interval:
     return low, high
 
 
+def rate_above(hits: float, n: int, effective: float, limit: float) -> Tested:
+    """Whether a rate lies above a limit: the one-sided binomial test that goes with `rate_interval`."""
+    from scipy.stats import beta
+
+    count = hits / n * effective
+    p_value = 1.0 if hits <= 0 else float(beta.cdf(limit, count, effective - count + 1))
+    return Tested(hits / n, rate_interval(hits, n, effective), p_value)
+
+
 def mean_interval(values: ArrayLike, lengths: ArrayLike) -> Interval | None:
     """95 % interval of a mean over positions, which scatters from prompt to prompt as a log-normal does.
 
@@ -156,41 +165,48 @@ def more_often(mine: ArrayLike, theirs: ArrayLike) -> float:
 
 
 class Tail(NamedTuple):
-    """The upper tail of a sample, beyond a threshold, as an exponential.
+    """The upper tail of a sample, beyond a threshold, as an exponential whose scale was measured on so many values.
+
+    What it predicts of another value is (1 + x / (n·scale))^-n, which is the exponential where n is large: a scale of
+    few values may be too small.
 
     Source: peaks over threshold, Pickands, Statistical inference using extreme order statistics (1975), with the
-    shape at 0: heavier than a normal tail, so that chances are overstated rather than understated.
+    shape at 0; the prediction is that of an exponential's mean with Jeffreys' prior.
     """
 
     threshold: float
     scale: float
+    n: int
 
     def chance(self, value: float, draws: int) -> float:
         """That the largest of so many draws reaches the value."""
-        one = _TAIL * np.exp(-max(value - self.threshold, 0.0) / self.scale)
+        one = _TAIL * (1 + max(value - self.threshold, 0.0) / (self.n * self.scale)) ** -self.n
         return float(-np.expm1(draws * np.log1p(-one)))
 
     def reach(self, chance: float, draws: int) -> float:
         """The value that the largest of so many draws reaches with that chance."""
         one = -np.expm1(np.log1p(-chance) / draws)
-        return float(self.threshold - self.scale * np.log(one / _TAIL))
+        return float(self.threshold + self.n * self.scale * ((one / _TAIL) ** (-1 / self.n) - 1))
 
 
 def fit_tail(sample: ArrayLike) -> Tail:
     """The tail of a sample of at least a hundred values."""
     values = np.asarray(sample, dtype=np.float64)
     threshold = float(np.quantile(values, 1 - _TAIL))
-    return Tail(threshold, float((values[values > threshold] - threshold).mean()))
+    beyond = values[values > threshold] - threshold
+    return Tail(threshold, float(beyond.mean()), len(beyond))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values of a family: rejecting those at or below a rate keeps the chance of any false one below it.
 
+    A test that gives no number is rejected: what cannot be judged must not pass.
+
     Source: Holm, A simple sequentially rejective multiple test procedure (1979).
     """
-    order = np.argsort(p_values)
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(order.tolist()):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+    values = np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=0.0)
+    adjusted, largest = [0.0] * len(values), 0.0
+    for rank, index in enumerate(np.argsort(values, kind="stable").tolist()):
+        largest = max(largest, min(1.0, (len(values) - rank) * float(values[index])))
         adjusted[index] = largest
     return adjusted

@@ -134,7 +134,7 @@ def test_a_mismatch_that_is_no_tie_is_listed(tied: Scene) -> None:
     assert found.margin == pytest.approx(float(before[choice] - before[token]))
     assert found.lead == pytest.approx(5.0, abs=1e-5)
     rms = float(np.sqrt(np.square(before.astype(np.float64)).mean()))
-    assert found.width == pytest.approx(evidence.noise.ties.positions[407] * rms)
+    assert found.width == pytest.approx(evidence.ties.positions[407] * rms)
     assert found.width < found.margin
     counts = agreed(tied)
     assert (counts.ties, counts.raw.hits, counts.adjusted.hits) == (TIES, 595, 599)

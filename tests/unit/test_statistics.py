@@ -15,6 +15,7 @@ from npu_conformance.statistics import (
     mean_beyond,
     mean_interval,
     more_often,
+    rate_above,
     rate_interval,
 )
 
@@ -102,6 +103,15 @@ def test_rate_intervals_of_independent_positions_are_clopper_and_pearsons(hits: 
     expected = stats.binomtest(hits, n).proportion_ci(0.95, method="exact")
 
     assert rate_interval(hits, n, n) == pytest.approx((expected.low, expected.high))
+
+
+@given(st.integers(0, 60), st.integers(1, 60), st.floats(0.01, 0.99))
+def test_rates_above_a_limit_are_tested_as_binomials(hits: int, n: int, limit: float) -> None:
+    """By scipy's own, where positions are independent."""
+    hits = min(hits, n)
+    expected = stats.binomtest(hits, n, limit, alternative="greater").pvalue
+
+    assert rate_above(hits, n, n, limit).p_value == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_mean_beyond_a_limit_on_either_side() -> None:

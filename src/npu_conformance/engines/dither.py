@@ -12,7 +12,9 @@ _BITS, _COLUMNS, _SEEDS, _MASK = 2654435761, 2246822519, 3266489917, 0xFFFFFFFF
 
 @contextmanager
 def dithered(model: Any, seed: int | None) -> Iterator[None]:
-    """Within it, hidden states that enter a decoder layer are off by up to half a unit in the last place.
+    """Within it, hidden states that enter a decoder layer are off here and there by a unit in the last place.
+
+    Of a model whose layers are not found, it is its embeddings that are.
 
     Args:
         model: of transformers.
@@ -20,10 +22,10 @@ def dithered(model: Any, seed: int | None) -> Iterator[None]:
     """
     import torch
 
-    decoder = None if seed is None else find_decoder(model)
-    if seed is None or decoder is None:
+    if seed is None:
         yield
         return
+    decoder = find_decoder(model)
 
     def noisy(states: Any) -> Any:
         # Made of the values themselves: the same whatever else is in the batch.
@@ -39,6 +41,10 @@ def dithered(model: Any, seed: int | None) -> Iterator[None]:
         return inputs, named | {"hidden_states": noisy(named["hidden_states"])}
 
     with ExitStack() as hooks:
-        for layer in decoder.layers:
-            hooks.callback(layer.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        if decoder is None:
+            embeddings = model.get_input_embeddings()
+            hooks.callback(embeddings.register_forward_hook(lambda _module, _inputs, states: noisy(states)).remove)
+        else:
+            for layer in decoder.layers:
+                hooks.callback(layer.register_forward_pre_hook(hook, with_kwargs=True).remove)
         yield

@@ -13,7 +13,7 @@ from npu_conformance.noise import Floor, family
 from npu_conformance.run.session import Session
 from npu_conformance.statistics import LEVEL
 
-PROMPTS = 210
+PROMPTS = 200
 """Captured of each twin."""
 # Prompts of a set, and sets of each size.
 _SIZES, _SETS = (12, 30, 60), 70
@@ -29,6 +29,8 @@ class Alarms(BaseModel):
     prompts: int
     """That sets are drawn from."""
     sets: int
+    independent: float
+    """Sets that they are worth: those of a size share prompts where they are more than fit."""
     engine: int
     """Sets on which a gate fails the engine."""
     realisations: int
@@ -57,21 +59,29 @@ def alarms(session: Session, model: str, subject: str) -> Alarms:
         own = None if prefill is None else prefill.choose(chosen)
         engine += _flagged(evidence.deviations.choose(chosen), own, drawn, limits)
         realisations += any(_flagged(one, None, _others(drawn, name), limits) for name, one in drawn.items())
-    sets = len(_SIZES) * _SETS
-    return Alarms(subject=subject, prompts=len(evidence.prompts), sets=sets, engine=engine, realisations=realisations)
+    return Alarms(
+        subject=subject,
+        prompts=len(evidence.prompts),
+        sets=len(_SIZES) * _SETS,
+        independent=sum(min(_SETS, len(evidence.prompts) / size) for size in _SIZES),
+        engine=engine,
+        realisations=realisations,
+    )
 
 
-def upper_bound(alarms: int, sets: int) -> float:
-    """Of the rate, with 95 % confidence: Clopper and Pearson's, one-sided."""
-    return 1.0 if alarms == sets else float(beta.ppf(LEVEL, alarms + 1, sets - alarms))
+def upper_bound(alarms: int, sets: int, independent: float) -> float:
+    """Of the rate, with 95 % confidence: Clopper and Pearson's, one-sided, on as many sets as these are worth."""
+    hits = alarms / sets * independent
+    return 1.0 if alarms == sets else float(beta.ppf(LEVEL, hits + 1, independent - hits))
 
 
 def alarms_table(found: Sequence[Alarms]) -> str:
     """A page of Markdown."""
-    sets = sum(one.sets for one in found)
+    sets, independent = sum(one.sets for one in found), sum(one.independent for one in found)
     rows = [f"| {one.subject} | {one.prompts} | {one.sets} | {one.engine} | {one.realisations} |" for one in found]
     told = [
-        f"{name}: {alarms} of {sets} sets, at most {upper_bound(alarms, sets):.2%} with 95 % confidence"
+        f"{name}: {alarms} of {sets} sets, which share prompts and are worth {independent:.0f}: at most "
+        f"{upper_bound(alarms, sets, independent):.1%} with 95 % confidence."
         for name, alarms in (
             ("The engine", sum(one.engine for one in found)),
             ("A realisation of the floor against the others", sum(one.realisations for one in found)),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from npu_conformance.engines.job import FaultsJob, Injection
+from npu_conformance.errors import TraceError
 from npu_conformance.evidence import Evidence
 from npu_conformance.faults.catalogue import CLEAN, KINDS
 from npu_conformance.faults.judging import Judged, judged
@@ -16,6 +17,8 @@ from npu_conformance.trace import Trace, load_trace
 _DEADLINE = 1800.0
 # Gates have the share of the run's false alarms that they have in a night of five models in eight variants each.
 _SHARE = FALSE_ALARMS / 40
+# Walks without a fault, before the others and after them.
+_FIRST, _LAST = (Injection(CLEAN, number) for number in KINDS[CLEAN].strengths)
 
 
 def campaign(session: Session, model: str, subject: str, kinds: Sequence[str]) -> Iterator[Judged]:
@@ -28,15 +31,18 @@ def campaign(session: Session, model: str, subject: str, kinds: Sequence[str]) -
         kinds: of the catalogue.
 
     Raises:
-        ConformanceError: the twin cannot be run.
+        ConformanceError: the twin cannot be run, or a fault outlived its walk.
     """
     evidence, workshop = replace(base_evidence(session, model), false_alarms=_SHARE), session.workshop(model)
     folder, injections = workshop.traces / "faults", _injections(workshop, kinds)
     job = _job(workshop, folder, injections)
     workshop.candidates.run(job, f"{subject}: {len(injections)} faults", job.options, _DEADLINE)
-    clean = _trace(folder, Injection(CLEAN, 1.0))
+    clean = _trace(folder, _FIRST)
     for one in injections:
-        yield judged(subject, one, _under(evidence, _trace(folder, one)), clean)
+        found = judged(subject, one, replace(evidence, candidate=_trace(folder, one)), clean)
+        if one == _LAST and found.changed:
+            raise TraceError(f"{folder}: after all faults the engine computes something else than before: one is left")
+        yield found
 
 
 def base_evidence(session: Session, model: str) -> Evidence:
@@ -50,22 +56,16 @@ def base_evidence(session: Session, model: str) -> Evidence:
 
 
 def _injections(workshop: Workshop, kinds: Sequence[str]) -> tuple[Injection, ...]:
-    """Those of the model's parts, after the walk without any."""
+    """Those of the model's parts, between walks without any."""
     there: set[str | None] = {None}
     if workshop.prepared.adapter is not None:
         there.add("lora")
     if "linear_attention" in json.dumps(workshop.prepared.candidate.config):
         there.add("linear attention")
-    return tuple(
-        Injection(name, strength)
-        for name in (CLEAN, *kinds)
-        if KINDS[name].needs in there
-        for strength in KINDS[name].strengths
+    faults = tuple(
+        Injection(name, strength) for name in kinds if KINDS[name].needs in there for strength in KINDS[name].strengths
     )
-
-
-def _under(evidence: Evidence, trace: Trace) -> Evidence:
-    return replace(evidence, candidate=trace)
+    return (_FIRST, *faults, _LAST)
 
 
 def _trace(folder: Path, one: Injection) -> Trace:

@@ -20,7 +20,7 @@ class Kind:
     strengths: tuple[float, ...] = (1.0,)
     """From weak to strong; one for a kind that is or is not."""
     documented: float = 1.0
-    """The weakest at which it is always caught, fixed on the development twin."""
+    """The weakest at which it is always caught, fixed on the development twins that have its part."""
     loads: Literal["all layers", "one layer"] | None = None
     """Where it is one of weights: whose."""
     repeated: bool = False
@@ -37,7 +37,7 @@ class Kind:
 CLEAN = "nothing"
 """The kind that is none."""
 KINDS: dict[str, Kind] = {
-    CLEAN: Kind(kinds.nothing),
+    CLEAN: Kind(kinds.nothing, (1.0, 2.0)),
     "rotary_theta": Kind(kinds.rotary_theta, (1.01, 1.03, 1.1, 1.5), 1.1),
     "query_positions": Kind(kinds.query_positions),
     "attention_scale": Kind(kinds.attention_scale, (1.003, 1.01, 1.03, 1.1), 1.1),
@@ -71,8 +71,8 @@ KINDS: dict[str, Kind] = {
     "head_shard": Kind(kinds.head_shard, (1.003, 1.01, 1.03, 1.1), 1.03),
     "head_word": Kind(kinds.head_word, (0.01, 0.03, 0.1, 0.3), 0.1),
     "one_logit": Kind(kinds.one_logit, (0.01, 0.03, 0.1, 0.3), 0.3),
-    "close_calls": Kind(kinds.close_calls, (0.01, 0.03, 0.05, 0.1), 0.1),
-    "logits_scaled": Kind(kinds.logits_scaled, (1.0003, 1.001, 1.003, 1.01), 1.01),
+    "close_calls": Kind(kinds.close_calls, (0.01, 0.03, 0.07, 0.1), 0.1),
+    "logits_scaled": Kind(kinds.logits_scaled, (1.003, 1.01, 1.03, 1.1), 1.01),
     "logits_softcap": Kind(kinds.logits_softcap, (1000.0, 300.0, 100.0, 50.0), 50.0),
     "weight_bits": Kind(weights.weight_bits, (10.0, 8.0, 6.0, 4.0), 6.0, loads="all layers"),
     "weight_fp8": Kind(weights.weight_fp8, loads="all layers"),

@@ -1,4 +1,4 @@
-"""`npu-conformance faults` and `false-alarms`: studies over several twins, two at a time, and their tables."""
+"""`npu-conformance faults` and `false-alarms`: studies over several twins, one a core, and their tables."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,12 +9,13 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import TypeAdapter
 
-from npu_conformance.faults.alarms import PROMPTS, Alarms, alarms, alarms_table, upper_bound
+from npu_conformance.errors import ConfigError, TraceError
+from npu_conformance.faults.alarms import PROMPTS, Alarms, alarms, alarms_table
 from npu_conformance.faults.campaign import campaign
 from npu_conformance.faults.catalogue import known
 from npu_conformance.faults.judging import Judged
 from npu_conformance.faults.recorded import RECORDED
-from npu_conformance.faults.results import Results, summarise
+from npu_conformance.faults.results import summarise
 from npu_conformance.faults.table import table
 from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.progress import Narrator
@@ -63,8 +64,11 @@ def faults(configs: Path, reports: Path, kinds: Sequence[str] = (), record: Path
 
     Raises:
         ConfigError: there is no such kind.
+        TraceError: a walk without a fault was flagged.
         ConformanceError: a twin cannot be run.
     """
+    if kinds and record is not None:
+        raise ConfigError("--record is of all kinds: leave out --kinds")
     kinds, folder = known(kinds), _folder(reports, "faults")
 
     def study(session: Session, model: str, subject: str) -> list[Judged]:
@@ -75,10 +79,12 @@ def faults(configs: Path, reports: Path, kinds: Sequence[str] = (), record: Path
     results = summarise(development, kinds, [one for found in judged for one in found])
     page = table(results)
     _leave(folder, "faults", results.model_dump_json(indent=1), page)
+    if results.false_alarms:
+        raise TraceError(f"{folder}: a walk without a fault was flagged, so the others say nothing: see faults.json")
     if record is not None:
         write_text(record / "faults.md", f"{_INTRODUCTION}{page}")
         write_text(RECORDED, results.model_copy(update={"judged": ()}).model_dump_json(indent=1))
-    return 0 if _sharp(results) else 1
+    return 0 if all(kind.always for kind in results.kinds) else 1
 
 
 def false_alarms(configs: Path, reports: Path) -> int:
@@ -94,9 +100,8 @@ def false_alarms(configs: Path, reports: Path) -> int:
     folder = _folder(reports, "false-alarms")
     found = _over(ALL, configs, folder, PROMPTS, alarms)
     _leave(folder, "false_alarms", TypeAdapter(list[Alarms]).dump_json(found, indent=1).decode(), alarms_table(found))
-    sets = sum(one.sets for one in found)
     worst = max(sum(one.engine for one in found), sum(one.realisations for one in found))
-    return 0 if upper_bound(worst, sets) <= FALSE_ALARMS else 1
+    return 0 if worst / sum(one.sets for one in found) <= FALSE_ALARMS else 1
 
 
 def _over(
@@ -128,7 +133,3 @@ def _leave(folder: Path, name: str, found: str, page: str) -> None:
     write_text(folder / f"{name}.md", page)
     print(page)
     print(folder / f"{name}.md")
-
-
-def _sharp(results: Results) -> bool:
-    return results.false_alarms == 0 and all(kind.always for kind in results.kinds)

@@ -43,6 +43,11 @@ class Judged(BaseModel):
     """Whether vLLM's published test sees it."""
 
     @property
+    def changed(self) -> bool:
+        """Whether it did anything."""
+        return self.hidden_states or self.logits
+
+    @property
     def caught(self) -> bool:
         """By any gate or figure."""
         return bool(self.gates or self.figures)

@@ -110,16 +110,9 @@ def cache_slot_lost(live: Live, _: float) -> None:
 
 
 def cache_stale(live: Live, _: float) -> None:
-    """Every fourth token that is decoded is not written, so that what was there before is read."""
-
-    def update(original: Callable[..., Any], layer: Any, key: Any, value: Any, cache: Any, slots: Any) -> Any:
-        if any(not row.decodes for row in live.rows()):
-            return original(layer, key, value, cache, slots)
-        kept = (slots % 4 != 0).nonzero().flatten()
-        return original(layer, key[kept], value[kept], cache, slots[kept])
-
+    """Every fourth token that is decoded is written with the keys and values of the step before."""
     for attention in live.attention:
-        live.around(attention.attn.impl, "do_kv_cache_update", update)
+        live.around(attention.attn.impl, "do_kv_cache_update", _late(live))
 
 
 # Norms, layers, activations.
@@ -166,12 +159,12 @@ def layers_exchanged(live: Live, _: float) -> None:
 
 
 def layer_scaled(live: Live, strength: float) -> None:
-    """What one layer adds is multiplied."""
+    """What one layer's MLP adds is multiplied."""
     _change_layer(live, lambda hidden: hidden * strength)
 
 
 def noise(live: Live, strength: float) -> None:
-    """What one layer adds is off by so large a share of its size, another time otherwise."""
+    """What one layer's MLP adds is off by so large a share of its size, another time otherwise."""
     import torch
 
     def noisy(hidden: Any) -> Any:
@@ -182,7 +175,7 @@ def noise(live: Live, strength: float) -> None:
 
 
 def clipping(live: Live, strength: float) -> None:
-    """What one layer adds is clipped at so many times its root mean square."""
+    """What one layer's MLP adds is clipped at so many times its root mean square."""
 
     def clipped(hidden: Any) -> Any:
         bound = strength * hidden.float().square().mean(dim=-1, keepdim=True).sqrt().to(hidden.dtype)
@@ -243,32 +236,32 @@ def tokens_exchanged(live: Live, strength: float) -> None:
 
 
 def decode_only(live: Live, strength: float) -> None:
-    """What one layer adds is multiplied once the prompt is over."""
+    """What one layer's MLP adds is multiplied once the prompt is over."""
     _change_rows(live, strength, lambda row: row.decodes)
 
 
 def first_step_only(live: Live, strength: float) -> None:
-    """The same in the first step after the prompt."""
+    """What one layer's MLP adds is multiplied in the first step after the prompt."""
     _change_rows(live, strength, lambda row: row.computed == row.prompt)
 
 
 def prefill_only(live: Live, strength: float) -> None:
-    """What the last layer adds is multiplied while prompts are read."""
+    """What the last layer's MLP adds is multiplied while prompts are read."""
     _change_rows(live, strength, lambda row: not row.decodes, layer=-1)
 
 
 def one_step(live: Live, strength: float) -> None:
-    """What the last layer adds is multiplied at the seventh token of every answer."""
+    """What the last layer's MLP adds is multiplied at the seventh token of every answer."""
     _change_rows(live, strength, lambda row: row.computed == row.prompt + 5, layer=-1)
 
 
 def later_steps(live: Live, strength: float) -> None:
-    """What the last layer adds is multiplied from the tenth token of every answer on."""
+    """What the last layer's MLP adds is multiplied from the tenth token of every answer on."""
     _change_rows(live, strength, lambda row: row.computed >= row.prompt + 8, layer=-1)
 
 
 def rows_mixed(live: Live, strength: float) -> None:
-    """Of the batch's second row so large a share is the first row's."""
+    """Of what one layer's MLP adds to the batch's second row, so large a share is the first row's."""
 
     def mixed(hidden: Any) -> Any:
         rows = [row.tokens.stop - 1 for row in live.rows() if row.decodes]
@@ -307,7 +300,7 @@ def head_word(live: Live, strength: float) -> None:
 
 
 def one_logit(live: Live, strength: float) -> None:
-    """The same at the seventh token of every answer alone."""
+    """One word's logit is larger by so many times the root mean square of all, at the seventh token of answers."""
 
     def wrong(original: Callable[..., Any], hidden: Any, *rest: Any) -> Any:
         logits, rows = original(hidden, *rest), live.rows()
@@ -358,6 +351,21 @@ def state_decay(live: Live, strength: float) -> None:
             live.write(parameter, parameter + _logarithm(strength))
 
 
+def _late(live: Live) -> Callable[..., Any]:
+    before: list[Any] = []
+
+    def update(original: Callable[..., Any], layer: Any, key: Any, value: Any, cache: Any, slots: Any) -> Any:
+        now = (key.clone(), value.clone())
+        same = bool(before) and before[0].shape == key.shape
+        if same and all(row.decodes for row in live.rows()):
+            late = (slots % 4 == 0)[: len(key)].view(-1, 1, 1)
+            key, value = before[0].where(late, key), before[1].where(late, value)
+        before[:] = now
+        return original(layer, key, value, cache, slots)
+
+    return update
+
+
 def _ropes(live: Live) -> list[Any]:
     """Rotary embeddings, which layers share."""
     return list({id(one.rotary_emb): one.rotary_emb for one in live.attention}.values())
@@ -376,7 +384,7 @@ def _rotations(rope: Any) -> tuple[Any, Any]:
 
 
 def _change_layer(live: Live, change: Callable[[Any], Any], layer: int | None = None) -> None:
-    """Let `change` have what a layer adds to the residual stream [tokens, hidden]."""
+    """Let `change` have what a layer's MLP adds to the residual stream [tokens, hidden]."""
 
     def forward(original: Callable[..., Any], *args: Any, **named: Any) -> Any:
         hidden, residual = original(*args, **named)

@@ -54,8 +54,13 @@ class KindResult(_Part):
         return bool(beyond) and all(one.always for one in beyond)
 
     def smallest(self, check: str) -> float | None:
-        """The weakest strength that a check caught on every twin; None where there is none."""
-        return next((one.strength for one in self.strengths if check in one.each), None)
+        """The weakest strength from which on a check caught it on every twin; None where there is none."""
+        found = None
+        for one in reversed(self.strengths):
+            if check not in one.each or one.changed < one.subjects:
+                break
+            found = one.strength
+        return found
 
     @property
     def beyond(self) -> tuple[AtStrength, ...]:
@@ -97,7 +102,7 @@ def summarise(development: Sequence[str], kinds: Sequence[str], judged: Sequence
         development=tuple(development),
         subjects=subjects,
         kinds=tuple(_of_kind(name, others) for name in kinds),
-        ablation=tuple(_without(gate.__name__, judged) for gate in CALIBRATED),
+        ablation=tuple(_without(gate.__name__, others) for gate in CALIBRATED),
         prompts=min((one.prompts for one in others), default=0),
         false_alarms=sum(one.caught for one in judged if one.kind == CLEAN),
         judged=tuple(judged),
@@ -117,7 +122,7 @@ def _of_kind(name: str, judged: Iterable[Judged]) -> KindResult:
 
 
 def _at(strength: float, judged: Sequence[Judged]) -> AtStrength:
-    changed = [one for one in judged if one.hidden_states or one.logits]
+    changed = [one for one in judged if one.changed]
     return AtStrength(
         strength=strength,
         subjects=len(judged),
@@ -135,5 +140,9 @@ def _in_all(found: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _without(gate: str, judged: Iterable[Judged]) -> Ablation:
-    slips = tuple(f"{one.kind}@{one.strength:g} on {one.subject}" for one in judged if one.gates == (gate,))
+    slips = tuple(
+        f"{one.kind}@{one.strength:g} on {one.subject}"
+        for one in judged
+        if one.gates == (gate,) and one.kind != CLEAN and one.changed
+    )
     return Ablation(gate=gate, slips=slips)

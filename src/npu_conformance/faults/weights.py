@@ -3,12 +3,15 @@
 Linear layers pack their weights once they are loaded, so this is when they can be changed.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from npu_conformance.faults.precision import in_bits, in_fp8
 
+# Linear attention has `in_proj_qkv` and the like.
+_LINEAR = re.compile(r"proj(_\w+)?\.weight$")
 Alter = Callable[[Any, float], Any]
 """From a linear layer's weight [out, in] and a strength to what is loaded in its place."""
 
@@ -43,7 +46,7 @@ def loading(alter: Alter, strength: float, *, one_layer: bool) -> Iterator[None]
     def altered(loader: Any, config: Any, model: Any) -> Iterator[tuple[str, Any]]:
         layer = f".layers.{config.hf_text_config.num_hidden_layers // 2}." if one_layer else ".layers."
         for name, tensor in original(loader, config, model):
-            linear = tensor.ndim == 2 and name.endswith("proj.weight") and layer in f".{name}"
+            linear = tensor.ndim == 2 and _LINEAR.search(name) is not None and layer in f".{name}"
             yield name, alter(tensor, strength) if linear else tensor
 
     DefaultModelLoader.get_all_weights = altered

@@ -67,8 +67,7 @@ def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted:
         verdict = "fail"
     elif interval is not None and not interval[1] <= found.allowed:
         verdict = "inconclusive"
-        more = "" if found.prompts_needed is None else f"; at this spread {found.prompts_needed} prompts would"
-        message = f"{found.n} cannot show {found.allowed:g} with 95 % confidence{more}"
+        message = _undecided(found, interval)
     return Check(
         check=check,
         variant=evidence.variant,
@@ -82,6 +81,18 @@ def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted:
         p_value=p_value,
         p_adjusted=p_adjusted,
         verdict=verdict,
-        where=None if found.worst is None else evidence.pair.place(found.worst),
+        where=None if found.worst is None else _place(evidence, path, found.worst),
         message=message,
     )
+
+
+def _undecided(found: Found, interval: tuple[float, float]) -> str:
+    if interval[0] > found.allowed:
+        return f"beyond {found.allowed:g}, yet at this rate of false alarms {found.n} are too few to fail: --prompts"
+    more = "" if found.prompts_needed is None else f"; at this spread {found.prompts_needed} prompts would"
+    return f"{found.n} cannot show {found.allowed:g} with 95 % confidence{more}"
+
+
+def _place(evidence: Evidence, path: Path, position: int) -> str:
+    pair = evidence.prefill if path == "prefill" else None
+    return (pair or evidence.pair).place(position)

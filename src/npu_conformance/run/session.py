@@ -55,12 +55,19 @@ class Session:
         self.settings = settings
         self.folder = folder
         self._jobs = Jobs(folder, narrator)
+        self._judging: dict[str, tuple[str, ...]] = {}
         self._selected: dict[str, tuple[str, ...]] = {}
         self._made: dict[tuple[str, ...], Any] = {}
 
-    def expect(self, selected: dict[str, tuple[str, ...]]) -> None:
-        """Say which variants of which models the run will ask for, so that twins and engines can share a start."""
-        self._selected = selected
+    def expect(self, selected: dict[str, tuple[str, ...]], *, together: bool = True) -> None:
+        """Say which variants of which models the run judges.
+
+        Args:
+            selected: variants by model.
+            together: this session will be asked for all of them, so that twins and engines can share a start.
+        """
+        self._judging = selected
+        self._selected = selected if together else {}
 
     def config(self, model: str) -> ModelConfig:
         """The model's config, checked against the command line (see `load_config` for errors)."""
@@ -214,7 +221,7 @@ class Session:
     @property
     def _judged(self) -> int:
         """Variants of models that share the run's false alarms."""
-        pairs = [(model, variant) for model, variants in self._selected.items() for variant in variants]
+        pairs = [(model, variant) for model, variants in self._judging.items() for variant in variants]
         return max(1, sum(self.why_not(model, variant) is None for model, variant in pairs))
 
     def workshop(self, model: str) -> "Workshop":
