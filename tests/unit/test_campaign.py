@@ -20,6 +20,8 @@ from npu_conformance.faults.precision import in_bits, in_fp8
 from npu_conformance.faults.results import summarise
 from npu_conformance.faults.table import table
 from npu_conformance.progress import Narrator
+from npu_conformance.report.ruled_out import ruled_out
+from npu_conformance.results import Check
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.trace import load_trace
@@ -246,3 +248,35 @@ def test_an_engine_with_a_fault_is_caught(configs: Path, tmp_path: Path) -> None
     assert len(strong) == len(SUBSET)
     assert [one.kind for one in strong if not one.caught] == []
     assert [one.kind for one in strong if not one.logits] == []
+
+
+def test_reports_quote_only_what_was_judged_as_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of a wider limit, another variant, a failing check, or a part that the model has not."""
+    kinds_seen = ["layer_scaled", "lora_scale"]
+    judged = [one("a", 1.1, "drift", "logits_closeness", kind=kind) for kind in kinds_seen]
+    judged += [one("a", strength, kind=kind) for kind in kinds_seen for strength in (1.003, 1.01, 1.03)]
+    results = summarise([], kinds_seen, judged)
+    (tmp_path / "recorded.json").write_text(results.model_dump_json(exclude={"judged"}))
+    monkeypatch.setattr(recorded, "RECORDED", tmp_path / "recorded.json")
+    recorded.recorded.cache_clear()
+
+    def quoted(check: Check, adapter: bool = False) -> dict[str, float]:
+        found = list(ruled_out([check], check.variant, 60, adapter=adapter))
+        return found[0].faults if found else {}
+
+    passed = Check(check="drift", variant="base", metric="drift", limit=1.15, verdict="pass")
+    wide = {"check": "logits_closeness", "metric": "relative_l2_mean"}
+    try:
+        assert quoted(passed) == {"layer_scaled": 1.1}
+        assert quoted(passed, adapter=True) == {"layer_scaled": 1.1, "lora_scale": 1.1}
+        assert quoted(passed.model_copy(update=wide | {"limit": 0.02})) == {"layer_scaled": 1.1}
+        for change in (
+            {"limit": 1.3},
+            {"limit": None},
+            {"verdict": "inconclusive"},
+            {"variant": "graph"},
+            wide | {"limit": 0.4},
+        ):
+            assert quoted(passed.model_copy(update=change)) == {}
+    finally:
+        recorded.recorded.cache_clear()

@@ -91,7 +91,11 @@ def build_report(
                 checks=found,
                 not_judged=_not_judged(found, facts.variants if facts else list(JUDGED)),
                 agreement=_least(variants),
-                ruled_out=[one for own in variants for one in ruled_out(found, own.variant, len(own.prompts))],
+                ruled_out=[
+                    one
+                    for own in variants
+                    for one in ruled_out(found, own.variant, len(own.prompts), adapter=bool(facts and facts.adapter))
+                ],
                 facts=facts,
                 variants=variants,
                 published=load_published(baselines, name),

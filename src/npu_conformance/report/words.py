@@ -71,7 +71,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "note_ruled_out": (
         "On every twin of the recorded campaign (docs/faults.md), on no more prompts than here. A real model may show "
         "a fault more, or less, than a twin does.",
-        "依据在全部替身模型上记录的注错实验 (docs/faults.md),所用提示词不多于本次。"
+        "依据已记录的故障注入实验 (docs/faults.md,覆盖全部替身模型),所用提示词不多于本次。"
         "真实模型对错误的敏感程度可能更高,也可能更低。",
     ),
     "checks": ("Other checks", "其他检查"),
