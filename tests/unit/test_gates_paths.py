@@ -133,3 +133,18 @@ def test_nan_of_the_prefill_path_is_in_error(scene: Scene) -> None:
     assert {check.verdict for check in judged_or_error(gates.prefill_closeness, evidence)} == {"error"}
     assert {check.verdict for check in judged_or_error(gates.decode_against_prefill, evidence)} == {"error"}
     assert {check.verdict for check in gates.logits_closeness(evidence)} == {"pass"}
+
+
+def test_a_gate_on_prefill_names_prefills_place(scene: Scene) -> None:
+    """With its logits, not those of decode, which are innocent."""
+    for index in range(3):
+        scene.edit_logits(f"candidate/{PREFILL}", index, lambda rows: rows * 1.5)
+    evidence = scene.evidence()
+    assert evidence.prefill is not None
+    decode, prefill = gates.error_over_floor(evidence)
+
+    assert (decode.verdict, prefill.verdict, prefill.path) == ("pass", "fail", "prefill")
+    found = evidence.calibrated.found["error_over_floor", "prefill"]
+    assert not isinstance(found, str)
+    assert found.worst is not None
+    assert prefill.where == evidence.prefill.place(found.worst) != evidence.pair.place(found.worst)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.deviations import RUNNERS_UP, Deviations, deviations
-from npu_conformance.noise import TESTS, Found
+from npu_conformance.noise import TESTS, Found, family
 from npu_conformance.trace import load_trace
 
 from .small_traces import WORDS, logits, moved, tokens_of, write_trace
@@ -164,6 +164,34 @@ def test_nan_is_beyond_every_limit() -> None:
     for name in ("worst_positions", "worst_logits"):
         assert not results[name].tested.p_value > ALARMS
         assert results[name].worst == sum(map(len, exact[:3])) + 1
+
+
+def test_nan_is_rejected_by_the_family() -> None:
+    """Whatever the others say: by every test that cannot be sure of it."""
+    exact = references()
+    floor = {f"realisation {seed}": measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
+    run = rounded(exact, 50)
+    run[3][1, 4] = np.nan
+    judged = family(measured(run, exact), None, floor, LIMITS, ALARMS)
+
+    assert all(
+        not judged.adjusted[name, "decode"] > ALARMS
+        for name in ("error_over_floor", "peak_over_floor", "signed_bias", "worst_positions", "worst_logits")
+    )
+
+
+def test_what_the_worst_may_reach_is_what_decides() -> None:
+    """With Holm's share of the chance, as the p-value is adjusted."""
+    exact = references()
+    floor = {f"realisation {seed}": measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
+    for size in np.linspace(0.01, 0.2, 12):
+        run = rounded(exact, 50)
+        run[7][5] += size * np.sqrt((exact[7][5] ** 2).mean()) * np.random.default_rng(1).normal(size=VOCABULARY)
+        judged = family(measured(run, exact), None, floor, LIMITS, ALARMS)
+        for name in ("worst_positions", "worst_logits"):
+            one = judged.found[name, "decode"]
+            assert isinstance(one, Found)
+            assert (one.tested.observed > one.allowed) == (judged.adjusted[name, "decode"] <= ALARMS)
 
 
 def test_too_little_says_nothing() -> None:

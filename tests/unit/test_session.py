@@ -199,3 +199,19 @@ def test_bisect_refuses_what_pytest_refuses(configs_dir: Path, capsys: pytest.Ca
     """Before anything starts."""
     assert main(["bisect", "Converted", "--configs", str(configs_dir), "--prompts", "0"]) == 4
     assert capsys.readouterr().err == "ERROR: --prompts 0: at least 1 is needed\n"
+
+
+def test_a_worker_shares_the_rate_of_false_alarms_but_no_engines(
+    configs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of pytest-xdist: each is asked for some variants only, and judges them as one of all."""
+    selected: dict[str, tuple[str, ...]] = {"Qwen": ("base", "as_served", "graph")}
+    shared, alone = session(configs_dir, tmp_path), session(configs_dir, tmp_path)
+    for one in (shared, alone):
+        monkeypatch.setattr(one, "why_not", lambda _model, variant: "no graphs" if variant == "graph" else None)
+    shared.expect(selected, together=False)
+    alone.expect(selected)
+
+    assert shared._judged == alone._judged == 2
+    assert shared._group("Qwen", "base") == ("base",)
+    assert alone._group("Qwen", "base") == ("base", "as_served")

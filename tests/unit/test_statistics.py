@@ -147,6 +147,16 @@ def test_the_tail_of_an_exponential_is_itself() -> None:
     assert tail.chance(-1.0, 1000) == pytest.approx(1 - 0.95**1000)
 
 
+@pytest.mark.parametrize(("kept", "rate"), [(300, 0.01), (300, 0.001), (3000, 0.001)])
+def test_the_largest_of_few_exponential_values_is_not_surprising(kept: int, rate: float) -> None:
+    """Though the scale of their tail was measured on fifteen of them."""
+    rng = np.random.default_rng(kept)
+    runs = 4000
+    p_values = [fit_tail(rng.exponential(size=kept)).chance(rng.exponential(size=100).max(), 100) for _ in range(runs)]
+
+    assert (np.array(p_values) <= rate).mean() <= rate + 3 * (rate * (1 - rate) / runs) ** 0.5
+
+
 def test_the_largest_of_normal_values_is_not_surprising() -> None:
     """The exponential overstates a normal's tail, so chances of the largest are not understated."""
     rng = np.random.default_rng(2)
@@ -154,6 +164,11 @@ def test_the_largest_of_normal_values_is_not_surprising() -> None:
 
     for rate in (0.2, 0.05, 0.01):
         assert (p_values <= rate).mean() <= rate + 3 * (rate * (1 - rate) / 500) ** 0.5
+
+
+def test_what_gives_no_number_is_rejected() -> None:
+    """And costs the others no more than any other would."""
+    assert holm([float("nan"), 0.5]) == [0.0, 0.5]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
