@@ -19,6 +19,7 @@ from npu_conformance.faults.live import Inject, Live
 from npu_conformance.faults.precision import in_bits, in_fp8
 from npu_conformance.faults.results import summarise
 from npu_conformance.faults.table import table
+from npu_conformance.metrics import METRICS_VERSION
 from npu_conformance.progress import Narrator
 from npu_conformance.report.ruled_out import ruled_out
 from npu_conformance.results import Check
@@ -230,6 +231,7 @@ def test_the_record_is_of_this_catalogue() -> None:
     """Whoever changes a kind, or a strength, records the campaign again."""
     results = recorded.recorded()
     assert results is not None
+    assert results.metrics_version == METRICS_VERSION
     assert {kind.kind: tuple(at.strength for at in kind.strengths) for kind in results.kinds} == {
         name: kind.strengths for name, kind in KINDS.items() if name != CLEAN
     }

@@ -33,19 +33,20 @@ class Twin(NamedTuple):
     """Name of its config."""
     recipe: str
     """Of the twin; what results call it."""
+    prompts: int = 40
+    """That faults are tried on."""
 
 
-DEVELOPMENT = (Twin("Qwen3Guard-Gen-4B", "qwen3-guard"), Twin("Qwen3Guard-Gen-4B", "qwen3-unsure"))
-"""Strengths were fixed on them: a twin that is sure of its words, and one that is not."""
+DEVELOPMENT = (Twin("Qwen3Guard-Gen-4B", "qwen3-guard"), Twin("Qwen3Guard-Gen-4B", "qwen3-unsure", 80))
+"""Strengths were fixed on them: a twin that is sure of its words, and one that is not, whose ties are few a prompt."""
 JUDGED = (
     Twin("Qwen3.5-4B-Condenser", "qwen3.5-condenser"),
     Twin("BitCPM4-CANN-1B", "bitcpm4"),
     Twin("Qwen3Guard-Gen-4B", "qwen3-guard-seed21"),
-    Twin("Qwen3Guard-Gen-4B", "qwen3-unsure-seed21"),
+    Twin("Qwen3Guard-Gen-4B", "qwen3-unsure-seed21", 80),
 )
 """Two other architectures, of which the first takes longest, and other seeds."""
 ALL = (*JUDGED, *DEVELOPMENT)
-_PROMPTS = 40
 _INTRODUCTION = """# Faults that are caught, and by what
 
 Written by `npu-conformance faults --record`. How to read it is in [verdict.md](verdict.md).
@@ -74,7 +75,7 @@ def faults(configs: Path, reports: Path, kinds: Sequence[str] = (), record: Path
     def study(session: Session, model: str, subject: str) -> list[Judged]:
         return list(campaign(session, model, subject, kinds))
 
-    judged = _over(ALL, configs, folder, _PROMPTS, study)
+    judged = _over(ALL, configs, folder, study)
     development = [twin.recipe for twin in DEVELOPMENT]
     results = summarise(development, kinds, [one for found in judged for one in found])
     page = table(results)
@@ -98,7 +99,7 @@ def false_alarms(configs: Path, reports: Path) -> int:
         ConformanceError: a twin cannot be run.
     """
     folder = _folder(reports, "false-alarms")
-    found = _over(ALL, configs, folder, PROMPTS, alarms)
+    found = _over(ALL, configs, folder, alarms, PROMPTS)
     _leave(folder, "false_alarms", TypeAdapter(list[Alarms]).dump_json(found, indent=1).decode(), alarms_table(found))
     worst = max(sum(one.engine for one in found), sum(one.realisations for one in found))
     return 0 if worst / sum(one.sets for one in found) <= FALSE_ALARMS else 1
@@ -108,15 +109,15 @@ def _over(
     twins: Sequence[Twin],
     configs: Path,
     folder: Path,
-    prompts: int,
     study: Callable[[Session, str, str], Found],
+    prompts: int | None = None,
 ) -> list[Found]:
     """What a study finds on each twin; each has a core of its own, for engines that share one wait for each other."""
     narrator, cores = Narrator(), sorted(os.sched_getaffinity(0))
     free = iter(cores)
 
     def ask(twin: Twin) -> Found:
-        settings = Settings(configs, twin=True, twin_recipe=twin.recipe, prompts=prompts)
+        settings = Settings(configs, twin=True, twin_recipe=twin.recipe, prompts=prompts or twin.prompts)
         return study(Session(settings, folder / twin.recipe, narrator), twin.model, twin.recipe)
 
     # Of this thread, and of the processes that it starts.

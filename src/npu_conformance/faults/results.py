@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from npu_conformance.faults.catalogue import CLEAN, KINDS
 from npu_conformance.faults.judging import Judged
 from npu_conformance.gates import CALIBRATED
+from npu_conformance.metrics import METRICS_VERSION
 
 
 class _Part(BaseModel):
@@ -90,6 +91,8 @@ class Results(_Part):
     """Twins on which the walk without a fault was flagged."""
     prompts: int
     """Of the twin that had fewest."""
+    metrics_version: int
+    """Of the figures that others are held to."""
     judged: tuple[Judged, ...] = ()
     """Everything, the development twins' included; left out where the results are kept for quoting."""
 
@@ -103,6 +106,7 @@ def summarise(development: Sequence[str], kinds: Sequence[str], judged: Sequence
         subjects=subjects,
         kinds=tuple(_of_kind(name, others) for name in kinds),
         ablation=tuple(_without(gate.__name__, others) for gate in CALIBRATED),
+        metrics_version=METRICS_VERSION,
         prompts=min((one.prompts for one in others), default=0),
         false_alarms=sum(one.caught for one in judged if one.kind == CLEAN),
         judged=tuple(judged),
