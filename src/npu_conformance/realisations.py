@@ -33,13 +33,9 @@ def noise_floor(dtype: Dtype, attention: Attention) -> tuple[Realisation, ...]:
         attention: of the reference, which is no realisation of a float32 candidate's noise: it is the reference.
     """
     other: Attention = "eager" if attention == "sdpa" else "sdpa"
-    if dtype == "float32":
-        return (
-            Realisation(f"{FLOOR}/{other}", dtype, other),
-            *(Realisation(f"{FLOOR}/dithered{seed}", dtype, attention, seed) for seed in (1, 2)),
-        )
+    attentions: tuple[Attention, ...] = (other,) if dtype == "float32" else ("sdpa", "eager")
     return (
-        Realisation(f"{FLOOR}/sdpa", dtype, "sdpa"),
-        Realisation(f"{FLOOR}/eager", dtype, "eager"),
-        Realisation(f"{FLOOR}/dithered", dtype, attention, 1),
+        *(Realisation(f"{FLOOR}/{one}", dtype, one) for one in attentions),
+        # Two, because kinds of attention say nothing of layers without one: there they are the same.
+        *(Realisation(f"{FLOOR}/dithered{seed}", dtype, attention, seed) for seed in (1, 2)),
     )

@@ -25,7 +25,7 @@ from .report_runs import Change, Runs, another, line
 Language = Literal["en", "zh"]
 TIES = 4
 """The candidate's, in the second prompt."""
-FLIPS = {"dithered": 2, "eager": 3, "sdpa": 7}
+FLIPS = {"dithered1": 2, "eager": 3, "sdpa": 7}
 """Those of the floor's realisations."""
 WORTH = effective_n([200] * 3)
 
