@@ -164,12 +164,13 @@ def test_a_gate_that_no_fault_needs_is_seen() -> None:
         one("a", 6.0, "drift", "signed_bias"),
         one("a", 4.0, "signed_bias", changed=False),
         one("a", 1.0, "signed_bias", kind=CLEAN),
-        one("development", 6.0, "signed_bias"),
+        one("development", 6.0, "worst_logits"),
     ]
     results = summarise(["development"], ["cache_bits"], judged)
     slips = {gate.gate: gate.slips for gate in results.ablation}
     assert slips["drift"] == ("cache_bits@8 on a",)
     assert slips["signed_bias"] == ()
+    assert slips["worst_logits"] == ("cache_bits@6 on development",)
 
 
 def test_a_walk_without_a_fault_that_is_flagged_counts() -> None:

@@ -71,7 +71,7 @@ class KindResult(_Part):
 
 
 class Ablation(_Part):
-    """A gate taken out: what slips through the others then, figures left out."""
+    """A gate taken out: what slips through the others then, figures left out, on any twin."""
 
     gate: str
     slips: tuple[str, ...]
@@ -105,7 +105,7 @@ def summarise(development: Sequence[str], kinds: Sequence[str], judged: Sequence
         development=tuple(development),
         subjects=subjects,
         kinds=tuple(_of_kind(name, others) for name in kinds),
-        ablation=tuple(_without(gate.__name__, others) for gate in CALIBRATED),
+        ablation=tuple(_without(gate.__name__, judged) for gate in CALIBRATED),
         metrics_version=METRICS_VERSION,
         prompts=min((one.prompts for one in others), default=0),
         false_alarms=sum(one.caught for one in judged if one.kind == CLEAN),

@@ -21,7 +21,7 @@ def _lines(results: Results) -> Iterator[str]:
     for kind in results.kinds:
         yield _row(kind)
     yield ""
-    yield "| without the gate | faults that slip through the others |"
+    yield "| without the gate | faults that slip through the others, on any twin, those of development included |"
     yield "| --- | --- |"
     for one in results.ablation:
         yield f"| {one.gate} | {'; '.join(one.slips) or 'none'} |"
