@@ -152,6 +152,7 @@ def test_a_kind_is_caught_always_only_if_every_changed_twin_says_so() -> None:
     assert kind.smallest("drift") is None
     assert [(at.caught, at.changed) for at in kind.strengths] == [(0, 2), (1, 2), (2, 2), (1, 1)]
     assert (results.subjects, results.prompts) == (("large", "small"), 40)
+    assert "of 2 faults in twins the suite catches 2, the published reports' method (first tokens) 0" in table(results)
     assert "10: 0/2, 8: 1/2, 6: 2/2, 4: 1/1 | error_over_floor | 0/3 | 1/3 |" in table(results)
     missed = summarise(["development"], ["cache_bits"], [*judged[:-2], one("small", 6.0), judged[-1]])
     assert not missed.kinds[0].always
