@@ -93,7 +93,8 @@ def wrong_last_tokens(traces: Path) -> None:
     for index, answer in enumerate(load_trace(traces / "candidate").answers):
         tokens = [*answer.token_ids[:-1], answer.token_ids[-1] + 7]
         edit(traces, "candidate", index, token_ids=tokens, repeat_token_ids=tokens)
-        edit(traces, "reference", index, token_ids=tokens)
+        for scored in ("reference", *(f"floor/{one.name}" for one in (traces / "floor").iterdir())):
+            edit(traces, scored, index, token_ids=tokens)
 
 
 def scaled_logits(traces: Path) -> None:
@@ -144,7 +145,7 @@ def hollow_weights(traces: Path) -> None:
         (second_bos, "prompt_tokens"),
         (one_nan, "finite_logits"),
         (wrong_last_tokens, "token_agreement"),
-        (scaled_logits, "logits_closeness decode_against_prefill"),
+        (scaled_logits, "logits_closeness decode_against_prefill error_over_floor peak_over_floor signed_bias"),
         (other_second_run, "greedy_determinism"),
         (broken_format, "expected_substrings"),
         (other_label, "labels"),
@@ -172,14 +173,15 @@ def copy_of(twin: Path, folder: Path) -> Path:
     return Path(shutil.copytree(twin, folder))
 
 
-def test_a_candidate_with_scaled_weights_fails_closeness_and_no_other_number(twin: Path, tmp_path: Path) -> None:
+def test_a_candidate_with_scaled_weights_fails_closeness_and_the_gates_on_size(twin: Path, tmp_path: Path) -> None:
     """The final norm 5 % too large, loaded by vLLM; what a cosine or seven first tokens would never show."""
     weights = copy_of(twin, tmp_path / "weights") / "model.safetensors"
     scale_final_norm(weights)
     found = judge(tmp_path / "reports", "--twin", "-k", f"{MODEL}-base", "--candidate-weights", str(weights.parent))
 
     assert found.status == 1
-    assert found.failing() == {"logits_closeness", "prefill_closeness", "hidden_states", "checkpoint_weights"}
+    gates = {"error_over_floor", "peak_over_floor", "signed_bias"}
+    assert found.failing() == gates | {"logits_closeness", "prefill_closeness", "hidden_states", "checkpoint_weights"}
     metrics = {c["metric"]: c["verdict"] for c in found.model()["checks"] if c["check"] == "logits_closeness"}
     assert metrics["relative_l2_mean"] == "fail"
     assert metrics["cosine_min"] == "pass"
