@@ -91,16 +91,25 @@ def deviations(run: Trace, reference: Trace) -> Deviations:
 
 
 def _of_prompt(run: Rows, reference: Rows) -> tuple[Values, Values, Values, NDArray[np.bool_], Values]:
-    rows = [_of_position(mine.astype(np.float64), theirs) for mine, theirs in zip(run, reference, strict=True)]
+    sizes = metrics.root_mean_square(reference)
+    rows = [
+        of_position(mine.astype(np.float64), exact.astype(np.float64), size)
+        for mine, exact, size in zip(run, reference, sizes, strict=True)
+    ]
     row, logit, gain, difference = (np.array([one[part] for one in rows]) for part in range(4))
     flipped = metrics.choice(run) != metrics.choice(reference)
     return row, logit, gain, flipped, difference.reshape(len(rows), -1)
 
 
-def _of_position(mine: Values, theirs: NDArray[np.float32]) -> tuple[float, float, float, Values]:
-    exact = theirs.astype(np.float64)
-    error = mine - exact
-    size, centred = np.sqrt(np.square(exact).mean()), exact - exact.mean()
+def of_position(mine: Values, exact: Values, size: float) -> tuple[float, float, float, Values]:
+    """The deviations of one row of logits or log-probabilities [words]: row, logit, gain and difference.
+
+    Args:
+        mine: of the run.
+        exact: of the reference; more than `RUNNERS_UP` words.
+        size: root mean square of the reference's logits.
+    """
+    error, centred = mine - exact, exact - exact.mean()
     top = np.argpartition(exact, -RUNNERS_UP - 1)[-RUNNERS_UP - 1 :]
     top = top[np.argsort(-exact[top])]
     with np.errstate(divide="ignore", invalid="ignore"):

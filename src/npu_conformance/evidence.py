@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from npu_conformance.audit.audit import Audit
+from npu_conformance.baselines.against import Since, compare_walked, narrowed, since
+from npu_conformance.baselines.stored import Baseline, as_reference, read_baseline
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.compare import Comparison, compare, require_finite
 from npu_conformance.config import ModelConfig
@@ -42,10 +44,14 @@ class Pair:
     """Whether both are runs of the engine, between whose weights no quantisation lies."""
     scored: bool = True
     """Whether it is at the positions that the reference and the noise floor scored."""
+    baseline: Baseline | None = None
+    """What stands in for the rows of a reference that has none."""
 
     @cached_property
     def comparison(self) -> Comparison:
         """Candidate against reference, computed once (see `compare` for what it raises)."""
+        if self.baseline is not None:
+            return compare_walked(self.candidate, self.baseline)
         return compare(self.candidate, self.reference)
 
     def place(self, position: int) -> str:
@@ -85,6 +91,12 @@ class Evidence:
     """What rounding alone costs; None where it was not measured."""
     false_alarms: float = FALSE_ALARMS
     """This variant's share of the run's rate of false alarms."""
+    baseline: Baseline | None = None
+    """The run that was accepted last; None where there is none."""
+    stale: str | None = None
+    """Why the run that was accepted last cannot be held against this one; None where it can, or there is none."""
+    alone: bool = False
+    """Whether no reference was computed: the baseline's stands for it, at the tokens that the candidate had to take."""
 
     @property
     def tokens_only(self) -> bool:
@@ -110,6 +122,8 @@ class Evidence:
         attention = self.config.reference.attn_implementation
         own = attention if self.candidate.provenance.get("engine") == "transformers" else None
         found = {} if self.noise is None else self.noise.realised
+        if self.alone and self.baseline is not None:
+            found = self.baseline.floor_deviations
         return {name: one for name, one in found.items() if name != own}
 
     @cached_property
@@ -144,16 +158,30 @@ class Evidence:
     @cached_property
     def deviations(self) -> Deviations:
         """The candidate's, in decode."""
-        require_finite(self.comparison)
-        return deviations(self.candidate, self.reference)
+        return self._deviations(self.pair)
+
+    def _deviations(self, pair: Pair) -> Deviations:
+        require_finite(pair.comparison)
+        if pair.baseline is not None:
+            return pair.baseline.deviations(narrowed(pair.candidate, pair.baseline))
+        return deviations(pair.candidate, pair.reference)
 
     @cached_property
     def prefill_deviations(self) -> Deviations | None:
         """Those of its prefill path; None where it was not captured."""
-        if self.prefill is None:
+        return None if self.prefill is None else self._deviations(self.prefill)
+
+    @cached_property
+    def since(self) -> Since | None:
+        """The candidate beside the accepted run; None where there is none, or it is of another variant.
+
+        Raises:
+            TraceError: they have no position in common.
+        """
+        if self.baseline is None or self.variant != "base":
             return None
-        require_finite(self.prefill.comparison)
-        return deviations(self.prefill.candidate, self.reference)
+        require_finite(self.comparison)
+        return since(self.candidate, self.baseline)
 
     @cached_property
     def calibrated(self) -> Family:
@@ -164,7 +192,11 @@ class Evidence:
     @cached_property
     def pair(self) -> Pair:
         """Candidate against reference."""
-        return Pair(self.candidate, self.reference, self.reference)
+        return Pair(self.candidate, self.reference, self.reference, baseline=self._stands_in)
+
+    @property
+    def _stands_in(self) -> Baseline | None:
+        return self.baseline if self.alone else None
 
     @property
     def comparison(self) -> Comparison:
@@ -175,7 +207,9 @@ class Evidence:
     def prefill(self) -> Pair | None:
         """The engine's prefill path against the reference; None where it was not captured."""
         part = self.candidate.part(PREFILL)
-        return None if part is None else Pair(part, self.reference, self.reference, ("prefill", "reference"))
+        if part is None:
+            return None
+        return Pair(part, self.reference, self.reference, ("prefill", "reference"), baseline=self._stands_in)
 
     @cached_property
     def own_prefill(self) -> Pair | None:
@@ -196,6 +230,8 @@ class Evidence:
         """
         if self.base is None:
             raise TraceError(f"{self.candidate.folder}: is held against no base")
+        if self.alone and self.baseline is not None:
+            return self.baseline.figures["base"]["relative_l2_max"]  # few words do not tell the size of a whole row
         require_finite(self.base.comparison)
         return float(self.base.comparison.values["relative_l2"].max())
 
@@ -224,6 +260,10 @@ class Evidence:
         return Pair(mine, theirs, self.reference, (self.variant, "base"), same_weights=True, scored=scored)
 
 
+BASELINE = "baseline.json"
+"""The baseline that a run was held against, beside its traces."""
+
+
 def load_evidence(
     traces: Path,
     variant: str,
@@ -231,6 +271,8 @@ def load_evidence(
     *,
     base: Pair | None = None,
     noise: NoiseFloor | None = None,
+    baseline: Baseline | None = None,
+    stale: str | None = None,
     false_alarms: float = FALSE_ALARMS,
 ) -> Evidence:
     """What a run left in a model's folder of traces.
@@ -241,36 +283,61 @@ def load_evidence(
         config: of the model.
         base: see `load_base`; only for a variant that needs it.
         noise: see `load_floor`.
+        baseline: see `load_accepted`.
+        stale: why it is not given though there is one.
         false_alarms: the variant's share.
 
     Raises:
         TraceError: a part of it is missing or damaged.
     """
-    scored = traces / scored_with(variant)
     second = traces / variant / "second_reference"
     return Evidence(
         variant=variant,
         config=config,
         prompts=() if is_long(variant) else load_rendered(traces / "rendered.json").prompts,
         candidate=load_trace(traces / variant / "candidate"),
-        reference=load_trace(scored / "reference"),
+        reference=_reference(traces, scored_with(variant), baseline),
         base=base,
         noise=noise,
         false_alarms=false_alarms,
         second_reference=load_trace(second) if second.is_dir() else None,
         scan=_saved(traces / "scan.json", Scan),
         audit=_saved(traces / "audit.json", Audit) if (traces / "audit.json").is_file() else None,
+        baseline=baseline,
+        stale=stale,
+        alone=_alone(traces, scored_with(variant), baseline),
     )
 
 
-def load_base(traces: Path) -> Pair:
+def load_base(traces: Path, baseline: Baseline | None = None) -> Pair:
     """Base against its reference: what other variants are held against, compared once for all of them.
 
     Raises:
         TraceError: a trace of it is missing or damaged.
     """
-    reference = load_trace(traces / "base" / "reference")
-    return Pair(load_trace(traces / "base" / "candidate"), reference, reference)
+    reference = _reference(traces, "base", baseline)
+    stands_in = baseline if _alone(traces, "base", baseline) else None
+    return Pair(load_trace(traces / "base" / "candidate"), reference, reference, baseline=stands_in)
+
+
+def load_accepted(traces: Path) -> Baseline | None:
+    """The baseline that a run was held against; None where there was none.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    path = traces / BASELINE
+    return read_baseline(path) if path.is_file() else None
+
+
+def _alone(traces: Path, scored: str, baseline: Baseline | None) -> bool:
+    return baseline is not None and not (traces / scored / "reference").is_dir()
+
+
+def _reference(traces: Path, scored: str, baseline: Baseline | None) -> Trace:
+    if baseline is not None and _alone(traces, scored, baseline):
+        return as_reference(baseline, traces / BASELINE)
+    return load_trace(traces / scored / "reference")
 
 
 def _saved(path: Path, kind: type[Result]) -> Result:

@@ -57,9 +57,17 @@ def kl_divergence(candidate: ArrayLike, reference: ArrayLike) -> Values:
     may give -1e-16, which is returned as 0.
     """
     left, right = _pair(candidate, reference)
-    log_c, log_r = _log_softmax(left), _log_softmax(right)
+    log_c, log_r = log_softmax(left), log_softmax(right)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.maximum(np.einsum("pv,pv->p", np.exp(log_r), log_r - log_c), 0.0))
+
+
+def log_softmax(logits: ArrayLike) -> Values:
+    """Natural logarithms of the softmax probabilities [positions, vocabulary]."""
+    rows = np.asarray(logits, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        shifted = rows - rows.max(axis=1, keepdims=True)
+        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 def max_abs_diff(candidate: ArrayLike, reference: ArrayLike) -> Values:
@@ -113,9 +121,3 @@ def tied(margin: ArrayLike, rms: ArrayLike, width: ArrayLike) -> NDArray[np.bool
         width: of a tie, in units of that (see `ties`); NaN ties nothing.
     """
     return np.asarray(np.abs(margin) <= np.asarray(width) * np.asarray(rms))
-
-
-def _log_softmax(rows: Values) -> Values:
-    with np.errstate(invalid="ignore"):
-        shifted = rows - rows.max(axis=1, keepdims=True)
-        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.baselines import load_published
+from npu_conformance.baselines.keeping import unused
+from npu_conformance.baselines.published import load_published
 from npu_conformance.config import config_names
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.evidence import Evidence
@@ -24,6 +25,7 @@ from npu_conformance.progress import Narrator
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.results import Check
+from npu_conformance.run.keep import keep_baselines
 from npu_conformance.run.options import add_options, baselines_folder, report_folder, settings_of
 from npu_conformance.run.session import Session
 from npu_conformance.storage import cache_dir
@@ -88,6 +90,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if given and len(models) > 1:
             raise pytest.UsageError(f"{option} is one model's, {len(models)} models are selected: choose one with -k")
     own.expect(selected)
+    if set(models) == set(config_names(own.settings.configs)) and (files := unused(own.settings.baselines, models)):
+        raise pytest.UsageError(
+            f"{files[0]}: no model config and platform has this baseline: remove it, or correct its name"
+        )
     for model in models:
         try:
             own.config(model)
@@ -186,7 +192,7 @@ class Results:
             baselines_folder(session.config),
         )
         write_report(report, own.folder)
-        self._lines = summary_lines(report, own.folder)
+        self._lines = [*summary_lines(report, own.folder), *keep_baselines(own, report)]
 
     def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
         """Say each model's verdict and where the report is."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.baselines import Published
+from npu_conformance.baselines.published import Published
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.markdown import Language, environment
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow
@@ -13,7 +13,7 @@ from npu_conformance.report.published import PublishedRow, published_prompts, pu
 from npu_conformance.report.words import WORDS
 from npu_conformance.results import Check
 
-from .test_baselines import MODELS, load
+from .test_published_reports import MODELS, load
 
 
 def published_with(**parts: Any) -> Published:

@@ -58,7 +58,9 @@ class Asked:
         self.seconds = time.monotonic() - started
 
     def requests(self) -> list[Request]:
-        """The prompts, each for an answer of the engine's own, as long as it may be."""
+        """The prompts, each for an answer of the engine's own, as long as it may be; or for a given one."""
+        if self.job.walks is not None:
+            return [walk(answer.prompt_ids, answer.token_ids) for answer in load_trace(self.job.walks).answers]
         lengths = self.rendered.lengths(self.job.max_tokens)
         return [Request(ids, length) for ids, length in zip(self.rendered.prompt_ids, lengths, strict=True)]
 
@@ -101,11 +103,11 @@ class Asked:
 
 
 def generate(asked: Asked) -> list[Answer]:
-    """The engine chooses its tokens; then all that can be asked about them."""
+    """The engine chooses its tokens, or takes those it is given; then all that can be asked about them."""
     job, generator, requests = asked.job, asked.generator, asked.requests()
     with asked.timed():
         first = generator.rows("generating", requests)
-    answers = asked.save(asked.names(), first, forced=False)
+    answers = asked.save(asked.names(), first, forced=job.walks is not None)
     # Cold again, or the second run would prefill other lengths than the first.
     generator.llm.reset_prefix_cache()
     again = generator.digests("generating again", requests)
@@ -118,7 +120,7 @@ def generate(asked: Asked) -> list[Answer]:
     _probe(asked)
     prefill_part(asked, answers)
     if job.adapter is not None:
-        first_tokens = [dataclasses.replace(request, length=1) for request in requests]
+        first_tokens = [Request(request.prompt_ids, 1) for request in requests]
         bare = generator.rows("generating without the adapter", first_tokens, adapted=False)
         asked.save_part(WITHOUT_ADAPTER, asked.names(), bare, forced=False)
     if job.layer_prompts and (layers := layers_at(asked)):

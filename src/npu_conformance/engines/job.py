@@ -97,7 +97,7 @@ class CandidateJob(_Job):
     rendered: Path
     """Output of a RenderJob."""
     walks: Path | None = None
-    """Trace whose tokens it is made to take; `walk` and `walk warm` need it."""
+    """Trace whose tokens it is made to take; `walk` and `walk warm` need it, and `generate` may have one."""
     manner: Manner = "generate"
     tight_cache: bool = False
     """The KV cache is to hold the longest request and hardly more."""

@@ -63,7 +63,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
             # A long text may hold them anywhere.
             eos_token_ids=() if job.manner == "walk long" else rendered.eos_token_ids,
             provenance=provenance,
-            forced=job.manner.startswith("walk"),
+            forced=job.manner.startswith("walk") or job.walks is not None,
         )
     # The trace is whole: an engine that dies or hangs while it closes takes nothing of it along.
     progress("closing", 0, 0)

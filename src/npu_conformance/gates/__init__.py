@@ -9,6 +9,7 @@ from collections.abc import Callable
 from npu_conformance.errors import TraceError
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.answers import expected_substrings, labels, output_format
+from npu_conformance.gates.baseline import baseline
 from npu_conformance.gates.batches import batch_determinism
 from npu_conformance.gates.hard import not_applicable
 from npu_conformance.gates.layers import hidden_states
@@ -34,6 +35,7 @@ __all__ = [
     "PROPERTIES",
     "Property",
     "adapter_effect",
+    "baseline",
     "batch_determinism",
     "checkpoint_weights",
     "decode_against_prefill",
@@ -89,12 +91,15 @@ PROPERTIES: tuple[Property, ...] = (
     output_format,
     labels,
     adapter_effect,
+    baseline,
 )
 """All of them; a file each in tests/conformance."""
 
 
 # What can be said of a variant whose logits were not seen.
 _WITHOUT_LOGITS = (prompt_tokens, variant_closeness, expected_substrings, output_format, labels)
+# What a baseline does not tell, which has a few words of each row and no hidden states.
+_OF_WHOLE_ROWS = (logits_closeness, prefill_closeness, hidden_states, adapter_effect)
 
 
 def judged_or_error(property_: Property, evidence: Evidence) -> list[Check]:
@@ -108,6 +113,8 @@ def judged_or_error(property_: Property, evidence: Evidence) -> list[Check]:
         return [not_applicable(evidence, name, name, f"without effect here: {evidence.no_effect}")]
     if evidence.tokens_only and property_ not in _WITHOUT_LOGITS:
         return [not_applicable(evidence, name, name, f"{evidence.variant} does not let its logits be seen")]
+    if evidence.alone and property_ in _OF_WHOLE_ROWS:
+        return [not_applicable(evidence, name, name, "judged from the baseline alone, which keeps no whole rows")]
     try:
         return property_(evidence)
     except TraceError as error:

@@ -33,8 +33,8 @@ def decode_against_prefill(evidence: Evidence) -> list[Check]:
 
 
 def witnesses(evidence: Evidence) -> Witnesses | None:
-    """Which of the three witnesses hold; None where prefill was not captured."""
-    if evidence.prefill is None or evidence.own_prefill is None:
+    """Which of the three witnesses hold; None where prefill was not captured, or no reference computed."""
+    if evidence.prefill is None or evidence.own_prefill is None or evidence.alone:
         return None
     pairs = (evidence.pair, evidence.prefill, evidence.own_prefill)
     return Witnesses(*(not breaks(evidence, pair) for pair in pairs))

@@ -139,6 +139,8 @@ class _Model:
 
         Each with its noise floor's.
         """
+        if self._settings.baseline == "alone":
+            return []
         scored = {scored_with(variant) for variant in variants}
         also = self._config.reference.also
         found = []

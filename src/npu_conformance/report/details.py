@@ -89,6 +89,7 @@ class SubjectFacts(Part):
     """Those the model is to be judged in."""
     adapter: str | None = None
     """Folder of the LoRA."""
+    adapter_digest: str | None = None
     findings: list[str] = Field([])
     """What inspection noticed, none of it an error."""
     weights_shown: list[TensorStatistics] = Field([])
@@ -122,8 +123,8 @@ def load_details(folder: Path, model: str) -> tuple[SubjectFacts | None, list[Va
 
 
 def _variant_details(evidence: Evidence) -> VariantDetails:
-    # Where logits could not be seen, neither a comparison nor a row a prompt can be made.
-    seen = None if evidence.tokens_only else evidence.comparison
+    # Where one side's logits could not be seen, neither a comparison nor a row a prompt can be made.
+    seen = None if evidence.tokens_only or evidence.alone else evidence.comparison
     return VariantDetails(
         variant=evidence.variant,
         candidate=evidence.candidate.provenance,
@@ -144,6 +145,8 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         prompts=[] if seen is None else prompt_rows(evidence, seen),
         labels=label_rows(evidence),
         # Of others than base they are kept at positions of base's, not at prompts' ends.
-        layers=layer_table(evidence.candidate, evidence.reference) if evidence.base is None else [],
+        layers=layer_table(evidence.candidate, evidence.reference)
+        if evidence.base is None and not evidence.alone
+        else [],
         second_dtype=None if evidence.second_reference is None else evidence.config.reference.also,
     )

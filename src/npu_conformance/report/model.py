@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from npu_conformance.baselines import Published, load_published
+from npu_conformance.baselines.published import Published, load_published
 from npu_conformance.gates import PROPERTIES
 from npu_conformance.provenance import commit, machine, package_versions
 from npu_conformance.report.details import SubjectFacts, VariantDetails, load_details

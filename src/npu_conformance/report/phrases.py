@@ -56,6 +56,10 @@ PHRASES: dict[str, str] = {
     "another batch order": "改变批次顺序",
     "joining while others decode": "在其他请求 decode 时加入",
     # What checks measure (gates/)
+    "growth of the error since the baseline": "相对基线的误差增长",
+    "growth of the share of flips since the baseline": "相对基线的翻转率增长",
+    "KL(baseline‖candidate), mean, at least": "与基线的平均 KL 散度 (下界)",
+    "tokens of the baseline": "与基线相同的 token",
     "at probes": "探针处",
     "cold": "冷缓存",
     "candidate": "被测",

@@ -3,7 +3,7 @@
 import operator
 from dataclasses import dataclass
 
-from npu_conformance.baselines import Published, PublishedPrompt, Quantity
+from npu_conformance.baselines.published import Published, PublishedPrompt, Quantity
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow
 from npu_conformance.results import Check

@@ -30,15 +30,23 @@ class Candidates:
     """Runs the engines of one model's variants."""
 
     def __init__(
-        self, config: ModelConfig, subject: Subject, prepared: Prepared, traces: Path, settings: Settings, jobs: Jobs
+        self,
+        config: ModelConfig,
+        subject: Subject,
+        prepared: Prepared,
+        traces: Path,
+        settings: Settings,
+        jobs: Jobs,
+        given: Path | None = None,
     ) -> None:
-        """Args: traces: the model's folder of traces; the others as in a session."""
+        """Args: traces: the model's folder of traces; given: a trace whose tokens to take; the others as in a session."""
         self._config = config
         self._subject = subject
         self._prepared = prepared
         self._traces = traces
         self._settings = settings
         self._jobs = jobs
+        self._given = given
         self._done: dict[str, ConformanceError | None] = {}
 
     def make(self, wanted: str, others: Sequence[str]) -> None:
@@ -97,7 +105,7 @@ class Candidates:
         options = self._config.options(variant)
         if variant in JUDGED:
             kept = _LAYER_PROMPTS if variant == "base" else 0
-            return self._job(output, options, manner="generate", layer_prompts=kept)
+            return self._job(output, options, manner="generate", layer_prompts=kept, walks=self._given)
         if known is not None and known.tokens_only:
             return self._job(output, options, manner="tokens only")
         if known is not None and known.long:

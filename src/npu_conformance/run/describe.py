@@ -29,6 +29,7 @@ def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared) 
         config_digest=digest(config.model_dump(mode="json")),
         variants=list(config.variant_names),
         adapter=None if prepared.adapter is None else str(prepared.adapter),
+        adapter_digest=None if prepared.adapter is None else folder_digest(prepared.adapter),
         findings=[str(finding) for finding in prepared.findings],
         weights_shown=_first_layer(prepared.scan),
         published_shown=[] if prepared.scan is prepared.published_scan else _first_layer(prepared.published_scan),

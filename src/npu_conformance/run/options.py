@@ -31,6 +31,13 @@ def add_options(parser: pytest.Parser) -> None:
         help="judge the traces of this report folder again",
     )
     add(
+        "--baseline",
+        choices=("create", "update", "alone"),
+        help="create or update the baseline of each model that passes; or judge by the baselines alone, "
+        "computing no reference",
+    )
+    add("--reason", metavar="TEXT", help="why a baseline is updated")
+    add(
         "--conformance-plan",
         action="store_true",
         help="show what the selected tests would start, with estimates, and start nothing",
@@ -53,7 +60,7 @@ def settings_of(config: pytest.Config) -> Settings:
     if option("conformance_plan") and option("dist", "no") != "no":
         raise pytest.UsageError("--conformance-plan: pytest-xdist would start its workers: leave out -n")
     names = [field.name for field in dataclasses.fields(Settings) if field.name in vars(config.option)]
-    settings = Settings(configs=configs, **{name: option(name) for name in names})
+    settings = Settings(configs=configs, baselines=baselines_folder(config), **{name: option(name) for name in names})
     try:
         settings.check()
     except ConfigError as error:

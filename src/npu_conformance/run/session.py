@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from npu_conformance.baselines.keeping import stale
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.config import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
-from npu_conformance.evidence import Evidence, load_base, load_evidence
+from npu_conformance.evidence import Evidence, load_accepted, load_base, load_evidence
 from npu_conformance.floor import load_floor
 from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts
 from npu_conformance.report.details import save_details
+from npu_conformance.run.accepted import bring_baseline
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.describe import describe_subject
 from npu_conformance.run.jobs import Jobs
@@ -32,7 +34,7 @@ from npu_conformance.run.settings import Settings
 from npu_conformance.storage import write_json, write_text
 from npu_conformance.subject import Subject, find_weights
 from npu_conformance.twins import RECIPES, Adapted, find_recipe
-from npu_conformance.variants import JUDGED, needs_base, scored_with
+from npu_conformance.variants import JUDGED, is_long, needs_base, scored_with
 
 T = TypeVar("T")
 
@@ -80,6 +82,8 @@ class Session:
     def _why_not(self, model: str, variant: str) -> str | None:
         if self.settings.candidate == "transformers" and variant != "base" and self.settings.from_dir is None:
             return f"not applicable: transformers has no serve options, so {variant} would be base again"
+        if self.settings.baseline == "alone" and is_long(variant):
+            return f"not applicable: a baseline has base's tokens, {variant} walks texts of its own"
         return self.missing(model) or self._not_kept(model, variant) or self._lacking(model, variant)
 
     def variants(self, model: str) -> tuple[str, ...]:
@@ -207,12 +211,19 @@ class Session:
         else:
             traces = self.folder / "traces" / model
             self._run(config, model, variant)
-        base = self._once(("base", model), lambda: load_base(traces)) if needs_base(variant) else None
+        facts = _saved_json(traces / "subject.json")
+        accepted = self._once(("accepted", model), lambda: load_accepted(traces))
+        why = None if accepted is None else stale(accepted, facts)
+        baseline = accepted if why is None else None
+        base = self._once(("base", model), lambda: load_base(traces, baseline)) if needs_base(variant) else None
         scored = scored_with(variant)
         floor = self._once(("floor", model, scored), lambda: load_floor(traces / scored))
         share = FALSE_ALARMS / self._judged
-        evidence = load_evidence(traces, variant, config, base=base, noise=floor, false_alarms=share)
-        facts = _saved_json(traces / "subject.json")
+        if baseline is not None and variant == "base":
+            share /= 2  # what it is to the reference, and what became of it since the baseline
+        evidence = load_evidence(
+            traces, variant, config, base=base, noise=floor, baseline=baseline, stale=why, false_alarms=share
+        )
         # Traces that cannot be compared have no details; the checks say why.
         with contextlib.suppress(TraceError):
             save_details(self.folder, model, facts, evidence)
@@ -235,10 +246,11 @@ class Session:
     def _make_ready(self, model: str) -> "Workshop":
         config, subject, traces = self.config(model), self.subject(model), self.folder / "traces" / model
         prepared = self._prepare(config, subject, traces)
+        given = bring_baseline(self.settings, subject, traces)
         return Workshop(
             traces,
             prepared,
-            Candidates(config, subject, prepared, traces, self.settings, self._jobs),
+            Candidates(config, subject, prepared, traces, self.settings, self._jobs, given),
             References(config, subject, prepared, self.settings, self._jobs),
         )
 
@@ -246,6 +258,8 @@ class Session:
         """Leave the traces of a variant, and with its candidate those of all selected variants of the model."""
         workshop = self.workshop(model)
         workshop.candidates.make(variant, self._group(model, variant))
+        if self.settings.baseline == "alone":
+            return
         scored, also, references = scored_with(variant), config.reference.also, workshop.references
         folder = workshop.traces / scored
         self._once(("scored", model, scored), lambda: references.score(folder))

@@ -50,6 +50,12 @@ class Settings:
     trust_remote_code: bool = False
     deadline: float | None = None
     """Seconds a job may take; the config's own when None."""
+    baselines: Path = Path("baselines")
+    """Folder of published reports and baselines."""
+    baseline: Literal["create", "update", "alone"] | None = None
+    """Write the baseline of what passes, or judge by it alone; None compares with it where there is one."""
+    reason: str | None = None
+    """Why a baseline is updated."""
 
     def check(self) -> None:
         """Refuse what names something that is not there.
@@ -68,6 +74,10 @@ class Settings:
                 raise ConfigError(f"{name} {path}: no such folder")
         if (python := self.reference_python) is not None and not os.access(python, os.X_OK):
             raise ConfigError(f"--reference-python {python}: no such interpreter")
+        if self.baseline == "update" and not (self.reason or "").strip():
+            raise ConfigError("--baseline=update: say why with --reason=TEXT, it is kept in the baseline's history")
+        if self.baseline == "alone" and self.candidate == "transformers":
+            raise ConfigError("--baseline=alone: a baseline's tokens are walked by vLLM: leave out --candidate")
         if self.prompts is not None and self.prompts < 1:
             raise ConfigError(f"--prompts {self.prompts}: at least 1 is needed")
 
@@ -89,6 +99,7 @@ class Settings:
             ("--from", self.from_dir, None),
             ("--reference-python", self.reference_python, None),
             ("--deadline", self.deadline, None),
+            ("--baseline", "alone" if self.baseline == "alone" else None, None),
         ):
             words += [f"{option}={value}"] if value != default else []
         return words

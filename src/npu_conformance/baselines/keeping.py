@@ -1,0 +1,127 @@
+"""Where baselines are, which one a run is held against, and the rules by which one is written.
+
+None is written unless asked for. A twin's lives beside the twins and never in the folder that git keeps.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from npu_conformance.baselines.stored import Baseline, read_baseline
+from npu_conformance.devices import Platform
+from npu_conformance.errors import ConfigError
+from npu_conformance.metrics import METRICS_VERSION
+from npu_conformance.results import Check, Verdict, worst
+from npu_conformance.storage import cache_dir, write_text
+
+Kind = Literal["real", "twin"]
+Action = Literal["create", "update"]
+PUBLISHED = "published"
+
+
+def baseline_path(folder: Path, model: str, platform: str, kind: Kind) -> Path:
+    """Where the baseline of a model on a platform is, or would be.
+
+    Args:
+        folder: of baselines of real models.
+        model: its name.
+        platform: that the engine runs on.
+        kind: of the subject.
+    """
+    root = folder if kind == "real" else cache_dir() / "twins" / "baselines"
+    return root / model / f"{platform}.json"
+
+
+def find_baseline(folder: Path, model: str, platform: str, kind: Kind) -> tuple[Path, Baseline] | None:
+    """The baseline a run is held against; None where there is none.
+
+    Raises:
+        ConfigError: it is damaged, another model's, or of the other kind of subject.
+    """
+    path = baseline_path(folder, model, platform, kind)
+    if not path.is_file():
+        return None
+    baseline = read_baseline(path)
+    if baseline.subject != kind:
+        raise ConfigError(
+            f"{path}: is of a {baseline.subject} subject, here belongs one of a {kind}: a twin says nothing of its "
+            "model; remove it"
+        )
+    for key, mine in (("model", model), ("platform", platform)):
+        if (theirs := getattr(baseline, key)) != mine:
+            raise ConfigError(f"{path}: {key}: is {theirs}, expected {mine} by its place: remove it")
+    return path, baseline
+
+
+def stale(baseline: Baseline, facts: Mapping[str, Any]) -> str | None:
+    """Why a run cannot be held against a baseline; None where it can.
+
+    Args:
+        baseline: the accepted run.
+        facts: of this run's subject.
+    """
+    identity = baseline.identity
+    for what, then, now in (
+        ("subject", baseline.subject, facts["kind"]),
+        ("weights of the reference", identity.reference, facts["reference_digest"]),
+        ("LoRA", identity.adapter, facts.get("adapter_digest")),
+        ("version of the metrics", identity.metrics_version, METRICS_VERSION),
+    ):
+        if then != now:
+            return f"the {what} changed: {then} in the baseline, {now} now: update it with --baseline=update --reason"
+    return None
+
+
+def unused(folder: Path, models: Iterable[str]) -> list[Path]:
+    """Files of baselines that no model config, or no platform, will ever read."""
+    known = set(models)
+    names = {PUBLISHED, *(f"{platform}{engine}" for platform in get_args(Platform) for engine in ("", "-transformers"))}
+    return [path for path in sorted(folder.glob("*/*.json")) if path.parent.name not in known or path.stem not in names]
+
+
+def refusal(
+    action: Action,
+    path: Path,
+    checks: Sequence[Check],
+    not_judged: Sequence[str],
+    *,
+    own_weights: bool,
+    alone: bool,
+) -> str | None:
+    """Why a run does not become a baseline; None where it does.
+
+    Args:
+        action: what was asked for.
+        path: of the baseline's file.
+        checks: of the model.
+        not_judged: properties that were not selected, as `variant: property`.
+        own_weights: whether the candidate was given a checkpoint or LoRA of its own.
+        alone: whether it was judged from a baseline itself.
+    """
+    verdict: Verdict = worst(check.verdict for check in checks)
+    missing = [one for one in not_judged if one.startswith("base: ")]
+    if alone:
+        return "was judged from a baseline, without a reference"
+    if own_weights:
+        return "the candidate loaded weights that are not the model config's"
+    if missing:
+        return f"{len(missing)} properties of base were not judged, such as {missing[0]}: select the whole model"
+    if verdict != "pass":
+        first = next((f" ({check.variant} {check.check})" for check in checks if check.verdict == verdict), "")
+        return f"is {verdict}{first}: only a run that passes becomes one"
+    if action == "create" and path.exists():
+        return f"{path} exists: replace it with --baseline=update --reason=TEXT"
+    if action == "update" and not path.exists():
+        return f"{path} does not exist: make it with --baseline=create"
+    return None
+
+
+def write_baseline(path: Path, baseline: Baseline) -> None:
+    """Write the file, whole or not at all.
+
+    Raises:
+        ConfigError: a twin's is to be written into a folder of real models' (a last guard).
+    """
+    if (baseline.subject == "twin") != path.resolve().is_relative_to((cache_dir() / "twins").resolve()):
+        raise ConfigError(f"{path}: a {baseline.subject} subject's baseline does not belong here")
+    write_text(path, baseline.model_dump_json(indent=1) + "\n")

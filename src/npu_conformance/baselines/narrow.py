@@ -1,0 +1,95 @@
+"""Logits narrowed to the few words that the reference thinks likeliest, so that a run fits into git.
+
+Which words are kept the reference alone decides: had a candidate a say, its errors would choose where to be looked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npu_conformance import metrics
+from npu_conformance.deviations import Deviations, of_position
+from npu_conformance.trace import Rows
+
+Ids = NDArray[np.int32]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """A run's distributions over a few words, one row a judged position, prompts one after another."""
+
+    log_probs: Values
+    """Natural logarithms of the words' probabilities [positions, words]."""
+    tail: Values
+    """Probability of all other words [positions], 0 to 1."""
+    choices: NDArray[np.int64]
+    """The greedy token among the whole vocabulary, -1 where a NaN leaves none [positions]."""
+
+
+def likeliest(rows: Rows, count: int) -> Ids:
+    """The words with the largest logits, largest first.
+
+    Args:
+        rows: float32 [positions, vocabulary].
+        count: of words; all of a smaller vocabulary.
+    """
+    count = min(count, rows.shape[1])
+    # In the order of ids first, so that of equal logits the first wins, as in `metrics.choice`.
+    found = np.sort(np.argpartition(rows, -count, axis=1)[:, -count:], axis=1)
+    order = np.argsort(-np.take_along_axis(rows, found, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1).astype(np.int32)
+
+
+def narrow(rows: Rows, words: Ids) -> Narrow:
+    """The distributions of rows over given words.
+
+    Args:
+        rows: float32 [positions, vocabulary]; such as are not finite give NaN.
+        words: [positions, count].
+    """
+    log_probs = metrics.log_softmax(rows)
+    kept = np.take_along_axis(log_probs, words, axis=1)
+    # Summed over the others: one minus the kept ones would leave rounding of their sum alone where one word is sure.
+    np.put_along_axis(log_probs, words, -np.inf, axis=1)
+    return Narrow(kept, np.exp(log_probs).sum(axis=1), metrics.choice(rows))
+
+
+def join(parts: Sequence[Narrow]) -> Narrow:
+    """Distributions of prompts one after another."""
+    return Narrow(
+        np.concatenate([part.log_probs for part in parts]),
+        np.concatenate([part.tail for part in parts]),
+        np.concatenate([part.choices for part in parts]),
+    )
+
+
+def kl_at_least(run: Narrow, reference: Narrow) -> Values:
+    """A lower bound of KL(reference ‖ run) in nats [positions]: that of the words, with all others as one more.
+
+    Source: the log sum inequality (Cover and Thomas, Elements of Information Theory, theorem 2.7.1): putting words
+    together never makes the divergence larger.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kept = (np.exp(reference.log_probs) * (reference.log_probs - run.log_probs)).sum(axis=1)
+        rest = np.where(reference.tail == 0, 0.0, reference.tail * np.log(reference.tail / run.tail))
+    return np.asarray(np.maximum(kept + rest, 0.0))
+
+
+def narrow_deviations(run: Narrow, reference: Narrow, sizes: Values, bounds: tuple[int, ...]) -> Deviations:
+    """How a run deviates from the reference over the kept words, in the numbers that gates rest on.
+
+    Args:
+        run: to measure.
+        reference: at the same positions, over the same words.
+        sizes: root mean square of the reference's whole rows [positions], so that leads are in the units of whole rows.
+        bounds: prompt i has the positions bounds[i] to bounds[i + 1].
+    """
+    rows = [
+        of_position(mine, theirs, size)
+        for mine, theirs, size in zip(run.log_probs, reference.log_probs, sizes, strict=True)
+    ]
+    row, logit, gain, difference = (np.array([one[part] for one in rows]) for part in range(4))
+    return Deviations(bounds, row, logit, gain, run.choices != reference.choices, difference.reshape(len(rows), -1))

@@ -1,0 +1,293 @@
+"""The file of a baseline: a run that was accepted, small enough for git, against which later ones are held.
+
+It has base's tokens and, position by position, the likeliest words of the reference with their log-probabilities, and
+those that the candidate and the noise floor gave them. With it a candidate is judged without computing a reference.
+"""
+
+import base64
+import zlib
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from npu_conformance.baselines.narrow import Ids, Narrow, Values, narrow_deviations
+from npu_conformance.deviations import Deviations
+from npu_conformance.errors import ConfigError
+from npu_conformance.metrics import METRICS_VERSION
+from npu_conformance.storage import digest
+from npu_conformance.trace import Answer, Trace
+
+SCHEMA_VERSION = 1
+_DTYPES = {"int32": "<i4", "float32": "<f4", "float16": "<f2"}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="strings")
+
+
+class Packed(_Part):
+    """An array, little endian, compressed by zlib, in base64."""
+
+    dtype: Literal["int32", "float32", "float16"]
+    shape: tuple[int, ...]
+    data: str
+
+    @classmethod
+    def of(cls, values: Any, dtype: Literal["int32", "float32", "float16"]) -> "Packed":
+        """Pack values in a dtype."""
+        array = np.ascontiguousarray(values, dtype=_DTYPES[dtype])
+        return cls(dtype=dtype, shape=array.shape, data=base64.b64encode(zlib.compress(array.tobytes(), 9)).decode())
+
+    def array(self) -> NDArray[Any]:
+        """The values.
+
+        Raises:
+            ValueError: the data is damaged, or is not of this shape.
+        """
+        dtype = np.dtype(_DTYPES[self.dtype])
+        size = int(np.prod(self.shape)) * dtype.itemsize
+        unpacker = zlib.decompressobj()
+        try:
+            # One more byte than there may be: a damaged file is not to fill the memory.
+            content = unpacker.decompress(base64.b64decode(self.data, validate=True), size + 1)
+        except zlib.error as error:
+            raise ValueError(f"damaged: {error}") from error
+        if len(content) != size or not unpacker.eof:
+            raise ValueError(f"damaged: not {size} bytes of {self.dtype} {self.shape}")
+        return np.frombuffer(content, dtype=dtype).reshape(self.shape)
+
+
+class StoredRun(_Part):
+    """A run over the kept words, as differences from the reference, which are small and need few digits."""
+
+    errors: Packed
+    """Log-probability minus the reference's [positions, words]."""
+    tail: Packed
+    """Probability of all other words [positions]."""
+    choices: Packed
+    """Greedy token minus the reference's [positions]: 0 where they agree."""
+
+    @classmethod
+    def of(cls, run: Narrow, reference: Narrow) -> "StoredRun":
+        """Pack a run."""
+        return cls(
+            errors=Packed.of(run.log_probs - reference.log_probs, "float16"),
+            tail=Packed.of(run.tail, "float32"),
+            choices=Packed.of(run.choices - reference.choices, "int32"),
+        )
+
+    def narrow(self, reference: Narrow) -> Narrow:
+        """The run as it was, up to the rounding of its differences."""
+        return Narrow(
+            reference.log_probs + self.errors.array().astype(np.float64),
+            self.tail.array().astype(np.float64),
+            reference.choices + self.choices.array().astype(np.int64),
+        )
+
+
+class StoredReference(_Part):
+    """The reference at every judged position."""
+
+    words: Packed
+    """Its likeliest words, likeliest first [positions, words]; the first is its choice."""
+    log_probs: Packed
+    """Of these words [positions, words], natural."""
+    tail: Packed
+    """Probability of all other words [positions]."""
+    size: Packed
+    """Root mean square of its logits [positions]."""
+    texts: tuple[str, ...]
+    """The text of its own choices, a prompt each."""
+
+
+class StoredPrompt(_Part):
+    """A prompt and base's answer to it."""
+
+    id: str
+    prompt_ids: Packed
+    token_ids: Packed
+    """Judged ones: up to and including the first that ends an answer."""
+    text: str
+
+
+class Change(_Part):
+    """When and why a baseline was written."""
+
+    date: datetime
+    action: Literal["create", "update"]
+    reason: str
+    """Why it changed; of the first, the command."""
+    figures: dict[str, float]
+    """Base's figures then."""
+
+
+class Identity(_Part):
+    """What a later run must have in common, besides the prompts' token ids."""
+
+    reference: str
+    """Digest of the weights the reference loads."""
+    adapter: str | None
+    """Digest of the LoRA."""
+    metrics_version: int = METRICS_VERSION
+
+
+class Baseline(_Part):
+    """A run that was accepted."""
+
+    schema_version: int = SCHEMA_VERSION
+    model: str
+    platform: str
+    subject: Literal["real", "twin"]
+    """A twin's says nothing about the model, and is kept beside the twins."""
+    verdict: Literal["pass"] = "pass"
+    """Of the run it was made of: no other becomes one."""
+    identity: Identity
+    weights: str
+    """Digest of the weights the candidate loaded."""
+    candidate: dict[str, Any]
+    """Provenance of the candidate: engine, device, versions, effective options."""
+    reference_setting: dict[str, Any]
+    """What the reference was: dtype, attention, libraries."""
+    history: tuple[Change, ...]
+    """Oldest first."""
+    figures: dict[str, dict[str, float]]
+    """What was observed, by variant and figure."""
+    eos_token_ids: tuple[int, ...]
+    pieces: dict[int, str]
+    """Text of the tokens that occur."""
+    prompts: tuple[StoredPrompt, ...]
+    reference: StoredReference
+    run: StoredRun
+    """The candidate, in base."""
+    floor: dict[str, StoredRun]
+    """Realisations of the noise floor by name."""
+    digest: str = ""
+    """Of everything else in the file."""
+
+    def sealed(self) -> "Baseline":
+        """The same with its digest."""
+        return self.model_copy(update={"digest": self._own_digest()})
+
+    def _own_digest(self) -> str:
+        return digest(self.model_dump(mode="json", exclude={"digest"}))
+
+    @property
+    def bounds(self) -> tuple[int, ...]:
+        """Prompt i has the positions bounds[i] to bounds[i + 1]."""
+        return (0, *np.cumsum([prompt.token_ids.shape[0] for prompt in self.prompts]).tolist())
+
+    @cached_property
+    def words(self) -> Ids:
+        """The kept words [positions, words]."""
+        return self.reference.words.array().astype(np.int32)
+
+    @cached_property
+    def exact(self) -> Narrow:
+        """The reference's distributions."""
+        stored = self.reference
+        return Narrow(
+            stored.log_probs.array().astype(np.float64),
+            stored.tail.array().astype(np.float64),
+            self.words[:, 0].astype(np.int64),
+        )
+
+    @cached_property
+    def sizes(self) -> Values:
+        """Root mean square of the reference's logits [positions]."""
+        return self.reference.size.array().astype(np.float64)
+
+    @cached_property
+    def accepted(self) -> Narrow:
+        """The candidate's distributions."""
+        return self.run.narrow(self.exact)
+
+    def deviations(self, run: Narrow) -> Deviations:
+        """How a run at all its positions deviates from the reference."""
+        return narrow_deviations(run, self.exact, self.sizes, self.bounds)
+
+    @cached_property
+    def floor_deviations(self) -> dict[str, Deviations]:
+        """Those of the noise floor's realisations."""
+        return {name: self.deviations(one.narrow(self.exact)) for name, one in self.floor.items()}
+
+    @cached_property
+    def tokens(self) -> tuple[tuple[int, ...], ...]:
+        """Base's answers."""
+        return tuple(tuple(prompt.token_ids.array().tolist()) for prompt in self.prompts)
+
+    @cached_property
+    def prompt_ids(self) -> tuple[tuple[int, ...], ...]:
+        """By prompt."""
+        return tuple(tuple(prompt.prompt_ids.array().tolist()) for prompt in self.prompts)
+
+    def check(self) -> None:
+        """Look at every array once.
+
+        Raises:
+            ValueError: one is damaged, they do not fit together, or the digest is not that of the rest.
+        """
+        if self.digest != self._own_digest():
+            raise ValueError("digest: is not that of the rest of the file")
+        runs = (self.run, *self.floor.values())
+        shape = self.exact.log_probs.shape
+        found = {self.words.shape, shape, *(run.errors.array().shape for run in runs)}
+        flat = {self.sizes.shape, self.exact.tail.shape, *(run.tail.array().shape for run in runs)}
+        if found != {shape} or flat != {shape[:1]} or shape[0] != self.bounds[-1]:
+            raise ValueError(f"arrays of {self.bounds[-1]} positions expected, found {sorted(found)}, {sorted(flat)}")
+
+
+def as_reference(baseline: Baseline, path: Path) -> Trace:
+    """A reference that knows tokens and texts, and has no rows.
+
+    Args:
+        baseline: what it is made of.
+        path: of its file, for messages.
+    """
+    return Trace(
+        folder=path,
+        answers=_answers(baseline, baseline.reference.texts),
+        eos_token_ids=baseline.eos_token_ids,
+        provenance={"setting": baseline.reference_setting, "from": str(path)},
+        pieces=baseline.pieces,
+        forced=True,
+    )
+
+
+def tokens_to_walk(baseline: Baseline) -> tuple[Answer, ...]:
+    """Base's answers, for an engine that is to take their tokens."""
+    return _answers(baseline, [prompt.text for prompt in baseline.prompts])
+
+
+def _answers(baseline: Baseline, texts: Sequence[str]) -> tuple[Answer, ...]:
+    return tuple(
+        Answer(prompt.id, ids, tokens, text)
+        for prompt, ids, tokens, text in zip(baseline.prompts, baseline.prompt_ids, baseline.tokens, texts, strict=True)
+    )
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read the file of a baseline.
+
+    Raises:
+        ConfigError: it is damaged, of another version, or does not fit; one line that names it.
+    """
+    again = "restore it, or write it anew with `--baseline=create` once it is removed"
+    try:
+        content = path.read_bytes()
+        baseline = Baseline.model_validate_json(content)
+        if baseline.schema_version != SCHEMA_VERSION:
+            raise ConfigError(f"{path}: schema_version {baseline.schema_version}, this version reads {SCHEMA_VERSION}")
+        baseline.check()
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {place}: {first['msg']}: {again}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}: {again}") from error
+    return baseline

@@ -1,0 +1,111 @@
+"""What became of a model since the run that was accepted last."""
+
+import numpy as np
+
+from npu_conformance.baselines.against import Since
+from npu_conformance.evidence import Evidence
+from npu_conformance.gates.hard import not_applicable
+from npu_conformance.results import Check
+from npu_conformance.statistics import Tested, holm, mean_above, more_often
+from npu_conformance.versions.judging import GROWTH
+
+_CHECK = "baseline"
+_GROWTH = "growth of the error since the baseline"
+# Fewer prompts say nothing of a mean.
+_PROMPTS = 3
+
+
+def baseline(evidence: Evidence) -> list[Check]:
+    """Since its baseline the engine's error did not grow, and its tokens are no more often not the reference's."""
+    if evidence.variant != "base":
+        return [not_applicable(evidence, _CHECK, _CHECK, "a baseline is of base")]
+    if evidence.stale is not None:
+        return [
+            Check(check=_CHECK, variant="base", metric=_CHECK, path="none", verdict="error", message=evidence.stale)
+        ]
+    if (found := evidence.since) is None:
+        why = "there is none yet: --baseline=create makes it, in a run that passes"
+        return [not_applicable(evidence, _CHECK, _CHECK, why)]
+    shown = [_distance(evidence, found), _tokens(evidence, found)]
+    if len(found.prompts) < _PROMPTS:
+        why = f"{len(found.prompts)} prompts: at least {_PROMPTS} are needed"
+        return [not_applicable(evidence, _CHECK, _GROWTH, why), *shown]
+    growth = found.now.by_prompt(found.now.row) - found.before.by_prompt(found.before.row)
+    flips = [one.by_prompt(one.flipped.astype(np.float64)) for one in (found.before, found.now)]
+    error = mean_above(growth, float(np.log(GROWTH)))
+    more = Tested(float((flips[1] - flips[0]).mean()), None, more_often(flips[1], flips[0]))
+    adjusted = holm([error.p_value, more.p_value])
+    return [_growth(evidence, found, error, adjusted[0]), _flips(evidence, found, more, adjusted[1]), *shown]
+
+
+def _growth(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) -> Check:
+    observed, interval, p_value = tested
+    ends = None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1])))
+    check = _base(evidence, found, _GROWTH).model_copy(
+        update={
+            "observed": float(np.exp(observed)),
+            "interval": ends,
+            "limit": GROWTH,
+            "relation": "<=",
+            "p_value": p_value,
+            "p_adjusted": p_adjusted,
+            "where": _place(evidence, found, int((found.now.row - found.before.row).argmax())),
+        }
+    )
+    # Written so that NaN fails.
+    if not p_adjusted > evidence.false_alarms:
+        return check.model_copy(update={"verdict": "fail"})
+    if ends is not None and not ends[1] <= GROWTH:
+        why = f"{len(found.prompts)} prompts cannot tell whether the error grew by more than {GROWTH:g} times"
+        return check.model_copy(update={"verdict": "inconclusive", "message": why})
+    return check
+
+
+def _flips(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) -> Check:
+    new = found.now.flipped & ~found.before.flipped
+    return _base(evidence, found, "growth of the share of flips since the baseline").model_copy(
+        update={
+            "observed": tested.observed,
+            "relation": "<=",
+            "p_value": tested.p_value,
+            "p_adjusted": p_adjusted,
+            "verdict": "pass" if p_adjusted > evidence.false_alarms else "fail",
+            "where": _place(evidence, found, int(new.argmax())) if new.any() else None,
+        }
+    )
+
+
+def _distance(evidence: Evidence, found: Since) -> Check:
+    return _base(evidence, found, "KL(baseline‖candidate), mean, at least").model_copy(
+        update={"observed": float(found.kl.mean()), "where": _place(evidence, found, int(found.kl.argmax()))}
+    )
+
+
+def _tokens(evidence: Evidence, found: Since) -> Check:
+    then, now = found.tokens
+    different = np.flatnonzero(then != now)
+    return _base(evidence, found, "tokens of the baseline").model_copy(
+        update={
+            "observed": float((then == now).mean()),
+            "where": _place(evidence, found, int(different[0])) if len(different) else None,
+        }
+    )
+
+
+def _base(evidence: Evidence, found: Since, metric: str) -> Check:
+    """A check that passes, of the positions that can be compared."""
+    n = found.bounds[-1]
+    seen = (
+        None if n == found.positions else f"{n} of the baseline's {found.positions} positions had seen the same tokens"
+    )
+    return Check(check=_CHECK, variant=evidence.variant, metric=metric, n=n, verdict="pass", message=seen)
+
+
+def _place(evidence: Evidence, found: Since, at: int) -> str:
+    prompt = int(np.searchsorted(found.bounds, at, side="right")) - 1
+    then, now = (evidence.reference.piece(int(tokens[at])) for tokens in found.tokens)
+    errors = np.exp([found.before.row[at], found.now.row[at]])
+    return (
+        f"{found.prompts[prompt]}, position {at - found.bounds[prompt]}: {then} in the baseline, {now} now; relative "
+        f"error {errors[0]:.3g} and {errors[1]:.3g}"
+    )

@@ -1,0 +1,63 @@
+"""The run that was accepted last, brought into a model's folder of traces, and the tokens it makes engines take."""
+
+from pathlib import Path
+
+from npu_conformance.baselines.against import other_prompts
+from npu_conformance.baselines.keeping import baseline_path, find_baseline, stale
+from npu_conformance.baselines.stored import tokens_to_walk
+from npu_conformance.devices import find_devices
+from npu_conformance.engines.rendering import load_rendered
+from npu_conformance.errors import ConfigError, TraceError
+from npu_conformance.evidence import BASELINE
+from npu_conformance.report.details import SubjectFacts
+from npu_conformance.run.settings import Settings
+from npu_conformance.storage import write_text
+from npu_conformance.subject import Subject
+from npu_conformance.trace import save_trace
+
+_TOKENS = "accepted"
+"""Trace of its tokens, in the model's folder of traces."""
+
+
+def platform_of(settings: Settings) -> str:
+    """What baselines are told apart by: the platform of the devices, and the engine where it is not vLLM."""
+    platform = find_devices(settings.device)[0]
+    return platform if settings.candidate == "vllm" else f"{platform}-{settings.candidate}"
+
+
+def bring_baseline(settings: Settings, subject: Subject, traces: Path) -> Path | None:
+    """Copy a subject's baseline to its traces, so that they can be judged again as they were.
+
+    Args:
+        settings: the command line's.
+        subject: whose.
+        traces: its folder, with its facts and the rendered prompts.
+
+    Returns:
+        A trace of its tokens, which engines are to take; None unless the run is to be judged by it alone.
+
+    Raises:
+        ConfigError: the baseline is damaged or misplaced, or there is none and the run is to be judged by it alone.
+        TraceError: it is of other weights or prompts, likewise.
+    """
+    platform = platform_of(settings)
+    found = find_baseline(settings.baselines, subject.name, platform, subject.kind)
+    if found is not None:
+        write_text(traces / BASELINE, found[0].read_text(encoding="utf-8"))
+    if settings.baseline != "alone":
+        return None
+    if found is None:
+        place = baseline_path(settings.baselines, subject.name, platform, subject.kind)
+        raise ConfigError(
+            f"--baseline=alone: there is no {place}: make it with --baseline=create, in a run that passes"
+        )
+    path, baseline = found
+    rendered = load_rendered(traces / "rendered.json")
+    facts = SubjectFacts.model_validate_json((traces / "subject.json").read_bytes())
+    prompts = zip([prompt.id for prompt in rendered.prompts], rendered.prompt_ids, strict=True)
+    if why := stale(baseline, facts.model_dump()) or other_prompts(prompts, baseline):
+        raise TraceError(f"{path}: {why}")
+    folder = traces / _TOKENS
+    folder.mkdir(parents=True, exist_ok=True)
+    save_trace(folder, tokens_to_walk(baseline), eos_token_ids=baseline.eos_token_ids, provenance={}, forced=True)
+    return folder

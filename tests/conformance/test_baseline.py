@@ -1,0 +1,9 @@
+"""Since its baseline the engine's error did not grow, and its tokens are no more often not the reference's."""
+
+from npu_conformance import gates
+from npu_conformance.plugin import Judge
+
+
+def test_baseline(judge: Judge) -> None:
+    """Since its baseline the engine's error did not grow, and its tokens are no more often not the reference's."""
+    judge(gates.baseline)
