@@ -74,9 +74,25 @@ def _parser() -> argparse.ArgumentParser:
     sound.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
     sound.set_defaults(run=_false_alarms)
 
-    compare = commands.add_parser("compare", help="say whether a version got worse, from the traces of two runs")
-    compare.add_argument("before", type=Path, metavar="BEFORE", help="report folder of the earlier version")
-    compare.add_argument("after", type=Path, metavar="AFTER", help="report folder of the later one")
+    capture = commands.add_parser("capture", help="make one machine's part of a run, as a folder to carry to another")
+    capture.add_argument("model", help="file name of its config, without .yaml")
+    capture.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to make")
+    capture.add_argument("--reference", action="store_true", help="the reference's part, over the tokens of --tokens")
+    capture.add_argument("--tokens", type=Path, metavar="DIR", help="captured folder whose tokens to take")
+    capture.add_argument("--variants", default="", metavar="A,B,…", help="default: base,as_served")
+    capture.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    capture.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
+    add_subject_options(capture.add_argument)
+    capture.set_defaults(run=_capture)
+
+    compare = commands.add_parser(
+        "compare", help="judge two captures as one run; or say, of two runs, whether the later got worse"
+    )
+    compare.add_argument("before", type=Path, metavar="BEFORE", help="a capture, or the earlier run's report folder")
+    compare.add_argument("after", type=Path, metavar="AFTER", help="the other one")
+    compare.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    compare.add_argument("--baselines", type=Path, default=Path("baselines"), metavar="DIR")
+    compare.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
     compare.add_argument("--model", nargs="+", default=[], metavar="NAME", help="only these; default: all in both")
     compare.set_defaults(run=_compare)
 
@@ -90,6 +106,23 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("folder", type=Path, nargs="?", default=Path("reports/latest"))
     render.set_defaults(run=_report)
     return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """What a subcommand was told of a model.
+
+    Raises:
+        ConfigError: it names something that is not there.
+    """
+    names = [field.name for field in dataclasses.fields(Settings) if hasattr(options, field.name)]
+    settings = Settings(**{name: getattr(options, name) for name in names})
+    settings.check()
+    return settings
+
+
+def _names(text: str) -> list[str]:
+    """Names with commas between."""
+    return [name for name in text.split(",") if name]
 
 
 def _schema(options: argparse.Namespace) -> int:
@@ -127,11 +160,16 @@ def _doctor(options: argparse.Namespace) -> int:
 def _bisect(options: argparse.Namespace) -> int:
     from npu_conformance.bisect.command import bisect
 
-    names = [field.name for field in dataclasses.fields(Settings) if hasattr(options, field.name)]
-    settings = Settings(**{name: getattr(options, name) for name in names})
-    settings.check()
-    variants = [name for name in options.variant.split(",") if name]
-    return bisect(options.model, variants, settings, options.reports)
+    return bisect(options.model, _names(options.variant), _settings(options), options.reports)
+
+
+def _capture(options: argparse.Namespace) -> int:
+    from npu_conformance.captures.command import capture, capture_reference
+
+    settings = dataclasses.replace(_settings(options), reference_only=options.reference)
+    if options.reference:
+        return capture_reference(options.model, options.output, settings, options.reports)
+    return capture(options.model, options.output, settings, _names(options.variants), options.reports)
 
 
 def _faults(options: argparse.Namespace) -> int:
@@ -147,8 +185,11 @@ def _false_alarms(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from npu_conformance.captures.judging import compare_captures, is_capture
     from npu_conformance.versions.command import compare_runs
 
+    if is_capture(options.before) or is_capture(options.after):
+        return compare_captures(options.before, options.after, _settings(options), options.reports)
     return compare_runs(options.before, options.after, options.model)
 
 

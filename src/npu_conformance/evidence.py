@@ -269,6 +269,7 @@ def load_evidence(
     variant: str,
     config: ModelConfig,
     *,
+    reference: Trace | None = None,
     base: Pair | None = None,
     noise: NoiseFloor | None = None,
     baseline: Baseline | None = None,
@@ -281,6 +282,7 @@ def load_evidence(
         traces: the folder.
         variant: whose evidence it is.
         config: of the model.
+        reference: what to hold the candidate against instead of the reference that the run left.
         base: see `load_base`; only for a variant that needs it.
         noise: see `load_floor`.
         baseline: see `load_accepted`.
@@ -296,7 +298,7 @@ def load_evidence(
         config=config,
         prompts=() if is_long(variant) else load_rendered(traces / "rendered.json").prompts,
         candidate=load_trace(traces / variant / "candidate"),
-        reference=_reference(traces, scored_with(variant), baseline),
+        reference=reference or _reference(traces, scored_with(variant), baseline),
         base=base,
         noise=noise,
         false_alarms=false_alarms,

@@ -39,7 +39,7 @@ class Candidates:
         jobs: Jobs,
         given: Path | None = None,
     ) -> None:
-        """Args: traces: the model's folder of traces; given: a trace whose tokens to take; the others as in a session."""
+        """Args: traces: the model's folder of traces; given: a trace of tokens to take; the others as in a session."""
         self._config = config
         self._subject = subject
         self._prepared = prepared

@@ -187,7 +187,7 @@ class Session:
         root = self.settings.models_root
         reference = find_weights(config.reference_model, root)
         adapter = None if config.adapter is None else find_weights(config.adapter, root, "adapter_config.json")
-        candidate = self.settings.candidate_weights
+        candidate = reference if self.settings.reference_only else self.settings.candidate_weights
         if candidate is None and config.convert is None:
             candidate = find_weights(config.model, root)
         return Subject(model, "real", reference, candidate, adapter)
@@ -201,7 +201,7 @@ class Session:
         folder, adapter = twin_folder(config.twin, self.settings.prompts_dir), None
         if isinstance(recipe, Adapted):
             folder, adapter = twin_folder(recipe.base, self.settings.prompts_dir), folder
-        candidate = None if config.convert is not None else folder
+        candidate = None if config.convert is not None and not self.settings.reference_only else folder
         return Subject(model, "twin", folder, self.settings.candidate_weights or candidate, adapter)
 
     def _collect(self, model: str, variant: str) -> Evidence:
@@ -247,6 +247,8 @@ class Session:
         config, subject, traces = self.config(model), self.subject(model), self.folder / "traces" / model
         prepared = self._prepare(config, subject, traces)
         given = bring_baseline(self.settings, subject, traces)
+        if self.settings.tokens is not None:
+            given = self.settings.tokens / "traces" / model / "base" / "candidate"
         return Workshop(
             traces,
             prepared,

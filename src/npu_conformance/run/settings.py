@@ -56,6 +56,10 @@ class Settings:
     """Write the baseline of what passes, or judge by it alone; None compares with it where there is one."""
     reason: str | None = None
     """Why a baseline is updated."""
+    tokens: Path | None = None
+    """Captured folder whose tokens to take instead of choosing any."""
+    reference_only: bool = False
+    """No engine is started: the candidate's weights need not be here."""
 
     def check(self) -> None:
         """Refuse what names something that is not there.
@@ -68,6 +72,7 @@ class Settings:
             "--candidate-weights": self.candidate_weights,
             "--candidate-adapter": self.candidate_adapter,
             "--from": self.from_dir,
+            "--tokens": self.tokens,
         }
         for name, path in folders.items():
             if path is not None and not path.is_dir():

@@ -1,0 +1,161 @@
+"""`capture.json`: what a captured folder is of, and a checksum of each of its files.
+
+It is written last, so a folder without one was not finished.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from npu_conformance.engines.rendering import Rendered, load_rendered
+from npu_conformance.errors import TraceError
+from npu_conformance.metrics import METRICS_VERSION
+from npu_conformance.report.details import SubjectFacts
+from npu_conformance.storage import digest, write_text
+from npu_conformance.trace import FORMAT, load_trace
+
+MANIFEST = "capture.json"
+SCHEMA_VERSION = 1
+_CHUNK = 1 << 22
+# What makes ids of text, in any of the forms that tokenizers are published in.
+_TOKENIZER = ("tokenizer*", "vocab*", "merges*", "chat_template*", "special_tokens_map.json", "added_tokens.json")
+
+Role = Literal["candidate", "reference"]
+
+
+class Manifest(BaseModel):
+    """What a captured folder is of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    schema_version: int = SCHEMA_VERSION
+    role: Role
+    model: str
+    subject: Literal["real", "twin"]
+    variants: tuple[str, ...]
+    prompts: str
+    """Digest of the prompts' names and texts."""
+    prompt_ids: str
+    """Digest of their token ids."""
+    tokenizer: str
+    """Digest of the files that make ids of text."""
+    reference_weights: str
+    """Digest of the published weights."""
+    adapter: str | None
+    """Digest of the LoRA."""
+    tokens: dict[str, str]
+    """Digest of the tokens that were taken, by variant."""
+    metrics_version: int = METRICS_VERSION
+    trace_format: int = FORMAT
+    files: dict[str, str]
+    """SHA-256 of each file by its path in the folder."""
+    digest: str = ""
+    """Of everything else here."""
+
+    def sealed(self) -> "Manifest":
+        """The same with its digest."""
+        return self.model_copy(update={"digest": self.own_digest()})
+
+    def own_digest(self) -> str:
+        """Of all but the digest."""
+        return digest(self.model_dump(mode="json", exclude={"digest"}))
+
+    @property
+    def traces(self) -> Path:
+        """The model's folder of traces, within the captured one."""
+        return Path("traces") / self.model
+
+
+def seal(folder: Path, role: Role, model: str, variants: tuple[str, ...], rendered: Path, facts: SubjectFacts) -> None:
+    """Write the manifest of a folder that is complete.
+
+    Args:
+        folder: with `traces/MODEL/VARIANT/candidate` or `…/reference`.
+        role: which of the two.
+        model: name of its config.
+        variants: that were captured.
+        rendered: the prompts as token ids.
+        facts: of the subject.
+    """
+    prompts = load_rendered(rendered)
+    taken = {name: load_trace(folder / "traces" / model / name / role).answers for name in variants}
+    manifest = Manifest(
+        role=role,
+        model=model,
+        subject="twin" if facts.kind == "twin" else "real",
+        variants=variants,
+        prompts=prompts_digest(prompts),
+        prompt_ids=digest([list(ids) for ids in prompts.prompt_ids]),
+        tokenizer=tokenizer_digest(Path(facts.reference_weights)),
+        reference_weights=facts.reference_digest,
+        adapter=facts.adapter_digest,
+        tokens={name: digest([list(answer.token_ids) for answer in answers]) for name, answers in taken.items()},
+        files={str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()},
+    )
+    write_text(folder / MANIFEST, manifest.sealed().model_dump_json(indent=1) + "\n")
+
+
+def open_capture(folder: Path) -> Manifest:
+    """The manifest of a folder, every file of which is as it was sealed.
+
+    Raises:
+        TraceError: there is none, it is damaged, or a file is missing, changed or new; names it.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise TraceError(f"{path}: missing: not a captured folder, or its capture was not finished") from error
+    except ValidationError as error:
+        raise TraceError(f"{path}: damaged: {error.errors()[0]['msg']}: copy the folder again") from error
+    if manifest.digest != manifest.own_digest():
+        raise TraceError(f"{path}: damaged: its digest is not that of its content: copy the folder again")
+    there = {str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file() and one != path}
+    if lost := sorted(manifest.files.keys() - there):
+        raise TraceError(f"{folder / lost[0]}: missing ({len(lost)} of {len(manifest.files)} files are): copy it again")
+    if added := sorted(there - manifest.files.keys()):
+        raise TraceError(f"{folder / added[0]}: was not captured: remove it")
+    for name, expected in manifest.files.items():
+        if sha256(folder / name) != expected:
+            raise TraceError(f"{folder / name}: changed since it was captured: its checksum differs; copy it again")
+    return manifest
+
+
+def difference(mine: Manifest, theirs: Manifest) -> str | None:
+    """In what two captures differ so that nothing can be compared; None where it can."""
+    for what, a, b in (
+        ("model", mine.model, theirs.model),
+        ("subject", mine.subject, theirs.subject),
+        ("prompts", mine.prompts, theirs.prompts),
+        ("tokenizer", mine.tokenizer, theirs.tokenizer),
+        ("prompts' token ids", mine.prompt_ids, theirs.prompt_ids),
+        ("published weights", mine.reference_weights, theirs.reference_weights),
+        ("LoRA", mine.adapter, theirs.adapter),
+        ("version of the metrics", mine.metrics_version, theirs.metrics_version),
+        ("format of the traces", mine.trace_format, theirs.trace_format),
+    ):
+        if a != b:
+            return f"the {what} differ: {a} and {b}"
+    return None
+
+
+def prompts_digest(rendered: Rendered) -> str:
+    """Of prompts as people wrote them."""
+    return digest([prompt.model_dump(mode="json") for prompt in rendered.prompts])
+
+
+def tokenizer_digest(checkpoint: Path) -> str:
+    """Of a checkpoint's tokenizer: names and bytes of its files."""
+    files = sorted({path for pattern in _TOKENIZER for path in checkpoint.glob(pattern) if path.is_file()})
+    return digest([[path.name, sha256(path)] for path in files])
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            sha.update(chunk)
+    return sha.hexdigest()
