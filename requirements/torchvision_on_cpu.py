@@ -2,7 +2,8 @@
 
 Such a build's own operators do not load here, and torchvision refuses to be imported without two of them. Nothing in
 the suite calls them; models that could see need torchvision only to be there. `make` puts this file and a `.pth` file
-that imports it into the environment, so that it holds in every process an engine starts.
+that imports it into the environment, so that it holds in every process an engine starts. A build for the CPU, which
+PyTorch's own index has, is left alone: it brings its operators, and none may be declared twice.
 """
 
 import sys
@@ -14,6 +15,10 @@ class _BeforeTorchvision:
     def find_spec(self, name, *_):
         if name == "torchvision":
             sys.meta_path.remove(self)
+            from importlib.metadata import version
+
+            if version("torchvision").endswith("+cpu"):
+                return
             import torch
 
             for operator in ("nms", "qnms"):

@@ -42,6 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
     check.set_defaults(run=_check)
 
+    matrix = commands.add_parser("matrix", help="print the nightly's jobs, a model each, as GitHub Actions takes them")
+    matrix.add_argument("--filter", default="", metavar="EXPR", help="parts of names with or, and, not; default: all")
+    matrix.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    matrix.set_defaults(run=_matrix)
+
     convert = commands.add_parser("convert", help="write a quantised checkpoint again with plain weights")
     convert.add_argument("source", type=Path, metavar="SRC", help="folder of an FP8, GPTQ or ternary checkpoint")
     convert.add_argument("destination", type=Path, metavar="DST", help="folder to make")
@@ -149,6 +154,12 @@ def _check(options: argparse.Namespace) -> int:
             + (f", twin {config.twin}" if config.twin else "")
         )
     return 0
+
+
+def _matrix(options: argparse.Namespace) -> int:
+    from npu_conformance.matrix import print_matrix
+
+    return print_matrix(options.configs, options.filter)
 
 
 def _doctor(options: argparse.Namespace) -> int:
