@@ -1,10 +1,14 @@
 """Failures engines are known for: each recognised by its line as it was met, the cause before the noise."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from npu_conformance.engines.known_failures import KNOWN, explanation, find_known
+
+from .suite_runs import judge
+from .tiny_checkpoints import LLAMA, llama, write
 
 # As they stand in the sources that the table names.
 MET = {
@@ -48,7 +52,7 @@ MET = {
         "RuntimeError: EJ0002: [PID: 38079] 2025-07-15-12:45:31.202.787 The network port is down.",
     ],
     "CANN libraries": [
-        "ImportError: libhccl.so: cannot open shared object file: No such file or directory. Please check that the cann",
+        "ImportError: libhccl.so: cannot open shared object file: No such file or directory. Please check",
         "ImportError: libatb.so: cannot open shared object file: No such file or directory",
     ],
     "CANN version": [
@@ -170,3 +174,21 @@ def test_a_silent_kill_is_the_kernels(tmp_path: Path) -> None:
     assert "which has killed 3 processes of this container so far" in explanation(log, killed=True, events=events)
     log.write_text(MET["NPU memory"][0])
     assert "the NPU's memory is full" in explanation(log, killed=True, events=events)
+
+
+def test_an_explanation_reaches_the_failing_tests_text(own_configs: Path, tmp_path: Path) -> None:
+    """And its report: a worker prints a line and dies, in a run of the suite as its users run it."""
+    (own_configs / "Model.yaml").write_text("model: org/Model\n")
+    write(tmp_path / "models" / "org" / "Model", LLAMA, llama())
+    line = MET["NPU memory"][0]
+    dying = f"if 'npu_conformance.engines.worker' in sys.orig_argv: print({line!r}, flush=True); os._exit(7)"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(f"import os, sys\n{dying}\n")
+
+    options = ("-o", f"model_configs={own_configs}", "--models-root", str(tmp_path / "models"), "-k", "Model-base")
+    environment = {"PYTHONPATH": f"{tmp_path / 'site'}:src", "NPU_CONFORMANCE_CACHE": str(tmp_path / "cache")}
+    outcome = judge(tmp_path / "reports", *options, **environment)
+
+    assert outcome.status == 1
+    assert "known failure: the NPU's memory is full; what to do: see with `npu-smi info`" in outcome.output
+    assert "known failure: the NPU's memory is full" in json.dumps(outcome.model("Model"))

@@ -40,7 +40,7 @@ KNOWN = (
         r"quantization is currently not supported in npu",
         "vllm-ascend has no kernels for this checkpoint's quantisation on this NPU",
         "serve plain weights: `convert: bfloat16` in the model's YAML, or `npu-conformance convert SRC DST`",
-        "seed report 002; vllm platforms/interface.py, verify_quantization",
+        "published report on Qwen3-4B-FP8; vllm platforms/interface.py, verify_quantization",
     ),
     _known(
         "streams",
@@ -70,7 +70,7 @@ KNOWN = (
         "an operator failed while a graph was captured",
         "see whether `base`, which is eager, runs; then try HCCL_OP_EXPANSION_MODE=AIV under envs: in the YAML, "
         "cudagraph_mode PIECEWISE, or enforce_eager: true",
-        "seed report 002; #2383, #6002, #10309",
+        "published report on Qwen3-4B-FP8; #2383, #6002, #10309",
     ),
     _known(
         "NPU memory",
@@ -78,14 +78,14 @@ KNOWN = (
         "the NPU's memory is full",
         "see with `npu-smi info` who else holds it; lower max_model_len, max_num_seqs or gpu_memory_utilization, raise "
         "tensor_parallel_size, or set PYTORCH_NPU_ALLOC_CONF=expandable_segments:True",
-        "seed report 002; #19, #1127; libtorch_npu.so of torch_npu 2.10.0",
+        "published report on Qwen3-4B-FP8; #19, #1127; libtorch_npu.so of torch_npu 2.10.0",
     ),
     _known(
         "CUDA memory",
         r"CUDA out of memory",
         "the GPU's memory is full",
         "see with `nvidia-smi` who else holds it; lower max_model_len, max_num_seqs or gpu_memory_utilization",
-        "seed report 002",
+        "published report on Qwen3-4B-FP8",
     ),
     _known(
         "memory at start",
@@ -160,7 +160,7 @@ KNOWN = (
         "no NPU is visible to the engine, though device files may be there",
         "unset ASCEND_RT_VISIBLE_DEVICES, or let it count from 0, ascending, over what the container has; "
         "`npu-conformance doctor` compares them",
-        "seed report 004; torch_npu 2.10.0 npu/__init__.py:411; #10227",
+        "published report on BitCPM4-CANN-1B; torch_npu 2.10.0 npu/__init__.py:411; #10227",
     ),
     _known(
         "no platform",
