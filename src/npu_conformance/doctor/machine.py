@@ -98,7 +98,9 @@ def npu_area(host: Host, cann: Cann | None, npus: list[Npu] | None, share: float
     facts = visibility_facts(seen) | {f"NPU {npu.number}": str(npu) for npu in npus or ()}
     findings = [*visibility_findings(seen), *npu_findings(npus, share), *_owner(cann, host.uid)]
     if not seen.numbers:
-        remedy = "pass them into the container with `--device /dev/davinci0 …`, or insist on no NPU"
+        remedy = (
+            "pass them into the container with `--device /dev/davinci0 …`, or choose another platform with --device"
+        )
         findings.append(Finding("error", "no /dev/davinci<N>", "a device file for each NPU", remedy))
     return Area("NPUs", facts, tuple(findings))
 

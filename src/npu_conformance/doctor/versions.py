@@ -30,7 +30,7 @@ class Pair:
 
 # 0.18.0rc1: as the published report on BitCPM4-CANN-1B ran it. Others: Requires-Dist and Requires-Python of the wheels'
 # METADATA; vllm, CANN and Python by docs/source/community/versioning_policy.md and installation.html of each release.
-# 0.18.0 was released with CANN 8.5.1 and torch_npu 2.9.0; its installation page has since moved to 9.0.0 and 2.9.0.post2.
+# 0.18.0 was released with CANN 8.5.1 and torch_npu 2.9.0; its installation page now says 9.0.0 and 2.9.0.post2.
 PAIRS: Mapping[str, Pair] = {
     "0.18.0rc1": Pair(
         {"vllm": "==0.18.0", "torch": "==2.9.0", "torch-npu": ">=2.9.0,<2.9.1", "transformers": ">=4.57.4,<5"},
