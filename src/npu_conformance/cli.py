@@ -54,9 +54,19 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--ternary-group-size", type=int, metavar="N", help="fuse latents in groups; -1: whole rows")
     convert.set_defaults(run=_convert)
 
-    doctor = commands.add_parser("doctor", help="say what is wrong with a checkpoint folder, from config and headers")
-    doctor.add_argument("folder", type=Path, metavar="FOLDER")
+    doctor = commands.add_parser("doctor", help="say what is wrong with this machine, a model on it, or a checkpoint")
+    doctor.add_argument(
+        "target", nargs="?", metavar="TARGET", help="a model's config or a checkpoint; default: neither"
+    )
     doctor.add_argument("--fix-config", action="store_true", help="write the values the weights have into config.json")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
+    doctor.add_argument("--strict", action="store_true", help="warnings count as errors")
+    doctor.add_argument("--models-root", type=Path, metavar="DIR", help="look for weights here first")
+    doctor.add_argument(
+        "--device", choices=("npu", "cuda", "cpu"), help="insist on this platform; default: what is found"
+    )
+    doctor.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    doctor.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
     doctor.set_defaults(run=_doctor)
 
     bisect = commands.add_parser("bisect", help="find the features, the position and the layer where a model fails")
@@ -163,9 +173,20 @@ def _matrix(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from npu_conformance.doctor import doctor
+    from npu_conformance.doctor.command import doctor
+    from npu_conformance.doctor.machine import this_host
 
-    return doctor(options.folder, options.fix_config)
+    settings = Settings(options.configs, models_root=options.models_root, device=options.device)
+    settings.check()
+    host = this_host(options.reports, options.device)
+    return doctor(
+        options.target,
+        settings,
+        host,
+        fix_config=options.fix_config,
+        as_json=options.json,
+        strict=options.strict,
+    )
 
 
 def _bisect(options: argparse.Namespace) -> int:

@@ -98,6 +98,47 @@ def test_a_refusal_is_passed_on_without_the_log(run: Run) -> None:
     assert str(caught.value) == "Model base: the tokenizer is missing"
 
 
+def test_a_known_failure_is_explained(run: Run) -> None:
+    """Wherever it stands in the log, before the log's last lines."""
+    with pytest.raises(JobError) as caught:
+        run("echo RuntimeError: NPU out of memory. Tried; for i in $(seq 100); do echo line $i; done; exit 7")
+
+    first, second, third, *rest = str(caught.value).splitlines()
+    assert first == "Model base: the worker ended with exit status 7"
+    assert second.startswith("known failure: the NPU's memory is full; what to do: see with `npu-smi info`")
+    assert third.startswith("last lines of ")
+    assert rest[-1] == "  | line 100"
+    assert "NPU out of memory" not in "".join(rest)
+
+
+def test_an_unknown_failure_is_not_explained(run: Run) -> None:
+    """Nothing is made up."""
+    with pytest.raises(JobError) as caught:
+        run("echo nobody knows; exit 7")
+
+    assert "known failure" not in str(caught.value)
+
+
+def test_an_engines_own_exception_is_explained_too(run: Run) -> None:
+    """The worker passes it on without its log, where the cause stands; what the suite itself refuses needs nothing."""
+    script = (
+        'echo "EI0006: Getting socket times out."; printf "RuntimeError: no; log: x" > "$workdir/refusal.txt"; exit '
+    )
+
+    with pytest.raises(
+        JobError, match=r"^Model base: RuntimeError: no; log: x\nknown failure: a rank waited for another"
+    ):
+        run(script + "3")
+    with pytest.raises(JobError, match=r"no; log: x$"):
+        run(script + "2")
+
+
+def test_a_silent_kill_is_explained(run: Run) -> None:
+    """Nothing here kills a worker before its end without a reason."""
+    with pytest.raises(JobError, match=r"SIGKILL\nknown failure: killed from outside without a word in its log"):
+        run("echo loading; kill -9 $$")
+
+
 def test_a_worker_that_hangs_is_ended_at_its_deadline_with_all_its_children(run: Run, tmp_path: Path) -> None:
     """Also a child in a session of its own, and a grandchild; the message says what it was doing."""
     started = time.monotonic()

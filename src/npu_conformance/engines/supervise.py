@@ -16,6 +16,7 @@ import psutil
 
 import npu_conformance
 from npu_conformance.engines.job import Job
+from npu_conformance.engines.known_failures import explanation
 from npu_conformance.errors import JobError
 from npu_conformance.storage import JOB_VARIABLE, sweep, write_text
 
@@ -25,6 +26,9 @@ _SCAN = 1.0
 # vLLM may notice a dead engine process by itself and say more than we can; past this it hangs.
 _GRACE = 5.0
 _ENGINE_PROCESS = "VLLM::"
+_LOST = "the engine's own process"
+# The worker's exit status when it gives the reason itself, see `engines/worker.py`.
+_REFUSED = 2
 
 Observer = Callable[[str, int, int], None]
 
@@ -56,8 +60,8 @@ def run_job(
         Seconds it took.
 
     Raises:
-        JobError: the worker died, hung, lost an engine process or refused; with the reason, and the last
-            lines of its log where it did not give one itself.
+        JobError: the worker died, hung, lost an engine process or refused; with the reason, what is known of
+            the failure, and the last lines of its log where it did not give a reason itself.
     """
     started = time.monotonic()
     write_text(workdir / "job.json", job.model_dump_json(indent=1))
@@ -83,9 +87,12 @@ def run_job(
         return time.monotonic() - started
     refusal, part = workdir / "refusal.txt", _progress(workdir)[1]
     if problem is None and refusal.is_file():
-        raise JobError(f"{name}: {refusal.read_text(encoding='utf-8')}", part)
+        known = "" if worker.returncode == _REFUSED else f"\n{explanation(log)}".rstrip()
+        raise JobError(f"{name}: {refusal.read_text(encoding='utf-8')}{known}", part)
+    killed = worker.returncode == -signal.SIGKILL if problem is None else problem.startswith(_LOST)
     what = problem or _describe_exit(worker.returncode)
-    raise JobError(f"{name}: {what}\nlast lines of {log}:\n{tail(log)}", part)
+    known = explanation(log, killed=killed)
+    raise JobError(f"{name}: {what}\n{known}last lines of {log}:\n{tail(log)}", part)
 
 
 def tail(log: Path, lines: int = LOG_LINES) -> str:
@@ -131,7 +138,7 @@ def _watch(
             if lost and not closing:
                 lost_since = lost_since or now
                 if now - lost_since > _GRACE:
-                    return f"the engine's own process (pid {lost[0]}) died under the worker, which was ended"
+                    return f"{_LOST} (pid {lost[0]}) died under the worker, which was ended"
         time.sleep(_POLL)
     return None
 

@@ -1,24 +1,26 @@
-"""`npu-conformance doctor`: what is wrong with a checkpoint folder, and its config.json put right."""
+"""What is wrong with a checkpoint folder, and its config.json put right."""
 
 from pathlib import Path
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
+from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.shapes import corrections
+from npu_conformance.doctor.findings import Area, Finding, Level
 from npu_conformance.storage import staged_file, write_json
 
+# A suspicion fails a check, while engines start.
+_LEVELS: dict[str, Level] = {"error": "error", "suspicion": "warning", "warning": "warning", "note": "note"}
 
-def doctor(folder: Path, fix_config: bool) -> int:
-    """Print what inspection finds, one line each.
+
+def examined(folder: Path, fix_config: bool) -> Checkpoint:
+    """A checkpoint with what inspection finds.
 
     Args:
         folder: a checkpoint.
-        fix_config: first write the values that the weights' shapes have into its config.json.
-
-    Returns:
-        1 if there is an error, else 0.
+        fix_config: first write the values that the weights' shapes have into its config.json, and say so.
 
     Raises:
         CheckpointError: config.json or the weights' headers cannot be read.
@@ -27,11 +29,29 @@ def doctor(folder: Path, fix_config: bool) -> int:
     if fix_config:
         _fix_config(checkpoint)
         checkpoint = examine(folder)
-    for finding in checkpoint.findings:
-        print(f"{finding.level}: {finding}")
-    if not checkpoint.findings:
-        print(f"{folder}: nothing wrong in config.json and the headers of {len(checkpoint.files)} files")
-    return int(any(finding.level == "error" for finding in checkpoint.findings))
+    return checkpoint
+
+
+def plain_lines(checkpoint: Checkpoint) -> list[str]:
+    """What was found, a line each; one line where nothing is wrong."""
+    lines = [f"{finding.level}: {finding}" for finding in checkpoint.findings]
+    files = len(checkpoint.files)
+    return lines or [f"{checkpoint.folder}: nothing wrong in config.json and the headers of {files} files"]
+
+
+def checkpoint_area(checkpoint: Checkpoint, name: str = "checkpoint") -> Area:
+    """The same beside other areas."""
+    facts = {"folder": str(checkpoint.folder), "files": str(len(checkpoint.files))}
+    mends = bool(corrections(checkpoint))
+    return Area(name, facts, tuple(_finding(finding, checkpoint, mends) for finding in checkpoint.findings))
+
+
+def _finding(finding: CheckpointFinding, checkpoint: Checkpoint, mends: bool) -> Finding:
+    level = _LEVELS[finding.level]
+    remedy = "as the message says" if level != "note" else "nothing, if it is meant so"
+    if level == "error" and finding.about == "config.json" and mends:
+        remedy = f"`npu-conformance doctor --fix-config {checkpoint.folder}` writes what the weights' shapes say"
+    return Finding(level, str(finding), "config.json and weights that agree", remedy)
 
 
 def _fix_config(checkpoint: Checkpoint) -> None:
