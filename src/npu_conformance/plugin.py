@@ -90,9 +90,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if given and len(models) > 1:
             raise pytest.UsageError(f"{option} is one model's, {len(models)} models are selected: choose one with -k")
     own.expect(selected)
-    if set(models) == set(config_names(own.settings.configs)) and (files := unused(own.settings.baselines, models)):
+    everything = set(models) == set(config_names(own.settings.configs))
+    if everything and (files := unused(own.settings.baselines, own.settings.configs)):
         raise pytest.UsageError(
-            f"{files[0]}: no model config and platform has this baseline: remove it, or correct its name"
+            f"{files[0]}: a baseline of no model config and platform: remove it, or correct its name"
         )
     for model in models:
         try:

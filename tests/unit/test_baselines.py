@@ -312,13 +312,17 @@ def test_a_twins_baseline_and_a_models_never_change_places(scene: Scene, tmp_pat
 
 
 def test_a_file_that_nobody_reads_is_found(tmp_path: Path) -> None:
-    """A model that is gone, or a platform that does not exist."""
-    for name in ("Model/npu.json", "Model/published.json", "Model/npuu.json", "Gone/npu.json"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+    """A model that is gone, or a platform that does not exist; published reports are another matter."""
+    folder, configs = tmp_path / "baselines", tmp_path / "model_configs"
+    for name in ("Model/npu.json", "Model/published.json", "Model/npuu.json", "Gone/npu.json", "Gone/published.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    configs.mkdir()
+    (configs / "Model.yaml").touch()
 
-    found = [str(path.relative_to(tmp_path)) for path in keeping.unused(tmp_path, ["Model"])]
+    found = [str(path.relative_to(folder)) for path in keeping.unused(folder, configs)]
     assert found == ["Gone/npu.json", "Model/npuu.json"]
+    assert keeping.unused(folder, tmp_path / "elsewhere" / "model_configs") == []
 
 
 def test_an_update_keeps_the_history(scene: Scene) -> None:

@@ -3,11 +3,12 @@
 None is written unless asked for. A twin's lives beside the twins and never in the folder that git keeps.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from npu_conformance.baselines.stored import Baseline, read_baseline
+from npu_conformance.config import config_names
 from npu_conformance.devices import Platform
 from npu_conformance.errors import ConfigError
 from npu_conformance.metrics import METRICS_VERSION
@@ -16,7 +17,6 @@ from npu_conformance.storage import cache_dir, write_text
 
 Kind = Literal["real", "twin"]
 Action = Literal["create", "update"]
-PUBLISHED = "published"
 
 
 def baseline_path(folder: Path, model: str, platform: str, kind: Kind) -> Path:
@@ -72,11 +72,19 @@ def stale(baseline: Baseline, facts: Mapping[str, Any]) -> str | None:
     return None
 
 
-def unused(folder: Path, models: Iterable[str]) -> list[Path]:
-    """Files of baselines that no model config, or no platform, will ever read."""
-    known = set(models)
-    names = {PUBLISHED, *(f"{platform}{engine}" for platform in get_args(Platform) for engine in ("", "-transformers"))}
-    return [path for path in sorted(folder.glob("*/*.json")) if path.parent.name not in known or path.stem not in names]
+def unused(folder: Path, configs: Path) -> list[Path]:
+    """Files of baselines that no model config, or no platform, will ever read.
+
+    Args:
+        folder: of baselines.
+        configs: folder of model configs; of another place than the baselines' it says nothing of them.
+    """
+    if folder.parent != configs.parent:
+        return []
+    known = set(config_names(configs))
+    names = {f"{platform}{engine}" for platform in get_args(Platform) for engine in ("", "-transformers")}
+    found = (path for path in sorted(folder.glob("*/*.json")) if path.stem != "published")
+    return [path for path in found if path.parent.name not in known or path.stem not in names]
 
 
 def refusal(
