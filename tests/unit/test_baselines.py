@@ -16,7 +16,7 @@ from npu_conformance.baselines.narrow import kl_at_least, likeliest, narrow
 from npu_conformance.baselines.stored import Baseline, Change, Packed, as_reference, read_baseline
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.evidence import Evidence
-from npu_conformance.gates import PROPERTIES, baseline, judged_or_error, logits_closeness, token_agreement
+from npu_conformance.gates import PROPERTIES, judged_or_error, logits_closeness, regression, token_agreement
 from npu_conformance.metrics import kl_divergence
 from npu_conformance.results import Check
 from npu_conformance.trace import Rows
@@ -46,7 +46,7 @@ def held(scene: Scene, found: Baseline, *, alone: bool = False) -> Evidence:
 
 def by_metric(evidence: Evidence) -> dict[str, Check]:
     """The checks of the gate."""
-    return {check.metric: check for check in baseline(evidence)}
+    return {check.metric: check for check in regression(evidence)}
 
 
 def noisy(scale: float) -> Callable[[Rows], Rows]:
@@ -203,15 +203,15 @@ def test_other_weights_or_prompts_are_said_by_name(scene: Scene) -> None:
         assert f"the {name} changed" in (keeping.stale(found, FACTS | {key: "other"}) or "")
     scene.edit_answer("candidate", 2, prompt_ids=[9, 9])
     scene.edit_answer("reference", 2, prompt_ids=[9, 9])
-    (check,) = judged_or_error(baseline, held(scene, found))
+    (check,) = judged_or_error(regression, held(scene, found))
     assert check.verdict == "error"
     assert "set/third: its token ids are not those" in (check.message or "")
 
 
 def test_what_is_stale_is_an_error_and_what_is_missing_is_told(scene: Scene) -> None:
     """Neither passes for a comparison."""
-    (missing,) = baseline(scene.evidence())
-    (stale,) = baseline(dataclasses.replace(scene.evidence(), stale="the weights changed"))
+    (missing,) = regression(scene.evidence())
+    (stale,) = regression(dataclasses.replace(scene.evidence(), stale="the weights changed"))
 
     assert (missing.verdict, stale.verdict) == ("not_applicable", "error")
     assert "--baseline=create" in (missing.message or "")

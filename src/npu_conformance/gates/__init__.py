@@ -9,7 +9,6 @@ from collections.abc import Callable
 from npu_conformance.errors import TraceError
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.answers import expected_substrings, labels, output_format
-from npu_conformance.gates.baseline import baseline
 from npu_conformance.gates.batches import batch_determinism
 from npu_conformance.gates.hard import not_applicable
 from npu_conformance.gates.layers import hidden_states
@@ -25,6 +24,7 @@ from npu_conformance.gates.noise import (
 )
 from npu_conformance.gates.paths import decode_against_prefill, prefill_closeness
 from npu_conformance.gates.prompts import prompt_tokens
+from npu_conformance.gates.regression import regression
 from npu_conformance.gates.tokens import greedy_determinism, token_agreement
 from npu_conformance.gates.variants import variant_closeness
 from npu_conformance.gates.weights import adapter_effect, checkpoint_weights
@@ -35,7 +35,6 @@ __all__ = [
     "PROPERTIES",
     "Property",
     "adapter_effect",
-    "baseline",
     "batch_determinism",
     "checkpoint_weights",
     "decode_against_prefill",
@@ -53,6 +52,7 @@ __all__ = [
     "peak_over_floor",
     "prefill_closeness",
     "prompt_tokens",
+    "regression",
     "signed_bias",
     "token_agreement",
     "variant_closeness",
@@ -91,7 +91,7 @@ PROPERTIES: tuple[Property, ...] = (
     output_format,
     labels,
     adapter_effect,
-    baseline,
+    regression,
 )
 """All of them; a file each in tests/conformance."""
 

@@ -9,13 +9,13 @@ from npu_conformance.results import Check
 from npu_conformance.statistics import Tested, holm, mean_above, more_often
 from npu_conformance.versions.judging import GROWTH
 
-_CHECK = "baseline"
+_CHECK = "regression"
 _GROWTH = "growth of the error since the baseline"
 # Fewer prompts say nothing of a mean.
 _PROMPTS = 3
 
 
-def baseline(evidence: Evidence) -> list[Check]:
+def regression(evidence: Evidence) -> list[Check]:
     """Since its baseline the engine's error did not grow, and its tokens are no more often not the reference's."""
     if evidence.variant != "base":
         return [not_applicable(evidence, _CHECK, _CHECK, "a baseline is of base")]
