@@ -121,16 +121,20 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
         "hidden_norm_max": 0.2,
     },
 }
-# In units of the noise floor, so the same for all dtypes. Of the five twins' variants the floor's own realisations came
-# to 0.6 to 1.03, 0.03 and 1.04 (see docs/verdict.md); engines whose kernels round otherwise have room besides.
+# In units of the noise floor, so the same for dtypes below float32. Of the five twins' variants the floor's own
+# realisations came to 0.6 to 1.03, 0.03 and 1.04 (see docs/verdict.md); others' kernels have room besides. In float32
+# the reference rounds too, and errors of sums, whose order each engine chooses, grow with the square root of their
+# terms (Higham and Mary, A New Approach to Probabilistic Rounding Error Analysis, 2019): the floor's sums are the
+# reference's. An engine is 1.6 floors off on a twin with sums of 256 terms; 16 leaves room for 16,384, and is 4 of 24
+# bits: arithmetic of 11 or 8 bits is thousands off.
 NOISE_FIGURES = (
-    Figure("error_over_floor", "Error over the noise floor", "误差与噪声基底之比", "max", (1.2, 1.2, 1.2)),
+    Figure("error_over_floor", "Error over the noise floor", "误差与噪声基底之比", "max", (1.2, 1.2, 16.0)),
     Figure(
         "peak_over_floor",
         "Largest logit error over the noise floor",
         "最大 logit 误差与噪声基底之比",
         "max",
-        (1.2, 1.2, 1.2),
+        (1.2, 1.2, 16.0),
     ),
     Figure(
         "signed_bias", "Signed bias, in units of the noise floor", "有向偏差 (以噪声基底为单位)", "max", (0.1, 0.1, 0.1)

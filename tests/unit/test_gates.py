@@ -10,11 +10,12 @@ from npu_conformance import gates
 from npu_conformance.audit.audit import Audit
 from npu_conformance.checkpoints.inspect import Finding
 from npu_conformance.checkpoints.scan import Scan
+from npu_conformance.config import ModelConfig, Serve
 from npu_conformance.evidence import Evidence
 from npu_conformance.limits import FIGURES
 from npu_conformance.messages import failure_text
 from npu_conformance.results import worst
-from npu_conformance.trace import PREFILL, Rows
+from npu_conformance.trace import PREFILL, Rows, load_trace
 
 from .conftest import SCORED, Scene
 from .suite_runs import ROOT
@@ -229,6 +230,26 @@ def test_an_explosion_is_told_and_does_not_fail(scene: Scene) -> None:
 
     assert cosine.verdict == norm.verdict == "pass"
     assert "the norm explodes at layer 2" in (cosine.message or "")
+
+
+def constant(rows: Rows) -> Callable[[Rows], Rows]:
+    """Puts rows in place of whatever is there."""
+    return lambda _: rows
+
+
+@pytest.mark.parametrize(("size", "verdict"), [(5e-7, "pass"), (1e-5, "fail")])
+def test_a_float32_engine_may_sum_in_another_order(scene: Scene, size: float, verdict: str) -> None:
+    """Its errors are some units in the last place, larger than a floor's with the reference's sums; not a hundred."""
+    rng = np.random.default_rng(4)
+    plain = dataclasses.replace(scene, config=ModelConfig(model="a/b", serve=Serve(dtype="float32")))
+    for side, scale in (("candidate", size), *((f"floor/{name}", 1e-7) for name in ("dithered1", "eager", "sdpa"))):
+        for index in range(3):
+            exact = load_trace(scene.folder / "reference").logits(index)
+            rows = exact + scale * np.sqrt((exact**2).mean()) * rng.normal(size=exact.shape)
+            plain.edit_logits(side, index, constant(rows))
+
+    for gate in (gates.error_over_floor, gates.peak_over_floor):
+        assert gate(plain.evidence())[0].verdict == verdict
 
 
 def test_suspicious_weights_and_other_weights_fail(scene: Scene) -> None:
