@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,6 +111,16 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
     compare.add_argument("--model", nargs="+", default=[], metavar="NAME", help="only these; default: all in both")
     compare.set_defaults(run=_compare)
+
+    watch = commands.add_parser("watch", help="check a live server every few minutes against a baseline")
+    watch.add_argument("--server", required=True, metavar="URL", help="of an OpenAI-compatible vLLM server")
+    watch.add_argument("--baseline", type=Path, required=True, metavar="FILE", help="baselines/MODEL/PLATFORM.json")
+    watch.add_argument("--model", metavar="NAME", help="as the server names it; default: its first")
+    watch.add_argument("--every", type=float, default=300, metavar="SECONDS", help="default: %(default)s")
+    watch.add_argument("--once", action="store_true", help="check once and end")
+    watch.add_argument("--prompts", type=int, default=16, metavar="N", help="asked in a check; default: %(default)s")
+    watch.add_argument("--tokens", type=int, default=8, metavar="N", help="asked for of each; default: %(default)s")
+    watch.set_defaults(run=_watch)
 
     suggest = commands.add_parser("suggest", help="print the limits that a run supports, as a diff of the model's YAML")
     suggest.add_argument("model", metavar="MODEL", help="file name of its config, without .yaml")
@@ -223,6 +234,21 @@ def _compare(options: argparse.Namespace) -> int:
     if is_capture(options.before) or is_capture(options.after):
         return compare_captures(options.before, options.after, _settings(options), options.reports)
     return compare_runs(options.before, options.after, options.model)
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from npu_conformance.watch.command import watch
+
+    return watch(
+        options.server,
+        options.baseline,
+        model=options.model,
+        every=options.every,
+        once=options.once,
+        prompts=options.prompts,
+        tokens=options.tokens,
+        api_key=os.environ.get("OPENAI_API_KEY") or "none",
+    )
 
 
 def _suggest(options: argparse.Namespace) -> int:

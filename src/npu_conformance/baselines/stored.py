@@ -212,9 +212,14 @@ class Baseline(_Part):
         return narrow_deviations(run, self.exact, self.sizes, self.bounds)
 
     @cached_property
+    def realised(self) -> dict[str, Narrow]:
+        """Distributions of the noise floor's realisations."""
+        return {name: one.narrow(self.exact) for name, one in self.floor.items()}
+
+    @cached_property
     def floor_deviations(self) -> dict[str, Deviations]:
-        """Those of the noise floor's realisations."""
-        return {name: self.deviations(one.narrow(self.exact)) for name, one in self.floor.items()}
+        """How these deviate from the reference."""
+        return {name: self.deviations(one) for name, one in self.realised.items()}
 
     @cached_property
     def tokens(self) -> tuple[tuple[int, ...], ...]:
