@@ -1,0 +1,78 @@
+"""A run that is killed at any moment leaves nothing half-written, and the next one is green."""
+
+import json
+import random
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from npu_conformance.baselines.stored import read_baseline
+
+from .suite_runs import MODEL, ROOT, clean_environment, command, outcome
+from .test_kills import wait_for
+
+MOMENTS = 20
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+
+def half_written(folder: Path) -> list[str]:
+    """Files that cannot be read, of those that are under their own names: what is staged begins with a dot."""
+    broken = []
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file() or "logs" in path.parts:
+            continue
+        try:
+            if path.suffix == ".json":
+                json.loads(path.read_text(encoding="utf-8"))
+            elif path.suffix == ".npy":
+                np.load(path, allow_pickle=False)
+            elif path.parent.parent.name == "baselines":
+                read_baseline(path)
+        except Exception as error:  # whatever a reader of it would meet
+            broken.append(f"{path}: {error}")
+    return broken
+
+
+def test_a_run_killed_at_random_moments(twin: Path, tmp_path: Path) -> None:
+    """Twenty times with SIGKILL, among them while it writes caches, traces, a baseline and a report."""
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    rng, cache, reports = random.Random(seed), tmp_path / "cache", tmp_path / "reports"
+    (cache / "twins").mkdir(parents=True)
+    shutil.copytree(twin, cache / "twins" / twin.name)
+    words = command(reports, "--twin", "-k", f"{MODEL}-base", "--baseline=create")
+    environment = clean_environment(NPU_CONFORMANCE_CACHE=str(cache))
+    started = time.monotonic()
+    subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, timeout=300, check=True)
+    whole = time.monotonic() - started
+    for moment in sorted(rng.uniform(0, whole) for _ in range(MOMENTS)):
+        for place in ("references", "scans", "twins/baselines"):
+            shutil.rmtree(cache / place, ignore_errors=True)
+        running = subprocess.Popen(
+            words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        )
+        time.sleep(moment)
+        children = psutil.Process(running.pid).children(recursive=True)
+        running.kill()
+        running.wait()
+        # Its workers end with it.
+        wait_for(
+            lambda left=children: (
+                True if not any(one.is_running() and one.status() != "zombie" for one in left) else None
+            )
+        )
+        assert half_written(cache) == [], f"seed {seed}, killed after {moment:.2f} s"
+        assert half_written(reports) == [], f"seed {seed}, killed after {moment:.2f} s"
+    shutil.rmtree(cache / "twins" / "baselines", ignore_errors=True)
+    last = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    found = outcome(last.returncode, last.stdout, reports)
+
+    assert found.status == 0, last.stdout
+    assert found.model()["verdict"] == "pass"
+    assert "created" in last.stdout
