@@ -1,36 +1,164 @@
-"""How many devices an engine could use here, found without touching a driver: the pytest process must not hold one."""
+"""Which devices an engine could use here, found without touching a driver: the pytest process must not hold one.
+
+What ids mean on an NPU, from torch_npu 2.9 and 2.10 (`npu/__init__.py`, `_parse_visible_devices` and
+`_device_count_ascend_hal`) and CANN's page on the variable: `ASCEND_RT_VISIBLE_DEVICES` takes positions among the
+devices that the driver shows, 0 to n-1, in ascending order; it is read up to the first other character and up to the
+first id that is not below n; one that does not ascend hides all. Device files carry other numbers: those of the host,
+also in a container that was given `/dev/davinci4` and `/dev/davinci5` only, whose ids are 0 and 1 (vllm-ascend #16309).
+A process reads the variable itself, so a child's replaces its parent's and counts from the same devices.
+"""
 
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from npu_conformance.errors import ConfigError
 
 Platform = Literal["npu", "cuda", "cpu"]
-# The variable that narrows them, and what the driver calls them.
-_ACCELERATORS: dict[Platform, tuple[str, re.Pattern[str]]] = {
-    "npu": ("ASCEND_RT_VISIBLE_DEVICES", re.compile(r"davinci\d+")),
-    "cuda": ("CUDA_VISIBLE_DEVICES", re.compile(r"nvidia\d+")),
+POOL_VARIABLE = "NPU_CONFORMANCE_DEVICES"
+"""The ids that engines may be given, such as `0-3` or `0,2`; without it all that are visible."""
+_DEV = Path("/dev")
+
+
+class _Accelerator(NamedTuple):
+    variable: str
+    """What narrows the devices of a process."""
+    file: str
+    """What the driver calls a device's file, before its number."""
+    ids: re.Pattern[str]
+    """The part of the variable's value that is read."""
+
+
+_ACCELERATORS: dict[Platform, _Accelerator] = {
+    "npu": _Accelerator("ASCEND_RT_VISIBLE_DEVICES", "davinci", re.compile(r"\d+(,\d+)*")),
+    "cuda": _Accelerator(
+        "CUDA_VISIBLE_DEVICES", "nvidia", re.compile(r"({0})(\s*,\s*({0}))*".format(r"\d+|[GM][\w/-]+"))
+    ),
 }
 
 
-def find_devices(wanted: Platform | None = None, dev: Path = Path("/dev")) -> tuple[Platform, int]:
+@dataclass(frozen=True)
+class Device:
+    """A device that an engine may be given."""
+
+    id: str
+    """What the platform's variable calls it."""
+    name: str
+    """What the machine calls it: its device file's name where that is known."""
+
+
+def find_devices(wanted: Platform | None = None, dev: Path = _DEV) -> tuple[Platform, int]:
     """The platform an engine will find and its devices; on a CPU, cores stand for devices.
 
     Args:
         wanted: insist on this platform; None takes the first accelerator there is, else the CPU.
         dev: folder of device files.
+
+    Raises:
+        ConfigError: see `lendable`.
     """
-    for platform, (variable, name) in _ACCELERATORS.items():
-        if wanted not in (platform, None):
-            continue
-        present = sum(1 for file in dev.iterdir() if name.fullmatch(file.name))
-        if present or wanted == platform:
-            chosen = os.environ.get(variable)
-            return platform, present if chosen is None else len([one for one in chosen.split(",") if one.strip()])
+    for platform in _ACCELERATORS:
+        if wanted == platform or (wanted is None and device_files(platform, dev)):
+            return platform, len(lendable(platform, dev))
     return "cpu", len(os.sched_getaffinity(0))
+
+
+def device_files(platform: Platform, dev: Path = _DEV) -> list[str]:
+    """Names of the devices' files, by number."""
+    name = re.compile(rf"{_ACCELERATORS[platform].file}(\d+)")
+    found = {int(match[1]): file.name for file in dev.iterdir() if (match := name.fullmatch(file.name))}
+    return [found[number] for number in sorted(found)]
+
+
+def lendable(platform: Platform, dev: Path = _DEV, environment: Mapping[str, str] = os.environ) -> tuple[Device, ...]:
+    """The devices of an accelerator that engines may be given, in ascending order; none of a CPU.
+
+    Args:
+        platform: of the engines.
+        dev: folder of device files.
+        environment: that of the process that starts engines.
+
+    Raises:
+        ConfigError: `NPU_CONFORMANCE_DEVICES` cannot be read, or names what is hidden from this process.
+    """
+    if platform not in _ACCELERATORS:
+        return ()
+    files, variable = device_files(platform, dev), _ACCELERATORS[platform].variable
+    visible = environment.get(variable)
+    ids = [str(position) for position in range(len(files))] if visible is None else visible_ids(platform, visible)
+    if told := environment.get(POOL_VARIABLE):
+        allowed, ids = ids, _told(told)
+        hidden = [one for one in ids if one not in allowed]
+        # Without the variable the count of files is a guess, and whoever tells the ids may know better.
+        if visible is not None and hidden:
+            raise ConfigError(
+                f"{POOL_VARIABLE}={told}: {', '.join(hidden)} cannot be lent, {variable}={visible} hides it: name ids "
+                "that are visible"
+            )
+    return _named(platform, _ascending(ids), files)
+
+
+def visible_ids(platform: Platform, value: str) -> list[str]:
+    """The ids in a value of the platform's variable, as far as its runtime reads it."""
+    match = _ACCELERATORS[platform].ids.match(value)
+    words = [] if match is None else [word.strip() for word in match[0].split(",")]
+    return [str(int(word)) if word.isdigit() else word for word in words]
+
+
+def visible_variable(platform: Platform) -> str:
+    """The variable that narrows the devices of a process."""
+    return _ACCELERATORS[platform].variable
+
+
+def narrowed(platform: Platform, devices: Sequence[Device], dev: Path = _DEV) -> dict[str, str]:
+    """What a process's environment needs so that it sees these devices only.
+
+    Nothing where they are all there are and no variable is set: a machine that numbers its devices in another way than
+    the sources say then works all the same.
+    """
+    variable = visible_variable(platform)
+    if variable not in os.environ and len(devices) == len(device_files(platform, dev)):
+        return {}
+    return {variable: ",".join(device.id for device in devices)}
 
 
 def cpu_binding(ranks: int) -> dict[str, str]:
     """Environment without which vLLM on a CPU refuses several ranks: a core for each."""
     cores = sorted(os.sched_getaffinity(0))[:ranks]
     return {"VLLM_CPU_OMP_THREADS_BIND": "|".join(map(str, cores))}
+
+
+def _told(value: str) -> list[str]:
+    """Ids and ranges of ids."""
+    ids: list[str] = []
+    for word in value.split(","):
+        match = re.fullmatch(r"\s*(?:(\d+)(?:-(\d+))?|([GM][\w/-]+))\s*", word)
+        if match is None or (match[2] and int(match[2]) < int(match[1])):
+            raise ConfigError(
+                f"{POOL_VARIABLE}={value}: {word.strip()!r} is no id and no range: write it like 0-3 or 0,2,5"
+            )
+        first, last, uuid = match.groups()
+        ids += [uuid] if uuid else [str(one) for one in range(int(first), int(last or first) + 1)]
+    return ids
+
+
+def _ascending(ids: Iterable[str]) -> list[str]:
+    """Each once; the runtime of an NPU takes no other order."""
+    return sorted(dict.fromkeys(ids), key=lambda one: (not one.isdigit(), int(one) if one.isdigit() else 0))
+
+
+def _named(platform: Platform, ids: Sequence[str], files: Sequence[str]) -> tuple[Device, ...]:
+    """Ids with the names of their devices.
+
+    They are positions; where one is none, all are taken for numbers of files, which some containers ask for. What CUDA
+    calls by a UUID is named so: that it is another one's `0` only the driver knows.
+    """
+    file = _ACCELERATORS[platform].file
+    positions = all(one.isdigit() and int(one) < len(files) for one in ids)
+    return tuple(
+        Device(one, files[int(one)] if positions else f"{file}{one}" if one.isdigit() else one.replace("/", "-"))
+        for one in ids
+    )

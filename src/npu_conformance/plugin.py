@@ -1,11 +1,12 @@
 """The pytest plugin: options, parameters, fixtures and reporting. Thin: what it does is done elsewhere."""
 
+import re
 import shlex
 import signal
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from npu_conformance.baselines.keeping import unused
 from npu_conformance.baselines.published import load_published
 from npu_conformance.config import config_names
+from npu_conformance.devices import find_devices
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates import judged_or_error
@@ -25,6 +27,7 @@ from npu_conformance.progress import Narrator
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.results import Check
+from npu_conformance.run.dealing import WHOLE, scheduler
 from npu_conformance.run.keep import keep_baselines
 from npu_conformance.run.options import add_options, baselines_folder, report_folder, settings_of
 from npu_conformance.run.session import Session
@@ -34,6 +37,8 @@ _CHECKS = "conformance_checks"
 _IDENTITY = "conformance_identity"
 # A log has no width to fit into.
 _LOG_WIDTH = 180
+# Of a test's id: property, model, variant.
+_ID = re.compile(r"::test_(\w+)\[(.+)-([^-]+)\]$")
 SESSION = pytest.StashKey[Session]()
 
 Judge = Callable[[Callable[[Evidence], list[Check]]], None]
@@ -45,21 +50,53 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Keep a model on one pytest-xdist worker where nobody said how to deal out tests; before xdist says `load`."""
+    option = config.option
+    if getattr(option, "numprocesses", None) and option.dist == "no" and not option.distload:
+        option.dist = "loadgroup"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the session and, on the process that reports, the place results go to."""
     if threading.current_thread() is threading.main_thread():
         # A CI's timeout sends SIGTERM; as an interrupt it ends the workers and their engines too.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    narrator = Narrator(_uncaptured(config))
-    config.stash[SESSION] = Session(settings_of(config), report_folder(config), narrator)
+    narrator, settings = Narrator(_uncaptured(config)), settings_of(config)
+    config.stash[SESSION] = Session(settings, report_folder(config), narrator)
+    try:
+        find_devices(settings.device)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from None
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Results(), "npu-conformance-results")
+        config.pluginmanager.register(Results(config.stash[SESSION]), "npu-conformance-results")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """pytest-xdist: tell workers where the run's folder is."""
     node.workerinput["conformance_folder"] = str(node.config.stash[SESSION].folder)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """pytest-xdist: all tests of a model go to one worker."""
+    own = config.stash[SESSION]
+    return scheduler(config, log, lambda nodeid: (_identity_of(own, nodeid) or (None,))[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """pytest-xdist: refuse the run here, where it can be, by what a worker collected."""
+    own, config = node.config.stash[SESSION], node.config
+    selected = _by_model(found for one in ids if (found := _identity_of(own, one)))
+    if selected and (dist := config.getoption("dist")) not in WHOLE:
+        raise pytest.UsageError(
+            f"--dist {dist} deals a model's tests out to several workers, and each would start its engines: leave it "
+            "out, or use --dist loadgroup"
+        )
+    _refuse(config, selected)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -78,11 +115,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse the run before it starts when a selected model's config is bad, or weights are required."""
-    own, selected = session.config.stash[SESSION], _selected(session)
+    selected = _selected(session)
     if hasattr(session.config, "workerinput"):
-        own.expect(selected, together=False)
-        return  # pytest-xdist cannot be refused from a worker; the model's tests will say
-    models = list(selected)
+        session.config.stash[SESSION].expect(selected, together=False)
+    else:
+        _refuse(session.config, selected)
+
+
+def _refuse(config: pytest.Config, selected: dict[str, tuple[str, ...]]) -> None:
+    own, models = config.stash[SESSION], list(selected)
     for option, given in (
         ("--candidate-weights", own.settings.candidate_weights),
         ("--candidate-adapter", own.settings.candidate_adapter),
@@ -98,11 +139,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for model in models:
         try:
             own.config(model)
-            load_published(baselines_folder(session.config), model)
+            load_published(baselines_folder(config), model)
             reason = own.missing(model)
         except ConfigError as error:
             raise pytest.UsageError(str(error)) from None
-        if reason and session.config.getoption("require_weights"):
+        if reason and config.getoption("require_weights"):
             raise pytest.UsageError(reason)
 
 
@@ -160,16 +201,19 @@ def judge(request: pytest.FixtureRequest, evidence: Evidence) -> Judge:
 class Results:
     """Gathers what tests judged, from this process or from pytest-xdist's workers, and writes the report."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._checks: dict[str, list[Check]] = defaultdict(list)
         self._lines: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the checks out of a test's result; a test without any counts as an error or as skipped."""
         properties: dict[str, Any] = dict(report.user_properties)
-        if _IDENTITY not in properties:
+        # What pytest-xdist says of a test whose worker died has no properties.
+        identity = properties.get(_IDENTITY) or (_identity_of(self._session, report.nodeid) if report.failed else None)
+        if identity is None:
             return
-        model, variant, check = properties[_IDENTITY]
+        model, variant, check = identity
         judged = properties.get(_CHECKS)
         if report.when == "call" and judged:
             self._checks[model] += [Check.model_validate(entry) for entry in judged]
@@ -209,13 +253,24 @@ class Results:
 
 
 def _selected(session: pytest.Session) -> dict[str, tuple[str, ...]]:
-    """Variants by model of the selected tests, in their order."""
+    """Variants by model of the selected tests."""
+    return _by_model(_identity(item) for item in session.items if _is_ours(item))
+
+
+def _by_model(identities: Iterable[tuple[str, str, str]]) -> dict[str, tuple[str, ...]]:
+    """Variants by model, in their order."""
     selected: dict[str, dict[str, None]] = {}
-    for item in session.items:
-        if _is_ours(item):
-            model, variant, _ = _identity(item)
-            selected.setdefault(model, {})[variant] = None
+    for model, variant, _ in identities:
+        selected.setdefault(model, {})[variant] = None
     return {model: tuple(variants) for model, variants in selected.items()}
+
+
+def _identity_of(own: Session, nodeid: str) -> tuple[str, str, str] | None:
+    """Model, variant and property of a test, by its id alone; None for any other test."""
+    match = _ID.search(nodeid)
+    if match is None or match[2] not in config_names(own.settings.configs):
+        return None
+    return match[2], match[3], match[1]
 
 
 def _is_ours(item: pytest.Item) -> bool:

@@ -1,11 +1,38 @@
-"""How many devices there are, told from files and variables."""
+"""Which devices there are, and which of them may be lent, told from files and variables."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from npu_conformance.devices import Platform, cpu_binding, find_devices
+from npu_conformance.devices import (
+    POOL_VARIABLE,
+    Device,
+    Platform,
+    cpu_binding,
+    device_files,
+    find_devices,
+    lendable,
+    narrowed,
+    visible_ids,
+)
+from npu_conformance.errors import ConfigError
+
+RT, CUDA = "ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine says."""
+    for variable in (RT, CUDA, POOL_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def dev(folder: Path, *names: str) -> Path:
+    """A folder of device files."""
+    for name in names:
+        (folder / name).touch()
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -28,19 +55,101 @@ def test_device_files_are_counted(
     expected: tuple[str, int],
 ) -> None:
     """Without a driver: the process that collects tests must not hold a device."""
-    for name in files:
-        (tmp_path / name).touch()
-    for variable in ("ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"):
-        monkeypatch.delenv(variable, raising=False)
     if visible is not None:
-        monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", visible)
+        monkeypatch.setenv(RT, visible)
 
-    assert find_devices(wanted, tmp_path) == expected
+    assert find_devices(wanted, dev(tmp_path, *files)) == expected
 
 
-def test_a_cpu_has_its_cores(tmp_path: Path) -> None:
-    """Each can run a rank."""
+def test_a_cpu_has_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each can run a rank; they are not lent, whatever the pool is told."""
     cores = len(os.sched_getaffinity(0))
+    monkeypatch.setenv(POOL_VARIABLE, "0-7")
 
     assert find_devices(None, tmp_path) == find_devices("cpu", tmp_path) == ("cpu", cores)
+    assert lendable("cpu", tmp_path) == ()
     assert len(cpu_binding(1)["VLLM_CPU_OMP_THREADS_BIND"].split("|")) == 1
+
+
+def test_files_go_by_number(tmp_path: Path) -> None:
+    """Ten is after two."""
+    assert device_files("npu", dev(tmp_path, "davinci10", "davinci2", "davinci_manager")) == ["davinci2", "davinci10"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "value", "ids"),
+    [
+        ("npu", "0,1,2", "0 1 2"),
+        ("npu", "1, 2,3", "1"),
+        ("npu", "1,,2", "1"),
+        ("npu", "02", "2"),
+        ("npu", " 1", ""),
+        ("npu", "", ""),
+        ("cuda", "1, 3", "1 3"),
+        ("cuda", "0,-1,1", "0"),
+        ("cuda", "GPU-8932f937-d72c,MIG-GPU-8932/1/0", "GPU-8932f937-d72c MIG-GPU-8932/1/0"),
+    ],
+)
+def test_a_variable_is_read_as_the_runtime_reads_it(platform: Platform, value: str, ids: str) -> None:
+    """Up to what it does not know: torch_npu's `_parse_visible_devices`."""
+    assert visible_ids(platform, value) == ids.split()
+
+
+def test_ids_are_positions_and_names_are_files(tmp_path: Path) -> None:
+    """A container that was given two of its host's devices: another one that shares the locks has other ids."""
+    folder = dev(tmp_path, "davinci4", "davinci6")
+
+    assert lendable("npu", folder, {}) == (Device("0", "davinci4"), Device("1", "davinci6"))
+    assert lendable("npu", folder, {RT: "1"}) == (Device("1", "davinci6"),)
+
+
+def test_where_ids_are_no_positions_they_are_numbers_of_files(tmp_path: Path) -> None:
+    """All of them, so that no two have a name in common."""
+    folder = dev(tmp_path, "davinci1", "davinci3")
+
+    assert lendable("npu", folder, {RT: "1,3"}) == (Device("1", "davinci1"), Device("3", "davinci3"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "ids"),
+    [
+        ({}, "0 1 2 3"),
+        ({POOL_VARIABLE: "1-2"}, "1 2"),
+        ({POOL_VARIABLE: "3, 0-1"}, "0 1 3"),
+        ({POOL_VARIABLE: ""}, "0 1 2 3"),
+        ({POOL_VARIABLE: "0-7"}, "0 1 2 3 4 5 6 7"),
+        ({RT: "3,1,1"}, "1 3"),
+        ({RT: "1,2,3", POOL_VARIABLE: "2-3"}, "2 3"),
+    ],
+)
+def test_what_may_be_lent(tmp_path: Path, variables: dict[str, str], ids: str) -> None:
+    """What is visible, or what the pool was told; each once, ascending, as an NPU's runtime wants it."""
+    folder = dev(tmp_path, *(f"davinci{number}" for number in range(4)))
+
+    assert [device.id for device in lendable("npu", folder, variables)] == ids.split()
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({POOL_VARIABLE: "0..3"}, r"NPU_CONFORMANCE_DEVICES=0\.\.3: '0\.\.3' is no id and no range: write it like 0-3"),
+        ({POOL_VARIABLE: "0,,1"}, "'' is no id"),
+        ({POOL_VARIABLE: "3-1"}, "'3-1' is no id"),
+        ({POOL_VARIABLE: "0-3", RT: "2,3"}, "0, 1 cannot be lent, ASCEND_RT_VISIBLE_DEVICES=2,3 hides it"),
+    ],
+)
+def test_a_pool_that_cannot_be(tmp_path: Path, variables: dict[str, str], message: str) -> None:
+    """One line that names the variable."""
+    with pytest.raises(ConfigError, match=message):
+        lendable("npu", tmp_path, variables)
+
+
+def test_an_engine_sees_its_devices_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has all of them is left alone, for there the variable can only do harm."""
+    folder = dev(tmp_path, "davinci4", "davinci5")
+    both = lendable("npu", folder)
+
+    assert narrowed("npu", both[1:], folder) == {RT: "1"}
+    assert narrowed("npu", both, folder) == {}
+    monkeypatch.setenv(RT, "1,0")
+    assert narrowed("npu", lendable("npu", folder), folder) == {RT: "0,1"}

@@ -10,15 +10,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from npu_conformance.devices import Device
 from npu_conformance.engines import supervise
 from npu_conformance.engines.job import RenderJob
 from npu_conformance.engines.supervise import run_job
 from npu_conformance.errors import JobError
+from npu_conformance.leases import lease
 from npu_conformance.storage import JOB_VARIABLE
 
 Run = Callable[..., float]
@@ -239,3 +242,64 @@ def test_a_worker_can_be_stopped_from_another_thread(run: Run, tmp_path: Path) -
         run("sleep 60 & wait", stop=stop)
 
     assert left_over(tmp_path) == []
+
+
+ABANDONED = """
+import subprocess, sys
+from pathlib import Path
+from npu_conformance.engines.job import RenderJob
+from npu_conformance.engines.supervise import run_job
+from npu_conformance.devices import Device
+from npu_conformance.leases import lease
+folder = Path(sys.argv[1])
+job = RenderJob(output=folder / "out.json", checkpoint=folder, prompts=())
+with lease([Device("0", "davinci0")], 1, "Model base", print) as lent:
+    run_job(job, name="Model", workdir=folder, deadline=60, python=folder / "worker", held=lent.descriptors)
+"""
+
+
+def test_what_a_killed_pytest_leaves_is_ended_and_its_devices_are_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine process in a session of its own, without the lock, as vLLM's are; the lease lasts as long as it."""
+    monkeypatch.setenv("NPU_CONFORMANCE_LOCKS", str(tmp_path))
+    worker, engine = tmp_path / "worker", tmp_path / "engine"
+    child = f"import os, time; os.setsid(); open('{engine}', 'w').write(str(os.getpid())); time.sleep(300)"
+    worker.write_text(
+        f"#!{sys.executable}\nimport os, subprocess, sys, time\n"
+        f"open('{tmp_path}/token', 'w').write(os.environ['{JOB_VARIABLE}'])\n"
+        f'subprocess.Popen([sys.executable, "-c", """{child}"""])\ntime.sleep(300)\n'
+    )
+    worker.chmod(0o755)
+    suite = subprocess.Popen([sys.executable, "-c", ABANDONED, str(tmp_path)])
+    while not (engine.is_file() and engine.read_text()):
+        time.sleep(0.05)
+    orphan = psutil.Process(int(engine.read_text()))
+    suite.send_signal(signal.SIGKILL)
+    suite.wait()
+
+    until = time.monotonic() + 20
+
+    def wait(text: str) -> None:
+        assert time.monotonic() < until, text
+        raise TimeoutError
+
+    while True:
+        with suppress(TimeoutError), lease([Device("0", "davinci0")], 1, "the next", wait):
+            break
+        time.sleep(0.05)
+    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+    assert left_over(tmp_path) == []
+
+
+def test_a_job_that_ended_gives_its_devices_back_at_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No process of it, guard included, holds them on."""
+    monkeypatch.setenv("NPU_CONFORMANCE_LOCKS", str(tmp_path))
+    pool = [Device("0", "davinci0")]
+    with lease(pool, 1, "Model base", pytest.fail) as lent:
+        run("setsid sleep 300 & true", held=lent.descriptors)
+
+    with lease(pool, 1, "the next", pytest.fail):
+        assert left_over(tmp_path) == []

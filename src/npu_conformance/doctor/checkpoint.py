@@ -8,11 +8,8 @@ from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.shapes import corrections
-from npu_conformance.doctor.findings import Area, Finding, Level
+from npu_conformance.doctor.findings import LEVEL_OF, Area, Finding
 from npu_conformance.storage import staged_file, write_json
-
-# A suspicion fails a check, while engines start.
-_LEVELS: dict[str, Level] = {"error": "error", "suspicion": "warning", "warning": "warning", "note": "note"}
 
 
 def examined(folder: Path, fix_config: bool) -> Checkpoint:
@@ -47,7 +44,7 @@ def checkpoint_area(checkpoint: Checkpoint, name: str = "checkpoint") -> Area:
 
 
 def _finding(finding: CheckpointFinding, checkpoint: Checkpoint, mends: bool) -> Finding:
-    level = _LEVELS[finding.level]
+    level = LEVEL_OF[finding.level]
     remedy = "as the message says" if level != "note" else "nothing, if it is meant so"
     if level == "error" and finding.about == "config.json" and mends:
         remedy = f"`npu-conformance doctor --fix-config {checkpoint.folder}` writes what the weights' shapes say"

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from npu_conformance.doctor.findings import Finding
+from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
+from npu_conformance.doctor.findings import LEVEL_OF, Finding
+from npu_conformance.doctor.visibility import TorchNpu, visibility
 from npu_conformance.engines.known_failures import find_known
 
 VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
@@ -115,22 +117,19 @@ def visibility_findings(seen: Visibility) -> list[Finding]:
     if seen.answer.problem:
         remedy = f'run `{Path(sys.executable).name} -c "import torch_npu"` and mend what it says'
         findings.append(Finding("error", f"torch_npu: {seen.answer.problem}", "torch_npu to load", remedy))
-    # The findings about logical and physical ids join here.
-    return [*findings, *_none_visible(seen)]
+    return [*findings, *(_told(finding) for finding in _of_ids(seen))]
 
 
-def _none_visible(seen: Visibility) -> list[Finding]:
-    """The published report on BitCPM4-CANN-1B: device files, and a device_count() of 0.
-
-    torch_npu 2.9.0 and 2.10.0 stop counting at the first id that is not below the number of NPUs the driver shows to
-    this container, and count none if ids do not ascend (npu/__init__.py:411).
-    """
-    if not seen.numbers or seen.answer.count != 0:
+def _of_ids(seen: Visibility) -> list[CheckpointFinding]:
+    """What variables, device files and torch_npu's count say together; nothing where there is no NPU at all."""
+    if not seen.numbers:
         return []
-    there = f"torch_npu sees 0 NPUs (is_available() {seen.answer.available}) though /dev has {len(seen.numbers)}"
-    if (value := seen.variables.get(VISIBLE)) is None:
-        remedy = "mount the driver's lib64 (libascend_hal.so) and see `npu-smi info`"
-        return [Finding("error", there, "the driver to show them to this container", remedy)]
-    remedy = f"`unset {VISIBLE}`, or count from 0 over what the container has, ascending"
-    expected = f"ids from 0 to {len(seen.numbers) - 1}: they are logical, not the N of /dev/davinci<N>"
-    return [Finding("error", f"{there}, with {VISIBLE}={value}", expected, remedy)]
+    answer = seen.answer
+    counted = None if answer.count is None else TorchNpu(bool(answer.available), answer.count)
+    return visibility(seen.variables, [f"davinci{number}" for number in seen.numbers], counted)
+
+
+def _told(finding: CheckpointFinding) -> Finding:
+    level = LEVEL_OF[finding.level]
+    remedy = "as the message says" if level != "note" else "nothing, if it is meant so"
+    return Finding(level, str(finding), "each NPU that is chosen, or all, to be seen by torch_npu", remedy)

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 SCHEMA_VERSION = 1
 Level = Literal["error", "warning", "note"]
+LEVEL_OF: dict[str, Level] = {"error": "error", "suspicion": "warning", "warning": "warning", "note": "note"}
+"""Of the checkpoints' levels: a suspicion fails a check, while engines start."""
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 
 

@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
 import npu_conformance
+from npu_conformance.engines.guard import end_marked
 from npu_conformance.engines.job import Job
 from npu_conformance.engines.known_failures import explanation
 from npu_conformance.errors import JobError
@@ -43,8 +44,11 @@ def run_job(
     python: Path | None = None,
     observe: Observer | None = None,
     stop: threading.Event | None = None,
+    held: Sequence[int] = (),
 ) -> float:
     """Run a job in a worker process; when this returns, its output is complete and no process is left.
+
+    When this process is killed outright, the job's processes are ended all the same.
 
     Args:
         job: what to do.
@@ -55,6 +59,7 @@ def run_job(
         python: the interpreter; this one by default.
         observe: called with the worker's progress whenever it changed.
         stop: ends the job when it is set, for callers whose own thread no signal reaches.
+        held: descriptors of locks, which stay open as long as there are processes of the job.
 
     Returns:
         Seconds it took.
@@ -68,7 +73,7 @@ def run_job(
     for stale in ("refusal.txt", "progress.json"):
         (workdir / stale).unlink(missing_ok=True)
     log, token = workdir / "log.txt", uuid.uuid4().hex[:16]
-    with log.open("wb") as sink:
+    with log.open("wb") as sink, _guard(token, held):
         worker = subprocess.Popen(
             [str(python or sys.executable), "-m", "npu_conformance.engines.worker", str(workdir)],
             stdin=subprocess.DEVNULL,
@@ -76,13 +81,14 @@ def run_job(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env=_environment(environment or {}, token),
+            pass_fds=held,
         )
-    try:
-        problem = _watch(worker, workdir, deadline, observe, stop)
-    finally:
-        _end(worker, token)
-        for folder in job.stages:
-            sweep(folder, token)
+        try:
+            problem = _watch(worker, workdir, deadline, observe, stop)
+        finally:
+            _end(worker, token)
+            for folder in job.stages:
+                sweep(folder, token)
     if problem is None and worker.returncode == 0:
         return time.monotonic() - started
     refusal, part = workdir / "refusal.txt", _progress(workdir)[1]
@@ -174,18 +180,34 @@ def _end(worker: "subprocess.Popen[bytes]", token: str) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get(JOB_VARIABLE) == token:
-                process.kill()
-                process.wait(10)
+    end_marked(token)
 
 
-def _environment(extra: Mapping[str, str], token: str) -> dict[str, str]:
+@contextlib.contextmanager
+def _guard(token: str, held: Sequence[int]) -> Iterator[None]:
+    """Within it, another process watches over the job in case this one is killed."""
+    guard = subprocess.Popen(
+        [sys.executable, "-m", "npu_conformance.engines.guard", token],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=_environment({}, None),
+        pass_fds=held,
+    )
+    with guard:
+        try:
+            yield
+        finally:
+            guard.kill()
+
+
+def _environment(extra: Mapping[str, str], token: str | None) -> dict[str, str]:
     # The package must be importable also where --reference-python names an interpreter without it.
     source = str(Path(npu_conformance.__file__).parents[1])
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra, JOB_VARIABLE: token}
+    marked = {} if token is None else {JOB_VARIABLE: token}
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra, **marked}
 
 
 def _describe_exit(code: int) -> str:

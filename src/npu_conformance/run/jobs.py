@@ -2,11 +2,15 @@
 
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
-from npu_conformance.engines.job import Job
+from npu_conformance.devices import Platform, find_devices, lendable, narrowed
+from npu_conformance.engines.job import CandidateJob, Job, SeriesJob
 from npu_conformance.engines.supervise import run_job
+from npu_conformance.leases import lease
 from npu_conformance.progress import Narrator, Observe
+from npu_conformance.variants import ranks
 
 # The reference, and what reads weights, stay off the accelerator even where its plugin would load itself into torch.
 OFF_DEVICE = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "HF_HUB_OFFLINE": "1"}
@@ -23,9 +27,16 @@ class Jobs:
     def run(
         self, job: Job, name: str, deadline: float, *, environment: dict[str, str], python: Path | None = None
     ) -> None:
-        """Run a job to its end, shown under its name (see `run_job` for what it raises)."""
-        with self.narrator.job(name) as observe:
-            self.run_observed(job, name, deadline, observe, environment=environment, python=python)
+        """Run a job to its end, shown under its name, on devices that are lent to it alone.
+
+        Its deadline begins when it has them. See `run_job` and `lease` for what it raises.
+        """
+        platform, count = _needed(job)
+        with lease(lendable(platform), count, name, self.narrator.say) as lent, self.narrator.job(name) as observe:
+            if lent.devices:
+                environment = environment | narrowed(platform, lent.devices)
+            held = lent.descriptors
+            self.run_observed(job, name, deadline, observe, environment=environment, python=python, held=held)
 
     def run_observed(
         self,
@@ -37,8 +48,9 @@ class Jobs:
         environment: dict[str, str],
         python: Path | None = None,
         stop: threading.Event | None = None,
+        held: Sequence[int] = (),
     ) -> None:
-        """The same, with its progress reported to somebody else, who may stop it."""
+        """The same without devices, its progress reported to somebody else, who may stop it."""
         logs = self.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         for folder in job.stages:
@@ -53,4 +65,13 @@ class Jobs:
             python=python,
             observe=observe,
             stop=stop,
+            held=held,
         )
+
+
+def _needed(job: Job) -> tuple[Platform, int]:
+    """The platform and how many of its devices a job needs: only engines do, and no cores are lent."""
+    parts = job.jobs if isinstance(job, SeriesJob) else (job,)
+    engines = [part for part in parts if isinstance(part, CandidateJob)]
+    platform = find_devices(engines[0].device)[0] if engines else "cpu"
+    return platform, 0 if platform == "cpu" else max(ranks(engine.options) for engine in engines)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from npu_conformance.config import ModelConfig
 from npu_conformance.engines.job import ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.errors import TraceError
@@ -87,10 +89,14 @@ class References:
         }
 
     def _run(self, job: SeriesJob | StatesJob, name: str) -> None:
-        self._jobs.run(
-            job,
-            name,
-            self._settings.deadline_for(self._config),
-            environment=OFF_DEVICE,
-            python=self._settings.reference_python,
-        )
+        """Run it while nobody else runs these weights, so that what both want is computed once."""
+        cache = cache_dir() / "references"
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f"{folder_digest(self._prepared.reference.folder)}.lock"):
+            self._jobs.run(
+                job,
+                name,
+                self._settings.deadline_for(self._config),
+                environment=OFF_DEVICE,
+                python=self._settings.reference_python,
+            )
