@@ -13,8 +13,8 @@ from npu_conformance.config import config_names, config_path, config_schema, loa
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.limits import Dtype
 from npu_conformance.prompts import load_prompts
-from npu_conformance.run.session import check_twin
 from npu_conformance.run.settings import Settings, add_subject_options
+from npu_conformance.run.subjects import check_twin
 from npu_conformance.storage import write_json
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from npu_conformance.audit.audit import Audit
-from npu_conformance.baselines.against import Since, compare_walked, narrowed, since
+from npu_conformance.baselines.against import Since, narrowed, since
 from npu_conformance.baselines.stored import Baseline, as_reference, read_baseline
 from npu_conformance.checkpoints.scan import Scan
-from npu_conformance.compare import Comparison, compare, require_finite
+from npu_conformance.compare import Comparison, require_finite
 from npu_conformance.config import ModelConfig
 from npu_conformance.deviations import Deviations, deviations
 from npu_conformance.engines.rendering import load_rendered
@@ -21,50 +21,13 @@ from npu_conformance.errors import TraceError
 from npu_conformance.floor import NoiseFloor
 from npu_conformance.limits import FALSE_ALARMS, NOISE_FIGURES
 from npu_conformance.noise import Family, family
+from npu_conformance.pair import Pair
 from npu_conformance.prompts import Prompt
 from npu_conformance.ties import TieWidths, tie_widths
 from npu_conformance.trace import COLD, PREFILL, PROBES, Trace, load_trace
 from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, scored_with, signs_of
 
 Result = TypeVar("Result", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two traces of the same positions."""
-
-    candidate: Trace
-    reference: Trace
-    """What the candidate is held against: the reference, or another run of the engine."""
-    pieces: Trace
-    """The trace that knows the text of tokens."""
-    sides: tuple[str, str] = ("candidate", "reference")
-    """What messages call the two."""
-    same_weights: bool = False
-    """Whether both are runs of the engine, between whose weights no quantisation lies."""
-    scored: bool = True
-    """Whether it is at the positions that the reference and the noise floor scored."""
-    baseline: Baseline | None = None
-    """What stands in for the rows of a reference that has none."""
-
-    @cached_property
-    def comparison(self) -> Comparison:
-        """Candidate against reference, computed once (see `compare` for what it raises)."""
-        if self.baseline is not None:
-            return compare_walked(self.candidate, self.baseline)
-        return compare(self.candidate, self.reference)
-
-    def place(self, position: int) -> str:
-        """A position for people: prompt, step, both tokens with both logits."""
-        comparison, (left, right) = self.comparison, self.sides
-        prompt, step = comparison.locate(position)
-        mine, theirs = comparison.tokens[position], comparison.choices[position]
-        c_mine, c_theirs, r_mine, r_theirs = comparison.token_logits[position]
-        return (
-            f"{comparison.prompts[prompt]}, position {step}: {left} {self.pieces.piece(int(mine))}, "
-            f"{right} {self.pieces.piece(int(theirs))}; logits of the two: {left} {c_mine:.4f} and "
-            f"{c_theirs:.4f}, {right} {r_mine:.4f} and {r_theirs:.4f}"
-        )
 
 
 @dataclass(frozen=True)

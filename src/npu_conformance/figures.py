@@ -9,9 +9,10 @@ from collections.abc import Callable
 import numpy as np
 
 from npu_conformance.compare import Comparison
-from npu_conformance.evidence import Evidence, Pair
+from npu_conformance.evidence import Evidence
 from npu_conformance.limits import Figure
 from npu_conformance.metrics import Values
+from npu_conformance.pair import Pair
 from npu_conformance.results import Check, Path, Verdict
 from npu_conformance.statistics import Interval, effective_n, mean_interval, rate_interval
 

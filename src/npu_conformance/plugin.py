@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.baselines.keeping import unused
-from npu_conformance.baselines.published import load_published
 from npu_conformance.config import config_names
 from npu_conformance.devices import find_devices
 from npu_conformance.errors import ConfigError, ConformanceError
@@ -30,6 +28,7 @@ from npu_conformance.results import Check
 from npu_conformance.run.dealing import WHOLE, scheduler
 from npu_conformance.run.keep import keep_baselines
 from npu_conformance.run.options import add_options, baselines_folder, report_folder, settings_of
+from npu_conformance.run.refusals import refuse
 from npu_conformance.run.session import Session
 from npu_conformance.storage import cache_dir
 
@@ -123,28 +122,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _refuse(config: pytest.Config, selected: dict[str, tuple[str, ...]]) -> None:
-    own, models = config.stash[SESSION], list(selected)
-    for option, given in (
-        ("--candidate-weights", own.settings.candidate_weights),
-        ("--candidate-adapter", own.settings.candidate_adapter),
-    ):
-        if given and len(models) > 1:
-            raise pytest.UsageError(f"{option} is one model's, {len(models)} models are selected: choose one with -k")
+    own = config.stash[SESSION]
     own.expect(selected)
-    everything = set(models) == set(config_names(own.settings.configs))
-    if everything and (files := unused(own.settings.baselines, own.settings.configs)):
-        raise pytest.UsageError(
-            f"{files[0]}: a baseline of no model config and platform: remove it, or correct its name"
-        )
-    for model in models:
-        try:
-            own.config(model)
-            load_published(baselines_folder(config), model)
-            reason = own.missing(model)
-        except ConfigError as error:
-            raise pytest.UsageError(str(error)) from None
-        if reason and config.getoption("require_weights"):
-            raise pytest.UsageError(reason)
+    refuse(own, selected, baselines_folder(config), weights=config.getoption("require_weights"))
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:

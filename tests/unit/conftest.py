@@ -16,9 +16,10 @@ from npu_conformance.cases import Scenario, hold_against
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.config import Labels, ModelConfig
-from npu_conformance.evidence import Evidence, Pair
+from npu_conformance.evidence import Evidence
 from npu_conformance.floor import load_floor
 from npu_conformance.gates import PROPERTIES, judged_or_error
+from npu_conformance.pair import Pair
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import Prompt
 from npu_conformance.realisations import FLOOR

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npu_conformance.evidence import Pair
+from npu_conformance.pair import Pair
 from npu_conformance.trace import Answer, Layers, Rows, load_trace, row_digest, save_layers, save_rows, save_trace
 
 WORDS = 12

@@ -122,7 +122,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 )
 def test_alone_faults_are_caught(alone: Callable[..., Outcome], twin: Path, tmp_path: Path, fault: str) -> None:
     """In the engine, and in what it loads."""
-    words, environment = (), {"PYTHONPATH": f"{PLUGIN}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    words: tuple[str, ...] = ()
+    environment = {"PYTHONPATH": f"{PLUGIN}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     environment |= {"ENGINE_FAULT": fault, "ENGINE_FAULT_LAYER": "2"}
     if changes := FAULTS[fault]:
         words, environment = (f"--candidate-weights={changed_config(twin, tmp_path / 'faulty', **changes)}",), {}

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +68,7 @@ def test_a_run_killed_at_random_moments(twin: Path, tmp_path: Path) -> None:
         running.kill()
         running.wait()
         # Its workers end with it.
-        wait_for(
-            lambda left=children: (
-                True if not any(one.is_running() and one.status() != "zombie" for one in left) else None
-            )
-        )
+        wait_for(partial(all_gone, children))
         assert half_written(cache) == [], f"seed {seed}, killed after {moment:.2f} s"
         assert half_written(reports) == [], f"seed {seed}, killed after {moment:.2f} s"
     shutil.rmtree(cache / "twins" / "baselines", ignore_errors=True)

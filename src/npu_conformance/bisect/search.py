@@ -12,7 +12,7 @@ from npu_conformance.bisect.position import Position, first_beyond, largest, wor
 from npu_conformance.bisect.runs import Runs
 from npu_conformance.engines.job import WalkPart, Watched
 from npu_conformance.errors import ConfigError, ConformanceError
-from npu_conformance.evidence import Evidence, Pair
+from npu_conformance.evidence import Evidence
 from npu_conformance.gates import (
     batch_determinism,
     decode_against_prefill,
@@ -22,6 +22,7 @@ from npu_conformance.gates import (
 )
 from npu_conformance.gates.paths import breaks, witnesses
 from npu_conformance.limits import LAYER_NORM
+from npu_conformance.pair import Pair
 from npu_conformance.results import Check
 from npu_conformance.run.session import Workshop
 from npu_conformance.trace import PROBES, Trace

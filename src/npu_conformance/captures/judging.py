@@ -13,10 +13,11 @@ from rich.table import Table
 from npu_conformance.captures.manifest import MANIFEST, Manifest, difference, open_capture
 from npu_conformance.config import config_path, load_config
 from npu_conformance.errors import TraceError
-from npu_conformance.evidence import Pair, load_evidence
+from npu_conformance.evidence import load_evidence
 from npu_conformance.figures import judge_figure
 from npu_conformance.gates import PROPERTIES, judged_or_error
 from npu_conformance.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES
+from npu_conformance.pair import Pair
 from npu_conformance.progress import Narrator
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.write import summary_lines, write_report

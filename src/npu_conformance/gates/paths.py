@@ -3,10 +3,11 @@
 import numpy as np
 
 from npu_conformance.compare import require_finite
-from npu_conformance.evidence import Evidence, Pair
+from npu_conformance.evidence import Evidence
 from npu_conformance.figures import judge_figure
 from npu_conformance.gates.hard import all_of, not_applicable
 from npu_conformance.limits import CLOSENESS_FIGURES
+from npu_conformance.pair import Pair
 from npu_conformance.results import Check, Path
 from npu_conformance.variants import JUDGED
 from npu_conformance.witnesses import IMPLICATES, Witnesses

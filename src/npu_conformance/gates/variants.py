@@ -3,12 +3,13 @@
 import numpy as np
 
 from npu_conformance.compare import require_finite
-from npu_conformance.evidence import Evidence, Pair
+from npu_conformance.evidence import Evidence
 from npu_conformance.figures import judge_figure
 from npu_conformance.gates.hard import all_of, first, first_difference, not_applicable
 from npu_conformance.gates.paths import same_tokens
 from npu_conformance.limits import FIGURES, VARIANT_SPREAD
 from npu_conformance.metrics import choice, root_mean_square, tied
+from npu_conformance.pair import Pair
 from npu_conformance.results import Check
 from npu_conformance.trace import Trace
 from npu_conformance.variants import CATALOGUE

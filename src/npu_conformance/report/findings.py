@@ -3,8 +3,9 @@
 from typing import Any
 
 from npu_conformance.cases import Case, by_scenario, farthest
-from npu_conformance.evidence import Evidence, Pair
+from npu_conformance.evidence import Evidence
 from npu_conformance.gates.paths import witnesses
+from npu_conformance.pair import Pair
 from npu_conformance.report.part import Part
 from npu_conformance.witnesses import IMPLICATES
 

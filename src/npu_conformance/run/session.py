@@ -5,7 +5,6 @@ Evidence is what a run leaves in `traces/<model>/`: `subject.json`, `rendered.js
 """
 
 import contextlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +26,13 @@ from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.describe import describe_subject
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.lacking import lacking
-from npu_conformance.run.nursery import build_twins, twin_folder
+from npu_conformance.run.nursery import build_twins
 from npu_conformance.run.preparation import Prepared, prepare
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
+from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
 from npu_conformance.storage import write_json, write_text
-from npu_conformance.subject import Subject, find_weights
-from npu_conformance.twins import RECIPES, Adapted, find_recipe
+from npu_conformance.subject import Subject
 from npu_conformance.variants import JUDGED, is_long, needs_base, scored_with
 
 T = TypeVar("T")
@@ -131,7 +130,7 @@ class Session:
 
     def subject(self, model: str) -> Subject:
         """Where the model's weights are; a twin's may not be built yet."""
-        return self._once(("subject", model), lambda: self._find(model))
+        return self._once(("subject", model), lambda: find_subject(model, self.config(model), self.settings))
 
     def kind(self, model: str) -> Literal["real", "twin"]:
         """`twin` or `real`, also of a model that could not be judged."""
@@ -173,37 +172,6 @@ class Session:
         check_twin(config, path)
         return config
 
-    def _find(self, model: str) -> Subject:
-        config, settings = self.config(model), self.settings
-        if settings.from_dir is not None:
-            saved = settings.from_dir / "traces" / model / "subject.json"
-            if not saved.is_file():
-                raise TraceError(f"no traces of {model} in {settings.from_dir}: run it without --from")
-            kind = _saved_json(saved)["kind"]
-            return Subject(model, kind, saved.parent, saved.parent)
-        return self._twin(model, config) if settings.twin else self._real(model, config)
-
-    def _real(self, model: str, config: ModelConfig) -> Subject:
-        root = self.settings.models_root
-        reference = find_weights(config.reference_model, root)
-        adapter = None if config.adapter is None else find_weights(config.adapter, root, "adapter_config.json")
-        candidate = reference if self.settings.reference_only else self.settings.candidate_weights
-        if candidate is None and config.convert is None:
-            candidate = find_weights(config.model, root)
-        return Subject(model, "real", reference, candidate, adapter)
-
-    def _twin(self, model: str, config: ModelConfig) -> Subject:
-        if config.twin is None:
-            raise WeightsError(
-                f"{model} has no twin: name a recipe in its YAML (twin: {' | '.join(RECIPES)}), or run its real weights"
-            )
-        recipe = find_recipe(config.twin)
-        folder, adapter = twin_folder(config.twin, self.settings.prompts_dir), None
-        if isinstance(recipe, Adapted):
-            folder, adapter = twin_folder(recipe.base, self.settings.prompts_dir), folder
-        candidate = None if config.convert is not None and not self.settings.reference_only else folder
-        return Subject(model, "twin", folder, self.settings.candidate_weights or candidate, adapter)
-
     def _collect(self, model: str, variant: str) -> Evidence:
         config = self.config(model)
         if self.settings.from_dir is not None:
@@ -211,7 +179,7 @@ class Session:
         else:
             traces = self.folder / "traces" / model
             self._run(config, model, variant)
-        facts = _saved_json(traces / "subject.json")
+        facts = saved_facts(traces / "subject.json")
         accepted = self._once(("accepted", model), lambda: load_accepted(traces))
         why = None if accepted is None else stale(accepted, facts)
         baseline = accepted if why is None else None
@@ -295,26 +263,3 @@ class Session:
             with contextlib.suppress(ConformanceError):  # its own tests will say
                 recipes.append(self.config(model).twin)
         return build_twins([recipe for recipe in recipes if recipe], self.settings.prompts_dir, self._jobs)
-
-
-def check_twin(config: ModelConfig, path: Path) -> None:
-    """Refuse a twin that no recipe makes.
-
-    Raises:
-        ConfigError: the config names one.
-    """
-    if config.twin is not None:
-        try:
-            find_recipe(config.twin)
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from error
-
-
-def _saved_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
-    if not isinstance(content, dict) or content.get("kind") not in ("real", "twin"):
-        raise TraceError(f"{path}: does not say of what kind its subject is; run the model again")
-    return content

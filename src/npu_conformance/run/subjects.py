@@ -1,0 +1,78 @@
+"""Which weights a run is of: real ones that were found, a twin's that may be still to build, or those of saved traces."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from npu_conformance.config import ModelConfig
+from npu_conformance.errors import ConfigError, TraceError, WeightsError
+from npu_conformance.run.nursery import twin_folder
+from npu_conformance.run.settings import Settings
+from npu_conformance.subject import Subject, find_weights
+from npu_conformance.twins import RECIPES, Adapted, find_recipe
+
+
+def find_subject(model: str, config: ModelConfig, settings: Settings) -> Subject:
+    """Where a model's weights are.
+
+    Raises:
+        WeightsError: there are none, or it has no twin.
+        TraceError: no traces of it were saved.
+    """
+    if settings.from_dir is not None:
+        saved = settings.from_dir / "traces" / model / "subject.json"
+        if not saved.is_file():
+            raise TraceError(f"no traces of {model} in {settings.from_dir}: run it without --from")
+        return Subject(model, saved_facts(saved)["kind"], saved.parent, saved.parent)
+    return _twin(model, config, settings) if settings.twin else _real(model, config, settings)
+
+
+def _real(model: str, config: ModelConfig, settings: Settings) -> Subject:
+    root = settings.models_root
+    reference = find_weights(config.reference_model, root)
+    adapter = None if config.adapter is None else find_weights(config.adapter, root, "adapter_config.json")
+    candidate = reference if settings.reference_only else settings.candidate_weights
+    if candidate is None and config.convert is None:
+        candidate = find_weights(config.model, root)
+    return Subject(model, "real", reference, candidate, adapter)
+
+
+def _twin(model: str, config: ModelConfig, settings: Settings) -> Subject:
+    if config.twin is None:
+        raise WeightsError(
+            f"{model} has no twin: name a recipe in its YAML (twin: {' | '.join(RECIPES)}), or run its real weights"
+        )
+    recipe = find_recipe(config.twin)
+    folder, adapter = twin_folder(config.twin, settings.prompts_dir), None
+    if isinstance(recipe, Adapted):
+        folder, adapter = twin_folder(recipe.base, settings.prompts_dir), folder
+    candidate = None if config.convert is not None and not settings.reference_only else folder
+    return Subject(model, "twin", folder, settings.candidate_weights or candidate, adapter)
+
+
+def check_twin(config: ModelConfig, path: Path) -> None:
+    """Refuse a twin that no recipe makes.
+
+    Raises:
+        ConfigError: the config names one.
+    """
+    if config.twin is not None:
+        try:
+            find_recipe(config.twin)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+
+def saved_facts(path: Path) -> dict[str, Any]:
+    """The facts of a subject, as a run saved them.
+
+    Raises:
+        TraceError: they cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
+    if not isinstance(content, dict) or content.get("kind") not in ("real", "twin"):
+        raise TraceError(f"{path}: does not say of what kind its subject is; run the model again")
+    return content
