@@ -1,4 +1,4 @@
-"""Which weights a run is of: real ones that were found, a twin's that may be still to build, or those of saved traces."""
+"""Which weights a run is of: real ones that were found, a twin's that may not be there yet, those of saved traces."""
 
 import json
 from pathlib import Path
