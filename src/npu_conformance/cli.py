@@ -209,7 +209,7 @@ def _bisect(options: argparse.Namespace) -> int:
 def _capture(options: argparse.Namespace) -> int:
     from npu_conformance.captures.command import capture, capture_reference
 
-    settings = dataclasses.replace(_settings(options), reference_only=options.reference)
+    settings = dataclasses.replace(_settings(options), part="reference" if options.reference else "candidate")
     if options.reference:
         return capture_reference(options.model, options.output, settings, options.reports)
     return capture(options.model, options.output, settings, _names(options.variants), options.reports)

@@ -24,8 +24,8 @@ LARGEST = 300_000
 """Bytes of a file, for git keeps every one that ever was."""
 # Words a position, the most that fit; fewer than a choice and its runners-up would say nothing of ties.
 _WORDS = (16, 12, 10, 8, 6, 5)
-# Kept of a candidate's provenance.
-_PROVENANCE = ("engine", "platform", "device", "versions", "effective", "environment")
+# Kept of a trace's provenance.
+_PROVENANCE = ("engine", "platform", "device", "versions", "effective", "environment", "setting")
 
 
 def make_baseline(
@@ -58,8 +58,8 @@ def make_baseline(
             subject=facts["kind"],
             identity=Identity(reference=facts["reference_digest"], adapter=facts.get("adapter_digest")),
             weights=facts["weights_digest"],
-            candidate={name: evidence.candidate.provenance.get(name) for name in _PROVENANCE},
-            reference_setting=evidence.reference.provenance.get("setting", {}),
+            candidate=_provenance(evidence.candidate),
+            reference_by=_provenance(evidence.reference),
             history=(*(before.history if before else ()), change),
             figures=figures,
             eos_token_ids=evidence.candidate.eos_token_ids,
@@ -109,6 +109,10 @@ def _narrow(trace: Trace, words: np.ndarray, judged: Sequence[int]) -> Narrow:
             for index, (start, n) in enumerate(zip(starts, judged, strict=False))
         ]
     )
+
+
+def _provenance(trace: Trace) -> dict[str, Any]:
+    return {name: trace.provenance[name] for name in _PROVENANCE if name in trace.provenance}
 
 
 def _pieces(evidence: Evidence) -> dict[int, str]:

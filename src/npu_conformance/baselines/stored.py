@@ -152,8 +152,8 @@ class Baseline(_Part):
     """Digest of the weights the candidate loaded."""
     candidate: dict[str, Any]
     """Provenance of the candidate: engine, device, versions, effective options."""
-    reference_setting: dict[str, Any]
-    """What the reference was: dtype, attention, libraries."""
+    reference_by: dict[str, Any]
+    """Provenance of the reference: engine, versions, dtype, attention."""
     history: tuple[Change, ...]
     """Oldest first."""
     figures: dict[str, dict[str, float]]
@@ -258,7 +258,7 @@ def as_reference(baseline: Baseline, path: Path) -> Trace:
         folder=path,
         answers=_answers(baseline, baseline.reference.texts),
         eos_token_ids=baseline.eos_token_ids,
-        provenance={"setting": baseline.reference_setting, "from": str(path)},
+        provenance=baseline.reference_by | {"baseline": str(path)},
         pieces=baseline.pieces,
         forced=True,
     )

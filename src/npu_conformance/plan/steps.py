@@ -139,7 +139,7 @@ class _Model:
 
         Each with its noise floor's.
         """
-        if self._settings.baseline == "alone":
+        if not self._settings.scores:
             return []
         scored = {scored_with(variant) for variant in variants}
         also = self._config.reference.also

@@ -123,8 +123,9 @@ def load_details(folder: Path, model: str) -> tuple[SubjectFacts | None, list[Va
 
 
 def _variant_details(evidence: Evidence) -> VariantDetails:
-    # Where one side's logits could not be seen, neither a comparison nor a row a prompt can be made.
-    seen = None if evidence.tokens_only or evidence.alone else evidence.comparison
+    # Where logits could not be seen, neither a comparison nor a row a prompt can be made; a baseline has no whole rows.
+    seen = None if evidence.tokens_only else evidence.comparison
+    whole = None if evidence.alone else seen
     return VariantDetails(
         variant=evidence.variant,
         candidate=evidence.candidate.provenance,
@@ -137,12 +138,12 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         same_answers=same_answers(evidence),
         agreement=None if seen is None else agreement(evidence, seen),
         mismatches=[] if seen is None else mismatches(evidence, seen),
-        witnesses=None if seen is None else paths(evidence),
+        witnesses=None if whole is None else paths(evidence),
         batches=batches(evidence),
         positions=0 if seen is None else len(seen),
         own_limits=evidence.config.limits,
-        relative_l2=[] if seen is None else [round(float(value), 7) for value in seen.values["relative_l2"]],
-        prompts=[] if seen is None else prompt_rows(evidence, seen),
+        relative_l2=[] if whole is None else [round(float(value), 7) for value in whole.values["relative_l2"]],
+        prompts=[] if whole is None else prompt_rows(evidence, whole),
         labels=label_rows(evidence),
         # Of others than base they are kept at positions of base's, not at prompts' ends.
         layers=layer_table(evidence.candidate, evidence.reference)

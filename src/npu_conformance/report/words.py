@@ -18,11 +18,17 @@ WORDS: dict[str, tuple[str, str]] = {
     "candidate": ("Candidate", "被测 (candidate)"),
     "reference": ("Reference", "参考 (reference)"),
     "hardware": ("Hardware meant for", "目标硬件"),
+    "from_baseline": ("of the baseline; none was computed", "取自基线,未重新计算"),
     "method": ("Method", "评估方式"),
     "method_text": (
         "raw logits captured inside the engine; the float32 reference scores the same tokens in one pass, position by "
         "position, up to the first end-of-text",
         "在引擎内部采集原始 logits;float32 参考模型对相同 token 一次前向打分,逐位置对比,直到首个结束符",
+    ),
+    "method_alone": (
+        "no reference was computed: the engine was made to take its baseline's tokens, and is held against what the "
+        "baseline keeps of the reference and of the noise floor, a few words of each row",
+        "未计算参考:引擎被强制沿用基线的 token,与基线中保存的参考和噪声基底 (每个位置的少数几个词) 对比",
     ),
     "samples": ("Sample", "测试样本"),
     "prompts": ("prompts", "条提示词"),

@@ -49,8 +49,18 @@ class Prepared:
     """The candidate's weights against the published ones; None where they are the same files."""
 
 
-def prepare(config: ModelConfig, subject: Subject, prompts: Sequence[Prompt], traces: Path, jobs: Jobs) -> Prepared:
+def prepare(
+    config: ModelConfig, subject: Subject, prompts: Sequence[Prompt], traces: Path, jobs: Jobs, *, scored: bool = True
+) -> Prepared:
     """Inspect, convert where the config says so, and render the prompts to `traces/rendered.json`.
+
+    Args:
+        config: of the model.
+        subject: its weights.
+        prompts: to render.
+        traces: the model's folder of traces.
+        jobs: of the run.
+        scored: whether the reference is to run here, which must then fit.
 
     Raises:
         CheckpointError: a checkpoint is damaged, or config and weights disagree.
@@ -77,7 +87,8 @@ def prepare(config: ModelConfig, subject: Subject, prompts: Sequence[Prompt], tr
     )
     jobs.run(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=OFF_DEVICE)
     check_token_ids(reference, load_rendered(rendered))
-    _plan(config, reference, rendered, jobs)
+    if scored:
+        _plan(config, reference, rendered, jobs)
     rope = longrope_warning(candidate.text_config, config.serve.max_model_len)
     findings = [*published.findings, *(scan.findings if scan is not published else ()), *([rope] if rope else [])]
     return Prepared(

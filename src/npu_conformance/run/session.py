@@ -228,7 +228,7 @@ class Session:
         """Leave the traces of a variant, and with its candidate those of all selected variants of the model."""
         workshop = self.workshop(model)
         workshop.candidates.make(variant, self._group(model, variant))
-        if self.settings.baseline == "alone":
+        if not self.settings.scores:
             return
         scored, also, references = scored_with(variant), config.reference.also, workshop.references
         folder = workshop.traces / scored
@@ -250,7 +250,7 @@ class Session:
             if config.twin in problems:
                 raise problems[config.twin]
         prompts = load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
-        prepared = prepare(config, subject, prompts, traces, self._jobs)
+        prepared = prepare(config, subject, prompts, traces, self._jobs, scored=self.settings.scores)
         write_text(traces / "scan.json", prepared.scan.model_dump_json(indent=1))
         if prepared.audit is not None:
             write_text(traces / "audit.json", prepared.audit.model_dump_json(indent=1))

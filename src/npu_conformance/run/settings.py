@@ -58,8 +58,8 @@ class Settings:
     """Why a baseline is updated."""
     tokens: Path | None = None
     """Captured folder whose tokens to take instead of choosing any."""
-    reference_only: bool = False
-    """No engine is started: the candidate's weights need not be here."""
+    part: Literal["both", "candidate", "reference"] = "both"
+    """What this machine runs: where it is the reference alone, the candidate's weights need not be here."""
 
     def check(self) -> None:
         """Refuse what names something that is not there.
@@ -85,6 +85,11 @@ class Settings:
             raise ConfigError("--baseline=alone: a baseline's tokens are walked by vLLM: leave out --candidate")
         if self.prompts is not None and self.prompts < 1:
             raise ConfigError(f"--prompts {self.prompts}: at least 1 is needed")
+
+    @property
+    def scores(self) -> bool:
+        """Whether a reference is computed here."""
+        return self.part != "candidate" and self.baseline != "alone"
 
     def deadline_for(self, config: "ModelConfig") -> float:
         """Seconds a job of the model may take."""

@@ -31,7 +31,7 @@ def _real(model: str, config: ModelConfig, settings: Settings) -> Subject:
     root = settings.models_root
     reference = find_weights(config.reference_model, root)
     adapter = None if config.adapter is None else find_weights(config.adapter, root, "adapter_config.json")
-    candidate = reference if settings.reference_only else settings.candidate_weights
+    candidate = reference if settings.part == "reference" else settings.candidate_weights
     if candidate is None and config.convert is None:
         candidate = find_weights(config.model, root)
     return Subject(model, "real", reference, candidate, adapter)
@@ -46,7 +46,7 @@ def _twin(model: str, config: ModelConfig, settings: Settings) -> Subject:
     folder, adapter = twin_folder(config.twin, settings.prompts_dir), None
     if isinstance(recipe, Adapted):
         folder, adapter = twin_folder(recipe.base, settings.prompts_dir), folder
-    candidate = None if config.convert is not None and not settings.reference_only else folder
+    candidate = None if config.convert is not None and settings.part != "reference" else folder
     return Subject(model, "twin", folder, settings.candidate_weights or candidate, adapter)
 
 
