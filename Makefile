@@ -17,8 +17,10 @@ lint: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Engines take a machine's cores for themselves; the others share them.
 unit: .venv/.installed
-	$(BIN)/pytest tests/unit -W error -m "not slow"
+	$(BIN)/pytest tests/unit -W error -m "not slow and not engine" -n 2
+	$(BIN)/pytest tests/unit -W error -m "engine and not slow"
 
 campaigns: .venv/.installed
 	$(BIN)/pytest tests/unit -W error -m slow
