@@ -4,7 +4,9 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 _PACKAGES = (
     "torch",
@@ -43,6 +45,19 @@ def numeric_environment() -> dict[str, str]:
         for name, value in sorted(os.environ.items())
         if name.startswith(_NUMERIC_PREFIXES) and not any(word in name for word in _SECRETS)
     }
+
+
+def made_by(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Engine, device, versions and effective options of a candidate's provenance, by name."""
+    told = {name: provenance.get(name) for name in ("engine", "platform", "device")}
+    return {**told, **provenance.get("versions", {}), **provenance.get("effective", {})}
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Names whose values differ, with both."""
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            yield name, before.get(name, "none"), after.get(name, "none")
 
 
 def machine() -> dict[str, str]:

@@ -5,9 +5,9 @@ It is written last, so a folder without one was not finished.
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from npu_conformance.engines.rendering import Rendered, load_rendered
 from npu_conformance.errors import TraceError
@@ -22,6 +22,9 @@ _CHUNK = 1 << 22
 # What makes ids of text, in any of the forms that tokenizers are published in.
 _TOKENIZER = ("tokenizer*", "vocab*", "merges*", "chat_template*", "special_tokens_map.json", "added_tokens.json")
 
+# They become names of folders.
+NAME = r"^[A-Za-z0-9][\w.\-]*$"
+
 Role = Literal["candidate", "reference"]
 
 
@@ -32,9 +35,9 @@ class Manifest(BaseModel):
 
     schema_version: int = SCHEMA_VERSION
     role: Role
-    model: str
+    model: Annotated[str, Field(pattern=NAME)]
     subject: Literal["real", "twin"]
-    variants: tuple[str, ...]
+    variants: tuple[Annotated[str, Field(pattern=NAME)], ...]
     prompts: str
     """Digest of the prompts' names and texts."""
     prompt_ids: str
@@ -137,7 +140,7 @@ def difference(mine: Manifest, theirs: Manifest) -> str | None:
         ("format of the traces", mine.trace_format, theirs.trace_format),
     ):
         if a != b:
-            return f"the {what} differ: {a} and {b}"
+            return f"not the same {what}: {a} and {b}"
     return None
 
 

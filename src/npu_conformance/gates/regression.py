@@ -5,6 +5,7 @@ import numpy as np
 from npu_conformance.baselines.against import Since
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import not_applicable
+from npu_conformance.provenance import changed, made_by
 from npu_conformance.results import Check
 from npu_conformance.statistics import Tested, holm, mean_above, more_often
 from npu_conformance.versions.judging import GROWTH
@@ -54,7 +55,7 @@ def _growth(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float)
     )
     # Written so that NaN fails.
     if not p_adjusted > evidence.false_alarms:
-        return check.model_copy(update={"verdict": "fail"})
+        return check.model_copy(update={"verdict": "fail", "message": _changes(evidence)})
     if ends is not None and not ends[1] <= GROWTH:
         why = f"{len(found.prompts)} prompts cannot tell whether the error grew by more than {GROWTH:g} times"
         return check.model_copy(update={"verdict": "inconclusive", "message": why})
@@ -73,6 +74,15 @@ def _flips(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) 
             "where": _place(evidence, found, int(new.argmax())) if new.any() else None,
         }
     )
+
+
+def _changes(evidence: Evidence) -> str | None:
+    """What else is not as it was, in words."""
+    if evidence.baseline is None:
+        return None
+    pairs = changed(made_by(evidence.baseline.candidate), made_by(evidence.candidate.provenance))
+    told = [f"{name} {then} then, {now} now" for name, then, now in pairs]
+    return f"changed since: {'; '.join(told)}" if told else "engine, device, versions and options are as they were"
 
 
 def _distance(evidence: Evidence, found: Since) -> Check:

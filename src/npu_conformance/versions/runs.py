@@ -10,6 +10,7 @@ import numpy as np
 
 from npu_conformance.deviations import Deviations, deviations
 from npu_conformance.errors import TraceError
+from npu_conformance.provenance import changed, made_by
 from npu_conformance.results import Path as Path_
 from npu_conformance.trace import PREFILL, Trace, load_trace
 from npu_conformance.variants import CATALOGUE, JUDGED, no_effect, scored_with, signs_of
@@ -116,10 +117,10 @@ def differences(before: Side, after: Side) -> Iterator[str]:
     weights = [side.subject.get("weights_digest") for side in (before, after)]
     if weights[0] != weights[1]:
         yield f"the candidate's weights changed: {weights[0]} before, {weights[1]} now"
-    for name, then, now in _changed(_setting(before.reference), _setting(after.reference)):
+    for name, then, now in changed(_setting(before.reference), _setting(after.reference)):
         # Each run is held against its own reference, so both numbers stand; what they are of does not.
         yield f"the reference's {name} changed: {then} before, {now} now"
-    for name, then, now in _changed(_made_by(mine), _made_by(theirs)):
+    for name, then, now in changed(made_by(mine.provenance), made_by(theirs.provenance)):
         yield f"the candidate's {name} changed: {then} before, {now} now"
     if (mine.part(PREFILL) is None) != (theirs.part(PREFILL) is None):
         yield f"prefill was captured {'now' if mine.part(PREFILL) is None else 'before'} only"
@@ -156,23 +157,10 @@ def _alike(before: Trace, after: Trace, mine: int, theirs: int) -> int:
     return min(same + 1, before.judged(mine), after.judged(theirs))
 
 
-def _made_by(candidate: Trace) -> dict[str, Any]:
-    """Engine, device, versions and effective options."""
-    provenance = candidate.provenance
-    told = {name: provenance.get(name) for name in ("engine", "platform", "device")}
-    return {**told, **provenance.get("versions", {}), **provenance.get("effective", {})}
-
-
 def _setting(reference: Trace) -> dict[str, Any]:
     """Digest of its weights, dtype, attention, libraries."""
     setting: dict[str, Any] = reference.provenance.get("setting", {})
     return {**setting.get("versions", {}), **{name: told for name, told in setting.items() if name != "versions"}}
-
-
-def _changed(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
-            yield name, before.get(name, "none"), after.get(name, "none")
 
 
 def _saved(path: Path) -> dict[str, Any]:
