@@ -44,7 +44,7 @@ FAULTS = {
     "noise": Fault("", {"base": "greedy_determinism"}, 0, "base itself"),
 }
 # Those that `make test` runs: a mode's, a whole engine's; the others are left to `make campaigns`.
-JUDGED, BISECTED = ("prefix_hit", "batch_row_2"), ("prefix_hit", "layer_scaled")
+JUDGED, BISECTED = ("prefix_hit", "batch_row_2"), ("prefix_hit",)
 
 
 def cases(fast: tuple[str, ...]) -> list[object]:

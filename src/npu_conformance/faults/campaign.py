@@ -21,20 +21,23 @@ _SHARE = FALSE_ALARMS / 40
 _FIRST, _LAST = (Injection(CLEAN, number) for number in KINDS[CLEAN].strengths)
 
 
-def campaign(session: Session, model: str, subject: str, kinds: Sequence[str]) -> Iterator[Judged]:
-    """Judge faults that a model can have, at all their strengths, and a walk without any.
+def campaign(
+    session: Session, model: str, subject: str, kinds: Sequence[str], *, documented: bool = False
+) -> Iterator[Judged]:
+    """Judge faults that a model can have, and a walk without any.
 
     Args:
         session: made for twins.
         model: name of its config.
         subject: what results call its twin.
         kinds: of the catalogue.
+        documented: each at its documented strength alone; else at all of them.
 
     Raises:
         ConformanceError: the twin cannot be run, or a fault outlived its walk.
     """
     evidence, workshop = replace(base_evidence(session, model), false_alarms=_SHARE), session.workshop(model)
-    folder, injections = workshop.traces / "faults", _injections(workshop, kinds)
+    folder, injections = workshop.traces / "faults", _injections(workshop, kinds, documented)
     job = _job(workshop, folder, injections)
     workshop.candidates.run(job, f"{subject}: {len(injections)} faults", job.options, _DEADLINE)
     clean = _trace(folder, _FIRST)
@@ -55,7 +58,7 @@ def base_evidence(session: Session, model: str) -> Evidence:
     return session.evidence(model, "base")
 
 
-def _injections(workshop: Workshop, kinds: Sequence[str]) -> tuple[Injection, ...]:
+def _injections(workshop: Workshop, kinds: Sequence[str], documented: bool) -> tuple[Injection, ...]:
     """Those of the model's parts, between walks without any."""
     there: set[str | None] = {None}
     if workshop.prepared.adapter is not None:
@@ -63,7 +66,10 @@ def _injections(workshop: Workshop, kinds: Sequence[str]) -> tuple[Injection, ..
     if "linear_attention" in json.dumps(workshop.prepared.candidate.config):
         there.add("linear attention")
     faults = tuple(
-        Injection(name, strength) for name in kinds if KINDS[name].needs in there for strength in KINDS[name].strengths
+        Injection(name, strength)
+        for name in kinds
+        if KINDS[name].needs in there
+        for strength in ((KINDS[name].documented,) if documented else KINDS[name].strengths)
     )
     return (_FIRST, *faults, _LAST)
 
