@@ -8,7 +8,7 @@ from npu_conformance.gates.hard import not_applicable
 from npu_conformance.provenance import changed, made_by
 from npu_conformance.results import Check
 from npu_conformance.statistics import Tested, holm, mean_above, more_often
-from npu_conformance.versions.judging import GROWTH
+from npu_conformance.versions.judging import GROWTH, error_of
 
 _CHECK = "regression"
 _GROWTH = "growth of the error since the baseline"
@@ -31,7 +31,7 @@ def regression(evidence: Evidence) -> list[Check]:
     if len(found.prompts) < _PROMPTS:
         why = f"{len(found.prompts)} prompts: at least {_PROMPTS} are needed"
         return [not_applicable(evidence, _CHECK, _GROWTH, why), *shown]
-    growth = found.now.by_prompt(found.now.row) - found.before.by_prompt(found.before.row)
+    growth = found.now.by_prompt(error_of(found.now)) - found.before.by_prompt(error_of(found.before))
     flips = [one.by_prompt(one.flipped.astype(np.float64)) for one in (found.before, found.now)]
     error = mean_above(growth, float(np.log(GROWTH)))
     more = Tested(float((flips[1] - flips[0]).mean()), None, more_often(flips[1], flips[0]))
@@ -50,7 +50,7 @@ def _growth(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float)
             "relation": "<=",
             "p_value": p_value,
             "p_adjusted": p_adjusted,
-            "where": _place(evidence, found, int((found.now.row - found.before.row).argmax())),
+            "where": _place(evidence, found, int((error_of(found.now) - error_of(found.before)).argmax())),
         }
     )
     # Written so that NaN fails.

@@ -42,7 +42,7 @@ class Two:
     def growth(self) -> dict[Path, Values]:
         """Logarithm of each prompt's mean error after, over that before [prompts]."""
         return {
-            path: after.by_prompt(_error(after)) - before.by_prompt(_error(before))
+            path: after.by_prompt(error_of(after)) - before.by_prompt(error_of(before))
             for path, (before, after) in self.paths.items()
         }
 
@@ -68,7 +68,7 @@ class Two:
 
         Tokens that differ only now come first, then errors by their growth.
         """
-        before, after = (_error(one)[self._places(one)] for one in self.paths["decode"])
+        before, after = (error_of(one)[self._places(one)] for one in self.paths["decode"])
         prompts = np.repeat(np.arange(len(self.alike)), self.alike)
         steps = np.arange(len(prompts)) - np.repeat(np.cumsum((0, *self.alike[:-1])), self.alike)
         grown = np.nan_to_num(after - before, nan=np.inf)
@@ -147,6 +147,6 @@ def _words(name: Test) -> str:
     return "flips are more frequent" if name == "flips" else f"the error in {name} grew by more than {GROWTH:g} times"
 
 
-def _error(one: Deviations) -> Values:
+def error_of(one: Deviations) -> Values:
     """Logarithm of each position's relative error; NaN stays NaN."""
     return np.asarray(np.maximum(one.row, _SMALLEST))
