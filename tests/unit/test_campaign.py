@@ -10,11 +10,12 @@ import torch
 
 from npu_conformance.engines.job import Injection
 from npu_conformance.errors import ConfigError
-from npu_conformance.faults import kinds, recorded
+from npu_conformance.faults import recorded
 from npu_conformance.faults.alarms import Alarms, alarms_table, upper_bound
 from npu_conformance.faults.campaign import campaign
 from npu_conformance.faults.catalogue import CLEAN, KINDS, known
 from npu_conformance.faults.judging import Judged, judged
+from npu_conformance.faults.kinds import layers
 from npu_conformance.faults.live import Inject, Live
 from npu_conformance.faults.precision import in_bits, in_fp8
 from npu_conformance.faults.results import summarise
@@ -72,7 +73,7 @@ def norm_scaled(it: Live, strength: float) -> None:
 
 @pytest.mark.parametrize(
     ("inject", "strength"),
-    [(kinds.layer_scaled, 1.1), (kinds.layers_exchanged, 1.0), (kinds.clipping, 0.5), (norm_scaled, 1.1)],
+    [(layers.layer_scaled, 1.1), (layers.layers_exchanged, 1.0), (layers.clipping, 0.5), (norm_scaled, 1.1)],
 )
 def test_a_fault_is_over_when_it_is_over(inject: Inject, strength: float) -> None:
     """Also where the walk under it fails; until then the model computes something else."""

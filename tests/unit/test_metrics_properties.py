@@ -2,36 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from npu_conformance import gates, metrics
-from npu_conformance.checkpoints.scan import Scan
-from npu_conformance.compare import Comparison, compare
-from npu_conformance.config import ModelConfig
-from npu_conformance.evidence import Evidence
-from npu_conformance.figures import judge_figure, observe
-from npu_conformance.floor import load_floor
-from npu_conformance.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES, Figure
-from npu_conformance.noise import TESTS
-from npu_conformance.realisations import FLOOR
-from npu_conformance.trace import PREFILL, Rows, load_trace
+from npu_conformance import metrics
 
-from .small_traces import logits as made_up
-from .small_traces import moved, pair_of, tokens_of, write_trace
+from .plain_metrics import PLAIN, Metric, plain_dot, plain_probabilities
 
 Values = NDArray[np.float64]
-Metric = Callable[[ArrayLike, ArrayLike], Values]
 POSITIONS, VOCABULARY = 3, 11
-FIGURES = (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES)
 
 repeatable = settings(derandomize=True, deadline=None, max_examples=60)
 rows = arrays(np.float32, (POSITIONS, VOCABULARY), elements=st.floats(-50, 50, width=32)).map(np.float64)
@@ -44,68 +28,6 @@ shifts = st.integers(-160, 160).map(lambda n: n / 8)
 eighths = st.integers(1, 80).map(lambda n: n / 8)
 
 
-def plain_dot(a: Sequence[float], b: Sequence[float]) -> float:
-    """Summed without rounding in between."""
-    return math.fsum(x * y for x, y in zip(a, b, strict=True))
-
-
-def plain_cosine(c: Sequence[float], r: Sequence[float]) -> float:
-    """By its definition; NaN where a row has no direction."""
-    scale = math.sqrt(plain_dot(c, c)) * math.sqrt(plain_dot(r, r))
-    return plain_dot(c, r) / scale if scale else math.nan
-
-
-def plain_pearson(c: Sequence[float], r: Sequence[float]) -> float:
-    """Covariance over both deviations."""
-    c_mean, r_mean = (math.fsum(row) / len(row) for row in (c, r))
-    return plain_cosine([x - c_mean for x in c], [y - r_mean for y in r])
-
-
-def plain_relative_l2(c: Sequence[float], r: Sequence[float]) -> float:
-    """A distance over a length; without a length, no distance is relative to it."""
-    difference = [x - y for x, y in zip(c, r, strict=True)]
-    distance, length = math.sqrt(plain_dot(difference, difference)), math.sqrt(plain_dot(r, r))
-    return distance / length if length else math.inf if distance else math.nan
-
-
-def plain_probabilities(row: Sequence[float]) -> list[float]:
-    """Softmax."""
-    terms = [math.exp(x - max(row)) for x in row]
-    return [term / math.fsum(terms) for term in terms]
-
-
-def plain_kl(c: Sequence[float], r: Sequence[float]) -> float:
-    """From log-probabilities: those of probabilities would be of zero."""
-    c_sum, r_sum = (max(row) + math.log(math.fsum(math.exp(x - max(row)) for x in row)) for row in (c, r))
-    terms = zip(plain_probabilities(r), c, r, strict=True)
-    return math.fsum(p * ((y - r_sum) - (x - c_sum)) for p, x, y in terms)
-
-
-def plain_max_abs(c: Sequence[float], r: Sequence[float]) -> float:
-    """The largest."""
-    return max(abs(x - y) for x, y in zip(c, r, strict=True))
-
-
-def plain_mean_abs(c: Sequence[float], r: Sequence[float]) -> float:
-    """The mean."""
-    return math.fsum(abs(x - y) for x, y in zip(c, r, strict=True)) / len(r)
-
-
-def plain_top_5(c: Sequence[float], r: Sequence[float]) -> float:
-    """Words among the five largest of both."""
-    best = [set(sorted(range(len(row)), key=row.__getitem__)[-5:]) for row in (c, r)]
-    return len(best[0] & best[1]) / 5
-
-
-PLAIN: dict[Metric, Callable[[Sequence[float], Sequence[float]], float]] = {
-    metrics.cosine: plain_cosine,
-    metrics.pearson: plain_pearson,
-    metrics.relative_l2: plain_relative_l2,
-    metrics.kl_divergence: plain_kl,
-    metrics.max_abs_diff: plain_max_abs,
-    metrics.mean_abs_diff: plain_mean_abs,
-    metrics.top_k_overlap: plain_top_5,
-}
 ERRORS = (metrics.relative_l2, metrics.kl_divergence, metrics.max_abs_diff, metrics.mean_abs_diff)
 SIMILARITIES = (metrics.cosine, metrics.pearson)
 every_metric = pytest.mark.parametrize("metric", PLAIN)
@@ -398,97 +320,3 @@ def test_what_is_not_finite_keeps_no_limit(
 def test_no_positions_have_no_values(metric: Metric) -> None:
     """And a trace without any is refused, see test_gates_incomparable.py."""
     assert metric(np.empty((0, VOCABULARY)), np.empty((0, VOCABULARY))).shape == (0,)
-
-
-@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
-def test_nan_keeps_no_figures_limit(figure: Figure) -> None:
-    """Not even the most lenient one."""
-    most = -math.inf if figure.sense == "min" else math.inf
-
-    assert not figure.within(math.nan, most)
-
-
-@pytest.fixture
-def compared(tmp_path: Path) -> Evidence:
-    """A run a little off the reference, with limits for every figure that it keeps."""
-    exact = made_up(3, 8)
-    pair = pair_of(tmp_path, [moved(one, 1e-3) for one in exact], exact)
-    limits = {
-        figure.name: {"value": 0.5 if figure.sense == "min" else 5.0, "reason": "wide enough"} for figure in FIGURES
-    }
-    config = ModelConfig.model_validate({"model": "a/b", "limits": limits})
-    return Evidence("base", config, (), pair.candidate, pair.reference, Scan(findings=(), tensors=()))
-
-
-def damaged(comparison: Comparison, position: int) -> Comparison:
-    """The same with one position that no metric has a value of, and no token."""
-    values = {name: array.copy() for name, array in comparison.values.items()}
-    for array in values.values():
-        array[position] = np.nan
-    choices = comparison.choices.copy()
-    choices[:] = -1
-    return replace(comparison, values=values, choices=choices)
-
-
-@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
-def test_one_value_that_is_lost_fails_a_figure(compared: Evidence, figure: Figure) -> None:
-    """A mean, a percentile, a minimum or a maximum of values one of which is NaN, or of tokens that nobody chose."""
-    pair = compared.pair
-    assert judge_figure(compared, pair, "check", figure).verdict in ("pass", "inconclusive")
-    vars(pair)["comparison"] = damaged(pair.comparison, 13)
-    check = judge_figure(compared, pair, "check", figure)
-
-    assert check.verdict == "fail"
-    assert math.isnan(observe(pair.comparison, figure)) or figure.name == "token_agreement"
-    if figure.name != "token_agreement":
-        assert "set/1, position 5" in (check.where or "")
-
-
-PROMPTS, STEPS = 40, 24
-
-
-@pytest.fixture
-def control(tmp_path: Path) -> Evidence:
-    """A candidate, decode and prefill, that is the reference bit for bit, held against a floor that is not."""
-    exact = made_up(PROMPTS, STEPS)
-    everything: dict[str, Sequence[Rows]] = {"candidate": exact, f"candidate/{PREFILL}": exact, "reference": exact}
-    for seed in range(3):
-        everything[f"{FLOOR}/{seed}"] = [moved(one, 4e-3, 100 * seed + index) for index, one in enumerate(exact)]
-    for name, run in everything.items():
-        write_trace(tmp_path / name, run, tokens=tokens_of(exact))
-    return Evidence(
-        variant="base",
-        config=ModelConfig(model="a/b"),
-        prompts=(),
-        candidate=load_trace(tmp_path / "candidate"),
-        reference=load_trace(tmp_path / "reference"),
-        scan=Scan(findings=(), tensors=()),
-        noise=load_floor(tmp_path),
-    )
-
-
-def test_a_trace_compared_with_itself_is_exact(control: Evidence) -> None:
-    """Every error is exactly 0, agreement and overlap exactly 1."""
-    comparison = compare(control.candidate, control.reference)
-    seen = {figure.name: observe(comparison, figure) for figure in FIGURES}
-
-    assert {name for name, value in seen.items() if value == 0} == {
-        figure.name for figure in FIGURES if figure.sense == "max"
-    }
-    assert (seen["token_agreement"], seen["top5_overlap"]) == (1, 1)
-    assert [seen[name] for name in ("cosine_mean", "cosine_min", "pearson_mean")] == pytest.approx([1, 1, 1], abs=1e-12)
-    assert comparison.equal.all()
-    assert not comparison.ties(1.0).any()
-
-
-@pytest.mark.parametrize("name", TESTS)
-def test_a_trace_compared_with_itself_passes_every_gate(control: Evidence, name: str) -> None:
-    """Held against a floor that is not zero: better than rounding is no fault."""
-    judge: Callable[[Evidence], list[Any]] = getattr(gates, name)
-    checks = judge(control)
-
-    assert control.noise is not None
-    assert min(float(np.exp(one.row).min()) for one in control.noise.realised.values()) > 1e-3
-    assert {check.path for check in checks} == ({"decode", "prefill"} if name == "error_over_floor" else {"decode"})
-    assert [check.verdict for check in checks] == ["pass"] * len(checks)
-    assert all(check.p_adjusted == pytest.approx(1, abs=1e-3) for check in checks)

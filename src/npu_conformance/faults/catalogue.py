@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from npu_conformance.errors import ConfigError
-from npu_conformance.faults import kinds, weights
-from npu_conformance.faults.live import Inject
+from npu_conformance.faults import weights
+from npu_conformance.faults.kinds import attention, head, layers, requests
+from npu_conformance.faults.live import Inject, Live
 from npu_conformance.faults.weights import Alter
 from npu_conformance.yamlfile import did_you_mean
+
+
+def nothing(live: Live, _: float) -> None:
+    """No fault: what is flagged here is a false alarm."""
 
 
 @dataclass(frozen=True)
@@ -37,49 +42,49 @@ class Kind:
 CLEAN = "nothing"
 """The kind that is none."""
 KINDS: dict[str, Kind] = {
-    CLEAN: Kind(kinds.nothing, (1.0, 2.0)),
-    "rotary_theta": Kind(kinds.rotary_theta, (1.01, 1.03, 1.1, 1.5), 1.1),
-    "query_positions": Kind(kinds.query_positions),
-    "attention_scale": Kind(kinds.attention_scale, (1.003, 1.01, 1.03, 1.1), 1.1),
-    "attention_softcap": Kind(kinds.attention_softcap, (100.0, 20.0, 10.0, 5.0), 10.0),
-    "attention_window": Kind(kinds.attention_window, (64.0, 32.0, 16.0, 8.0), 32.0),
-    "heads_mapped_wrongly": Kind(kinds.heads_mapped_wrongly),
-    "head_lost": Kind(kinds.head_lost),
-    "cache_bits": Kind(kinds.cache_bits, (10.0, 8.0, 6.0, 4.0), 6.0),
-    "cache_slot_lost": Kind(kinds.cache_slot_lost),
-    "cache_stale": Kind(kinds.cache_stale),
-    "norm_lost": Kind(kinds.norm_lost),
-    "norms_exchanged": Kind(kinds.norms_exchanged),
-    "norm_epsilon": Kind(kinds.norm_epsilon, (1e-5, 1e-4, 1e-3, 1e-2), 1e-2),
-    "layer_skipped": Kind(kinds.layer_skipped),
-    "layers_exchanged": Kind(kinds.layers_exchanged),
-    "layer_scaled": Kind(kinds.layer_scaled, (1.003, 1.01, 1.03, 1.1), 1.1),
-    "noise": Kind(kinds.noise, (0.0003, 0.001, 0.003, 0.01), 0.001, repeated=True),
-    "clipping": Kind(kinds.clipping, (6.0, 4.0, 3.0, 2.0), 2.0),
-    "activation": Kind(kinds.activation),
-    "embedding_scale": Kind(kinds.embedding_scale, (1.003, 1.01, 1.03, 1.1), 1.03),
-    "shard_scaled": Kind(kinds.shard_scaled, (1.01, 1.03, 1.1, 1.3), 1.3),
-    "first_token": Kind(kinds.first_token),
-    "tokens_exchanged": Kind(kinds.tokens_exchanged, (300.0, 100.0, 30.0, 10.0), 30.0),
-    "decode_only": Kind(kinds.decode_only, (1.003, 1.01, 1.03, 1.1), 1.1),
-    "first_step_only": Kind(kinds.first_step_only, (1.01, 1.03, 1.1, 1.3), 1.3),
-    "prefill_only": Kind(kinds.prefill_only, (1.003, 1.01, 1.03, 1.1), 1.1),
-    "one_step": Kind(kinds.one_step, (1.03, 1.06, 1.1, 1.3), 1.3),
-    "later_steps": Kind(kinds.later_steps, (1.03, 1.05, 1.1, 1.3), 1.3),
-    "rows_mixed": Kind(kinds.rows_mixed, (0.01, 0.03, 0.1, 0.3), 0.3),
-    "head_bits": Kind(kinds.head_bits, (10.0, 8.0, 6.0, 4.0), 6.0),
-    "head_shard": Kind(kinds.head_shard, (1.003, 1.01, 1.03, 1.1), 1.03),
-    "head_word": Kind(kinds.head_word, (0.01, 0.03, 0.1, 0.3), 0.1),
-    "one_logit": Kind(kinds.one_logit, (0.01, 0.03, 0.1, 0.3), 0.3),
-    "close_calls": Kind(kinds.close_calls, (0.01, 0.03, 0.07, 0.1), 0.1),
-    "logits_scaled": Kind(kinds.logits_scaled, (1.003, 1.01, 1.03, 1.1), 1.01),
-    "logits_softcap": Kind(kinds.logits_softcap, (1000.0, 300.0, 100.0, 50.0), 50.0),
+    CLEAN: Kind(nothing, (1.0, 2.0)),
+    "rotary_theta": Kind(attention.rotary_theta, (1.01, 1.03, 1.1, 1.5), 1.1),
+    "query_positions": Kind(attention.query_positions),
+    "attention_scale": Kind(attention.attention_scale, (1.003, 1.01, 1.03, 1.1), 1.1),
+    "attention_softcap": Kind(attention.attention_softcap, (100.0, 20.0, 10.0, 5.0), 10.0),
+    "attention_window": Kind(attention.attention_window, (64.0, 32.0, 16.0, 8.0), 32.0),
+    "heads_mapped_wrongly": Kind(attention.heads_mapped_wrongly),
+    "head_lost": Kind(attention.head_lost),
+    "cache_bits": Kind(attention.cache_bits, (10.0, 8.0, 6.0, 4.0), 6.0),
+    "cache_slot_lost": Kind(attention.cache_slot_lost),
+    "cache_stale": Kind(attention.cache_stale),
+    "norm_lost": Kind(layers.norm_lost),
+    "norms_exchanged": Kind(layers.norms_exchanged),
+    "norm_epsilon": Kind(layers.norm_epsilon, (1e-5, 1e-4, 1e-3, 1e-2), 1e-2),
+    "layer_skipped": Kind(layers.layer_skipped),
+    "layers_exchanged": Kind(layers.layers_exchanged),
+    "layer_scaled": Kind(layers.layer_scaled, (1.003, 1.01, 1.03, 1.1), 1.1),
+    "noise": Kind(layers.noise, (0.0003, 0.001, 0.003, 0.01), 0.001, repeated=True),
+    "clipping": Kind(layers.clipping, (6.0, 4.0, 3.0, 2.0), 2.0),
+    "activation": Kind(layers.activation),
+    "embedding_scale": Kind(layers.embedding_scale, (1.003, 1.01, 1.03, 1.1), 1.03),
+    "shard_scaled": Kind(layers.shard_scaled, (1.01, 1.03, 1.1, 1.3), 1.3),
+    "first_token": Kind(requests.first_token),
+    "tokens_exchanged": Kind(requests.tokens_exchanged, (300.0, 100.0, 30.0, 10.0), 30.0),
+    "decode_only": Kind(requests.decode_only, (1.003, 1.01, 1.03, 1.1), 1.1),
+    "first_step_only": Kind(requests.first_step_only, (1.01, 1.03, 1.1, 1.3), 1.3),
+    "prefill_only": Kind(requests.prefill_only, (1.003, 1.01, 1.03, 1.1), 1.1),
+    "one_step": Kind(requests.one_step, (1.03, 1.06, 1.1, 1.3), 1.3),
+    "later_steps": Kind(requests.later_steps, (1.03, 1.05, 1.1, 1.3), 1.3),
+    "rows_mixed": Kind(requests.rows_mixed, (0.01, 0.03, 0.1, 0.3), 0.3),
+    "head_bits": Kind(head.head_bits, (10.0, 8.0, 6.0, 4.0), 6.0),
+    "head_shard": Kind(head.head_shard, (1.003, 1.01, 1.03, 1.1), 1.03),
+    "head_word": Kind(head.head_word, (0.01, 0.03, 0.1, 0.3), 0.1),
+    "one_logit": Kind(head.one_logit, (0.01, 0.03, 0.1, 0.3), 0.3),
+    "close_calls": Kind(head.close_calls, (0.01, 0.03, 0.07, 0.1), 0.1),
+    "logits_scaled": Kind(head.logits_scaled, (1.003, 1.01, 1.03, 1.1), 1.01),
+    "logits_softcap": Kind(head.logits_softcap, (1000.0, 300.0, 100.0, 50.0), 50.0),
     "weight_bits": Kind(weights.weight_bits, (10.0, 8.0, 6.0, 4.0), 6.0, loads="all layers"),
     "weight_fp8": Kind(weights.weight_fp8, loads="all layers"),
     "layer_weight_bits": Kind(weights.layer_weight_bits, (8.0, 6.0, 4.0), 4.0, loads="one layer"),
     "layer_weight_fp8": Kind(weights.layer_weight_fp8, loads="one layer"),
-    "lora_scale": Kind(kinds.lora_scale, (1.003, 1.01, 1.03, 1.1), 1.1, needs="lora"),
-    "state_decay": Kind(kinds.state_decay, (1.01, 1.03, 1.1, 1.3), 1.3, needs="linear attention"),
+    "lora_scale": Kind(layers.lora_scale, (1.003, 1.01, 1.03, 1.1), 1.1, needs="lora"),
+    "state_decay": Kind(layers.state_decay, (1.01, 1.03, 1.1, 1.3), 1.3, needs="linear attention"),
 }
 
 
