@@ -57,7 +57,7 @@ import npu_conformance.run.session as session
 
 pytest_plugins = ["npu_conformance.plugin"]
 
-def prepare(config, subject, *_):
+def prepare(config, subject, *_, **__):
     scan = SimpleNamespace(model_dump_json=lambda **_: "{}")
     return SimpleNamespace(candidate=SimpleNamespace(folder=subject.reference), adapter=None, audit=None, scan=scan)
 
