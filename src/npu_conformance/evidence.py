@@ -2,21 +2,17 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.baselines.against import Since, narrowed, since
-from npu_conformance.baselines.stored import Baseline, as_reference, read_baseline
+from npu_conformance.baselines.stored import Baseline
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.compare import Comparison, require_finite
 from npu_conformance.config import ModelConfig
 from npu_conformance.deviations import Deviations, deviations
-from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import TraceError
 from npu_conformance.floor import NoiseFloor
 from npu_conformance.limits import FALSE_ALARMS, NOISE_FIGURES
@@ -24,10 +20,8 @@ from npu_conformance.noise import Family, family
 from npu_conformance.pair import Pair
 from npu_conformance.prompts import Prompt
 from npu_conformance.ties import TieWidths, tie_widths
-from npu_conformance.trace import COLD, PREFILL, PROBES, Trace, load_trace
-from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, scored_with, signs_of
-
-Result = TypeVar("Result", bound=BaseModel)
+from npu_conformance.trace import COLD, PREFILL, PROBES, Trace
+from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, signs_of
 
 
 @dataclass(frozen=True)
@@ -58,6 +52,8 @@ class Evidence:
     """The run that was accepted last; None where there is none."""
     stale: str | None = None
     """Why the run that was accepted last cannot be held against this one; None where it can, or there is none."""
+    replacing: bool = False
+    """Whether the run is to take the place of the one that was accepted last."""
     alone: bool = False
     """Whether no reference was computed: the baseline's stands for it, at the tokens that the candidate had to take."""
 
@@ -194,7 +190,8 @@ class Evidence:
         if self.base is None:
             raise TraceError(f"{self.candidate.folder}: is held against no base")
         if self.alone and self.baseline is not None:
-            return self.baseline.figures["base"]["relative_l2_max"]  # few words do not tell the size of a whole row
+            # Few words do not tell the size of a whole row.
+            return self.baseline.figures["base"]["logits_closeness: relative_l2_max"]
         require_finite(self.base.comparison)
         return float(self.base.comparison.values["relative_l2"].max())
 
@@ -221,92 +218,3 @@ class Evidence:
 
     def _against(self, mine: Trace, theirs: Trace, *, scored: bool = True) -> Pair:
         return Pair(mine, theirs, self.reference, (self.variant, "base"), same_weights=True, scored=scored)
-
-
-BASELINE = "baseline.json"
-"""The baseline that a run was held against, beside its traces."""
-
-
-def load_evidence(
-    traces: Path,
-    variant: str,
-    config: ModelConfig,
-    *,
-    reference: Trace | None = None,
-    base: Pair | None = None,
-    noise: NoiseFloor | None = None,
-    baseline: Baseline | None = None,
-    stale: str | None = None,
-    false_alarms: float = FALSE_ALARMS,
-) -> Evidence:
-    """What a run left in a model's folder of traces.
-
-    Args:
-        traces: the folder.
-        variant: whose evidence it is.
-        config: of the model.
-        reference: what to hold the candidate against instead of the reference that the run left.
-        base: see `load_base`; only for a variant that needs it.
-        noise: see `load_floor`.
-        baseline: see `load_accepted`.
-        stale: why it is not given though there is one.
-        false_alarms: the variant's share.
-
-    Raises:
-        TraceError: a part of it is missing or damaged.
-    """
-    second = traces / variant / "second_reference"
-    return Evidence(
-        variant=variant,
-        config=config,
-        prompts=() if is_long(variant) else load_rendered(traces / "rendered.json").prompts,
-        candidate=load_trace(traces / variant / "candidate"),
-        reference=reference or _reference(traces, scored_with(variant), baseline),
-        base=base,
-        noise=noise,
-        false_alarms=false_alarms,
-        second_reference=load_trace(second) if second.is_dir() else None,
-        scan=_saved(traces / "scan.json", Scan),
-        audit=_saved(traces / "audit.json", Audit) if (traces / "audit.json").is_file() else None,
-        baseline=baseline,
-        stale=stale,
-        alone=_alone(traces, scored_with(variant), baseline),
-    )
-
-
-def load_base(traces: Path, baseline: Baseline | None = None) -> Pair:
-    """Base against its reference: what other variants are held against, compared once for all of them.
-
-    Raises:
-        TraceError: a trace of it is missing or damaged.
-    """
-    reference = _reference(traces, "base", baseline)
-    stands_in = baseline if _alone(traces, "base", baseline) else None
-    return Pair(load_trace(traces / "base" / "candidate"), reference, reference, baseline=stands_in)
-
-
-def load_accepted(traces: Path) -> Baseline | None:
-    """The baseline that a run was held against; None where there was none.
-
-    Raises:
-        ConfigError: it is damaged.
-    """
-    path = traces / BASELINE
-    return read_baseline(path) if path.is_file() else None
-
-
-def _alone(traces: Path, scored: str, baseline: Baseline | None) -> bool:
-    return baseline is not None and not (traces / scored / "reference").is_dir()
-
-
-def _reference(traces: Path, scored: str, baseline: Baseline | None) -> Trace:
-    if baseline is not None and _alone(traces, scored, baseline):
-        return as_reference(baseline, traces / BASELINE)
-    return load_trace(traces / scored / "reference")
-
-
-def _saved(path: Path, kind: type[Result]) -> Result:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error

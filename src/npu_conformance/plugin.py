@@ -217,7 +217,10 @@ class Results:
             baselines_folder(session.config),
         )
         write_report(report, own.folder)
-        self._lines = [*summary_lines(report, own.folder), *keep_baselines(own, report)]
+        kept = list(keep_baselines(own, report))
+        self._lines = [*summary_lines(report, own.folder), *(one.line for one in kept)]
+        if not all(one.written for one in kept) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
         """Say each model's verdict and where the report is."""

@@ -21,6 +21,8 @@ _PACKAGES = (
     "npu-conformance",
 )
 _NUMERIC_PREFIXES = ("VLLM_", "ASCEND_", "HCCL_", "LCCL_", "ATB_", "PYTORCH_NPU_", "TASK_QUEUE_", "OMP_", "ACL_")
+# vLLM gives it to each process anew.
+_RANDOM = ("VLLM_DIST_IDENT",)
 _SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 _CANN_INFO = "ascend_toolkit_install.info"
 
@@ -43,7 +45,7 @@ def numeric_environment() -> dict[str, str]:
     return {
         name: value
         for name, value in sorted(os.environ.items())
-        if name.startswith(_NUMERIC_PREFIXES) and not any(word in name for word in _SECRETS)
+        if name.startswith(_NUMERIC_PREFIXES) and name not in _RANDOM and not any(word in name for word in _SECRETS)
     }
 
 

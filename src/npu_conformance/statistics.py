@@ -148,6 +148,18 @@ def needed_for(values: ArrayLike, distance: float) -> int | None:
     return n
 
 
+def settled(tested: Tested, limit: float) -> bool:
+    """Whether a test that found nothing says that the limit is kept; else more prompts are needed to tell.
+
+    Args:
+        tested: by a test whose p-value is above its share of false alarms.
+        limit: it was held against.
+    """
+    if tested.interval is None:
+        return tested.p_value > 1 - LEVEL
+    return tested.interval[1] <= limit
+
+
 def more_often(mine: ArrayLike, theirs: ArrayLike) -> float:
     """P-value of the sign test by prompt: whether mine has more events than theirs in most prompts that differ.
 

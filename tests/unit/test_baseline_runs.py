@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.baselines.stored import read_baseline
 from npu_conformance.storage import cache_dir
 
 from .suite_runs import MODEL, ROOT, Outcome, clean_environment, command, judge
@@ -58,13 +59,38 @@ def test_a_run_that_passes_becomes_one_once(created: Outcome, own_cache: Path, t
     assert re.search(rf"{MODEL}: \S+/twins/baselines/{MODEL}/cpu\.json: created, \d+ kB", created.output)
     assert path.stat().st_size < 300_000
     assert (content["subject"], content["verdict"], content["model"]) == ("twin", "pass", MODEL)
-    assert content["figures"]["base"]["token_agreement"] == 1
-    again = judge(
-        tmp_path, "--twin", "-k", BASE, "--baseline=create", f"--from={latest(created)}",
-        NPU_CONFORMANCE_CACHE=str(own_cache),
-    )  # fmt: skip
+    assert content["figures"]["base"]["token_agreement: token_agreement"] == 1
+    words = ("--twin", "-k", BASE, f"--from={latest(created)}")
+    again = judge(tmp_path, *words, "--baseline=create", NPU_CONFORMANCE_CACHE=str(own_cache))
+    assert again.status == 1
     assert "no baseline written: " in again.output
     assert "exists: replace it with --baseline=update" in again.output
+
+
+@pytest.mark.slow
+def test_a_run_takes_the_place_of_one_it_cannot_be_held_against(
+    created: Outcome, own_cache: Path, tmp_path: Path
+) -> None:
+    """Which keeps the history; without the option the same run is an error that says so."""
+    assert created.status == 0, created.output
+    (path,) = (own_cache / "twins" / "baselines").glob("*/*.json")
+    accepted, environment = path.read_bytes(), {"NPU_CONFORMANCE_CACHE": str(own_cache)}
+    before = read_baseline(path)
+    stale = before.model_copy(update={"identity": before.identity.model_copy(update={"reference": "another"})}).sealed()
+    path.write_text(stale.text())
+    try:
+        run = judge(tmp_path, "--twin", "-k", BASE, "--baseline=update", "--reason=other weights", **environment)
+        after = read_baseline(path)
+    finally:
+        path.write_bytes(accepted)
+    again = judge(tmp_path, "--twin", "-k", f"{BASE} and regression", f"--from={latest(run)}", **environment)
+
+    assert run.status == 0, run.output
+    assert run.verdicts()["regression"] == {"not_applicable"}
+    assert [(one.action, one.reason) for one in after.history[1:]] == [("update", "other weights")]
+    assert after.identity == before.identity
+    assert again.status == 1
+    assert "the weights of the reference changed: another in the baseline" in again.output
 
 
 def latest(outcome: Outcome) -> Path:

@@ -1,58 +1,24 @@
 """Baselines: what a file keeps of a run, what it tells of a later one, and what it refuses."""
 
-import dataclasses
 import json
 from collections.abc import Callable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from npu_conformance.baselines import keeping
+from npu_conformance.baselines import keeping, make
 from npu_conformance.baselines.make import LARGEST, make_baseline
 from npu_conformance.baselines.narrow import kl_at_least, likeliest, narrow
-from npu_conformance.baselines.stored import Baseline, Change, Packed, as_reference, read_baseline
-from npu_conformance.errors import ConfigError, TraceError
-from npu_conformance.evidence import Evidence
-from npu_conformance.gates import PROPERTIES, judged_or_error, logits_closeness, regression, token_agreement
+from npu_conformance.baselines.packed import Packed
+from npu_conformance.baselines.stored import read_baseline
+from npu_conformance.errors import ConfigError
 from npu_conformance.metrics import kl_divergence
 from npu_conformance.results import Check
-from npu_conformance.trace import Rows
 
+from .accepted_runs import CREATED, FACTS, accepted
 from .conftest import Scene
-
-FACTS = {"kind": "real", "weights_digest": "w", "reference_digest": "r", "adapter_digest": None}
-CREATED = Change(date=datetime(2026, 11, 1, tzinfo=timezone.utc), action="create", reason="first", figures={})
-
-
-def accepted(evidence: Evidence, **changes: Any) -> Baseline:
-    """A baseline of a run."""
-    figures = [*token_agreement(evidence), *logits_closeness(evidence)]
-    told: dict[str, Any] = {"model": "Model", "platform": "cpu", "facts": FACTS, "change": CREATED, "before": None}
-    return make_baseline(evidence, figures, **told | changes)
-
-
-def held(scene: Scene, found: Baseline, *, alone: bool = False) -> Evidence:
-    """A run held against a baseline."""
-    evidence = dataclasses.replace(scene.evidence(), baseline=found, alone=alone)
-    if alone:
-        forced = dataclasses.replace(evidence.candidate, forced=True)
-        reference = as_reference(found, Path("baseline.json"))
-        evidence = dataclasses.replace(evidence, candidate=forced, reference=reference, noise=None)
-    return evidence
-
-
-def by_metric(evidence: Evidence) -> dict[str, Check]:
-    """The checks of the gate."""
-    return {check.metric: check for check in regression(evidence)}
-
-
-def noisy(scale: float) -> Callable[[Rows], Rows]:
-    """Rows with noise added."""
-    rng = np.random.default_rng(3)
-    return lambda rows: (rows + scale * rng.normal(size=rows.shape)).astype(np.float32)
 
 
 def test_arrays_come_back_as_they_were() -> None:
@@ -115,7 +81,7 @@ def test_a_baseline_is_read_as_it_was_written(scene: Scene, tmp_path: Path) -> N
 
     assert read_baseline(path) == found
     assert path.stat().st_size < LARGEST
-    assert found.figures["base"]["token_agreement"] == 1
+    assert found.figures["base"]["token_agreement: token_agreement"] == 1
     assert found.history[0].figures == found.figures["base"]
 
 
@@ -124,7 +90,7 @@ def damage(content: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     return {
         "digest": lambda: content["candidate"].update(device="other"),
         "run.errors": lambda: content["run"].pop("errors"),
-        "schema_version": lambda: content.update(schema_version=99),
+        "schema_version": lambda: content.update(schema_version=99, new_key=1),
         "subject": lambda: content.update(subject="other"),
     }
 
@@ -142,189 +108,6 @@ def test_a_damaged_file_is_named_with_its_key(scene: Scene, tmp_path: Path, name
     assert "\n" not in str(caught.value)
 
 
-def test_the_same_run_again_is_no_worse(scene: Scene) -> None:
-    """Its error is what it was, up to the digits a baseline keeps."""
-    checks = by_metric(held(scene, accepted(scene.evidence())))
-
-    assert {check.verdict for check in checks.values()} == {"pass"}
-    assert checks["growth of the error since the baseline"].observed == pytest.approx(1, abs=1e-3)
-    assert checks["tokens of the baseline"].observed == 1
-    assert checks["KL(baseline‖candidate), mean, at least"].observed == pytest.approx(0, abs=1e-7)
-
-
-def test_an_error_that_grew_is_a_regression(scene: Scene) -> None:
-    """Though every token is still the reference's."""
-    found = accepted(scene.evidence())
-    for index in range(3):
-        scene.edit_logits("candidate", index, noisy(0.02))
-    checks = by_metric(held(scene, found))
-
-    assert checks["growth of the error since the baseline"].verdict == "fail"
-    assert "relative error" in (checks["growth of the error since the baseline"].where or "")
-    assert checks["growth of the share of flips since the baseline"].verdict == "pass"
-
-
-def test_an_error_that_shrank_is_none(scene: Scene) -> None:
-    """A better engine is no regression."""
-    clean = accepted(scene.evidence())
-    for index in range(3):
-        scene.edit_logits("candidate", index, noisy(0.02))
-    worse = accepted(scene.evidence())
-    for index in range(3):
-        scene.edit_logits("candidate", index, lambda rows: rows)
-
-    assert by_metric(held(scene, worse))["growth of the error since the baseline"].verdict == "pass"
-    assert by_metric(held(scene, clean))["growth of the error since the baseline"].verdict == "fail"
-
-
-def test_only_what_both_had_seen_is_compared(scene: Scene) -> None:
-    """Beyond another token the two walk different texts."""
-    found = accepted(scene.evidence())
-    tokens = list(scene.evidence().candidate.answers[1].token_ids)
-    tokens[50] = 1 + tokens[50] % 19
-    for side in ("candidate", "reference", *(f"floor/{name}" for name in ("dithered1", "eager", "sdpa"))):
-        scene.edit_answer(side, 1, token_ids=tokens)
-    checks = by_metric(held(scene, found))
-
-    assert checks["growth of the error since the baseline"].n == 200 + 51 + 200
-    assert "451 of the baseline's 600" in (checks["growth of the error since the baseline"].message or "")
-
-
-def test_other_weights_or_prompts_are_said_by_name(scene: Scene) -> None:
-    """They are not compared."""
-    found = accepted(scene.evidence())
-
-    assert keeping.stale(found, FACTS) is None
-    for key, name in (
-        ("reference_digest", "weights of the reference"),
-        ("adapter_digest", "LoRA"),
-        ("kind", "subject"),
-    ):
-        assert f"the {name} changed" in (keeping.stale(found, FACTS | {key: "other"}) or "")
-    scene.edit_answer("candidate", 2, prompt_ids=[9, 9])
-    scene.edit_answer("reference", 2, prompt_ids=[9, 9])
-    (check,) = judged_or_error(regression, held(scene, found))
-    assert check.verdict == "error"
-    assert "set/third: its token ids are not those" in (check.message or "")
-
-
-def test_what_is_stale_is_an_error_and_what_is_missing_is_told(scene: Scene) -> None:
-    """Neither passes for a comparison."""
-    (missing,) = regression(scene.evidence())
-    (stale,) = regression(dataclasses.replace(scene.evidence(), stale="the weights changed"))
-
-    assert (missing.verdict, stale.verdict) == ("not_applicable", "error")
-    assert "--baseline=create" in (missing.message or "")
-
-
-def test_alone_a_clean_run_passes(scene: Scene) -> None:
-    """Without the reference's rows."""
-    evidence = held(scene, accepted(scene.evidence()), alone=True)
-    verdicts = {one.__name__: [check.verdict for check in judged_or_error(one, evidence)] for one in PROPERTIES}
-
-    assert {name for name, found in verdicts.items() if {"fail", "error"} & set(found)} == set()
-    for name in ("error_over_floor", "worst_positions", "token_agreement", "finite_logits"):
-        assert "pass" in verdicts[name], name
-
-
-@pytest.mark.parametrize(
-    ("change", "gates"),
-    [
-        (noisy(0.05), {"error_over_floor", "peak_over_floor"}),
-        (lambda rows: rows * np.float32(1.02), {"signed_bias"}),
-        (
-            lambda rows: np.where(np.arange(len(rows))[:, None] == 7, rows + np.eye(1, 20, 3) * 9, rows),
-            {"worst_logits"},
-        ),
-        (lambda rows: np.where(np.arange(len(rows))[:, None] == 7, np.nan, rows), {"finite_logits"}),
-    ],
-)
-def test_alone_faults_are_caught(scene: Scene, change: Callable[[Rows], Rows], gates: set[str]) -> None:
-    """By the gates that catch them with a reference."""
-    found = accepted(scene.evidence())
-    for index in range(3):
-        scene.edit_logits("candidate", index, change)
-    evidence = held(scene, found, alone=True)
-    failing = {
-        one.__name__ for one in PROPERTIES if {"fail"} & {check.verdict for check in judged_or_error(one, evidence)}
-    }
-
-    assert gates <= failing
-
-
-def test_alone_other_tokens_are_refused(scene: Scene) -> None:
-    """An engine that was not made to take the baseline's."""
-    found = accepted(scene.evidence())
-    scene.edit_answer("candidate", 0, token_ids=[5] * 200)
-
-    with pytest.raises(TraceError, match="did not take the baseline's tokens"):
-        _ = held(scene, found, alone=True).comparison
-
-
-CLEAN = Check(check="x", variant="base", metric="x", verdict="pass")
-
-
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"checks": [CLEAN.model_copy(update={"verdict": "fail"})]}, "is fail"),
-        ({"checks": [CLEAN.model_copy(update={"verdict": "inconclusive"})]}, "is inconclusive"),
-        ({"checks": []}, "is skipped"),
-        ({"not_judged": ["base: drift"]}, "1 properties of base were not judged"),
-        ({"own_weights": True}, "not the model config's"),
-        ({"alone": True}, "without a reference"),
-        ({"action": "update"}, "does not exist"),
-    ],
-)
-def test_what_is_no_pass_becomes_no_baseline(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
-    """With the reason; a clean run does."""
-    path = tmp_path / "cpu.json"
-    clean: dict[str, Any] = {
-        "action": "create",
-        "checks": [CLEAN],
-        "not_judged": ["graph: x"],
-        "own_weights": False,
-        "alone": False,
-    }
-
-    assert keeping.refusal(path=path, **clean) is None
-    assert told in (keeping.refusal(path=path, **clean | changes) or "")
-    path.touch()
-    assert "exists: replace it with --baseline=update" in (keeping.refusal(path=path, **clean) or "")
-
-
-def test_a_twins_baseline_and_a_models_never_change_places(scene: Scene, tmp_path: Path, cache: Path) -> None:
-    """A twin's is kept beside the twins, and refused among the models'."""
-    real = accepted(scene.evidence())
-    twins = accepted(scene.evidence(), facts=FACTS | {"kind": "twin"})
-    folder = tmp_path / "baselines"
-    place = keeping.baseline_path(folder, "Model", "cpu", "twin")
-
-    assert place.is_relative_to(cache / "twins")
-    with pytest.raises(ConfigError, match="does not belong here"):
-        keeping.write_baseline(folder / "Model" / "cpu.json", twins)
-    with pytest.raises(ConfigError, match="does not belong here"):
-        keeping.write_baseline(place, real)
-    (folder / "Model").mkdir(parents=True)
-    (folder / "Model" / "cpu.json").write_text(twins.model_dump_json())
-    with pytest.raises(ConfigError, match="is of a twin subject"):
-        keeping.find_baseline(folder, "Model", "cpu", "real")
-
-
-def test_a_file_that_nobody_reads_is_found(tmp_path: Path) -> None:
-    """A model that is gone, or a platform that does not exist; published reports are another matter."""
-    folder, configs = tmp_path / "baselines", tmp_path / "model_configs"
-    for name in ("Model/npu.json", "Model/published.json", "Model/npuu.json", "Gone/npu.json", "Gone/published.json"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    configs.mkdir()
-    (configs / "Model.yaml").touch()
-
-    found = [str(path.relative_to(folder)) for path in keeping.unused(folder, configs)]
-    assert found == ["Gone/npu.json", "Model/npuu.json"]
-    assert keeping.unused(folder, tmp_path / "elsewhere" / "model_configs") == []
-
-
 def test_an_update_keeps_the_history(scene: Scene) -> None:
     """Oldest first, with what the figures were."""
     first = accepted(scene.evidence())
@@ -332,3 +115,37 @@ def test_an_update_keeps_the_history(scene: Scene) -> None:
     second = accepted(scene.evidence(), change=change, before=first)
 
     assert [one.reason for one in second.history] == ["first", "new kernels"]
+
+
+def test_a_large_run_keeps_fewer_words_and_never_fewer_than_five(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured as the file is written, in UTF-8."""
+    most = accepted(scene.evidence())
+    for largest, words in ((len(most.text().encode()), 16), (len(most.text().encode()) - 1, 12), (1000, 5)):
+        monkeypatch.setattr(make, "LARGEST", largest)
+        assert accepted(scene.evidence()).words.shape[1] == words
+
+
+def test_a_tail_too_small_for_a_number_comes_back(scene: Scene) -> None:
+    """Where the reference is sure of its words nothing is left for the others."""
+    for side in ("reference", "candidate"):
+        scene.edit_logits(side, 0, lambda rows: rows * np.float32(200))
+    found = accepted(scene.evidence())
+
+    assert np.isfinite(found.accepted.tail).all()
+    assert np.isfinite(kl_at_least(found.accepted, found.exact)).all()
+
+
+def test_figures_of_one_name_are_told_apart(scene: Scene) -> None:
+    """By the check that has them."""
+    checks = [
+        Check(check=name, variant="base", metric="cosine_mean", observed=observed, verdict="pass", path="prefill")
+        for name, observed in (("decode_against_prefill", 1.0), ("prefill_closeness", 0.9))
+    ]
+    found = make_baseline(
+        scene.evidence(), checks, model="Model", platform="cpu", facts=FACTS, change=CREATED, before=None
+    ).figures["base"]
+
+    assert found == {
+        "decode_against_prefill: cosine_mean, prefill": 1.0,
+        "prefill_closeness: cosine_mean, prefill": 0.9,
+    }

@@ -28,12 +28,12 @@ def half_written(folder: Path) -> list[str]:
         if hidden or not path.is_file() or "logs" in path.parts:
             continue
         try:
-            if path.suffix == ".json":
+            if path.parent.parent.name == "baselines":
+                read_baseline(path)
+            elif path.suffix == ".json":
                 json.loads(path.read_text(encoding="utf-8"))
             elif path.suffix == ".npy":
                 np.load(path, allow_pickle=False)
-            elif path.parent.parent.name == "baselines":
-                read_baseline(path)
         except Exception as error:  # whatever a reader of it would meet
             broken.append(f"{path}: {error}")
     return broken

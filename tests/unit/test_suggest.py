@@ -13,10 +13,10 @@ from npu_conformance import gates
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.cli import main
 from npu_conformance.config import ModelConfig, load_config
-from npu_conformance.evidence import load_evidence
 from npu_conformance.limits import FIGURES
 from npu_conformance.prompts import Prompt
 from npu_conformance.realisations import FLOOR
+from npu_conformance.saved import load_evidence
 from npu_conformance.storage import write_json, write_text
 from npu_conformance.suggest.edit import diff, edited
 from npu_conformance.suggest.rules import CHANCE, Sample, Supported, supported

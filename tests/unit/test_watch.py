@@ -18,8 +18,8 @@ from npu_conformance.metrics import log_softmax
 from npu_conformance.trace import Rows
 from npu_conformance.watch.judging import chosen_prompts
 
+from .accepted_runs import accepted
 from .conftest import Scene
-from .test_baselines import accepted
 
 
 @pytest.fixture

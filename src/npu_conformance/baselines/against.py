@@ -31,7 +31,9 @@ class Since:
     tokens: tuple[np.ndarray, np.ndarray]
     """The choices of both [positions]."""
     positions: int
-    """Of the baseline; those compared are `bounds[-1]`."""
+    """Of the baseline's prompts that the run was asked; those compared are `bounds[-1]`."""
+    missing: tuple[str, ...]
+    """The baseline's prompts that it was not asked."""
 
 
 def since(run: Trace, baseline: Baseline) -> Since:
@@ -69,7 +71,8 @@ def since(run: Trace, baseline: Baseline) -> Since:
         now=narrow_deviations(now, exact, sizes, bounds),
         kl=kl_at_least(now, accepted),
         tokens=(accepted.choices, now.choices),
-        positions=baseline.bounds[-1],
+        positions=sum(len(baseline.tokens[place]) for _, place, _ in chosen),
+        missing=tuple(name for name in at if name not in {answer.prompt for answer in run.answers}),
     )
 
 

@@ -50,7 +50,30 @@ def find_baseline(folder: Path, model: str, platform: str, kind: Kind) -> tuple[
     for key, mine in (("model", model), ("platform", platform)):
         if (theirs := getattr(baseline, key)) != mine:
             raise ConfigError(f"{path}: {key}: is {theirs}, expected {mine} by its place: remove it")
+    if (made_on := platform_of(baseline.candidate)) != platform:
+        raise ConfigError(f"{path}: candidate: was run on {made_on}, expected {platform} by its place: remove it")
     return path, baseline
+
+
+def check_kept(folder: Path, model: str) -> None:
+    """Look at all baselines of a model in a folder of real ones', of whatever platform.
+
+    Raises:
+        ConfigError: see `find_baseline`.
+    """
+    for path in sorted((folder / model).glob("*.json")):
+        if path.stem != "published":
+            find_baseline(folder, model, path.stem, "real")
+
+
+def platform_of(provenance: Mapping[str, Any]) -> str:
+    """What baselines are told apart by: the platform that an engine ran on, and the engine where it is not vLLM.
+
+    Args:
+        provenance: of its trace.
+    """
+    engine, platform = provenance.get("engine", "vllm"), provenance.get("platform")
+    return f"{platform}" if engine == "vllm" else f"{platform}-{engine}"
 
 
 def stale(baseline: Baseline, facts: Mapping[str, Any]) -> str | None:
@@ -81,35 +104,36 @@ def unused(folder: Path, configs: Path) -> list[Path]:
     """
     if folder.parent != configs.parent:
         return []
-    known = set(config_names(configs))
-    names = {f"{platform}{engine}" for platform in get_args(Platform) for engine in ("", "-transformers")}
-    found = (path for path in sorted(folder.glob("*/*.json")) if path.stem != "published")
-    return [path for path in found if path.parent.name not in known or path.stem not in names]
+    platforms = [f"{platform}{engine}" for platform in get_args(Platform) for engine in ("", "-transformers")]
+    names = [*platforms, "published"]
+    known = {folder / model / f"{name}.json" for model in config_names(configs) for name in names}
+    return [path for path in sorted(folder.rglob("*.json")) if path not in known and path.stem != "published"]
 
 
-def refusal(
-    action: Action,
-    path: Path,
-    checks: Sequence[Check],
-    not_judged: Sequence[str],
-    *,
-    own_weights: bool,
-    alone: bool,
-) -> str | None:
-    """Why a run does not become a baseline; None where it does.
+def misplaced(action: Action, path: Path) -> str | None:
+    """Why a baseline cannot be created or updated; None where it can.
 
     Args:
         action: what was asked for.
-        path: of the baseline's file.
+        path: of its file.
+    """
+    if action == "create" and path.exists():
+        return f"{path} exists: replace it with --baseline=update --reason=TEXT"
+    if action == "update" and not path.exists():
+        return f"{path} does not exist: make it with --baseline=create"
+    return None
+
+
+def refusal(checks: Sequence[Check], not_judged: Sequence[str], *, own_weights: bool) -> str | None:
+    """Why a run does not become a baseline; None where it does.
+
+    Args:
         checks: of the model.
         not_judged: properties that were not selected, as `variant: property`.
         own_weights: whether the candidate was given a checkpoint or LoRA of its own.
-        alone: whether it was judged from a baseline itself.
     """
     verdict: Verdict = worst(check.verdict for check in checks)
     missing = [one for one in not_judged if one.startswith("base: ")]
-    if alone:
-        return "was judged from a baseline, without a reference"
     if own_weights:
         return "the candidate loaded weights that are not the model config's"
     if missing:
@@ -117,10 +141,6 @@ def refusal(
     if verdict != "pass":
         first = next((f" ({check.variant} {check.check})" for check in checks if check.verdict == verdict), "")
         return f"is {verdict}{first}: only a run that passes becomes one"
-    if action == "create" and path.exists():
-        return f"{path} exists: replace it with --baseline=update --reason=TEXT"
-    if action == "update" and not path.exists():
-        return f"{path} does not exist: make it with --baseline=create"
     return None
 
 
@@ -132,4 +152,4 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     """
     if (baseline.subject == "twin") != path.resolve().is_relative_to((cache_dir() / "twins").resolve()):
         raise ConfigError(f"{path}: a {baseline.subject} subject's baseline does not belong here")
-    write_text(path, baseline.model_dump_json(indent=1) + "\n")
+    write_text(path, baseline.text())

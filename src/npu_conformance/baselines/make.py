@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from npu_conformance.baselines.narrow import Narrow, join, likeliest, narrow
+from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import (
     Baseline,
     Change,
     Identity,
-    Packed,
     StoredPrompt,
     StoredReference,
     StoredRun,
@@ -21,8 +21,9 @@ from npu_conformance.results import Check
 from npu_conformance.trace import Trace
 
 LARGEST = 300_000
-"""Bytes of a file, for git keeps every one that ever was."""
-# Words a position, the most that fit; fewer than a choice and its runners-up would say nothing of ties.
+"""Bytes that a file should stay below, for git keeps every one that ever was."""
+# Words a position, the most that fit; fewer than a choice and its runners-up would say nothing of ties, so that very
+# many positions make a larger file.
 _WORDS = (16, 12, 10, 8, 6, 5)
 # Kept of a trace's provenance.
 _PROVENANCE = ("engine", "platform", "device", "versions", "effective", "environment", "setting")
@@ -66,7 +67,7 @@ def make_baseline(
             pieces=_pieces(evidence),
             **_arrays(evidence, words),
         ).sealed()
-        if len(baseline.model_dump_json()) <= LARGEST:
+        if len(baseline.text().encode()) <= LARGEST:
             break
     return baseline
 
@@ -125,9 +126,10 @@ def _pieces(evidence: Evidence) -> dict[int, str]:
 
 
 def _figures(checks: Sequence[Check]) -> dict[str, dict[str, float]]:
+    """What was observed, by variant and by check and metric: several checks have a figure of one name."""
     found: dict[str, dict[str, float]] = {}
     for check in checks:
         if check.observed is not None and check.path != "none":
-            name = check.metric if check.path == "decode" else f"{check.metric}, {check.path}"
+            name = f"{check.check}: {check.metric}" + ("" if check.path == "decode" else f", {check.path}")
             found.setdefault(check.variant, {}).setdefault(name, check.observed)
     return found

@@ -4,8 +4,7 @@ It has base's tokens and, position by position, the likeliest words of the refer
 those that the candidate and the noise floor gave them. With it a candidate is judged without computing a reference.
 """
 
-import base64
-import zlib
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from npu_conformance.baselines.narrow import Ids, Narrow, Values, narrow_deviations
+from npu_conformance.baselines.packed import Packed, Part
 from npu_conformance.deviations import Deviations
 from npu_conformance.errors import ConfigError
 from npu_conformance.metrics import METRICS_VERSION
@@ -24,52 +23,15 @@ from npu_conformance.storage import digest
 from npu_conformance.trace import Answer, Trace
 
 SCHEMA_VERSION = 1
-_DTYPES = {"int32": "<i4", "float32": "<f4", "float16": "<f2"}
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="strings")
-
-
-class Packed(_Part):
-    """An array, little endian, compressed by zlib, in base64."""
-
-    dtype: Literal["int32", "float32", "float16"]
-    shape: tuple[int, ...]
-    data: str
-
-    @classmethod
-    def of(cls, values: Any, dtype: Literal["int32", "float32", "float16"]) -> "Packed":
-        """Pack values in a dtype."""
-        array = np.ascontiguousarray(values, dtype=_DTYPES[dtype])
-        return cls(dtype=dtype, shape=array.shape, data=base64.b64encode(zlib.compress(array.tobytes(), 9)).decode())
-
-    def array(self) -> NDArray[Any]:
-        """The values.
-
-        Raises:
-            ValueError: the data is damaged, or is not of this shape.
-        """
-        dtype = np.dtype(_DTYPES[self.dtype])
-        size = int(np.prod(self.shape)) * dtype.itemsize
-        unpacker = zlib.decompressobj()
-        try:
-            # One more byte than there may be: a damaged file is not to fill the memory.
-            content = unpacker.decompress(base64.b64decode(self.data, validate=True), size + 1)
-        except zlib.error as error:
-            raise ValueError(f"damaged: {error}") from error
-        if len(content) != size or not unpacker.eof:
-            raise ValueError(f"damaged: not {size} bytes of {self.dtype} {self.shape}")
-        return np.frombuffer(content, dtype=dtype).reshape(self.shape)
-
-
-class StoredRun(_Part):
+class StoredRun(Part):
     """A run over the kept words, as differences from the reference, which are small and need few digits."""
 
     errors: Packed
     """Log-probability minus the reference's [positions, words]."""
     tail: Packed
-    """Probability of all other words [positions]."""
+    """Log-probability of all other words together minus the reference's [positions]."""
     choices: Packed
     """Greedy token minus the reference's [positions]: 0 where they agree."""
 
@@ -78,7 +40,7 @@ class StoredRun(_Part):
         """Pack a run."""
         return cls(
             errors=Packed.of(run.log_probs - reference.log_probs, "float16"),
-            tail=Packed.of(run.tail, "float32"),
+            tail=Packed.of(_log(run.tail) - _log(reference.tail), "float16"),
             choices=Packed.of(run.choices - reference.choices, "int32"),
         )
 
@@ -86,12 +48,17 @@ class StoredRun(_Part):
         """The run as it was, up to the rounding of its differences."""
         return Narrow(
             reference.log_probs + self.errors.array().astype(np.float64),
-            self.tail.array().astype(np.float64),
+            np.exp(_log(reference.tail) + self.tail.array().astype(np.float64)),
             reference.choices + self.choices.array().astype(np.int64),
         )
 
 
-class StoredReference(_Part):
+def _log(tail: Values) -> Values:
+    """Of a probability that may be too small for a float32, in which the reference's is kept."""
+    return np.asarray(np.log(np.maximum(tail, np.finfo(np.float32).tiny)))
+
+
+class StoredReference(Part):
     """The reference at every judged position."""
 
     words: Packed
@@ -106,7 +73,7 @@ class StoredReference(_Part):
     """The text of its own choices, a prompt each."""
 
 
-class StoredPrompt(_Part):
+class StoredPrompt(Part):
     """A prompt and base's answer to it."""
 
     id: str
@@ -116,7 +83,7 @@ class StoredPrompt(_Part):
     text: str
 
 
-class Change(_Part):
+class Change(Part):
     """When and why a baseline was written."""
 
     date: datetime
@@ -127,7 +94,7 @@ class Change(_Part):
     """Base's figures then."""
 
 
-class Identity(_Part):
+class Identity(Part):
     """What a later run must have in common, besides the prompts' token ids."""
 
     reference: str
@@ -137,7 +104,7 @@ class Identity(_Part):
     metrics_version: int = METRICS_VERSION
 
 
-class Baseline(_Part):
+class Baseline(Part):
     """A run that was accepted."""
 
     schema_version: int = SCHEMA_VERSION
@@ -157,7 +124,7 @@ class Baseline(_Part):
     history: tuple[Change, ...]
     """Oldest first."""
     figures: dict[str, dict[str, float]]
-    """What was observed, by variant and figure."""
+    """What was observed, by variant and `check: metric`."""
     eos_token_ids: tuple[int, ...]
     pieces: dict[int, str]
     """Text of the tokens that occur."""
@@ -173,6 +140,10 @@ class Baseline(_Part):
     def sealed(self) -> "Baseline":
         """The same with its digest."""
         return self.model_copy(update={"digest": self._own_digest()})
+
+    def text(self) -> str:
+        """What its file says."""
+        return self.model_dump_json(indent=1) + "\n"
 
     def _own_digest(self) -> str:
         return digest(self.model_dump(mode="json", exclude={"digest"}))
@@ -243,6 +214,9 @@ class Baseline(_Part):
         shape = self.exact.log_probs.shape
         found = {self.words.shape, shape, *(run.errors.array().shape for run in runs)}
         flat = {self.sizes.shape, self.exact.tail.shape, *(run.tail.array().shape for run in runs)}
+        flat |= {run.choices.array().shape for run in runs}
+        if len(self.tokens) != len(self.prompt_ids) or len(self.reference.texts) != len(self.prompts):
+            raise ValueError("prompts: not as many tokens or texts as prompts")
         if found != {shape} or flat != {shape[:1]} or shape[0] != self.bounds[-1]:
             raise ValueError(f"arrays of {self.bounds[-1]} positions expected, found {sorted(found)}, {sorted(flat)}")
 
@@ -284,10 +258,15 @@ def read_baseline(path: Path) -> Baseline:
     """
     again = "restore it, or write it anew with `--baseline=create` once it is removed"
     try:
-        content = path.read_bytes()
-        baseline = Baseline.model_validate_json(content)
-        if baseline.schema_version != SCHEMA_VERSION:
-            raise ConfigError(f"{path}: schema_version {baseline.schema_version}, this version reads {SCHEMA_VERSION}")
+        content = json.loads(path.read_bytes())
+        # First, or the keys of another version would be called mistakes.
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if version not in (None, SCHEMA_VERSION):
+            raise ConfigError(
+                f"{path}: schema_version {version}, this version of the suite reads {SCHEMA_VERSION}: use the one that "
+                "wrote it, or write it anew with `--baseline=create` once it is removed"
+            )
+        baseline = Baseline.model_validate(content)
         baseline.check()
     except ValidationError as error:
         first = error.errors()[0]

@@ -13,7 +13,6 @@ from rich.table import Table
 from npu_conformance.captures.manifest import MANIFEST, Manifest, difference, open_capture
 from npu_conformance.config import config_path, load_config
 from npu_conformance.errors import TraceError
-from npu_conformance.evidence import load_evidence
 from npu_conformance.figures import judge_figure
 from npu_conformance.gates import PROPERTIES, judged_or_error
 from npu_conformance.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES
@@ -24,6 +23,7 @@ from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.results import Check, worst
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
+from npu_conformance.saved import load_evidence
 from npu_conformance.storage import staged_dir
 from npu_conformance.trace import PREFILL, load_trace
 from npu_conformance.variants import scored_with

@@ -3,11 +3,12 @@
 import numpy as np
 
 from npu_conformance.baselines.against import Since
+from npu_conformance.errors import TraceError
 from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import not_applicable
 from npu_conformance.provenance import changed, made_by
 from npu_conformance.results import Check
-from npu_conformance.statistics import Tested, holm, mean_above, more_often
+from npu_conformance.statistics import Tested, holm, mean_above, more_often, settled
 from npu_conformance.versions.judging import GROWTH, error_of
 
 _CHECK = "regression"
@@ -20,13 +21,28 @@ def regression(evidence: Evidence) -> list[Check]:
     """Since its baseline the engine's error did not grow, and its tokens are no more often not the reference's."""
     if evidence.variant != "base":
         return [not_applicable(evidence, _CHECK, _CHECK, "a baseline is of base")]
+    if evidence.replacing and (why := _incomparable(evidence)):
+        return [not_applicable(evidence, _CHECK, _CHECK, f"the baseline is to be replaced: {why}")]
     if evidence.stale is not None:
         return [
             Check(check=_CHECK, variant="base", metric=_CHECK, path="none", verdict="error", message=evidence.stale)
         ]
     if (found := evidence.since) is None:
-        why = "there is none yet: --baseline=create makes it, in a run that passes"
+        why = "the run was held against no baseline: --baseline=create makes one, of a run that passes"
         return [not_applicable(evidence, _CHECK, _CHECK, why)]
+    checks = _judge(evidence, found)
+    return [_replacing(check) for check in checks] if evidence.replacing else checks
+
+
+def _incomparable(evidence: Evidence) -> str | None:
+    """Why the run that was accepted last says nothing of this one."""
+    try:
+        return evidence.stale or (None if evidence.since else "nothing in common")
+    except TraceError as error:
+        return str(error)
+
+
+def _judge(evidence: Evidence, found: Since) -> list[Check]:
     shown = [_distance(evidence, found), _tokens(evidence, found)]
     if len(found.prompts) < _PROMPTS:
         why = f"{len(found.prompts)} prompts: at least {_PROMPTS} are needed"
@@ -56,7 +72,7 @@ def _growth(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float)
     # Written so that NaN fails.
     if not p_adjusted > evidence.false_alarms:
         return check.model_copy(update={"verdict": "fail", "message": _changes(evidence)})
-    if ends is not None and not ends[1] <= GROWTH:
+    if not settled(tested, float(np.log(GROWTH))):
         why = f"{len(found.prompts)} prompts cannot tell whether the error grew by more than {GROWTH:g} times"
         return check.model_copy(update={"verdict": "inconclusive", "message": why})
     return check
@@ -64,16 +80,29 @@ def _growth(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float)
 
 def _flips(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) -> Check:
     new = found.now.flipped & ~found.before.flipped
-    return _base(evidence, found, "growth of the share of flips since the baseline").model_copy(
+    check = _base(evidence, found, "growth of the share of flips since the baseline").model_copy(
         update={
             "observed": tested.observed,
             "relation": "<=",
             "p_value": tested.p_value,
             "p_adjusted": p_adjusted,
-            "verdict": "pass" if p_adjusted > evidence.false_alarms else "fail",
             "where": _place(evidence, found, int(new.argmax())) if new.any() else None,
         }
     )
+    if not p_adjusted > evidence.false_alarms:
+        return check.model_copy(update={"verdict": "fail", "message": _changes(evidence)})
+    if not settled(tested, 0.0):
+        why = f"{len(found.prompts)} prompts cannot tell whether flips are more frequent than they were"
+        return check.model_copy(update={"verdict": "inconclusive", "message": why})
+    return check
+
+
+def _replacing(check: Check) -> Check:
+    """What is to be replaced is shown and decides nothing."""
+    told = "the baseline is to be replaced"
+    if check.verdict != "pass":
+        told = f"{told}; held against it the run would be {check.verdict}: {check.message}"
+    return check.model_copy(update={"verdict": "not_applicable", "message": told})
 
 
 def _changes(evidence: Evidence) -> str | None:
@@ -105,10 +134,12 @@ def _tokens(evidence: Evidence, found: Since) -> Check:
 def _base(evidence: Evidence, found: Since, metric: str) -> Check:
     """A check that passes, of the positions that can be compared."""
     n = found.bounds[-1]
-    seen = (
-        None if n == found.positions else f"{n} of the baseline's {found.positions} positions had seen the same tokens"
+    told = [] if not found.missing else [f"{len(found.missing)} of the baseline's prompts were not asked"]
+    if n != found.positions:
+        told.append(f"{n} of the baseline's {found.positions} positions had seen the same tokens")
+    return Check(
+        check=_CHECK, variant=evidence.variant, metric=metric, n=n, verdict="pass", message="; ".join(told) or None
     )
-    return Check(check=_CHECK, variant=evidence.variant, metric=metric, n=n, verdict="pass", message=seen)
 
 
 def _place(evidence: Evidence, found: Since, at: int) -> str:

@@ -85,6 +85,8 @@ class SubjectFacts(Part):
     reference_digest: str
     config_digest: str
     """Digest of the model config in force."""
+    own_weights: bool = False
+    """Whether the candidate was given a checkpoint or LoRA instead of the config's."""
     variants: list[str] = Field(list(JUDGED))
     """Those the model is to be judged in."""
     adapter: str | None = None

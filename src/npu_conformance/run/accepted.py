@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from npu_conformance.baselines.against import other_prompts
-from npu_conformance.baselines.keeping import baseline_path, find_baseline, stale
+from npu_conformance.baselines.keeping import Kind, baseline_path, find_baseline, platform_of, stale
 from npu_conformance.baselines.stored import tokens_to_walk
 from npu_conformance.devices import find_devices
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import ConfigError, TraceError
-from npu_conformance.evidence import BASELINE
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.settings import Settings
+from npu_conformance.saved import BASELINE
 from npu_conformance.storage import write_text
 from npu_conformance.subject import Subject
 from npu_conformance.trace import save_trace
@@ -19,10 +19,10 @@ _TOKENS = "accepted"
 """Trace of its tokens, in the model's folder of traces."""
 
 
-def platform_of(settings: Settings) -> str:
-    """What baselines are told apart by: the platform of the devices, and the engine where it is not vLLM."""
-    platform = find_devices(settings.device)[0]
-    return platform if settings.candidate == "vllm" else f"{platform}-{settings.candidate}"
+def place_of(settings: Settings, model: str, kind: Kind) -> tuple[str, Path]:
+    """The platform that a run will be of, and where the baseline of a model on it is, or would be."""
+    platform = platform_of({"platform": find_devices(settings.device)[0], "engine": settings.candidate})
+    return platform, baseline_path(settings.baselines, model, platform, kind)
 
 
 def bring_baseline(settings: Settings, subject: Subject, traces: Path) -> Path | None:
@@ -40,14 +40,13 @@ def bring_baseline(settings: Settings, subject: Subject, traces: Path) -> Path |
         ConfigError: the baseline is damaged or misplaced, or there is none and the run is to be judged by it alone.
         TraceError: it is of other weights or prompts, likewise.
     """
-    platform = platform_of(settings)
+    platform, place = place_of(settings, subject.name, subject.kind)
     found = find_baseline(settings.baselines, subject.name, platform, subject.kind)
     if found is not None:
         write_text(traces / BASELINE, found[0].read_text(encoding="utf-8"))
     if settings.baseline != "alone":
         return None
     if found is None:
-        place = baseline_path(settings.baselines, subject.name, platform, subject.kind)
         raise ConfigError(
             f"--baseline=alone: there is no {place}: make it with --baseline=create, in a run that passes"
         )

@@ -15,8 +15,15 @@ from npu_conformance.storage import digest
 from npu_conformance.subject import Subject, folder_digest
 
 
-def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared) -> dict[str, Any]:
-    """The facts of a subject, JSON-able."""
+def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared, *, own: bool) -> dict[str, Any]:
+    """The facts of a subject, JSON-able.
+
+    Args:
+        subject: what was found for the model.
+        config: the model's.
+        prepared: its weights as they are loaded.
+        own: whether the candidate was given a checkpoint or LoRA instead of the config's.
+    """
     candidate, reference = prepared.candidate, prepared.reference
     return SubjectFacts(
         kind=subject.kind,
@@ -27,6 +34,7 @@ def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared) 
         reference_weights=str(reference.folder),
         reference_digest=folder_digest(reference.folder),
         config_digest=digest(config.model_dump(mode="json")),
+        own_weights=own,
         variants=list(config.variant_names),
         adapter=None if prepared.adapter is None else str(prepared.adapter),
         adapter_digest=None if prepared.adapter is None else folder_digest(prepared.adapter),

@@ -2,60 +2,79 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from typing import NamedTuple
 
-from npu_conformance.baselines.keeping import Action, baseline_path, refusal, write_baseline
-from npu_conformance.baselines.make import make_baseline
+from npu_conformance.baselines.keeping import Action, baseline_path, misplaced, platform_of, refusal, write_baseline
+from npu_conformance.baselines.make import LARGEST, make_baseline
 from npu_conformance.baselines.stored import Change, read_baseline
 from npu_conformance.errors import ConformanceError
-from npu_conformance.evidence import load_evidence
+from npu_conformance.evidence import Evidence
 from npu_conformance.floor import load_floor
+from npu_conformance.prompts import load_prompts
 from npu_conformance.report.model import ModelReport, Report
-from npu_conformance.run.accepted import platform_of
 from npu_conformance.run.session import Session
+from npu_conformance.saved import load_evidence
 
 
-def keep_baselines(session: Session, report: Report) -> Iterator[str]:
-    """Write what the command line asked for; a line a model that says what became of it.
+class Kept(NamedTuple):
+    """What became of a model's baseline."""
+
+    line: str
+    written: bool
+
+
+def keep_baselines(session: Session, report: Report) -> Iterator[Kept]:
+    """Write what the command line asked for, a model after the other.
 
     Args:
         session: of the run.
         report: of the run.
     """
-    if session.settings.baseline not in ("create", "update"):
+    action = session.settings.baseline
+    if action not in ("create", "update"):
         return
     for model in report.models:
         try:
-            yield _keep(session, model, report.run.command)
-        except ConformanceError as error:
-            yield f"{model.name}: no baseline written: {error}"
+            yield Kept(f"{model.name}: {_keep(session, model, action, report.run.command)}", True)
+        except (ConformanceError, OSError) as error:
+            yield Kept(f"{model.name}: no baseline written: {error}", False)
 
 
-def _keep(session: Session, model: ModelReport, command: str) -> str:
-    settings = session.settings
-    action: Action = "update" if settings.baseline == "update" else "create"
-    path = baseline_path(settings.baselines, model.name, platform_of(settings), session.kind(model.name))
+def _keep(session: Session, model: ModelReport, action: Action, command: str) -> str:
+    settings, facts = session.settings, model.facts
     traces = (settings.from_dir or session.folder) / "traces" / model.name
-    why = refusal(
-        action,
-        path,
-        model.checks,
-        model.not_judged,
-        own_weights=bool(settings.candidate_weights or settings.candidate_adapter),
-        alone=not (traces / "base" / "reference").is_dir(),
-    )
-    if why is not None or model.facts is None:
-        return f"{model.name}: no baseline written: {why or 'its facts were not saved'}"
+    why = refusal(model.checks, model.not_judged, own_weights=facts is not None and facts.own_weights)
+    if why is not None or facts is None:
+        raise ConformanceError(why or "its facts were not saved")
+    if not (traces / "base" / "reference").is_dir():
+        raise ConformanceError("was judged by a baseline itself, without a reference")
     evidence = load_evidence(traces, "base", session.config(model.name), noise=load_floor(traces / "base"))
+    _require_all_prompts(session, model.name, evidence)
+    platform = platform_of(evidence.candidate.provenance)
+    path = baseline_path(settings.baselines, model.name, platform, session.kind(model.name))
+    if why := misplaced(action, path):
+        raise ConformanceError(why)
     now = datetime.now(timezone.utc).replace(microsecond=0)
     baseline = make_baseline(
         evidence,
         model.checks,
         model=model.name,
-        platform=platform_of(settings),
-        facts=model.facts.model_dump(mode="json"),
+        platform=platform,
+        facts=facts.model_dump(mode="json"),
         change=Change(date=now, action=action, reason=settings.reason or command, figures={}),
         before=read_baseline(path) if action == "update" else None,
     )
     write_baseline(path, baseline)
-    words = baseline.words.shape[1]
-    return f"{model.name}: {path}: {action}d, {path.stat().st_size / 1e3:.0f} kB, {words} words a position"
+    size, words = path.stat().st_size, baseline.words.shape[1]
+    large = f", more than the {LARGEST // 1000} kB that suit git: fewer prompts or tokens would do"
+    return f"{path}: {action}d, {size / 1e3:.0f} kB, {words} words a position{large if size > LARGEST else ''}"
+
+
+def _require_all_prompts(session: Session, model: str, evidence: Evidence) -> None:
+    """Refuse a run of --prompts: later ones, without, could not be judged by it."""
+    settings = session.settings
+    expected = [prompt.id for prompt in load_prompts(session.config(model).prompts, settings.prompts_dir, None)]
+    if [prompt.id for prompt in evidence.prompts] != expected:
+        raise ConformanceError(
+            f"{len(evidence.prompts)} prompts were judged, not the model config's {len(expected)}: leave out --prompts"
+        )

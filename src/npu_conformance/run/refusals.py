@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.baselines.keeping import unused
+from npu_conformance.baselines.keeping import check_kept, misplaced, refusal, unused
 from npu_conformance.baselines.published import load_published
 from npu_conformance.config import config_names
 from npu_conformance.errors import ConfigError
+from npu_conformance.run.accepted import place_of
 from npu_conformance.run.session import Session
 
 
@@ -38,8 +39,24 @@ def refuse(session: Session, selected: Mapping[str, tuple[str, ...]], baselines:
         try:
             session.config(model)
             load_published(baselines, model)
+            check_kept(baselines, model)
             reason = session.missing(model)
+            no_baseline = _no_baseline(session, model)
         except ConfigError as error:
             raise pytest.UsageError(str(error)) from None
         if reason and weights:
             raise pytest.UsageError(reason)
+        if no_baseline:
+            raise pytest.UsageError(f"--baseline={settings.baseline}: {no_baseline}")
+
+
+def _no_baseline(session: Session, model: str) -> str | None:
+    """Why the baseline that was asked for will not be written, as far as that is known before any engine starts."""
+    settings = session.settings
+    if settings.baseline not in ("create", "update") or settings.from_dir is not None:
+        return None  # of traces only they know the platform
+    if settings.candidate_weights or settings.candidate_adapter:
+        return refusal((), (), own_weights=True)
+    if settings.prompts is not None:
+        return "later runs, without --prompts, could not be judged by it: leave it out"
+    return misplaced(settings.baseline, place_of(settings, model, session.kind(model))[1])

@@ -15,7 +15,7 @@ from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.config import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
-from npu_conformance.evidence import Evidence, load_accepted, load_base, load_evidence
+from npu_conformance.evidence import Evidence
 from npu_conformance.floor import load_floor
 from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.progress import Narrator
@@ -31,6 +31,7 @@ from npu_conformance.run.preparation import Prepared, prepare
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
+from npu_conformance.saved import load_accepted, load_base, load_evidence
 from npu_conformance.storage import write_json, write_text
 from npu_conformance.subject import Subject
 from npu_conformance.variants import JUDGED, is_long, needs_base, scored_with
@@ -190,7 +191,15 @@ class Session:
         if baseline is not None and variant == "base":
             share /= 2  # what it is to the reference, and what became of it since the baseline
         evidence = load_evidence(
-            traces, variant, config, base=base, noise=floor, baseline=baseline, stale=why, false_alarms=share
+            traces,
+            variant,
+            config,
+            base=base,
+            noise=floor,
+            baseline=baseline,
+            stale=why,
+            replacing=self.settings.baseline == "update",
+            false_alarms=share,
         )
         # Traces that cannot be compared have no details; the checks say why.
         with contextlib.suppress(TraceError):
@@ -254,7 +263,8 @@ class Session:
         write_text(traces / "scan.json", prepared.scan.model_dump_json(indent=1))
         if prepared.audit is not None:
             write_text(traces / "audit.json", prepared.audit.model_dump_json(indent=1))
-        write_json(traces / "subject.json", describe_subject(subject, config, prepared))
+        own = bool(self.settings.candidate_weights or self.settings.candidate_adapter)
+        write_json(traces / "subject.json", describe_subject(subject, config, prepared, own=own))
         return prepared
 
     def _build_twins(self, models: Sequence[str]) -> dict[str, ConformanceError]:

@@ -83,6 +83,11 @@ class Settings:
             raise ConfigError("--baseline=update: say why with --reason=TEXT, it is kept in the baseline's history")
         if self.baseline == "alone" and self.candidate == "transformers":
             raise ConfigError("--baseline=alone: a baseline's tokens are walked by vLLM: leave out --candidate")
+        if self.baseline == "alone" and self.from_dir is not None:
+            raise ConfigError(
+                "--baseline=alone: engines must be made to take the baseline's tokens: leave out --from; traces of "
+                "such a run are judged so by themselves"
+            )
         if self.prompts is not None and self.prompts < 1:
             raise ConfigError(f"--prompts {self.prompts}: at least 1 is needed")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from npu_conformance.deviations import Deviations
 from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.results import Path
-from npu_conformance.statistics import LEVEL, Tested, holm, mean_above, more_often, needed_for
+from npu_conformance.statistics import Tested, holm, mean_above, more_often, needed_for, settled
 
 GROWTH = 1.1
 """Times by which the error may grow: other kernels that are as correct cost more than nothing (docs/compare.md)."""
@@ -117,7 +117,7 @@ def _judged(two: Two, tests: dict[Test, Tested], adjusted: dict[Test, float]) ->
     if worse := [name for name in tests if not adjusted[name] > FALSE_ALARMS]:
         told = (f"{_words(name)} (p {tests[name].p_value:.2g}, adjusted {adjusted[name]:.2g})" for name in worse)
         return Judged("worse", ", ".join(told), tests)
-    unsettled = [name for name, tested in tests.items() if not _settled(tested)]
+    unsettled = [name for name, tested in tests.items() if not settled(tested, _LIMIT)]
     if not unsettled:
         return Judged("no worse", f"the error grew by less than {GROWTH:g} times, flips are no more frequent", tests)
     needed = [_needed(two, name) for name in unsettled]
@@ -125,12 +125,6 @@ def _judged(two: Two, tests: dict[Test, Tested], adjusted: dict[Test, float]) ->
     more = f"about {max(enough)} prompts" if len(enough) == len(needed) else "no number of prompts such as these"
     what = " and whether ".join(_words(name) for name in unsettled)
     return Judged("inconclusive", f"{len(two.prompts)} prompts cannot tell whether {what}: {more} would", tests)
-
-
-def _settled(tested: Tested) -> bool:
-    if tested.interval is None:
-        return tested.p_value > 1 - LEVEL
-    return tested.interval[1] <= _LIMIT
 
 
 def _needed(two: Two, name: Test) -> int | None:
