@@ -1,13 +1,18 @@
 """Captured folders of made-up runs, sealed as `capture` seals them."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from npu_conformance.captures.manifest import Role, seal
 from npu_conformance.realisations import FLOOR
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.storage import write_json, write_text
+from npu_conformance.trace import Rows, load_trace
 
 if TYPE_CHECKING:
     from .conftest import Scene
@@ -64,3 +69,22 @@ def sealed(folder: Path, role: Role = "candidate") -> Path:
     facts = SubjectFacts.model_validate_json((traces / "subject.json").read_bytes())
     seal(folder, role, "Model", variants, traces / "rendered.json", facts)
     return folder
+
+
+def change_rows(trace: Path, index: int, change: Callable[[Rows], Rows]) -> None:
+    """Other logits for a prompt of a folder that is not sealed yet."""
+    path = trace / "trace.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = change(load_trace(trace).logits(index).copy()).astype(np.float32)
+    np.save(trace / f"{index:04d}.npy", rows)
+    content["answers"][index]["storage"] = "float32"
+    write_json(path, content)
+
+
+def change_tokens(trace: Path) -> None:
+    """Another first token of the first prompt."""
+    path = trace / "trace.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    tokens = content["answers"][0]["token_ids"]
+    tokens[0] = 1 + tokens[0] % 19
+    write_json(path, content)
