@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,14 @@ from npu_conformance.errors import WeightsError
 from npu_conformance.storage import cache_dir, digest, write_json
 
 _CHUNK = 1 << 22
+# Files that nobody loads, and in which copies of the same model differ by the hub they came from (configuration.json is
+# ModelScope's) or the machine they were written on (conversion.json is ours). What is not known to say nothing counts.
+_SAYS_NOTHING = re.compile(
+    r".*\.(md|png|jpe?g|gif|svg|webp|pdf)"
+    r"|([\w ]*licen[sc]e[-\w ]*|readme[-\w]*|notice|requirements)(\.(txt|rst))?"
+    r"|configuration\.json|conversion\.json",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -77,12 +86,16 @@ def _hf_snapshot(model: str, marker: str) -> Path | None:
 
 
 def folder_digest(folder: Path) -> str:
-    """Content digest of a checkpoint folder: names and bytes of its files.
+    """Content digest of a checkpoint folder: names and bytes of the files that say what is loaded.
 
     Hashing 8 GB takes seconds, so a file's hash is remembered in the cache by path, size and times.
     """
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    files = sorted(path for path in folder.iterdir() if path.is_file() and _counts(path.name))
     return digest([[path.name, _file_digest(path)] for path in files])
+
+
+def _counts(name: str) -> bool:
+    return not name.startswith(".") and not _SAYS_NOTHING.fullmatch(name)
 
 
 def _file_digest(path: Path) -> str:

@@ -1,6 +1,8 @@
 """One run on two machines: what is carried is whole and of the same thing, and judged as if it had been one."""
 
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.captures.manifest import MANIFEST, difference, open_capture, seal, tokenizer_digest
+from npu_conformance.captures.manifest import MANIFEST, difference, open_capture, tokenizer_digest
 from npu_conformance.cli import main
 from npu_conformance.errors import TraceError
-from npu_conformance.report.details import SubjectFacts
-from npu_conformance.storage import write_json
+from npu_conformance.storage import write_text
 
+from .captured_runs import TRACES, capture_folder, sealed
 from .conftest import Scene
 from .suite_runs import MODEL, ROOT, clean_environment, judge
 
@@ -23,32 +25,7 @@ from .suite_runs import MODEL, ROOT, clean_environment, judge
 @pytest.fixture
 def captured(scene: Scene, tmp_path: Path) -> Path:
     """A candidate's capture of a made-up run."""
-    folder, weights = tmp_path / "capture", tmp_path / "weights"
-    traces = folder / "traces" / "Model"
-    shutil.copytree(scene.folder / "candidate", traces / "base" / "candidate")
-    weights.mkdir()
-    (weights / "tokenizer.json").write_text("{}")
-    rendered = {
-        "eos_token_ids": [0],
-        "prompts": [prompt.model_dump() for prompt in scene.prompts],
-        "prompt_ids": [[1, 2, 3], [1, 2, 4], [1, 2, 5]],
-        "chat": [False] * 3,
-    }
-    write_json(traces / "rendered.json", rendered)
-    facts = SubjectFacts(
-        kind="real",
-        model="a/b",
-        hardware=None,
-        weights=str(weights),
-        weights_digest="w",
-        reference_weights=str(weights),
-        reference_digest="r",
-        config_digest="c",
-        architecture={},
-    )
-    write_json(traces / "subject.json", facts.model_dump(mode="json"))
-    seal(folder, "candidate", "Model", ("base",), traces / "rendered.json", facts)
-    return folder
+    return sealed(capture_folder(scene, tmp_path / "capture"))
 
 
 def test_a_whole_folder_opens(captured: Path, tmp_path: Path) -> None:
@@ -93,6 +70,72 @@ def test_what_was_changed_is_refused_by_name(
     with pytest.raises(TraceError, match=rf"{Path(name).name}: .*{told}") as caught:
         open_capture(captured)
     assert "\n" not in str(caught.value)
+
+
+def link_a_folder(capture: Path, name: str) -> str:
+    """One more beside those that are there, such as a realisation of the noise floor."""
+    there = capture / TRACES / "base" / "candidate"
+    (there.parent / name).symlink_to(there, target_is_directory=True)
+    return name
+
+
+def link_a_file(capture: Path, name: str) -> str:
+    """Put a file elsewhere, and a link to it, with the same content, in its place."""
+    there, elsewhere = capture / TRACES / "base" / "candidate" / "0001.npy", capture.parent / name
+    there.rename(elsewhere)
+    there.symlink_to(elsewhere)
+    return there.name
+
+
+def link_to_nothing(capture: Path, name: str) -> str:
+    """What was linked to did not come along."""
+    (capture / name).symlink_to(capture.parent / "nowhere")
+    return name
+
+
+@pytest.mark.parametrize("link", [link_a_folder, link_a_file, link_to_nothing])
+def test_links_are_refused_by_name(scene: Scene, captured: Path, link: Callable[[Path, str], str]) -> None:
+    """A copy would find behind them what nobody sealed; nor is a folder with one sealed."""
+    name = link(captured, "extra")
+
+    with pytest.raises(TraceError, match=f"{name}: is a link"):
+        open_capture(captured)
+    again = capture_folder(scene, captured.parent / "again")
+    with pytest.raises(TraceError, match=f"{link(again, 'other')}: is a link"):
+        sealed(again)
+    assert not (again / MANIFEST).exists()
+
+
+def test_what_is_no_file_is_refused_by_name(captured: Path) -> None:
+    """It has no checksum."""
+    os.mkfifo(captured / "pipe")
+
+    with pytest.raises(TraceError, match="pipe: is neither a file nor a folder"):
+        open_capture(captured)
+
+
+@pytest.mark.parametrize("place", ["../secret", "traces/../../secret", "/secret"])
+def test_a_manifest_names_nothing_outside_its_folder(captured: Path, place: str) -> None:
+    """Not even one whose digest is right and where such a file is."""
+    (captured.parent / "secret").touch()
+    manifest = open_capture(captured)
+    files = manifest.files | {place: hashlib.sha256().hexdigest()}
+    write_text(captured / MANIFEST, manifest.model_copy(update={"files": files}).sealed().model_dump_json())
+
+    with pytest.raises(TraceError, match=f"damaged: files: .*'{place}' leads out of the folder"):
+        open_capture(captured)
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "/x", "x/../..", ""])
+@pytest.mark.parametrize(("field", "place"), [("model", "model"), ("variants", r"variants\.0")])
+def test_models_and_variants_are_names(captured: Path, field: str, place: str, name: str) -> None:
+    """They become folders."""
+    manifest = open_capture(captured)
+    changed = manifest.model_copy(update={field: name if field == "model" else (name,)}).sealed()
+    write_text(captured / MANIFEST, changed.model_dump_json())
+
+    with pytest.raises(TraceError, match=f"damaged: {place}: String should match pattern"):
+        open_capture(captured)
 
 
 @pytest.mark.parametrize(

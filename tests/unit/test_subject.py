@@ -68,6 +68,46 @@ def test_the_digest_is_of_content_and_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("README.md", "README", "readme_zh.md", "USE_POLICY.md", "LICENSE", "LICENSE.txt", "LICENSE-MODEL"),
+        *("MODEL_LICENSE", "Tongyi Qianwen LICENSE AGREEMENT.txt", "NOTICE", ".gitattributes", ".msc"),
+        *("configuration.json", "conversion.json", "requirements.txt", "chart.png", "paper.PDF"),
+    ],
+)
+def test_copies_of_two_hubs_have_one_digest(tmp_path: Path, name: str) -> None:
+    """What nobody loads is another text, or is not there at all."""
+    folders = [put(tmp_path / hub) for hub in ("huggingface", "modelscope", "neither")]
+    for folder in folders[:2]:
+        (folder / name).write_text(folder.name)
+
+    assert len({folder_digest(folder) for folder in folders}) == 1
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("model.safetensors", "pytorch_model.bin", "consolidated.pt", "model.safetensors.index.json", "model.gguf"),
+        *("config.json", "generation_config.json", "quantize_config.json", "quant_model_description.json"),
+        *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "qwen.tiktoken"),
+        *("vocab.txt", "vocab.json", "merges.txt", "dict.txt", "chat_template.jinja", "preprocessor_config.json"),
+        *("adapter_config.json", "adapter_model.safetensors", "modeling_own.py", "configuration_own.py", "license.py"),
+        "of_a_kind_to_come.xyz",
+    ],
+)
+def test_what_is_loaded_counts(tmp_path: Path, name: str) -> None:
+    """Weights, configs, tokenizers, templates, adapters, code, and whatever is not known to say nothing."""
+    folders = [put(tmp_path / side) for side in ("one", "other", "neither")]
+    for folder in folders[:2]:
+        (folder / name).write_text(f'"{folder.name}"')
+    (folders[2] / name).unlink(missing_ok=True)
+
+    assert len({folder_digest(folder) for folder in folders}) == 3
+
+
+@pytest.mark.usefixtures("cache")
 def test_a_file_changed_in_place_is_hashed_again(tmp_path: Path) -> None:
     """The remembered hash belongs to size and times, not to the name."""
     folder = put(tmp_path / "a")

@@ -4,10 +4,10 @@ It is written last, so a folder without one was not finished.
 """
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from npu_conformance.engines.rendering import Rendered, load_rendered
 from npu_conformance.errors import TraceError
@@ -57,6 +57,14 @@ class Manifest(BaseModel):
     digest: str = ""
     """Of everything else here."""
 
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, str]) -> dict[str, str]:
+        for name in files:
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise ValueError(f"{name!r} leads out of the folder")
+        return files
+
     def sealed(self) -> "Manifest":
         """The same with its digest."""
         return self.model_copy(update={"digest": self.own_digest()})
@@ -81,6 +89,9 @@ def seal(folder: Path, role: Role, model: str, variants: tuple[str, ...], render
         variants: that were captured.
         rendered: the prompts as token ids.
         facts: of the subject.
+
+    Raises:
+        TraceError: it holds a link, or a trace in it cannot be read.
     """
     prompts = load_rendered(rendered)
     taken = {name: load_trace(folder / "traces" / model / name / role).answers for name in variants}
@@ -95,7 +106,7 @@ def seal(folder: Path, role: Role, model: str, variants: tuple[str, ...], render
         reference_weights=facts.reference_digest,
         adapter=facts.adapter_digest,
         tokens={name: digest([list(answer.token_ids) for answer in answers]) for name, answers in taken.items()},
-        files={str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()},
+        files={name: sha256(folder / name) for name in _files(folder)},
     )
     write_text(folder / MANIFEST, manifest.sealed().model_dump_json(indent=1) + "\n")
 
@@ -104,7 +115,7 @@ def open_capture(folder: Path) -> Manifest:
     """The manifest of a folder, every file of which is as it was sealed.
 
     Raises:
-        TraceError: there is none, it is damaged, or a file is missing, changed or new; names it.
+        TraceError: there is none, it is damaged, or a file is missing, changed, new or a link; names it.
     """
     path = folder / MANIFEST
     try:
@@ -112,10 +123,12 @@ def open_capture(folder: Path) -> Manifest:
     except FileNotFoundError as error:
         raise TraceError(f"{path}: missing: not a captured folder, or its capture was not finished") from error
     except ValidationError as error:
-        raise TraceError(f"{path}: damaged: {error.errors()[0]['msg']}: copy the folder again") from error
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "content"
+        raise TraceError(f"{path}: damaged: {place}: {first['msg']}: copy the folder again") from error
     if manifest.digest != manifest.own_digest():
         raise TraceError(f"{path}: damaged: its digest is not that of its content: copy the folder again")
-    there = {str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file() and one != path}
+    there = set(_files(folder)) - {MANIFEST}
     if lost := sorted(manifest.files.keys() - there):
         raise TraceError(f"{folder / lost[0]}: missing ({len(lost)} of {len(manifest.files)} files are): copy it again")
     if added := sorted(there - manifest.files.keys()):
@@ -124,6 +137,25 @@ def open_capture(folder: Path) -> Manifest:
         if sha256(folder / name) != expected:
             raise TraceError(f"{folder / name}: changed since it was captured: its checksum differs; copy it again")
     return manifest
+
+
+def _files(folder: Path) -> list[str]:
+    """Files of a folder, by their paths in it.
+
+    Raises:
+        TraceError: it holds a link, behind which a copy would find what nobody sealed, or what is no file at all.
+    """
+    names = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            raise TraceError(
+                f"{path}: is a link: a captured folder holds files themselves: remove it, or copy it again"
+            )
+        if path.is_file():
+            names.append(str(path.relative_to(folder)))
+        elif not path.is_dir():
+            raise TraceError(f"{path}: is neither a file nor a folder: remove it")
+    return names
 
 
 def difference(mine: Manifest, theirs: Manifest) -> str | None:
