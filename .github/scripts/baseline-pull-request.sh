@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
 # Opens a pull request with the baselines that a nightly wrote; without any change there is none.
-#   baseline-pull-request.sh FOLDER    FOLDER holds the artifacts baseline-<Model>
+#   baseline-pull-request.sh FOLDER    FOLDER holds a folder a model, the merged artifacts baseline-<Model>
 # Uses REASON and what GitHub sets in every job; gh takes GH_TOKEN.
 set -euo pipefail
 shopt -s nullglob
 
-for folder in "$1"/baseline-*/; do
+folders=("$1"/*/)
+if [ "${#folders[@]}" = 0 ]; then
+  echo "::error::baselines were asked for, and no job uploaded one: see the models' jobs"
+  exit 1
+fi
+
+for folder in "${folders[@]}"; do
   model=$(basename "$folder")
-  model=${model#baseline-}
   if [ ! -f "model_configs/$model.yaml" ]; then
     echo "::error::a baseline of $model, of which there is no config"
     exit 1

@@ -2,8 +2,8 @@
 
     python3 .github/scripts/verdicts.py FOLDER >> "$GITHUB_STEP_SUMMARY"
 
-FOLDER holds the artifacts `report-<Model>`. In the environment, MATRIX is what `npu-conformance matrix` printed, RESULT
-is how the models' jobs ended. It needs Python's standard library alone.
+FOLDER holds a folder a model, the merged artifacts `report-<Model>`. In the environment, MATRIX is what
+`npu-conformance matrix` printed, RESULT is how the models' jobs ended. It needs Python's standard library alone.
 """
 
 import json
@@ -35,7 +35,7 @@ class Row(NamedTuple):
 def row(entry: dict[str, object], folder: Path) -> Row:
     """What came of a model's job."""
     model, npus = str(entry["model"]), int(str(entry["npus"]))
-    path = folder / f"report-{model}" / "latest" / "report.json"
+    path = folder / model / "latest" / "report.json"
     if not path.is_file():
         return Row(model, npus, "no report", "", "the run ended before anything was judged: see the job's log")
     found = [one for one in json.loads(path.read_text(encoding="utf-8"))["models"] if one["name"] == model]

@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     matrix = commands.add_parser("matrix", help="print the nightly's jobs, a model each, as GitHub Actions takes them")
     matrix.add_argument("--filter", default="", metavar="EXPR", help="parts of names with or, and, not; default: all")
     matrix.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    matrix.add_argument("--trust-remote-code", action="store_true", help="models whose checkpoints bring code too")
     matrix.set_defaults(run=_matrix)
 
     convert = commands.add_parser("convert", help="write a quantised checkpoint again with plain weights")
@@ -180,7 +181,7 @@ def _check(options: argparse.Namespace) -> int:
 def _matrix(options: argparse.Namespace) -> int:
     from npu_conformance.matrix import print_matrix
 
-    return print_matrix(options.configs, options.filter)
+    return print_matrix(options.configs, options.filter, trust_remote_code=options.trust_remote_code)
 
 
 def _doctor(options: argparse.Namespace) -> int:

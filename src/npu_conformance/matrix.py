@@ -16,13 +16,22 @@ _LARGEST = max(RUNNERS)
 _WORD = re.compile(r"(not\s+)?([\w.+-]+)")
 
 
-def print_matrix(configs: Path, words: str) -> int:
+def print_matrix(configs: Path, words: str, *, trust_remote_code: bool) -> int:
     """Print the matrix in one line, as `fromJSON` of GitHub Actions takes it; 0.
 
+    Args:
+        configs: folder of model configs.
+        words: what to select, see `selected`.
+        trust_remote_code: take in models that run code of their checkpoint.
+
     Raises:
-        ConfigError: there is no config, or the filter selects none.
+        ConfigError: there is no config, the filter selects none, or all that it selects are left out.
     """
-    print(json.dumps({"include": [_entry(configs, name) for name in selected(config_names(configs), words)]}))
+    names = selected(config_names(configs), words)
+    entries = [entry for name in names if (entry := _entry(configs, name, trust_remote_code)) is not None]
+    if not entries:
+        raise ConfigError(f"nothing is left of {', '.join(names)}: add --trust-remote-code if you trust their code")
+    print(json.dumps({"include": entries}))
     return 0
 
 
@@ -58,12 +67,20 @@ def _fits(name: str, wanted: list[tuple[str, bool]]) -> bool:
     return all((part in name.lower()) == there for part, there in wanted)
 
 
-def _entry(configs: Path, name: str) -> dict[str, Any]:
-    """One model's job. That of a config that cannot be read fails by itself and stops nobody else's."""
+def _entry(configs: Path, name: str, trust_remote_code: bool) -> dict[str, Any] | None:
+    """One model's job; None where it would be refused for its checkpoint's code.
+
+    That of a config that cannot be read fails by itself and stops nobody else's.
+    """
     npus = 1
     variants: tuple[str, ...] = JUDGED
+    path = config_path(configs, name)
     try:
-        config = load_config(config_path(configs, name))
+        config = load_config(path)
+        if config.serve.trust_remote_code and not trust_remote_code:
+            told = "left out, the config asks to run code that comes with the weights"
+            print(f"WARNING: {path}: serve.trust_remote_code: {told}; see docs/nightly.md", file=sys.stderr)
+            return None
         npus, variants = _npus(config), config.variant_names
     except ConfigError as error:
         print(f"WARNING: {error}", file=sys.stderr)

@@ -74,6 +74,31 @@ def test_a_bad_config_has_a_job_that_will_say_so(own_configs: Path, capsys: pyte
     assert "Bad.yaml: promts: unknown key" in printed.err
 
 
+def test_a_model_that_brings_code_waits_to_be_trusted(own_configs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its job would be refused every night; which model is left out is said."""
+    (own_configs / "Plain.yaml").write_text("model: org/Plain\n")
+    (own_configs / "Coded.yaml").write_text("model: org/Coded\nserve: {trust_remote_code: true}\n")
+
+    assert list(entries(capsys, own_configs, "--trust-remote-code")) == ["Coded", "Plain"]
+    assert main(["matrix", "--configs", str(own_configs)]) == 0
+
+    printed = capsys.readouterr()
+    assert [entry["model"] for entry in json.loads(printed.out)["include"]] == ["Plain"]
+    assert printed.err.startswith(f"WARNING: {own_configs / 'Coded.yaml'}: serve.trust_remote_code: left out")
+
+
+def test_a_matrix_of_none_but_those_is_refused(own_configs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """GitHub does not say why it takes no empty one."""
+    (own_configs / "Plain.yaml").write_text("model: org/Plain\n")
+    (own_configs / "Coded.yaml").write_text("model: org/Coded\nserve: {trust_remote_code: true}\n")
+
+    assert main(["matrix", "--configs", str(own_configs), "--filter", "Coded"]) == 4
+
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert "ERROR: nothing is left of Coded: add --trust-remote-code" in printed.err
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -85,7 +110,7 @@ def test_a_bad_config_has_a_job_that_will_say_so(own_configs: Path, capsys: pyte
         ("Qwen3.5-4B", NAMES[2:3]),
     ],
 )
-def test_a_filter_is_like_pytests(words: str, expected: list[str]) -> None:
+def test_a_filter_is_parts_of_names(words: str, expected: list[str]) -> None:
     """Parts of names, in any case, joined by or, and, not."""
     assert selected(NAMES, words) == expected
 

@@ -10,38 +10,82 @@ import pytest
 
 from npu_conformance.results import Verdict
 
+from . import workflow_runner
 from .suite_runs import ROOT
 from .test_workflows import NIGHTLY
+from .workflow_artifacts import download, upload
 from .workflow_runner import NOTES, Runner, step_of
+from .workflow_steps import Step, steps
 
 MATRIX = json.dumps({"include": [{"model": "A-1B", "npus": 2}, {"model": "B-1B", "npus": 1}]})
+# Stands for pytest: a report and a trace, where pytest is told to put them.
+REPORTS = """#!/bin/sh
+folder=reports
+for word in "$@"; do
+  case "$word" in reports=*) folder=${word#reports=} ;; esac
+done
+mkdir -p "$folder/1-1/traces"
+ln -s 1-1 "$folder/latest"
+printf "%s" "$REPORT" > "$folder/1-1/report.json"
+touch "$folder/1-1/traces/0000.npy"
+"""
+runner, checkout = workflow_runner.runner, workflow_runner.checkout  # fixtures are found by name in each module
 
 
-@pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    """A machine with an empty checkout."""
-    return Runner(tmp_path)
-
-
-@pytest.fixture
-def checkout(runner: Runner) -> Path:
-    """Its checkout, no longer empty."""
-    return runner.check_out()
+def report_of(model: str, verdict: str, subject: str = "real") -> str:
+    """A report, as far as the table needs it."""
+    check = {"variant": "base", "metric": "kl_mean", "verdict": verdict, "where": "a | b,\nposition 4", "message": None}
+    return json.dumps({"models": [{"name": model, "subject": subject, "verdict": verdict, "checks": [check, check]}]})
 
 
 def put_report(folder: Path, model: str, verdict: str, *, subject: str = "real", named: str | None = None) -> None:
-    """A model's downloaded artifact."""
-    place = folder / "reports" / f"report-{model}" / "latest"
+    """A model's report, downloaded."""
+    place = folder / "reports" / model / "latest"
     place.mkdir(parents=True)
-    check = {"variant": "base", "metric": "kl_mean", "verdict": verdict, "where": "a | b,\nposition 4", "message": None}
-    found = {"name": named or model, "subject": subject, "verdict": verdict, "checks": [check, check]}
-    (place / "report.json").write_text(json.dumps({"models": [found]}))
+    (place / "report.json").write_text(report_of(named or model, verdict, subject))
 
 
-def gather(runner: Runner, result: str = "success") -> tuple[int, str]:
+def gather(runner: Runner, result: str = "success", matrix: str = MATRIX) -> tuple[int, str]:
     """The last job's step: exit status and summary."""
-    ended = runner.run(step_of(NIGHTLY, "verdicts", "Gather the verdicts"), MATRIX=MATRIX, RESULT=result)
+    ended = runner.run(step_of(NIGHTLY, "verdicts", "Gather the verdicts"), MATRIX=matrix, RESULT=result)
     return ended.returncode, runner.summary.read_text(encoding="utf-8")
+
+
+def downloading(job: str) -> Step:
+    """The step of a job that downloads."""
+    (step,) = [step for step in steps(NIGHTLY, job) if step.uses.startswith("actions/download-artifact@")]
+    return step
+
+
+@pytest.mark.parametrize("models", [["A-1B"], ["A-1B", "B-1B"]])
+def test_reports_come_through_whatever_their_number(
+    runner: Runner, checkout: Path, tmp_path: Path, models: list[str]
+) -> None:
+    """From where a model's job leaves its own to the table; traces stay where they are."""
+    for model in models:
+        (tmp_path / model).mkdir()
+        machine = Runner(tmp_path / model)
+        machine.program("python", REPORTS)
+        environment = {
+            "MODEL": model,
+            "PIP_INDEX_URL": "",
+            "SELECT": "",
+            "BASELINES": "keep",
+            "REASON": "",
+            "TRUST": "",
+        }
+        judging = step_of(NIGHTLY, "models", "Judge the model")
+        assert machine.run(judging, **environment, REPORT=report_of(model, "pass")).returncode == 0
+        upload(step_of(NIGHTLY, "models", "Upload the report"), machine.folder, tmp_path / "artifacts", model)
+
+    download(downloading("verdicts"), tmp_path / "artifacts", checkout / downloading("verdicts").options["path"])
+
+    assert not list(checkout.glob("reports/**/*.npy"))
+    assert not list(checkout.glob("reports/**/1-1"))  # `latest` is a link to it: once is enough
+    matrix = json.dumps({"include": [{"model": model, "npus": 1} for model in models]})
+    status, text = gather(runner, matrix=matrix)
+    assert status == 0, text
+    assert all(f"| {model} | 1 | pass |" in text for model in models)
 
 
 def test_all_is_well(runner: Runner, checkout: Path) -> None:
@@ -115,6 +159,7 @@ def repository(runner: Runner) -> Path:
     (clone / ".github").symlink_to(ROOT / ".github")
     for name, text in {
         "model_configs/A-1B.yaml": "model: org/A\n",
+        "model_configs/B-1B.yaml": "model: org/B\n",
         "baselines/A-1B/npu.json": "{}\n",
         "baselines/A-1B/published.json": "[]\n",
         ".gitignore": ".github\n",
@@ -135,11 +180,18 @@ def repository(runner: Runner) -> Path:
     return clone
 
 
+def downloaded(runner: Runner) -> Path:
+    """Where the baselines' artifacts are downloaded to."""
+    return Path(
+        downloading("baselines").options["path"].replace("${{ runner.temp }}", runner.environment["RUNNER_TEMP"])
+    )
+
+
 def propose(runner: Runner, files: dict[str, str], reason: str = "CANN 9.1; `uname`") -> Any:
     """The step that opens the pull request, with artifacts as they are downloaded."""
     for name, text in files.items():
-        path = Path(runner.environment["RUNNER_TEMP"]) / "baselines" / name
-        path.parent.mkdir(parents=True)
+        path = downloaded(runner) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return runner.run(
         step_of(NIGHTLY, "baselines", "Open the pull request"),
@@ -163,7 +215,7 @@ def test_baselines_become_a_pull_request(runner: Runner, repository: Path) -> No
     """One commit on a branch of its own, with the baselines that changed and nothing else."""
     (repository / "stray.txt").write_text("not to be committed")
 
-    result = propose(runner, {"baseline-A-1B/npu.json": '{"new": 1}\n'})
+    result = propose(runner, {"A-1B/npu.json": '{"new": 1}\n'})
 
     assert result.returncode == 0, result.stderr
     assert git(runner, "diff", "--name-only", "main", "baselines/12-2") == "baselines/A-1B/npu.json"
@@ -178,12 +230,47 @@ def test_baselines_become_a_pull_request(runner: Runner, repository: Path) -> No
     assert "https://github.com/o/r/pull/7" in runner.summary.read_text()
 
 
-@pytest.mark.parametrize("files", [{}, {"baseline-A-1B/npu.json": "{}\n"}])
-def test_without_a_change_there_is_no_pull_request(runner: Runner, repository: Path, files: dict[str, str]) -> None:
+@pytest.mark.parametrize("models", [["A-1B"], ["A-1B", "B-1B"]])
+def test_baselines_come_through_whatever_their_number(
+    runner: Runner, repository: Path, tmp_path: Path, models: list[str]
+) -> None:
+    """Each from its model's checkout, which has the others' old ones and published figures too."""
+    for model in models:
+        (tmp_path / model).mkdir()
+        machine = Runner(tmp_path / model)
+        for name in ("A-1B", "B-1B"):
+            (machine.folder / "baselines" / name).mkdir(parents=True)
+            for file in ("npu.json", "published.json"):
+                (machine.folder / "baselines" / name / file).write_text(f"{name == model} {file}\n")
+        aside = step_of(NIGHTLY, "models", "Set the baseline aside")
+        assert machine.run(aside, MODEL=model, PIP_INDEX_URL="").returncode == 0
+        upload(step_of(NIGHTLY, "models", "Upload the baseline"), machine.folder, tmp_path / "artifacts", model)
+
+    download(downloading("baselines"), tmp_path / "artifacts", downloaded(runner))
+    result = propose(runner, {})
+
+    assert result.returncode == 0, result.stderr
+    expected = [f"baselines/{model}/npu.json" for model in models]
+    assert git(runner, "diff", "--name-only", "main", "baselines/12-2").splitlines() == expected
+    assert all((repository / name).read_text() == "True npu.json\n" for name in expected)
+
+
+def test_a_job_without_a_baseline_to_upload_fails(tmp_path: Path) -> None:
+    """Published figures are none."""
+    runner = Runner(tmp_path)
+    (runner.folder / "baselines" / "A-1B").mkdir(parents=True)
+    (runner.folder / "baselines" / "A-1B" / "published.json").write_text("[]\n")
+    runner.run(step_of(NIGHTLY, "models", "Set the baseline aside"), MODEL="A-1B", PIP_INDEX_URL="")
+
+    with pytest.raises(ValueError, match="baseline-A-1B: no files were found"):
+        upload(step_of(NIGHTLY, "models", "Upload the baseline"), runner.folder, tmp_path / "artifacts", "A-1B")
+
+
+def test_without_a_change_there_is_no_pull_request(runner: Runner, repository: Path) -> None:
     """It says so, and is no failure."""
     assert repository.is_dir()
 
-    result = propose(runner, files)
+    result = propose(runner, {"A-1B/npu.json": "{}\n"})
 
     assert result.returncode == 0, result.stderr
     assert "no pull request" in runner.summary.read_text()
@@ -191,9 +278,21 @@ def test_without_a_change_there_is_no_pull_request(runner: Runner, repository: P
     assert git(runner, "branch", "--format=%(refname:short)") == "main"
 
 
+@pytest.mark.parametrize("files", [{}, {"npu.json": "{}\n"}])
+def test_no_baseline_at_all_is_an_error(runner: Runner, repository: Path, files: dict[str, str]) -> None:
+    """The step is there only when some were asked for; files of nobody are none."""
+    assert repository.is_dir()
+
+    result = propose(runner, files)
+
+    assert result.returncode == 1
+    assert "::error::baselines were asked for, and no job uploaded one" in result.stdout
+    assert not runner.notes.exists()
+
+
 def test_a_baseline_of_nobody_is_refused(runner: Runner, repository: Path) -> None:
-    """An artifact's name decides where its files go."""
-    result = propose(runner, {"baseline-Nobody/npu.json": "{}\n"})
+    """A folder's name decides where its files go."""
+    result = propose(runner, {"Nobody/npu.json": "{}\n"})
 
     assert result.returncode == 1
     assert "Nobody" in result.stdout
@@ -205,5 +304,5 @@ def test_a_push_that_fails_opens_nothing(runner: Runner, repository: Path) -> No
     assert repository.is_dir()
     shutil.rmtree(runner.home / "origin.git")
 
-    assert propose(runner, {"baseline-A-1B/npu.json": '{"new": 1}\n'}).returncode != 0
+    assert propose(runner, {"A-1B/npu.json": '{"new": 1}\n'}).returncode != 0
     assert not runner.notes.exists()

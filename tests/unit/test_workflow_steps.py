@@ -4,6 +4,7 @@ No result of an NPU is made up: what would need one is refused before it starts,
 how it was called. What comes after the models' jobs is in `test_workflow_results.py`.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from npu_conformance.cli import main
 
-from . import workflow_steps
+from . import workflow_runner, workflow_steps
 from .suite_runs import ROOT
 from .test_workflows import CPU, NIGHTLY
 from .workflow_runner import NOTES, Runner, step_of
@@ -24,18 +25,8 @@ SUMMARY = ROOT / ".github" / "scripts" / "summary.py"
 COMMAND = (
     f'#!/bin/sh\nexec {sys.executable} -c "import sys; from npu_conformance.cli import main; sys.exit(main())" "$@"\n'
 )
-
-
-@pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    """A machine with an empty checkout."""
-    return Runner(tmp_path)
-
-
-@pytest.fixture
-def checkout(runner: Runner) -> Path:
-    """Its checkout, no longer empty."""
-    return runner.check_out()
+MISSING = "ERROR: no weights of Qwen/Qwen3Guard-Gen-4B: looked under"
+runner, checkout = workflow_runner.runner, workflow_runner.checkout  # fixtures are found by name in each module
 
 
 def test_the_matrix_is_the_commands(runner: Runner, checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,22 +34,43 @@ def test_the_matrix_is_the_commands(runner: Runner, checkout: Path, capsys: pyte
     runner.program("npu-conformance", COMMAND)
     step = step_of(NIGHTLY, "matrix", "Make the matrix")
 
-    result = runner.run(step, FILTER="Qwen3Guard or BitCPM4", PYTHONPATH=str(ROOT / "src"))
+    result = runner.run(step, FILTER="Qwen3Guard or BitCPM4", TRUST="false", PYTHONPATH=str(ROOT / "src"))
 
     assert result.returncode == 0, result.stderr
     assert main(["matrix", "--configs", str(checkout / "model_configs"), "--filter", "Qwen3Guard or BitCPM4"]) == 0
     assert runner.output.read_text() == "matrix=" + capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", ["Llama", '$(touch pwned) "; touch pwned; "'])
+@pytest.mark.parametrize(("trust", "models"), [("false", ["Plain"]), ("true", ["Coded", "Plain"])])
+def test_models_with_code_of_their_own_need_the_repositorys_word(runner: Runner, trust: str, models: list[str]) -> None:
+    """Without it they are left out, and the run's summary says so."""
+    runner.program("npu-conformance", COMMAND)
+    (runner.folder / "model_configs").mkdir()
+    (runner.folder / "model_configs" / "Plain.yaml").write_text("model: org/Plain\n")
+    (runner.folder / "model_configs" / "Coded.yaml").write_text("model: org/C\nserve: {trust_remote_code: true}\n")
+    step = step_of(NIGHTLY, "matrix", "Make the matrix")
+    assert step.environment["TRUST"] == "${{ vars.TRUST_REMOTE_CODE == 'true' }}"
+
+    result = runner.run(step, FILTER="", TRUST=trust, PYTHONPATH=str(ROOT / "src"))
+
+    assert result.returncode == 0, result.stderr
+    assert [one["model"] for one in json.loads(runner.output.read_text()[len("matrix=") :])["include"]] == models
+    told = "Coded.yaml: serve.trust_remote_code: left out"
+    assert (told in result.stderr) == (told in runner.summary.read_text()) == (trust == "false")
+
+
+@pytest.mark.parametrize("words", ["Llama", "-Llama", '$(touch pwned) "; touch pwned; "'])
 def test_a_filter_that_is_none_ends_the_night(runner: Runner, checkout: Path, words: str) -> None:
     """With a message; what was typed is data, never a command."""
     runner.program("npu-conformance", COMMAND)
 
-    result = runner.run(step_of(NIGHTLY, "matrix", "Make the matrix"), FILTER=words, PYTHONPATH=str(ROOT / "src"))
+    environment = {"FILTER": words, "TRUST": "false", "PYTHONPATH": str(ROOT / "src")}
 
-    assert result.returncode != 0
+    result = runner.run(step_of(NIGHTLY, "matrix", "Make the matrix"), **environment)
+
+    assert result.returncode == 4
     assert "ERROR: --filter" in result.stderr
+    assert "- ERROR: --filter" in runner.summary.read_text()
     assert not runner.output.exists()
     assert not (checkout / "pwned").exists()
 
@@ -75,7 +87,14 @@ def test_new_baselines_need_a_reason(runner: Runner, baselines: str, reason: str
 
 def models_environment(**own: str) -> dict[str, str]:
     """What stands for the expressions in the environment of the models' job."""
-    return {"MODEL": "Qwen3Guard-Gen-4B", "PIP_INDEX_URL": "", "BASELINES": "keep", "REASON": "", **own}
+    return {
+        "MODEL": "Qwen3Guard-Gen-4B",
+        "PIP_INDEX_URL": "",
+        "BASELINES": "keep",
+        "REASON": "",
+        "TRUST": "false",
+        **own,
+    }
 
 
 @pytest.mark.parametrize("status", [0, 1])
@@ -87,7 +106,7 @@ def test_what_the_doctor_says_is_kept_and_shown(runner: Runner, status: int) -> 
 
     assert result.returncode == status
     assert result.stdout.strip() == "{}"
-    assert (runner.folder / "reports" / "doctor.json").read_text().strip() == "{}"
+    assert (runner.folder / "reports" / "Qwen3Guard-Gen-4B" / "doctor.json").read_text().strip() == "{}"
     assert runner.notes.read_text().split() == ["doctor", "Qwen3Guard-Gen-4B", "--json"]
 
 
@@ -97,8 +116,9 @@ def test_what_the_doctor_says_is_kept_and_shown(runner: Runner, status: int) -> 
         ({}, []),
         (
             {"BASELINES": "update", "REASON": 'new "attention"; see $HOME'},
-            ["--baseline=update", "--reason", 'new "attention"; see $HOME'],
+            ["--baseline=update", '--reason=new "attention"; see $HOME'],
         ),
+        ({"TRUST": "true"}, ["--trust-remote-code"]),
     ],
 )
 def test_how_a_model_is_judged(runner: Runner, own: dict[str, str], words: list[str]) -> None:
@@ -110,8 +130,9 @@ def test_how_a_model_is_judged(runner: Runner, own: dict[str, str], words: list[
     )
 
     assert result.returncode == 0, result.stderr
-    expected = ["-m", "pytest", "-k", "[A-base] or [A-graph]", "--device", "npu", "--require-weights", *words]
-    assert runner.notes.read_text().splitlines() == expected
+    expected = ["-m", "pytest", "-k", "[A-base] or [A-graph]", "--device", "npu", "--require-weights"]
+    reports = ["-o", "reports=reports/Qwen3Guard-Gen-4B"]
+    assert runner.notes.read_text().splitlines() == [*expected, *reports, *words]
 
 
 @pytest.mark.parametrize("status", [1, 4, 5])
@@ -127,14 +148,21 @@ def test_pytests_exit_status_is_the_steps(runner: Runner, status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("selected", "status", "message"),
+    ("selected", "status", "message", "own"),
     [
-        ("[Qwen3Guard-Gen-4B-base]", 4, "ERROR: no weights of Qwen/Qwen3Guard-Gen-4B: looked under"),
-        ("[Nobody-1B-base]", 5, "deselected"),
+        ("[Qwen3Guard-Gen-4B-base]", 4, MISSING, {}),
+        (
+            "[Qwen3Guard-Gen-4B-base]",
+            4,
+            MISSING,
+            {"BASELINES": "update", "REASON": "--cann=9.1"},
+        ),
+        ("[Qwen3Guard-Gen-4B-base]", 4, MISSING, {"TRUST": "true"}),
+        ("[Nobody-1B-base]", 5, "deselected", {}),
     ],
 )
 def test_weights_that_are_missing_fail_the_job(
-    runner: Runner, checkout: Path, tmp_path: Path, selected: str, status: int, message: str
+    runner: Runner, checkout: Path, tmp_path: Path, selected: str, status: int, message: str, own: dict[str, str]
 ) -> None:
     """The real command: refused before it asks for an NPU."""
     assert (checkout / "conftest.py").is_file()
@@ -142,7 +170,7 @@ def test_weights_that_are_missing_fail_the_job(
     cache = {name: str(tmp_path) for name in ("MODELSCOPE_CACHE", "HF_HOME", "NPU_CONFORMANCE_CACHE")}
     elsewhere = Step(**{**vars(step), "environment": step.environment | cache})
 
-    result = runner.run(elsewhere, **models_environment(SELECT=selected, PYTHONPATH=str(ROOT / "src")))
+    result = runner.run(elsewhere, **models_environment(SELECT=selected, PYTHONPATH=str(ROOT / "src"), **own))
 
     assert result.returncode == status, result.stdout + result.stderr
     assert message in result.stdout + result.stderr
@@ -155,8 +183,9 @@ def test_the_summary_is_the_report(
 ) -> None:
     """Without its picture; and where there is none, that there is none."""
     if there:
-        (checkout / "reports" / "latest").mkdir(parents=True)
-        (checkout / "reports" / "latest" / "report.md").write_text("# Bericht ✅\n\n![A](A.png)\n\ntext\n")
+        place = checkout / "reports" / ("" if workflow is CPU else models_environment()["MODEL"]) / "latest"
+        place.mkdir(parents=True)
+        (place / "report.md").write_text("# Bericht ✅\n\n![A](A.png)\n\ntext\n")
 
     result = runner.run(step_of(workflow, job, "Summarise the report"), **models_environment())
 

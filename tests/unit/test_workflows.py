@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.matrix import selected
+
 from .suite_runs import ROOT
 from .workflow_steps import load, steps
 
@@ -30,6 +32,7 @@ RUN = {  # in test_workflow_steps.py and test_workflow_results.py
     "Make the matrix",
     "Ask the doctor",
     "Judge the model",
+    "Set the baseline aside",
     "Gather the verdicts",
     "Open the pull request",
 }
@@ -127,8 +130,9 @@ def test_a_job_leaves_time_to_upload_what_it_has() -> None:
 
 
 def test_nights_do_not_overlap() -> None:
-    """And none is cut off."""
-    assert NIGHTLY["concurrency"] == {"group": "nightly-a2", "cancel-in-progress": "false"}
+    """And none is cut off; nor does one take the waiting place of what was started by hand."""
+    group = "nightly-a2-${{ github.event_name == 'schedule' && 'schedule' || github.run_id }}"
+    assert NIGHTLY["concurrency"] == {"group": group, "cancel-in-progress": "false"}
     assert set(NIGHTLY["on"]) == {"schedule", "workflow_dispatch"}
     assert set(NIGHTLY["on"]["workflow_dispatch"]["inputs"]) == {"models", "image_tag", "baselines", "reason"}
     assert NIGHTLY["on"]["workflow_dispatch"]["inputs"]["baselines"]["default"] == "keep"
@@ -141,18 +145,36 @@ def test_a_failed_run_leaves_its_report_and_traces(workflow: dict[str, Any], job
     report, traces = uploads["Upload the report"], uploads["Upload the traces"]
 
     assert report.condition == traces.condition == "${{ always() }}"
-    assert "!reports/latest/traces/**" in report.options["path"].split()
-    assert traces.options["path"] == "reports/latest/traces/"
+    left_out, kept = {
+        "conformance": ("reports/latest", "reports/latest"),
+        "models": ("reports/*/latest", "reports/${{ matrix.model }}/latest"),
+    }[job]
+    assert f"!{left_out}/traces/**" in report.options["path"].split()
+    assert traces.options["path"] == f"{kept}/traces/"
     assert int(traces.options["retention-days"]) < int(report.options["retention-days"])
     (shown,) = [step for step in steps(workflow, job) if step.name == "Summarise the report"]
     assert shown.condition == "${{ always() }}"
 
 
-def test_a_baseline_is_kept_from_a_job_that_passed_only() -> None:
+@pytest.mark.parametrize("name", ["Set the baseline aside", "Upload the baseline"])
+def test_a_baseline_is_kept_from_a_job_that_passed_only(name: str) -> None:
     """And when it was asked for."""
-    (upload,) = [step for step in steps(NIGHTLY, "models") if step.name == "Upload the baseline"]
+    (step,) = [step for step in steps(NIGHTLY, "models") if step.name == name]
 
-    assert upload.condition == "${{ success() && inputs.baselines && inputs.baselines != 'keep' }}"
+    assert step.condition == "${{ success() && inputs.baselines && inputs.baselines != 'keep' }}"
+
+
+def test_the_filter_promises_what_it_takes() -> None:
+    """It is not pytest's `-k`, which has parentheses; the example is one that it takes."""
+    told = NIGHTLY["on"]["workflow_dispatch"]["inputs"]["models"]["description"]
+
+    assert "-k" not in told
+    assert "no parentheses" in told
+    (example,) = re.findall(r"\((.*)\)", told)
+    assert selected(["BitCPM4-CANN-1B", "Qwen3-4B-FP8", "Qwen3Guard-Gen-4B"], example) == [
+        "BitCPM4-CANN-1B",
+        "Qwen3Guard-Gen-4B",
+    ]
 
 
 def test_the_last_job_sees_all_that_failed() -> None:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from .suite_runs import ROOT, clean_environment
 from .workflow_steps import Step, run_step, steps
 
@@ -57,3 +59,15 @@ class Runner:
         for name in ("conftest.py", "pyproject.toml"):
             shutil.copy(ROOT / name, self.folder / name)
         return self.folder
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    """A machine with an empty checkout."""
+    return Runner(tmp_path)
+
+
+@pytest.fixture
+def checkout(runner: Runner) -> Path:
+    """Its checkout, no longer empty."""
+    return runner.check_out()
