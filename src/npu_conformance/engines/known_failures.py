@@ -155,12 +155,13 @@ KNOWN = (
     ),
     _known(
         "no device",
-        r"No NPUs are available|device_count\(\) = 0|open device \d+ failed, runtime result = 107001"
-        r"|Set visible device failed, invalid device",
+        r"No NPUs are available|out of bounds for 0 devices\.|number of visible devices \(0\)"
+        r"|open device \d+ failed, runtime result = 107001|Set visible device failed, invalid device",
         "no NPU is visible to the engine, though device files may be there",
         "unset ASCEND_RT_VISIBLE_DEVICES, or let it count from 0, ascending, over what the container has; "
         "`npu-conformance doctor` compares them",
-        "published report on BitCPM4-CANN-1B; torch_npu 2.10.0 npu/__init__.py:411; #10227",
+        "libtorch_npu.so of torch_npu 2.10.0, device_count_ensure_non_zero; vllm_ascend 0.23.0 worker/worker.py:438 "
+        "and 490; #10227",
     ),
     _known(
         "no platform",
