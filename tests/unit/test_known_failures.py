@@ -144,7 +144,7 @@ def test_a_reports_prose_is_no_log() -> None:
     assert find_known("AssertionError: local rank 8 is out of bounds for 10 devices.") is None
 
 
-def test_the_cause_is_told_before_what_it_caused() -> None:
+def test_the_cause_is_named_before_what_it_caused() -> None:
     """Of specific failures the first; a general one only where there is no specific one, wherever it stands."""
     general, specific = MET["torch_npu"][0], MET["NPU memory"][0]
 

@@ -24,7 +24,7 @@ class Known:
     remedy: str
     source: str
     general: bool = False
-    """Says little more than that something failed: told only where nothing else is recognised."""
+    """Says little more than that something failed: used only where nothing else is recognised."""
 
     def __str__(self) -> str:
         return f"known failure: {self.meaning}; what to do: {self.remedy} ({self.source})"
@@ -236,7 +236,7 @@ KNOWN = (
 
 
 def find_known(text: str) -> Known | None:
-    """The failure that a log tells of: the first specific one, else the first general one."""
+    """The failure that a log shows: the first specific one, else the first general one."""
     found = [
         (known.general, match.start(), known) for known in KNOWN if (match := known.pattern.search(text)) is not None
     ]
