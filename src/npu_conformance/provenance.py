@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.cann import find_cann
+
 _PACKAGES = (
     "torch",
     "torch-npu",
@@ -24,7 +26,6 @@ _NUMERIC_PREFIXES = ("VLLM_", "ASCEND_", "HCCL_", "LCCL_", "ATB_", "PYTORCH_NPU_
 # vLLM gives it to each process anew.
 _RANDOM = ("VLLM_DIST_IDENT",)
 _SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-_CANN_INFO = "ascend_toolkit_install.info"
 
 
 def package_versions() -> dict[str, str]:
@@ -35,8 +36,9 @@ def package_versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    if cann := _cann_version():
-        found["cann"] = cann
+    cann = find_cann(os.environ)
+    if cann is not None and cann.version is not None:
+        found["cann"] = cann.version
     return found
 
 
@@ -92,13 +94,3 @@ def _processor() -> str:
             if line.lower().startswith(("model name", "hardware")):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def _cann_version() -> str | None:
-    home = Path(os.environ.get("ASCEND_TOOLKIT_HOME", "/usr/local/Ascend/ascend-toolkit/latest"))
-    for info in (home / f"{platform.machine()}-linux" / _CANN_INFO, home / _CANN_INFO):
-        if info.is_file():
-            for line in info.read_text(encoding="utf-8").splitlines():
-                if line.startswith("version="):
-                    return line.removeprefix("version=").strip()
-    return None

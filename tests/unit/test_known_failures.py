@@ -65,7 +65,9 @@ MET = {
         "read binary_info_config.json failed, please check if the opp_kernel package is installed!"
     ],
     "no device": [
-        "torch.npu.is_available() = True 但是 torch.npu.device_count() = 0",
+        "RuntimeError: No NPUs are available",
+        "AssertionError: DP adjusted local rank 0 is out of bounds for 0 devices.",
+        "AssertionError: local_world_size (1) must be less than or equal to the number of visible devices (0).",
         "aclrtSetDeviceImpl: open device 0 failed, runtime result = 107001.",
         "SetDevice:Set visible device failed, invalid device=0, input visible devices:4",
     ],
@@ -136,7 +138,13 @@ def test_a_healthy_log_means_nothing() -> None:
     assert find_known(HEALTHY) is None
 
 
-def test_the_cause_is_told_before_what_it_caused() -> None:
+def test_a_reports_prose_is_no_log() -> None:
+    """Engines do not print torch_npu's count as a person writes it."""
+    assert find_known("torch.npu.is_available() = True, torch.npu.device_count() = 0") is None
+    assert find_known("AssertionError: local rank 8 is out of bounds for 10 devices.") is None
+
+
+def test_the_cause_is_named_before_what_it_caused() -> None:
     """Of specific failures the first; a general one only where there is no specific one, wherever it stands."""
     general, specific = MET["torch_npu"][0], MET["NPU memory"][0]
 

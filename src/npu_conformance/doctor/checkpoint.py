@@ -1,5 +1,6 @@
 """What is wrong with a checkpoint folder, and its config.json put right."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,16 @@ from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.shapes import corrections
-from npu_conformance.doctor.findings import LEVEL_OF, Area, Finding
+from npu_conformance.doctor.findings import Area, Finding, Level
+from npu_conformance.errors import CheckpointError
 from npu_conformance.storage import staged_file, write_json
+
+# A suspicion fails a check, while engines start.
+_LEVELS: dict[str, Level] = {"error": "error", "suspicion": "warning", "warning": "warning", "note": "note"}
+# A message ends with what to do, behind its last colon or semicolon, and with how many more there are of its kind. What
+# begins with `it` says what comes of it.
+_REMEDY = re.compile(r"(?P<found>.+)[:;] (?!it )(?P<remedy>.+?)(?P<more> \(\d+ more such\))?")
+_REPAIR = "correct config.json, or download or convert the model again"
 
 
 def examined(folder: Path, fix_config: bool) -> Checkpoint:
@@ -39,16 +48,23 @@ def plain_lines(checkpoint: Checkpoint) -> list[str]:
 def checkpoint_area(checkpoint: Checkpoint, name: str = "checkpoint") -> Area:
     """The same beside other areas."""
     facts = {"folder": str(checkpoint.folder), "files": str(len(checkpoint.files))}
-    mends = bool(corrections(checkpoint))
-    return Area(name, facts, tuple(_finding(finding, checkpoint, mends) for finding in checkpoint.findings))
+    return Area(name, facts, tuple(map(_finding, checkpoint.findings)))
 
 
-def _finding(finding: CheckpointFinding, checkpoint: Checkpoint, mends: bool) -> Finding:
-    level = LEVEL_OF[finding.level]
-    remedy = "as the message says" if level != "note" else "nothing, if it is meant so"
-    if level == "error" and finding.about == "config.json" and mends:
-        remedy = f"`npu-conformance doctor --fix-config {checkpoint.folder}` writes what the weights' shapes say"
-    return Finding(level, str(finding), "config.json and weights that agree", remedy)
+def unreadable(error: CheckpointError) -> Finding:
+    """Of a checkpoint that cannot be examined."""
+    return Finding("error", str(error), "weights and a config.json that can be read", "download the model again")
+
+
+def _finding(finding: CheckpointFinding) -> Finding:
+    expected = "config.json and weights that agree"
+    if finding.level == "note":
+        return Finding("note", str(finding), expected, "nothing, if it is meant so")
+    level, parts = _LEVELS[finding.level], _REMEDY.fullmatch(finding.message)
+    if parts is None:
+        return Finding(level, str(finding), expected, _REPAIR)
+    remedy = f"find out: {parts['remedy']}" if parts["remedy"].endswith("?") else parts["remedy"]
+    return Finding(level, f"{finding.about}: {parts['found']}{parts['more'] or ''}", expected, remedy)
 
 
 def _fix_config(checkpoint: Checkpoint) -> None:

@@ -3,15 +3,16 @@
 import sys
 from pathlib import Path
 
+from npu_conformance.cann import driver_version, find_cann
 from npu_conformance.config import config_names, config_path, load_config
-from npu_conformance.doctor.cann import driver_version, find_cann
-from npu_conformance.doctor.checkpoint import checkpoint_area, examined, plain_lines
+from npu_conformance.doctor.checkpoint import checkpoint_area, examined, plain_lines, unreadable
 from npu_conformance.doctor.environment import environment_area
 from npu_conformance.doctor.findings import Area, Diagnosis
-from npu_conformance.doctor.machine import Host, machine_area, npu_area, npus_of
+from npu_conformance.doctor.machine import Host, machine_area
 from npu_conformance.doctor.model import Model, model_areas
+from npu_conformance.doctor.npus import npu_area, npus_of
 from npu_conformance.doctor.versions import versions_area
-from npu_conformance.errors import ConfigError
+from npu_conformance.errors import CheckpointError, ConfigError
 from npu_conformance.run.settings import Settings
 from npu_conformance.yamlfile import did_you_mean
 
@@ -33,7 +34,7 @@ def doctor(
         1 if there is an error, else 0.
 
     Raises:
-        CheckpointError: a folder's config.json or headers cannot be read.
+        CheckpointError: a folder's config.json or headers cannot be read; with `as_json` a finding instead.
         ConfigError: there is no such config, it is wrong, or the options do not go together.
     """
     folder = None if target is None else _folder(target, settings.configs)
@@ -88,7 +89,14 @@ def _model(name: str, configs: Path) -> Model:
 
 
 def _folder_alone(folder: Path, fix_config: bool, *, as_json: bool, strict: bool) -> int:
-    checkpoint = examined(folder, fix_config)
+    try:
+        checkpoint = examined(folder, fix_config)
+    except CheckpointError as error:
+        if not as_json:
+            raise
+        found = Diagnosis(str(folder), (Area("checkpoint", {"folder": str(folder)}, (unreadable(error),)),))
+        print(found.as_json(strict=strict))
+        return found.status(strict=strict)
     found = Diagnosis(str(folder), (checkpoint_area(checkpoint),))
     print(found.as_json(strict=strict) if as_json else "\n".join(plain_lines(checkpoint)))
     return found.status(strict=strict)

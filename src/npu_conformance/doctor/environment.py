@@ -109,10 +109,10 @@ def _remedy(name: str, own: Mapping[str, str]) -> str:
 
 def _vllm_version(engine: Mapping[str, str], installed: Mapping[str, str], own: Mapping[str, str]) -> list[Finding]:
     """`vllm_version_is` believes the variable (utils.py:611) and chooses patches by it."""
-    told, there = engine.get("VLLM_VERSION"), installed.get("vllm", "")
-    if not told or "vllm-ascend" not in installed or not there or told == there.split("+")[0]:
+    claimed, there = engine.get("VLLM_VERSION"), installed.get("vllm", "")
+    if not claimed or "vllm-ascend" not in installed or not there or claimed == there.split("+")[0]:
         return []
-    found = f"VLLM_VERSION={told}, by which vllm-ascend chooses its patches, while vllm is {there}"
+    found = f"VLLM_VERSION={claimed}, by which vllm-ascend chooses its patches, while vllm is {there}"
     return [Finding("error", found, f"VLLM_VERSION={there.split('+')[0]}, or unset", _remedy("VLLM_VERSION", own))]
 
 

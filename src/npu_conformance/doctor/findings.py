@@ -7,8 +7,6 @@ from typing import Any, Literal
 
 SCHEMA_VERSION = 1
 Level = Literal["error", "warning", "note"]
-LEVEL_OF: dict[str, Level] = {"error": "error", "suspicion": "warning", "warning": "warning", "note": "note"}
-"""Of the checkpoints' levels: a suspicion fails a check, while engines start."""
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 
 
@@ -71,7 +69,7 @@ class Diagnosis:
             lines += [area.name]
             lines += [f"  {name}: {value}" for name, value in area.facts.items()]
             lines += [f"  {line}" for finding in area.sorted_findings for line in finding.lines()]
-            lines += [] if area.facts or area.findings else ["  nothing to tell"]
+            lines += [] if area.facts or area.findings else ["  nothing to report"]
         return [*lines, self.summary]
 
     def as_json(self, *, strict: bool) -> str:

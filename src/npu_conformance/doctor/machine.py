@@ -1,21 +1,15 @@
-"""The machine: its memory and disks, its NPUs, and who owns CANN."""
+"""The machine, and its memory and disks."""
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from npu_conformance.cann import ASCEND
 from npu_conformance.devices import Platform, find_devices
-from npu_conformance.doctor.cann import ASCEND, Cann
-from npu_conformance.doctor.devices import (
-    Answer,
-    ask_torch_npu,
-    collect_visibility,
-    visibility_facts,
-    visibility_findings,
-)
 from npu_conformance.doctor.findings import Area, Finding
-from npu_conformance.doctor.npu_smi import Npu, ask_npu_smi, npu_findings, read_npu_smi
+from npu_conformance.doctor.npu_smi import ask_npu_smi
+from npu_conformance.doctor.torch_npu import Answer, ask_torch_npu
 from npu_conformance.provenance import machine, package_versions
 from npu_conformance.run.cost import free_disk, free_memory
 from npu_conformance.storage import cache_dir
@@ -41,6 +35,8 @@ class Host:
     """The platform that is insisted on."""
     npu_smi: Callable[[], str | None] = ask_npu_smi
     torch_npu: Callable[[], Answer] = ask_torch_npu
+    may_open: Callable[[Path], bool] = lambda path: os.access(path, os.R_OK | os.W_OK)
+    """Whether this user may open a device file."""
     memory: Callable[[], int] = free_memory
     disk: Callable[[Path], int] = free_disk
 
@@ -54,12 +50,6 @@ def this_host(reports: Path, device: Platform | None) -> Host:
     """This machine, as a run would meet it."""
     installed = {name: version for name, version in package_versions().items() if name != "cann"}
     return Host(dict(os.environ), installed, cache_dir(), reports, uid=os.getuid(), device=device)
-
-
-def npus_of(host: Host) -> list[Npu] | None:
-    """NPUs as npu-smi tells; None where it does not."""
-    text = host.npu_smi()
-    return None if text is None else read_npu_smi(text) or None
 
 
 def machine_area(host: Host) -> Area:
@@ -83,39 +73,3 @@ def machine_area(host: Host) -> Area:
             found = f"{left / GIB:.1f} GiB are free in {folder}"
             findings.append(Finding("warning", found, f"{_DISK / GIB:.0f} GiB, which the smallest run takes", remedy))
     return Area("machine", facts, tuple(findings))
-
-
-def npu_area(host: Host, cann: Cann | None, npus: list[Npu] | None, share: float | None = None) -> Area:
-    """NPUs, which of them can be seen, their memory, and who owns CANN.
-
-    Args:
-        host: where to look.
-        cann: the installation that was found.
-        npus: what npu-smi told.
-        share: of a device's memory that the engine wants.
-    """
-    seen = collect_visibility(host.environment, host.dev, host.torch_npu)
-    facts = visibility_facts(seen) | {f"NPU {npu.number}": str(npu) for npu in npus or ()}
-    findings = [*visibility_findings(seen), *npu_findings(npus, share), *_owner(cann, host.uid)]
-    if not seen.numbers:
-        remedy = (
-            "pass them into the container with `--device /dev/davinci0 …`, or choose another platform with --device"
-        )
-        findings.append(Finding("error", "no /dev/davinci<N>", "a device file for each NPU", remedy))
-    return Area("NPUs", facts, tuple(findings))
-
-
-def _owner(cann: Cann | None, uid: int) -> list[Finding]:
-    """A warning that does no harm, as the published report on BitCPM4-CANN-1B found.
-
-    torch_npu 2.10.0 compares owners (utils/collect_env.py:53, utils/_path_manager.py:66).
-    """
-    others = [path for path in (() if cann is None else cann.owned) if path.stat().st_uid != uid]
-    if not others:
-        return []
-    found = (
-        f"{others[0]} belongs to uid {others[0].stat().st_uid}, this is uid {uid}: torch_npu will warn that its owner "
-        "does not match the current owner"
-    )
-    remedy = "nothing: inference is not affected, access to NPUs goes by /dev/davinci*"
-    return [Finding("note", found, "CANN of another user's to be no obstacle", remedy)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some, weight_bytes
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.config import ModelConfig
-from npu_conformance.doctor.checkpoint import checkpoint_area
+from npu_conformance.doctor.checkpoint import checkpoint_area, unreadable
 from npu_conformance.doctor.findings import Area, Finding, Level
 from npu_conformance.doctor.machine import GIB, Host
 from npu_conformance.errors import CheckpointError, ConformanceError, WeightsError
@@ -28,9 +28,10 @@ _A5 = ("950", "A5")
 # vLLM passes tensors between ranks through it; Docker's own default is 64 MiB, installation.html asks for 1 GiB.
 _SHARED = GIB
 _PLAN = "`pytest --conformance-plan` has the figures of each step"
-# Of plan/totals.py's lines. That a reference is refused is certain, the others are estimates.
+# Of plan/totals.py's lines: words, level, remedy, or none where the line ends with it. That a reference is refused is
+# certain, the others are estimates.
 _TOO_LITTLE: tuple[tuple[str, Level, str], ...] = (
-    ("would be refused", "error", "as the message says"),
+    ("would be refused", "error", ""),
     ("GiB of memory", "warning", f"free some; on a CPU VLLM_CPU_KVCACHE_SPACE bounds an engine's share; {_PLAN}"),
     ("", "warning", _PLAN),
 )
@@ -83,7 +84,7 @@ def _config_area(model: Model, host: Host) -> Area:
 
 
 def _variant(config: ModelConfig, variant: str, host: Host) -> Finding | None:
-    """A variant that this machine cannot run; one that is judged in any case is no small thing."""
+    """A variant that this machine cannot run; one that is always judged is an error."""
     reason = lacking(config, variant, host.device, lambda: None)
     if reason is None:
         return None
@@ -108,7 +109,6 @@ def _weights_areas(config: ModelConfig, settings: Settings) -> tuple[list[Area],
 
 
 def _weights_area(name: str, hub_id: str, marker: str, settings: Settings) -> tuple[Area, Checkpoint | None]:
-    expected = "weights that can be read"
     try:
         folder = find_weights(hub_id, settings.models_root, marker)
         if marker != "config.json":
@@ -119,9 +119,7 @@ def _weights_area(name: str, hub_id: str, marker: str, settings: Settings) -> tu
         found = str(error).split(";")[0]
         return Area(name, {"model": hub_id}, (Finding("error", found, f"a folder with {marker}", remedy),)), None
     except CheckpointError as error:
-        return Area(
-            name, {"model": hub_id}, (Finding("error", str(error), expected, "download the model again"),)
-        ), None
+        return Area(name, {"model": hub_id}, (unreadable(error),)), None
     area = checkpoint_area(checkpoint, name)
     size = f"{weight_bytes(checkpoint) / GIB:.2f} GiB"
     return Area(name, {"model": hub_id, **area.facts, "size": size}, area.findings), checkpoint
@@ -171,8 +169,10 @@ def _shortages(lines: list[str]) -> list[Finding]:
     """What this machine has too little of, each kind once: variants of one model lack the same."""
     findings = []
     for words, level, remedy in _TOO_LITTLE:
-        told = [line for line in lines if words in line]
+        matching = [line for line in lines if words in line]
         lines = [line for line in lines if words not in line]
-        if told:
-            findings.append(Finding(level, some(told), "a machine that has it", remedy))
+        if matching and not remedy:
+            matching[0], _, remedy = matching[0].rpartition(": ")
+        if matching:
+            findings.append(Finding(level, some(matching), "a machine that has it", remedy))
     return findings

@@ -3,19 +3,21 @@
 import os
 import re
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from npu_conformance.doctor.findings import Finding
+from npu_conformance.doctor.findings import Finding, Level
 
 _TIMEOUT = 20
-# vLLM takes 0.9 or more of a device unless told otherwise; an idle 910B has 0.95 free.
+# vLLM takes 0.9 or more of a device unless set otherwise; an idle 910B has 0.95 free.
 _SHARE = 0.9
 _MIB = 1 / 1024
 # | 0     910B3               | OK            | 98.9        33                0    / 0             |
 # | 0                         | 0000:C1:00.0  | 0           0    / 0          3401 / 65536         |
-# An A3 has a second number, its physical id, in the second row's first column.
+# An A3 has a second number, its physical id, in the second row's first column. One that does not answer has NA for
+# figures.
 _FIRST = re.compile(r"^\|\s*(\d+)\s+(\S+)\s*\|\s*(\S+)\s*\|")
-_SECOND = re.compile(r"^\|\s*(\d+)(?:\s+\d+)?\s*\|\s*[0-9A-Fa-f]{4}:[0-9A-Fa-f:.]+\s*\|(.*)\|\s*$")
+_SECOND = re.compile(r"^\|\s*(\d+)(?:\s+(\d+))?\s*\|\s*[0-9A-Fa-f]{4}:[0-9A-Fa-f:.]+\s*\|(.*)\|\s*$")
 _USAGE = re.compile(r"(\d+)\s*/\s*(\d+)")
 
 
@@ -30,10 +32,19 @@ class Npu:
     used: int
     """MiB."""
     total: int
+    """0 where it is not known."""
+    file: str = ""
+    """Its device file's name on the host, as far as its numbers say."""
+
+    @property
+    def free(self) -> str:
+        """Its free memory in words."""
+        if not self.total:
+            return "memory not known"
+        return f"{(self.total - self.used) * _MIB:.1f} of {self.total * _MIB:.1f} GiB free"
 
     def __str__(self) -> str:
-        free = f"{(self.total - self.used) * _MIB:.1f} of {self.total * _MIB:.1f} GiB free"
-        return f"{self.name}, {self.health}, {free}"
+        return f"{self.name}, {self.health}, {self.free}"
 
 
 def ask_npu_smi() -> str | None:
@@ -60,38 +71,60 @@ def read_npu_smi(text: str) -> list[Npu]:
     name = health = card = None
     for line in text.splitlines():
         if (second := _SECOND.match(line)) is not None and card and name and health:
+            chip, physical, figures = second.groups()
             # HBM where there is some, else the memory before it.
-            used, total = max(((int(a), int(b)) for a, b in _USAGE.findall(second[2])), key=lambda pair: pair[1])
-            number = card if second[1] == "0" else f"{card}.{second[1]}"
-            found.append(Npu(number, name, health, used, total))
+            pairs = ((int(used), int(total)) for used, total in _USAGE.findall(figures))
+            used, total = max(pairs, key=lambda pair: pair[1], default=(0, 0))
+            number = card if chip == "0" else f"{card}.{chip}"
+            file = physical or (card if chip == "0" else "")
+            found.append(Npu(number, name, health, used, total, f"davinci{file}" if file else ""))
             card = None
         elif (first := _FIRST.match(line)) is not None:
             card, name, health = first.groups()
     return found
 
 
-def npu_findings(npus: list[Npu] | None, share: float | None = None) -> list[Finding]:
+def lent_npus(npus: Sequence[Npu], files: Sequence[str], lent: Collection[str]) -> list[Npu]:
+    """The chips that engines may be given; all where it is not clear which chip has which file.
+
+    Args:
+        npus: those that npu-smi lists.
+        files: names of the device files here.
+        lent: those of them that engines may be given.
+    """
+    listed, here = {npu.file for npu in npus}, set(files)
+    if not (listed <= here or here <= listed):
+        if len(files) != len(npus):
+            return list(npus)
+        # Numbered anew, in the files' order.
+        npus = [replace(npu, file=file) for npu, file in zip(npus, files, strict=True)]
+    return [npu for npu in npus if npu.file in lent]
+
+
+def npu_findings(npus: Sequence[Npu] | None, share: float | None = None) -> list[Finding]:
     """What stands in the way of an engine.
 
     Args:
-        npus: chips; None where npu-smi did not tell.
+        npus: chips that it may be given; None where npu-smi did not answer.
         share: of a device's memory that the engine wants.
     """
     if npus is None:
         remedy = "in a container mount /usr/local/bin/npu-smi and /usr/local/dcmi"
         return [Finding("note", "free device memory is not known", "an npu-smi that answers", remedy)]
-    findings = []
-    for npu in npus:
-        if npu.health != "OK":
-            remedy = "see `npu-smi info -t health`; use another NPU, or reset this one"
-            findings.append(Finding("error", f"NPU {npu.number}: health {npu.health}", "OK", remedy))
-        wanted = share or _SHARE
-        if npu.total - npu.used < wanted * npu.total:
-            free = f"{(npu.total - npu.used) * _MIB:.1f} of {npu.total * _MIB:.1f} GiB free"
-            remedy = (
-                "end who holds it (`npu-smi info` lists processes), use another NPU, or lower gpu_memory_utilization"
-            )
-            findings.append(
-                Finding("warning", f"NPU {npu.number}: {free}", f"{wanted:.0%}, the engine's share", remedy)
-            )
-    return findings
+    wanted = share or _SHARE
+    return [finding for npu in npus for finding in (*_health(npu), *_memory(npu, wanted))]
+
+
+def _health(npu: Npu) -> list[Finding]:
+    if npu.health == "OK":
+        return []
+    level: Level = "warning" if npu.health == "Warning" else "error"
+    remedy = "see `npu-smi info -t health`; use another NPU, or reset this one"
+    return [Finding(level, f"NPU {npu.number}: health {npu.health}", "OK", remedy)]
+
+
+def _memory(npu: Npu, wanted: float) -> list[Finding]:
+    if npu.total - npu.used >= wanted * npu.total:
+        return []
+    remedy = "end who holds it (`npu-smi info` lists processes), use another NPU, or lower gpu_memory_utilization"
+    return [Finding("warning", f"NPU {npu.number}: {npu.free}", f"{wanted:.0%}, the engine's share", remedy)]

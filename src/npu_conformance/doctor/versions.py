@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from npu_conformance.doctor.cann import Cann
+from npu_conformance.cann import Cann
 from npu_conformance.doctor.findings import Area, Finding
 
 _PYTHON = SpecifierSet(">=3.10,<3.13")
@@ -28,30 +28,29 @@ class Pair:
     python: str
 
 
-# 0.18.0rc1: as the published report on BitCPM4-CANN-1B ran it. Others: Requires-Dist and Requires-Python of the wheels'
+def _pair_of(
+    vllm: str, torch: str, torch_npu: str, transformers: str, cann: tuple[str, ...], python: str = ">=3.10,<3.12"
+) -> Pair:
+    packages = {"vllm": f"=={vllm}", "torch": f"=={torch}", "torch-npu": torch_npu, "transformers": transformers}
+    return Pair(packages, cann, python)
+
+
+_TO_312 = ">=3.10,<3.13"
+# 0.18.0rc1: as the published report on BitCPM4-CANN-1B ran it. Others: Requires-Dist and classifiers of the wheels'
 # METADATA; vllm, CANN and Python by docs/source/community/versioning_policy.md and installation.html of each release.
 # 0.18.0 was released with CANN 8.5.1 and torch_npu 2.9.0; its installation page now says 9.0.0 and 2.9.0.post2.
 PAIRS: Mapping[str, Pair] = {
-    "0.18.0rc1": Pair(
-        {"vllm": "==0.18.0", "torch": "==2.9.0", "torch-npu": ">=2.9.0,<2.9.1", "transformers": ">=4.57.4,<5"},
-        ("8.5.1",),
-        ">=3.10,<3.12",
-    ),
-    "0.18.0": Pair(
-        {"vllm": "==0.18.0", "torch": "==2.9.0", "torch-npu": ">=2.9.0,<2.9.1", "transformers": ">=4.57.4,<5"},
-        ("8.5.1", "9.0.0"),
-        ">=3.10,<3.12",
-    ),
-    "0.23.0": Pair(
-        {"vllm": "==0.23.0", "torch": "==2.10.0", "torch-npu": "==2.10.0.post4", "transformers": "==5.5.4"},
-        ("9.1.0",),
-        ">=3.10,<3.13",
-    ),
-    "0.26.0rc1": Pair(
-        {"vllm": "==0.26.0", "torch": "==2.10.0", "torch-npu": "==2.10.0.post4", "transformers": "==5.14.1"},
-        ("9.1.0",),
-        ">=3.10,<3.13",
-    ),
+    "0.13.0": _pair_of("0.13.0", "2.8.0", "==2.8.0.post2", ">=4.57.4,<5", ("8.5.0",)),
+    "0.17.0rc1": _pair_of("0.17.0", "2.9.0", "==2.9.0", ">=4.57.4", ("8.5.1",)),
+    "0.18.0rc1": _pair_of("0.18.0", "2.9.0", ">=2.9.0,<2.9.1", ">=4.57.4,<5", ("8.5.1",)),
+    "0.18.0": _pair_of("0.18.0", "2.9.0", ">=2.9.0,<2.9.1", ">=4.57.4,<5", ("8.5.1", "9.0.0")),
+    "0.19.1rc1": _pair_of("0.19.1", "2.9.0", "==2.9.0", "==5.5.3", ("8.5.1",)),
+    "0.20.2rc1": _pair_of("0.20.2", "2.10.0", "==2.10.0", "==5.5.3", ("9.0.0",)),
+    "0.21.0rc1": _pair_of("0.21.0", "2.10.0", "==2.10.0", "==5.5.4", ("9.0.0",), _TO_312),
+    "0.22.1rc1": _pair_of("0.22.1", "2.10.0", "==2.10.0", "==5.5.4", ("9.0.0",), _TO_312),
+    "0.23.0rc1": _pair_of("0.23.0", "2.10.0", "==2.10.0.post2", "==5.5.4", ("9.0.1",), _TO_312),
+    "0.23.0": _pair_of("0.23.0", "2.10.0", "==2.10.0.post4", "==5.5.4", ("9.1.0",), _TO_312),
+    "0.26.0rc1": _pair_of("0.26.0", "2.10.0", "==2.10.0.post4", "==5.14.1", ("9.1.0",), _TO_312),
 }
 
 
@@ -115,7 +114,10 @@ def _npu(installed: Mapping[str, str]) -> list[Finding]:
 
 
 def _pair(installed: Mapping[str, str], ascend: str, cann: Cann | None) -> list[Finding]:
-    pair = PAIRS.get(ascend)
+    # A local build, such as 0.23.0+x, goes with what its release goes with.
+    version = _version(ascend)
+    release = ascend if version is None else version.public
+    pair = PAIRS.get(release)
     if pair is None:
         expected = f"one whose companions are known: {', '.join(PAIRS)}"
         remedy = "see that vllm, torch-npu and CANN are those of its release notes"
@@ -124,14 +126,14 @@ def _pair(installed: Mapping[str, str], ascend: str, cann: Cann | None) -> list[
     for name, wanted in pair.packages.items():
         found = _version(installed.get(name))
         if found is not None and Version(found.public) not in SpecifierSet(wanted, prereleases=True):
-            remedy = f"`pip install '{name}{wanted}'`, {_IMAGE.format(ascend=ascend)}"
-            expected = f"{wanted}, which vllm-ascend {ascend} goes with"
+            remedy = f"`pip install '{name}{wanted}'`, {_IMAGE.format(ascend=release)}"
+            expected = f"{wanted}, which vllm-ascend {release} goes with"
             findings.append(Finding("error", f"{name} {installed[name]}", expected, remedy))
     if installed["python"] not in SpecifierSet(pair.python):
-        remedy = f"use an interpreter of one of these, {_IMAGE.format(ascend=ascend)}"
-        expected = f"Python {pair.python} for vllm-ascend {ascend}"
+        remedy = f"use an interpreter of one of these, {_IMAGE.format(ascend=release)}"
+        expected = f"Python {pair.python} for vllm-ascend {release}"
         findings.append(Finding("warning", f"Python {installed['python']}", expected, remedy))
-    return [*findings, *_paired_cann(pair, ascend, cann)]
+    return [*findings, *_paired_cann(pair, release, cann)]
 
 
 def _paired_cann(pair: Pair, ascend: str, cann: Cann | None) -> list[Finding]:

@@ -24,7 +24,7 @@ class Known:
     remedy: str
     source: str
     general: bool = False
-    """Says little more than that something failed: told only where nothing else is recognised."""
+    """Says little more than that something failed: used only where nothing else is recognised."""
 
     def __str__(self) -> str:
         return f"known failure: {self.meaning}; what to do: {self.remedy} ({self.source})"
@@ -155,12 +155,13 @@ KNOWN = (
     ),
     _known(
         "no device",
-        r"No NPUs are available|device_count\(\) = 0|open device \d+ failed, runtime result = 107001"
-        r"|Set visible device failed, invalid device",
+        r"No NPUs are available|out of bounds for 0 devices\.|number of visible devices \(0\)"
+        r"|open device \d+ failed, runtime result = 107001|Set visible device failed, invalid device",
         "no NPU is visible to the engine, though device files may be there",
         "unset ASCEND_RT_VISIBLE_DEVICES, or let it count from 0, ascending, over what the container has; "
         "`npu-conformance doctor` compares them",
-        "published report on BitCPM4-CANN-1B; torch_npu 2.10.0 npu/__init__.py:411; #10227",
+        "libtorch_npu.so of torch_npu 2.10.0, device_count_ensure_non_zero; vllm_ascend 0.23.0 worker/worker.py:438 "
+        "and 490; #10227",
     ),
     _known(
         "no platform",
@@ -235,7 +236,7 @@ KNOWN = (
 
 
 def find_known(text: str) -> Known | None:
-    """The failure that a log tells of: the first specific one, else the first general one."""
+    """The failure that a log shows: the first specific one, else the first general one."""
     found = [
         (known.general, match.start(), known) for known in KNOWN if (match := known.pattern.search(text)) is not None
     ]
