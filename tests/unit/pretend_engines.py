@@ -62,7 +62,7 @@ def prepare(config, subject, *_, **__):
     return SimpleNamespace(candidate=SimpleNamespace(folder=subject.reference), adapter=None, audit=None, scan=scan)
 
 session.prepare = prepare
-session.describe_subject = lambda *_: {"kind": "real"}
+session.describe_subject = lambda *_, **__: {"kind": "real"}
 session.References = lambda *_: SimpleNamespace(score=lambda folder: None)
 session.load_evidence = lambda *_, **__: SimpleNamespace()
 session.load_base = session.load_floor = session.save_details = lambda *_: None
