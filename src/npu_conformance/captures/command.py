@@ -58,7 +58,9 @@ def capture(model: str, output: Path, settings: Settings, variants: Sequence[str
     if settings.tokens is not None:
         theirs = _check_same(settings.tokens, workshop, model)
         if "base" not in theirs.variants:
-            raise TraceError(f"{settings.tokens}: has no base, whose tokens are to be taken: capture it again with base")
+            raise TraceError(
+                f"{settings.tokens}: has no base, whose tokens are to be taken: capture it again with base"
+            )
     for variant in chosen:
         workshop.candidates.make(variant, chosen)
     with staged_dir(output) as stage:

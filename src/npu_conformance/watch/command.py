@@ -1,17 +1,22 @@
 """`npu-conformance watch`: checks a server every few minutes, and ends with an error when it drifts."""
 
+import secrets
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import count
 from pathlib import Path
+
+import numpy as np
 
 from npu_conformance.baselines.stored import Baseline, read_baseline
 from npu_conformance.errors import ConfigError
 from npu_conformance.watch.asking import Server, ServerError
-from npu_conformance.watch.judging import LIMIT, Found, chosen_prompts, judge
+from npu_conformance.watch.judging import LIMIT, PROMPTS, Found, chosen_prompts, judge
 
 # Checks in a row that may fail to reach the server: it may be restarting.
 _UNREACHED = 3
+_WEEK = 7 * 24 * 3600.0
 
 
 def watch(
@@ -30,18 +35,24 @@ def watch(
         api_key: the server's.
 
     Raises:
-        ConfigError: the baseline cannot be used.
+        ConfigError: an option or the baseline cannot be used.
         ServerError: the server cannot be asked.
     """
+    _check_options(url, every, prompts, tokens)
     baseline = read_baseline(path)
     if len(baseline.floor) < 2:
         raise ConfigError(f"{path}: has fewer than two realisations of the noise floor: update it")
+    if len(baseline.prompts) < PROMPTS:
+        raise ConfigError(f"{path}: has {len(baseline.prompts)} prompts, at least {PROMPTS} are needed: update it")
     server, unreached = Server(url, model, api_key), 0
-    asked = chosen_prompts(baseline, prompts)
-    print(f"{server.url}, {server.model}: {len(asked)} prompts, {tokens} tokens each, against {path}")
-    while True:
+    # At random, so that a check by cron, which is always the first, gets round to all of them.
+    order = np.random.default_rng().permutation(len(baseline.prompts)).tolist()
+    whose = ", A TWIN'S, which says nothing of the model" if baseline.subject == "twin" else ""
+    asked = f"{min(prompts, len(order))} of {len(order)} prompts a check, {tokens} tokens each"
+    print(f"{server.url}, {server.model}: {asked}, against {path}{whose}", flush=True)
+    for turn in count():
         try:
-            found = _check(server, baseline, asked, tokens)
+            found = _check(server, baseline, chosen_prompts(order, prompts, turn), tokens)
             unreached = 0
             print(f"{_now()} {_line(found)}", flush=True)
             if found.alarm is not None:
@@ -52,20 +63,37 @@ def watch(
             if once or unreached == _UNREACHED:
                 raise
         if once:
-            return 0
+            break
         time.sleep(every)
+    return 0
+
+
+def _check_options(url: str, every: float, prompts: int, tokens: int) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"--server {url}: expected an address such as http://host:8000")
+    # Written so that NaN is refused.
+    if not 0 < every <= _WEEK:
+        raise ConfigError(f"--every {every:g}: expected seconds, more than 0, at most a week ({_WEEK:.0f})")
+    if prompts < PROMPTS:
+        raise ConfigError(f"--prompts {prompts}: expected at least {PROMPTS}; fewer tell nothing of their mean")
+    if tokens < 1:
+        raise ConfigError(f"--tokens {tokens}: expected at least 1")
 
 
 def _check(server: Server, baseline: Baseline, asked: Sequence[int], tokens: int) -> Found:
-    return judge(baseline, {at: server.continue_prompt(baseline.prompt_ids[at], tokens) for at in asked})
+    """Ask for as many tokens as the baseline has: what follows an ended answer it does not know."""
+    salt = secrets.token_hex(16)
+    lengths = {at: min(tokens, len(baseline.tokens[at])) for at in asked}
+    answers = {at: server.continue_prompt(baseline.prompt_ids[at], n, salt) for at, n in lengths.items()}
+    return judge(baseline, answers, tokens)
 
 
 def _line(found: Found) -> str:
     if found.alarm is not None:
         return f"DRIFT: {found.alarm}"
-    seen = f"{found.positions} positions of {found.prompts} prompts"
+    seen = f"{found.judged} positions of {found.prompts} prompts"
     word = "holds" if found.ratio <= LIMIT else "unsure, ask for more --prompts"
-    return f"{word}: {seen}, error {found.ratio:.3g} times the noise floor's (at most {LIMIT:g})"
+    return f"{word}: {seen}, error {found.ratio:.3g} times what was accepted (at most {LIMIT:g})"
 
 
 def _now() -> str:
