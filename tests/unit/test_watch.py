@@ -156,7 +156,8 @@ def test_a_baseline_of_too_few_prompts_is_told(path: Path, capsys: pytest.Captur
     def few(run: Any) -> Any:
         return run.model_copy(update={name: cut(one) for name, one in run if isinstance(one, Packed)})
 
-    parts = {"prompts": baseline.prompts[:2], "reference": few(baseline.reference), "run": few(baseline.run)}
+    reference = few(baseline.reference).model_copy(update={"texts": baseline.reference.texts[:2]})
+    parts = {"prompts": baseline.prompts[:2], "reference": reference, "run": few(baseline.run)}
     parts["floor"] = {name: few(one) for name, one in baseline.floor.items()}
     keep(baseline.model_copy(update=parts).sealed(), path.parent)
 

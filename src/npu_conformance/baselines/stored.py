@@ -215,9 +215,9 @@ class Baseline(Part):
         found = {self.words.shape, shape, *(run.errors.array().shape for run in runs)}
         flat = {self.sizes.shape, self.exact.tail.shape, *(run.tail.array().shape for run in runs)}
         flat |= {run.choices.array().shape for run in runs}
-        if len(self.tokens) != len(self.prompt_ids) or len(self.reference.texts) != len(self.prompts):
-            raise ValueError("prompts: not as many tokens or texts as prompts")
-        if found != {shape} or flat != {shape[:1]} or shape[0] != self.bounds[-1]:
+        if not all(self.prompt_ids) or len(self.reference.texts) != len(self.prompts):
+            raise ValueError("prompts: one has no token ids, or no text of the reference's")
+        if found != {shape} or flat != {shape[:1]} or shape[0] != sum(map(len, self.tokens)):
             raise ValueError(f"arrays of {self.bounds[-1]} positions expected, found {sorted(found)}, {sorted(flat)}")
 
 
