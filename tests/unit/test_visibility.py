@@ -57,19 +57,6 @@ def test_a_variable_that_hides_devices(value: str, message: str, remedy: str) ->
     assert found(value, TWO) == [("error", f"{RT}{message}", remedy)]
 
 
-@pytest.mark.parametrize(
-    ("told", "files", "named"), [("1", TWO, None), ("0-1", LATER, None), ("4-5", LATER, "4"), ("0-2", TWO, "2")]
-)
-def test_a_pool_that_hides_devices_from_engines(told: str, files: list[str], named: str | None) -> None:
-    """The suite's own variable makes an engine's; where it is set already, that one is looked at."""
-    environment = {"NPU_CONFORMANCE_DEVICES": told}
-    warnings = [one.found for one in visibility(environment, files, Answer()) if one.level == "warning"]
-
-    expected = f"NPU_CONFORMANCE_DEVICES={told} names {named}, so an engine may be given {RT}={named}"
-    assert warnings == ([] if named is None else [expected])
-    assert [one.level for one in visibility(environment | {RT: "0,1"}, files, Answer())].count("warning") == 0
-
-
 def test_a_container_numbers_its_devices_anew() -> None:
     """The files keep the host's numbers, which are no ids there."""
     (note,) = visibility({}, LATER, Answer(True, 2))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from npu_conformance.devices import POOL_VARIABLE, pool_ids, visible_ids, visible_variable
+from npu_conformance.devices import POOL_VARIABLE, visible_ids, visible_variable
 from npu_conformance.doctor.findings import Finding
 from npu_conformance.doctor.torch_npu import Answer
 
@@ -25,7 +25,7 @@ def visibility(environment: Mapping[str, str], files: Sequence[str], answer: Ans
         answer: torch_npu's.
     """
     value = environment.get(VARIABLE)
-    findings = [*_ids(value, files, answer), *_pool(environment, files)]
+    findings = _ids(value, files, answer)
     return [*findings, *_answered(value, files, answer, findings)]
 
 
@@ -41,20 +41,6 @@ def _ids(value: str | None, files: Sequence[str], answer: Answer) -> list[Findin
             return [*findings, _hosts_numbers(value, files, len(ids))]
         findings.append(_beyond(value, beyond[0], ids, files))
     return [*findings, *_numbering(files)]
-
-
-def _pool(environment: Mapping[str, str], files: Sequence[str]) -> list[Finding]:
-    """Ids that engines will be given and that no device may have; the variable itself is looked at elsewhere."""
-    told = environment.get(POOL_VARIABLE)
-    if not told or VARIABLE in environment:
-        return []
-    beyond = [one for one in pool_ids(told) if not one.isdigit() or int(one) >= len(files)]
-    if not beyond:
-        return []
-    found = f"{POOL_VARIABLE}={told} names {beyond[0]}, so an engine may be given {VARIABLE}={beyond[0]}"
-    expected = f"ids {_range(files)}, positions among {', '.join(files)} and not the numbers of files"
-    remedy = f"choose from {','.join(str(position) for position in range(len(files)))}"
-    return [Finding("warning", found, expected, f"{remedy}, unless this runtime takes the host's numbers")]
 
 
 def _hosts_numbers(value: str, files: Sequence[str], count: int) -> Finding:
