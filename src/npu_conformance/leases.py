@@ -7,7 +7,9 @@ its own process's, so an engine that outlives its pytest would hold its devices 
 Whoever wants devices takes all at once or none, so nobody holds some while waiting for others. Before that he waits for
 his turn at every device of his pool, in one order that all share, so nobody waits in a circle: whoever asks for
 devices of one pool is served in the order of asking, and one who needs many gets them while others keep asking for
-few. Those who have no device in common never wait for one another, unless through somebody whose pool holds some of both.
+few. Those who have no device in common do not wait for one another, unless through somebody whose pool holds some of
+both.
+
 Files are never removed: who is about to lock one would lock what nobody else finds.
 """
 
