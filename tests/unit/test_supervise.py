@@ -171,6 +171,24 @@ def test_an_engine_process_that_dies_ends_its_worker(run: Run, tmp_path: Path, m
     assert left_over(tmp_path) == []
 
 
+def test_an_engine_process_that_crashes_is_no_silent_kill(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own last words are in the log: it was not the kernel, for memory."""
+    monkeypatch.setattr(supervise, "_GRACE", 1.0)
+    titled = "import setproctitle, time; setproctitle.setproctitle('VLLM::EngineCore'); time.sleep(300)"
+    script = f'{sys.executable} -c "{titled}" & echo $! > {tmp_path}/engine; '
+    script += f"(sleep 4; kill -SEGV $(cat {tmp_path}/engine)) & sleep 300"
+
+    with pytest.raises(JobError) as caught:
+        run(script, deadline=60.0)
+
+    assert "died under the worker" in str(caught.value)
+    assert "known failure: a process crashed in native code" in str(caught.value)
+    assert "Fatal Python error: Segmentation fault" in str(caught.value)
+    assert "killed from outside" not in str(caught.value)
+
+
 def test_an_engine_process_that_closes_with_its_worker_is_no_loss(run: Run, tmp_path: Path) -> None:
     """Once the worker says it is closing."""
     script = (

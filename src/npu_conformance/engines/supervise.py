@@ -211,7 +211,9 @@ def _environment(extra: Mapping[str, str], token: str | None) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
     # SPT_NOENV: titles that processes give themselves must not write over the token, see `guard`.
     marked = {} if token is None else {JOB_VARIABLE: token, "SPT_NOENV": "1"}
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra, **marked}
+    # Who crashes in native code says so in the log.
+    talking = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    return {**os.environ, "PYTHONPATH": path, **talking, **extra, **marked}
 
 
 def _describe_exit(code: int) -> str:
