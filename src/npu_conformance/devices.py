@@ -109,6 +109,11 @@ def visible_ids(platform: Platform, value: str) -> list[str]:
     return [str(int(word)) if word.isdigit() else word for word in words]
 
 
+def choosing_variables() -> tuple[str, ...]:
+    """The variables that narrow the devices of a process, of all platforms."""
+    return tuple(accelerator.variable for accelerator in _ACCELERATORS.values())
+
+
 def visible_variable(platform: Platform) -> str:
     """The variable that narrows the devices of a process."""
     return _ACCELERATORS[platform].variable
