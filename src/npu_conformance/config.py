@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from npu_conformance.devices import POOL_VARIABLE, choosing_variables
 from npu_conformance.errors import ConfigError
 from npu_conformance.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
 from npu_conformance.prompts import Name, PromptUse
@@ -197,6 +198,16 @@ class ModelConfig(_Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"variant {twice[0]!r} is listed twice")
         return variants
+
+    @field_validator("envs")
+    @classmethod
+    def _no_devices_chosen(cls, envs: dict[str, str]) -> dict[str, str]:
+        if chosen := [name for name in envs if name in choosing_variables()]:
+            raise ValueError(
+                f"{chosen[0]}: each engine is lent devices, so a config chooses none; remove it, and name those that "
+                f"may be lent in the environment of the run: {POOL_VARIABLE}=0-3"
+            )
+        return envs
 
     @field_validator("limits")
     @classmethod

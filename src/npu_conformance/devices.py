@@ -82,7 +82,7 @@ def lendable(platform: Platform, dev: Path = _DEV, environment: Mapping[str, str
         environment: that of the process that starts engines.
 
     Raises:
-        ConfigError: `NPU_CONFORMANCE_DEVICES` cannot be read, or names what is hidden from this process.
+        ConfigError: `NPU_CONFORMANCE_DEVICES` cannot be read, or names what is not here or hidden from this process.
     """
     if platform not in _ACCELERATORS:
         return ()
@@ -91,9 +91,10 @@ def lendable(platform: Platform, dev: Path = _DEV, environment: Mapping[str, str
     ids = [str(position) for position in range(len(files))] if visible is None else visible_ids(platform, visible)
     if told := environment.get(POOL_VARIABLE):
         allowed, ids = ids, _told(told)
-        hidden = [one for one in ids if one not in allowed]
-        # Without the variable the count of files is a guess, and whoever tells the ids may know better.
-        if visible is not None and hidden:
+        if visible is None:
+            # A machine without device files has what it is told.
+            ids = _positions(ids, files, told) if files else ids
+        elif hidden := [one for one in ids if one not in allowed]:
             raise ConfigError(
                 f"{POOL_VARIABLE}={told}: {', '.join(hidden)} cannot be lent, {variable}={visible} hides it: name ids "
                 "that are visible"
@@ -108,6 +109,11 @@ def visible_ids(platform: Platform, value: str) -> list[str]:
     return [str(int(word)) if word.isdigit() else word for word in words]
 
 
+def choosing_variables() -> tuple[str, ...]:
+    """The variables that narrow the devices of a process, of all platforms."""
+    return tuple(accelerator.variable for accelerator in _ACCELERATORS.values())
+
+
 def visible_variable(platform: Platform) -> str:
     """The variable that narrows the devices of a process."""
     return _ACCELERATORS[platform].variable
@@ -120,7 +126,8 @@ def narrowed(platform: Platform, devices: Sequence[Device], dev: Path = _DEV) ->
     the sources say then works all the same.
     """
     variable = visible_variable(platform)
-    if variable not in os.environ and len(devices) == len(device_files(platform, dev)):
+    everything = [str(position) for position in range(len(device_files(platform, dev)))]
+    if variable not in os.environ and [device.id for device in devices] == everything:
         return {}
     return {variable: ",".join(device.id for device in devices)}
 
@@ -143,6 +150,23 @@ def _told(value: str) -> list[str]:
         first, last, uuid = match.groups()
         ids += [uuid] if uuid else [str(one) for one in range(int(first), int(last or first) + 1)]
     return ids
+
+
+def _positions(ids: Sequence[str], files: Sequence[str], told: str) -> list[str]:
+    """Ids told where the platform's variable is not set, as the runtime will count them: by position.
+
+    People who look into /dev name the numbers of files. What CUDA calls by a UUID stays.
+    """
+    by_position = {str(position): str(position) for position in range(len(files))}
+    by_number = {re.sub(r"\D", "", file): str(position) for position, file in enumerate(files)}
+    for known in (by_position, by_number):
+        if all(one in known for one in ids if one.isdigit()):
+            return [known.get(one, one) for one in ids]
+    wrong = [one for one in ids if one.isdigit() and one not in by_position]
+    raise ConfigError(
+        f"{POOL_VARIABLE}={told}: {', '.join(wrong)} cannot be lent, there are {', '.join(files)}: name positions "
+        f"among them, 0 to {len(files) - 1}, or numbers of files only"
+    )
 
 
 def _ascending(ids: Iterable[str]) -> list[str]:

@@ -4,9 +4,13 @@ A lease is a `flock` on a file a device. The lock belongs to the open file, whic
 the kernel drops it when the last of them is gone, however it went. That is why this is not filelock: its descriptor is
 its own process's, so an engine that outlives its pytest would hold its devices unseen.
 
-Whoever wants devices waits in one queue and takes all at once or none, so nobody holds some while waiting for others,
-and one who needs many gets them in turn while others keep asking for few. Files are never removed: who is about to
-lock one would lock what nobody else finds.
+Whoever wants devices takes all at once or none, so nobody holds some while waiting for others. Before that he waits for
+his turn at every device of his pool, in one order that all share, so nobody waits in a circle: whoever asks for
+devices of one pool is served in the order of asking, and one who needs many gets them while others keep asking for
+few. Those who have no device in common do not wait for one another, unless through somebody whose pool holds some of
+both.
+
+Files are never removed: who is about to lock one would lock what nobody else finds.
 """
 
 import fcntl
@@ -29,7 +33,7 @@ LOCKS_VARIABLE = "NPU_CONFORMANCE_LOCKS"
 # cache is no place for them: it may be on a disk that machines share.
 _PLACES = (Path("/run/lock"), Path("/dev/shm"), Path("/tmp"))  # noqa: S108 (see `_open`)
 _PREFIX = "npu-conformance."
-_QUEUE = "queue"
+_TURN = "turn."
 _POLL = 0.1
 _REMEDY = f"all who share devices must be able to write it: remove it, or set {LOCKS_VARIABLE} to another folder"
 
@@ -92,7 +96,7 @@ def _take(pool: Sequence[Device], count: int, holder: str, say: Callable[[str], 
     """Devices with their locks, as soon as there are as many free at once and those who came before have theirs."""
     folder = locks_folder()
     wanted = f"{holder}: waits for {count} of {len(pool)} devices"
-    with _queue(_file(folder, _QUEUE), holder, lambda first: say(f"{wanted}; first in line is {first}")):
+    with _turn(folder, pool, holder, lambda first: say(f"{wanted}; first in line is {first}")):
         told = False
         while len(taken := _all_or_none(folder, pool, count)) < count:
             if not told:
@@ -118,18 +122,22 @@ def _all_or_none(folder: Path, pool: Sequence[Device], count: int) -> dict[Devic
 
 
 @contextmanager
-def _queue(path: Path, holder: str, waits: Callable[[str], None]) -> Iterator[None]:
-    """First in line within it."""
-    descriptor = _try_lock(path)
-    if descriptor is None:
-        waits(_signed(path))
-        # Those who sleep in `flock` are woken in the order in which they came, since Linux 5.0.
-        descriptor = _lock(path, fcntl.LOCK_EX)
-    try:
-        _sign(descriptor, holder)
+def _turn(folder: Path, pool: Sequence[Device], holder: str, waits: Callable[[str], None]) -> Iterator[None]:
+    """First in line for every device of a pool within it."""
+    told = False
+    with ExitStack() as turns:
+        for name in sorted({device.name for device in pool}):
+            path = _file(folder, f"{_TURN}{name}")
+            descriptor = _try_lock(path)
+            if descriptor is None:
+                if not told:
+                    told = True
+                    waits(_signed(path))
+                # Those who sleep in `flock` are woken in the order in which they came, since Linux 5.0.
+                descriptor = _lock(path, fcntl.LOCK_EX)
+            turns.callback(os.close, descriptor)
+            _sign(descriptor, holder)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -2,7 +2,8 @@
 
 Plugin, session, jobs, worker processes and leases are the real ones. What needs weights is left out: preparation,
 references and judging. Each engine holds a lock of its own on every device it uses, and so does the process it starts,
-which has no part in the lease, as vLLM's have none; whoever finds such a lock taken notes a double use.
+which has no part in the lease and a title of vLLM's, as its ranks have; whoever finds such a lock taken notes a double
+use.
 """
 
 import os
@@ -27,6 +28,8 @@ _LONGEST = 120.0
 _ENGINE = """
 import fcntl, json, os, random, subprocess, sys, time, types
 
+RANK = "import sys, time, setproctitle as its; its.setproctitle('VLLM::Worker_TP1'); time.sleep(float(sys.argv[1]))"
+
 def note(event, ids):
     line = json.dumps([event, ids, os.getpid(), time.time()]) + "\\n"
     log = os.open(os.environ["PRETEND_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -41,8 +44,9 @@ def run(job, progress):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             note("double", [one])
-    seconds = str(random.uniform(0, 0.4))
-    subprocess.run(["sleep", seconds], pass_fds=used, start_new_session=True, check=True)
+    # In a session of its own its token tells whose it is, in the worker's the group does too.
+    words = [sys.executable, "-c", RANK, str(random.uniform(0, 0.4))]
+    subprocess.run(words, pass_fds=used, start_new_session=random.random() < 0.5, check=True)
     note("end", ids)
     job.output.mkdir(parents=True, exist_ok=True)
 

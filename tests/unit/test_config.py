@@ -72,6 +72,12 @@ def test_the_smallest_config_is_one_line(tmp_path: Path) -> None:
         ("model: [a\n", "not valid YAML"),
         ("model: a/b\nserve: {additional_config: {enable_reduce_sample: true}}\n", "enable_reduce_sample"),
         ("model: a/b\nserve: {engine_args: {dtype: float16}}\n", "engine_args.dtype: has a key of its own"),
+        (
+            "model: a/b\nenvs: {OWN: '1', ASCEND_RT_VISIBLE_DEVICES: '0,1'}\n",
+            "envs: ASCEND_RT_VISIBLE_DEVICES: each engine is lent devices, so a config chooses none; remove it, and "
+            "name those that may be lent in the environment of the run: NPU_CONFORMANCE_DEVICES=0-3",
+        ),
+        ("model: a/b\nenvs: {CUDA_VISIBLE_DEVICES: '0'}\n", "envs: CUDA_VISIBLE_DEVICES: each engine is lent"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_file_and_key(tmp_path: Path, text: str, message: str) -> None:

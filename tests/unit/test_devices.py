@@ -117,7 +117,6 @@ def test_where_ids_are_no_positions_they_are_numbers_of_files(tmp_path: Path) ->
         ({POOL_VARIABLE: "1-2"}, "1 2"),
         ({POOL_VARIABLE: "3, 0-1"}, "0 1 3"),
         ({POOL_VARIABLE: ""}, "0 1 2 3"),
-        ({POOL_VARIABLE: "0-7"}, "0 1 2 3 4 5 6 7"),
         ({RT: "3,1,1"}, "1 3"),
         ({RT: "1,2,3", POOL_VARIABLE: "2-3"}, "2 3"),
     ],
@@ -127,6 +126,48 @@ def test_what_may_be_lent(tmp_path: Path, variables: dict[str, str], ids: str) -
     folder = dev(tmp_path, *(f"davinci{number}" for number in range(4)))
 
     assert [device.id for device in lendable("npu", folder, variables)] == ids.split()
+
+
+@pytest.mark.parametrize(
+    ("files", "told", "expected"),
+    [
+        ("4567", "4-7", "0:davinci4 1:davinci5 2:davinci6 3:davinci7"),
+        ("4567", "5,7", "1:davinci5 3:davinci7"),
+        ("4567", "1,3", "1:davinci5 3:davinci7"),
+        ("13", "1", "1:davinci3"),
+        ("", "4-5", "4:davinci4 5:davinci5"),
+    ],
+)
+def test_a_pool_is_told_in_positions_or_in_numbers_of_files(
+    tmp_path: Path, files: str, told: str, expected: str
+) -> None:
+    """What an engine is told is a position: of 4 a runtime that has four devices makes none at all.
+
+    A machine without device files has what it is told.
+    """
+    folder = dev(tmp_path, *(f"davinci{number}" for number in files))
+
+    found = lendable("npu", folder, {POOL_VARIABLE: told})
+    assert " ".join(f"{device.id}:{device.name}" for device in found) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "told", "wrong"),
+    [
+        ("0123", "4-7", "4, 5, 6, 7"),
+        ("0123", "0-7", "4, 5, 6, 7"),
+        ("0123", "4", "4"),
+        ("4567", "0,5", "5"),
+    ],
+)
+def test_a_pool_of_devices_that_are_not_there(tmp_path: Path, files: str, told: str, wrong: str) -> None:
+    """Told at once; an engine would find no device and say nothing of the pool."""
+    folder = dev(tmp_path, *(f"davinci{number}" for number in files))
+
+    with pytest.raises(
+        ConfigError, match=f"^{POOL_VARIABLE}={told}: {wrong} cannot be lent, there are davinci.*0 to 3"
+    ):
+        lendable("npu", folder, {POOL_VARIABLE: told})
 
 
 @pytest.mark.parametrize(
@@ -151,5 +192,8 @@ def test_an_engine_sees_its_devices_only(tmp_path: Path, monkeypatch: pytest.Mon
 
     assert narrowed("npu", both[1:], folder) == {RT: "1"}
     assert narrowed("npu", both, folder) == {}
+    # As many as there are, but by other names: what they are the variable must say.
+    uuids = [Device(f"GPU-{letter}", f"GPU-{letter}") for letter in "ab"]
+    assert narrowed("cuda", uuids, dev(tmp_path, "nvidia0", "nvidia1")) == {CUDA: "GPU-a,GPU-b"}
     monkeypatch.setenv(RT, "1,0")
     assert narrowed("npu", lendable("npu", folder), folder) == {RT: "0,1"}

@@ -99,6 +99,11 @@ MET = {
     ],
     "inner error": ["[rank0]:[W904 09:50:12.024496247 compiler_depend.ts:57] Warning: EZ9999: Inner Error!"],
     "torch_npu": ["[ERROR] 2025-07-01-08:38:50 (PID:114020, Device:-1, RankID:1) ERR00100 PTA call acl api failed"],
+    "crash": [
+        "(RayWorkerWrapper pid=24036) Fatal Python error: Segmentation fault",
+        "Fatal Python error: Aborted",
+        "!!!!!!! Segfault encountered !!!!!!!",
+    ],
 }
 LINES = [(name, line) for name, lines in MET.items() for line in lines]
 # Of a healthy engine on an NPU, as issues 1991, 9691 and 1127 quote them, and of one on a CPU.
@@ -182,6 +187,23 @@ def test_a_silent_kill_is_the_kernels(tmp_path: Path) -> None:
     assert "which has killed 3 processes of this container so far" in explanation(log, killed=True, events=events)
     log.write_text(MET["NPU memory"][0])
     assert "the NPU's memory is full" in explanation(log, killed=True, events=events)
+
+
+@pytest.mark.parametrize("line", MET["crash"])
+def test_a_crash_is_no_silent_kill(tmp_path: Path, line: str) -> None:
+    """It has a word in the log: its own, or what was said before it of the cause."""
+    log = tmp_path / "log.txt"
+    log.write_text(f"{HEALTHY}{line}\nStack (most recent call first):\n")
+    assert explanation(log, killed=True).startswith("known failure: a process crashed in native code; what to do: ")
+    assert explanation(log, killed=True) == explanation(log)
+
+    for cause, told in (("HCCL", "HCCL failed"), ("NPU memory", "the NPU's memory is full")):
+        log.write_text(f"{HEALTHY}{MET[cause][0]}\n{line}\n")
+        assert told in explanation(log, killed=True)
+    log.write_text(f"{line}\n{MET['NPU memory'][0]}\n")
+    assert "the NPU's memory is full" in explanation(log, killed=True)
+    log.write_text(f"{MET['HCCL'][0]}\n")
+    assert "killed from outside" in explanation(log, killed=True)
 
 
 def test_an_explanation_reaches_the_failing_tests_text(own_configs: Path, tmp_path: Path) -> None:

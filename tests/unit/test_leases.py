@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import Queue
@@ -41,19 +41,19 @@ def refuse(text: str) -> None:
     raise NotFreeError(text)
 
 
-def at_once(count: int, holder: str = "one who does not wait") -> Lease:
+def at_once(count: int, holder: str = "one who does not wait", pool: Sequence[Device] = POOL) -> Lease:
     """Devices, given back at once; raises where they are not free."""
-    with lease(POOL, count, holder, refuse) as lent:
+    with lease(pool, count, holder, refuse) as lent:
         return lent
 
 
 @contextmanager
-def waiting(count: int, holder: str) -> Iterator[tuple[threading.Thread, "Queue[str]"]]:
+def waiting(count: int, holder: str, pool: Sequence[Device] = POOL) -> Iterator[tuple[threading.Thread, "Queue[str]"]]:
     """Somebody else who asks for devices and tells when he waits and when he has them."""
     told: Queue[str] = Queue()
 
     def ask() -> None:
-        with lease(POOL, count, holder, told.put) as lent:
+        with lease(pool, count, holder, told.put) as lent:
             told.put(" ".join(device.id for device in lent.devices))
 
     thread = threading.Thread(target=ask)
@@ -114,6 +114,39 @@ def test_those_who_come_later_wait_behind_one_who_needs_many() -> None:
                 assert told.empty()
                 small.close()
                 assert told.get(timeout=20) == "0 1 2 3"
+
+
+def test_who_waits_keeps_nobody_from_other_devices() -> None:
+    """Two users who share a machine but no device; one whose pool holds some of both waits for those before him."""
+    others = tuple(Device(str(number), f"davinci{number}") for number in range(4, 8))
+    with ExitStack() as small:
+        small.enter_context(lease(POOL, 1, "small", refuse))
+        with waiting(4, "large") as (_, told):
+            assert "small" in told.get(timeout=20)
+            assert at_once(4, "neighbour", others).devices == others
+            with waiting(1, "between", (*others, *POOL)) as (_, told_between):
+                assert "first in line is large" in told_between.get(timeout=20)
+                assert told.empty()
+                small.close()
+                assert told.get(timeout=20) == "0 1 2 3"
+                assert told_between.get(timeout=20) == "4"
+
+
+def test_pools_that_overlap_in_a_ring_do_not_block_one_another() -> None:
+    """In whatever order each names its devices: everybody takes his turns in the same."""
+    ring = [(POOL[place], POOL[(place + 1) % 4]) for place in range(4)]
+    served: Queue[int] = Queue()
+
+    def ask(place: int) -> None:
+        for _ in range(25):
+            with lease(ring[place], 1 + place % 2, f"at {place}", lambda _: None):
+                pass
+        served.put(place)
+
+    threads = [threading.Thread(target=ask, args=(place,), daemon=True) for place in range(4)]
+    for thread in threads:
+        thread.start()
+    assert sorted(served.get(timeout=60) for _ in threads) == [0, 1, 2, 3]
 
 
 HOLDER = """

@@ -171,6 +171,24 @@ def test_an_engine_process_that_dies_ends_its_worker(run: Run, tmp_path: Path, m
     assert left_over(tmp_path) == []
 
 
+def test_an_engine_process_that_crashes_is_no_silent_kill(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own last words are in the log: it was not the kernel, for memory."""
+    monkeypatch.setattr(supervise, "_GRACE", 1.0)
+    titled = "import setproctitle, time; setproctitle.setproctitle('VLLM::EngineCore'); time.sleep(300)"
+    script = f'{sys.executable} -c "{titled}" & echo $! > {tmp_path}/engine; '
+    script += f"(sleep 4; kill -SEGV $(cat {tmp_path}/engine)) & sleep 300"
+
+    with pytest.raises(JobError) as caught:
+        run(script, deadline=60.0)
+
+    assert "died under the worker" in str(caught.value)
+    assert "known failure: a process crashed in native code" in str(caught.value)
+    assert "Fatal Python error: Segmentation fault" in str(caught.value)
+    assert "killed from outside" not in str(caught.value)
+
+
 def test_an_engine_process_that_closes_with_its_worker_is_no_loss(run: Run, tmp_path: Path) -> None:
     """Once the worker says it is closing."""
     script = (
@@ -245,38 +263,80 @@ def test_a_worker_can_be_stopped_from_another_thread(run: Run, tmp_path: Path) -
 
 
 ABANDONED = """
-import subprocess, sys
+import os, sys
 from pathlib import Path
+from npu_conformance.engines import supervise
 from npu_conformance.engines.job import RenderJob
-from npu_conformance.engines.supervise import run_job
 from npu_conformance.devices import Device
 from npu_conformance.leases import lease
-folder = Path(sys.argv[1])
+folder, interrupt = Path(sys.argv[1]), sys.argv[2] == "interrupted twice"
+def press(*_):
+    if (folder / "rank").is_file():
+        raise KeyboardInterrupt
+if interrupt:
+    supervise._end = press  # where the second one arrives
 job = RenderJob(output=folder / "out.json", checkpoint=folder, prompts=())
 with lease([Device("0", "davinci0")], 1, "Model base", print) as lent:
-    run_job(job, name="Model", workdir=folder, deadline=60, python=folder / "worker", held=lent.descriptors)
-"""
-
-
-def test_what_a_killed_pytest_leaves_is_ended_and_its_devices_are_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An engine process in a session of its own, without the lock, as vLLM's are; the lease lasts as long as it."""
-    monkeypatch.setenv("NPU_CONFORMANCE_LOCKS", str(tmp_path))
-    worker, engine = tmp_path / "worker", tmp_path / "engine"
-    child = f"import os, time; os.setsid(); open('{engine}', 'w').write(str(os.getpid())); time.sleep(300)"
-    worker.write_text(
-        f"#!{sys.executable}\nimport os, subprocess, sys, time\n"
-        f"open('{tmp_path}/token', 'w').write(os.environ['{JOB_VARIABLE}'])\n"
-        f'subprocess.Popen([sys.executable, "-c", """{child}"""])\ntime.sleep(300)\n'
+    supervise.run_job(
+        job, name="Model", workdir=folder, deadline=60, python=folder / "worker", held=lent.descriptors,
+        observe=press if interrupt else None,
     )
+"""
+# A rank under the title that vLLM gives it: written when it is in place, with its id.
+RANK = """
+import os, sys, time
+from pathlib import Path
+from setproctitle import setproctitle
+setproctitle("VLLM::Worker_TP1")
+path = Path(sys.argv[1])
+path.with_suffix(".new").write_text(str(os.getpid()))
+path.with_suffix(".new").rename(path)
+time.sleep(300)
+"""
+ABANDONING = f"""
+import os, subprocess, sys, time
+from pathlib import Path
+folder = Path(__file__).parent
+(folder / "token").write_text(os.environ["{JOB_VARIABLE}"])
+def start(name, **how):
+    subprocess.Popen([sys.executable, "-c", (folder / "rank.py").read_text(), str(folder / name)], **how)
+    while not (folder / name).is_file():
+        time.sleep(0.05)
+SHAPES
+while True:
+    (folder / "progress.json").write_text(f'["at {{time.time()}}", 0, 0, 0]')
+    time.sleep(0.05)
+"""
+IN_A_SESSION = 'start("rank", start_new_session=True)'
+IN_THE_GROUP = f'del os.environ["{JOB_VARIABLE}"]; start("rank")'
+
+
+@pytest.mark.parametrize(
+    ("rank", "ending"),
+    [(IN_A_SESSION, "killed"), (IN_THE_GROUP, "killed"), (IN_A_SESSION, "interrupted twice")],
+    ids=["its token", "its group", "an interrupted end"],
+)
+def test_what_pytest_leaves_is_ended_and_its_devices_are_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: str, ending: str
+) -> None:
+    """An engine process without the lock and with a title, as vLLM's are; the lease lasts as long as it.
+
+    In a session of its own it is known by its token, without one by its group.
+    """
+    monkeypatch.setenv("NPU_CONFORMANCE_LOCKS", str(tmp_path))
+    (tmp_path / "rank.py").write_text(RANK)
+    worker, engine = tmp_path / "worker", tmp_path / "rank"
+    worker.write_text(f"#!{sys.executable}\n{ABANDONING.replace('SHAPES', rank)}")
     worker.chmod(0o755)
-    suite = subprocess.Popen([sys.executable, "-c", ABANDONED, str(tmp_path)])
-    while not (engine.is_file() and engine.read_text()):
+    suite = subprocess.Popen([sys.executable, "-c", ABANDONED, str(tmp_path), ending], stderr=subprocess.DEVNULL)
+    while not engine.is_file():
+        assert suite.poll() is None
         time.sleep(0.05)
     orphan = psutil.Process(int(engine.read_text()))
-    suite.send_signal(signal.SIGKILL)
-    suite.wait()
+    assert orphan.cmdline()[0] == "VLLM::Worker_TP1"
+    if ending == "killed":
+        suite.send_signal(signal.SIGKILL)
+    suite.wait(20)
 
     until = time.monotonic() + 20
 
@@ -288,8 +348,13 @@ def test_what_a_killed_pytest_leaves_is_ended_and_its_devices_are_free(
         with suppress(TimeoutError), lease([Device("0", "davinci0")], 1, "the next", wait):
             break
         time.sleep(0.05)
-    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
-    assert left_over(tmp_path) == []
+    try:
+        assert not supervise._alive(orphan)
+        assert left_over(tmp_path) == []
+    finally:
+        for process in (orphan, *left_over(tmp_path)):
+            with suppress(psutil.Error):
+                process.kill()
 
 
 def test_a_job_that_ended_gives_its_devices_back_at_once(

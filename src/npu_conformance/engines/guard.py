@@ -3,9 +3,13 @@
 When pytest is killed outright its worker goes with it (see `worker`), but not what the worker had started: vLLM's
 processes of several ranks notice late or never, and they hold devices without the locks on them, since Python's
 multiprocessing closes all descriptors. The guard inherits the locks and gives them back when nobody needs them.
+
+A process of the job is known by its token, or by its group: vLLM's ranks give themselves a title, which writes over the
+environment that others can read, unless SPT_NOENV is set (vllm/utils/system_utils.py; setproctitle's manual).
 """
 
 import contextlib
+import os
 import sys
 import time
 
@@ -17,21 +21,33 @@ _PAUSE = 0.5
 
 
 def main(token: str) -> None:
-    """Wait for the end of standard input, which is the end of who holds its other end, then end the job."""
-    sys.stdin.buffer.read()
+    """Wait for the end of standard input, which is the end of who holds its other end, then end the job.
+
+    What was written there is the worker's process id, which is its group's.
+    """
+    told = sys.stdin.buffer.read()
+    group = int(told) if told else None
     quiet = 0
     # Twice, for a process that was just being started carries no token yet.
     while quiet < 2:
-        quiet = 0 if end_marked(token) else quiet + 1
+        quiet = 0 if end_marked(token, group) else quiet + 1
         time.sleep(_PAUSE)
 
 
-def end_marked(token: str) -> int:
-    """Kill the processes that carry a job's token in their environment, and wait for their end; how many there were."""
+def end_marked(token: str, group: int | None = None) -> int:
+    """Kill a job's processes and wait for their end; how many there were.
+
+    Args:
+        token: what they carry in their environment.
+        group: a process group that is the job's too.
+    """
     found = 0
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get(JOB_VARIABLE) == token:
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            # A dead one keeps its group until its parent has asked for it, which not every container's does.
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if os.getpgid(process.pid) == group or process.environ().get(JOB_VARIABLE) == token:
                 found += 1
                 process.kill()
                 process.wait(10)

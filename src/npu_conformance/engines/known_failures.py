@@ -34,6 +34,17 @@ def _known(name: str, pattern: str, meaning: str, remedy: str, source: str, *, g
     return Known(name, re.compile(pattern, re.MULTILINE), meaning, remedy, source, general)
 
 
+_CRASH = _known(
+    "crash",
+    r"Fatal Python error: (?:Segmentation fault|Aborted|Bus error|Illegal instruction|Floating.point exception)"
+    r"|!!!!!!! Segfault encountered !!!!!!!",
+    "a process crashed in native code",
+    "the stack below that line names the library and what called it; where it is CANN's or torch_npu's, see whether "
+    "`npu-conformance doctor` finds versions that do not belong together, whether `base`, which is eager, runs, and "
+    "~/ascend/log/debug/plog",
+    "CPython's faulthandler; libtvm_ffi.so of apache-tvm-ffi 0.1.15; vllm issue 3053; #10136",
+    general=True,
+)
 KNOWN = (
     _known(
         "quantisation",
@@ -232,6 +243,7 @@ KNOWN = (
         "torch_npu 2.10.0 utils/_error_code.py; #237, #7676",
         general=True,
     ),
+    _CRASH,
 )
 
 
@@ -248,11 +260,12 @@ def explanation(log: Path, *, killed: bool = False, events: Path = _CGROUP_EVENT
 
     Args:
         log: its log, of which the last MiB is read; need not exist.
-        killed: SIGKILL ended a process that nobody here had killed.
+        killed: a process ended that nobody here had ended, by SIGKILL as far as is known.
         events: this container's `memory.events`; need not exist.
     """
-    known = find_known(_end_of(log))
-    if killed and (known is None or known.general):
+    text = _end_of(log)
+    known = find_known(text)
+    if killed and (known is None or known.general) and not _CRASH.pattern.search(text):
         return f"{_killed(events)}\n"
     return "" if known is None else f"{known}\n"
 

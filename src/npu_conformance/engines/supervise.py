@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -48,7 +48,7 @@ def run_job(
 ) -> float:
     """Run a job in a worker process; when this returns, its output is complete and no process is left.
 
-    When this process is killed outright, the job's processes are ended all the same.
+    When this process is killed outright or interrupted once more, the job's processes are ended all the same.
 
     Args:
         job: what to do.
@@ -73,7 +73,7 @@ def run_job(
     for stale in ("refusal.txt", "progress.json"):
         (workdir / stale).unlink(missing_ok=True)
     log, token = workdir / "log.txt", uuid.uuid4().hex[:16]
-    with log.open("wb") as sink, _guard(token, held):
+    with log.open("wb") as sink, _guard(token, held) as guard:
         worker = subprocess.Popen(
             [str(python or sys.executable), "-m", "npu_conformance.engines.worker", str(workdir)],
             stdin=subprocess.DEVNULL,
@@ -84,9 +84,11 @@ def run_job(
             pass_fds=held,
         )
         try:
+            _tell(guard, worker.pid)
             problem = _watch(worker, workdir, deadline, observe, stop)
         finally:
             _end(worker, token)
+            guard.kill()  # not before: a second Ctrl-C may come while the first is dealt with
             for folder in job.stages:
                 sweep(folder, token)
     if problem is None and worker.returncode == 0:
@@ -183,10 +185,9 @@ def _end(worker: "subprocess.Popen[bytes]", token: str) -> None:
     end_marked(token)
 
 
-@contextlib.contextmanager
-def _guard(token: str, held: Sequence[int]) -> Iterator[None]:
-    """Within it, another process watches over the job in case this one is killed."""
-    guard = subprocess.Popen(
+def _guard(token: str, held: Sequence[int]) -> "subprocess.Popen[bytes]":
+    """Another process that ends the job when its input ends: with the context, or because this process was killed."""
+    return subprocess.Popen(
         [sys.executable, "-m", "npu_conformance.engines.guard", token],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -195,19 +196,24 @@ def _guard(token: str, held: Sequence[int]) -> Iterator[None]:
         env=_environment({}, None),
         pass_fds=held,
     )
-    with guard:
-        try:
-            yield
-        finally:
-            guard.kill()
+
+
+def _tell(guard: "subprocess.Popen[bytes]", group: int) -> None:
+    """Name the worker's process group; who is killed before has a worker that dies with him and has started nothing."""
+    with contextlib.suppress(BrokenPipeError):  # somebody killed the guard
+        if guard.stdin is not None:
+            os.write(guard.stdin.fileno(), str(group).encode())
 
 
 def _environment(extra: Mapping[str, str], token: str | None) -> dict[str, str]:
     # The package must be importable also where --reference-python names an interpreter without it.
     source = str(Path(npu_conformance.__file__).parents[1])
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    marked = {} if token is None else {JOB_VARIABLE: token}
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra, **marked}
+    # SPT_NOENV: titles that processes give themselves must not write over the token, see `guard`.
+    marked = {} if token is None else {JOB_VARIABLE: token, "SPT_NOENV": "1"}
+    # Who crashes in native code says so in the log.
+    talking = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    return {**os.environ, "PYTHONPATH": path, **talking, **extra, **marked}
 
 
 def _describe_exit(code: int) -> str:
