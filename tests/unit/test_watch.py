@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.baselines.stored import Baseline, Packed
+from npu_conformance.baselines.packed import Packed
+from npu_conformance.baselines.stored import Baseline
 from npu_conformance.cli import main
 from npu_conformance.watch import command
 from npu_conformance.watch.judging import Found, chosen_prompts
