@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -69,3 +70,16 @@ def outcome(status: int, output: str, reports: Path) -> Outcome:
     path = reports / "latest" / "report.json"
     assert path.is_file(), output
     return Outcome(status, output, json.loads(path.read_text(encoding="utf-8")))
+
+
+def changed_config(twin: Path, folder: Path, **changes: Any) -> Path:
+    """A copy of a twin's checkpoint with other values in its config."""
+    shutil.copytree(twin, folder)
+    path = folder / "config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        for part in (content, content.get("rope_parameters") or {}):
+            if key in part:
+                part[key] = value
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return folder

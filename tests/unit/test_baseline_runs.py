@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from npu_conformance.baselines.stored import read_baseline
 from npu_conformance.storage import cache_dir
 
-from .suite_runs import MODEL, ROOT, Outcome, clean_environment, command, judge
+from .suite_runs import MODEL, ROOT, Outcome, changed_config, clean_environment, command, judge
 
 BASE = f"{MODEL}-base"
 PLUGIN = Path(__file__).parent / "engine_faults"
@@ -118,19 +117,6 @@ def test_alone_no_reference_is_computed(
     assert not list(folder.glob("traces/*/*/reference"))
     assert not list(folder.glob("logs/*reference*"))
     assert list(latest(created).glob("logs/*reference*"))
-
-
-def changed_config(twin: Path, folder: Path, **changes: Any) -> Path:
-    """The twin's checkpoint with other values in its config."""
-    shutil.copytree(twin, folder)
-    path = folder / "config.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    for key, value in changes.items():
-        for part in (content, content.get("rope_parameters") or {}):
-            if key in part:
-                part[key] = value
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return folder
 
 
 FAULTS: dict[str, dict[str, Any]] = {
