@@ -18,6 +18,7 @@ import pytest
 
 from npu_conformance.devices import Device
 from npu_conformance.engines import supervise
+from npu_conformance.engines.guard import alive, end_marked
 from npu_conformance.engines.job import RenderJob
 from npu_conformance.engines.supervise import run_job
 from npu_conformance.errors import JobError
@@ -349,12 +350,43 @@ def test_what_pytest_leaves_is_ended_and_its_devices_are_free(
             break
         time.sleep(0.05)
     try:
-        assert not supervise._alive(orphan)
+        assert not alive(orphan)
         assert left_over(tmp_path) == []
     finally:
         for process in (orphan, *left_over(tmp_path)):
             with suppress(psutil.Error):
                 process.kill()
+
+
+def test_what_is_dead_is_not_waited_for() -> None:
+    """Though nobody has asked for it, as in a container whose first process asks for none."""
+    marked = f"subprocess.Popen(['sleep', '300'], env={{'{JOB_VARIABLE}': 'a token'}}, start_new_session=True)"
+    code = f"import subprocess, time; print({marked}.pid, flush=True); time.sleep(300)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as careless:
+        assert careless.stdout is not None
+        orphan = int(careless.stdout.readline())
+        started = time.monotonic()
+        try:
+            assert end_marked("a token") == 1
+            assert time.monotonic() - started < 5
+            assert psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+            assert end_marked("a token", orphan) == 0
+        finally:
+            careless.kill()
+
+
+def test_a_process_lives_as_long_as_one_of_its_threads() -> None:
+    """Its first may have ended, which then looks as if all had."""
+    code = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(300,)).start(); "
+    with subprocess.Popen([sys.executable, "-c", code + "ctypes.PyDLL(None).pthread_exit(None)"]) as running:
+        process, until = psutil.Process(running.pid), time.monotonic() + 20
+        try:
+            while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+                time.sleep(0.02)
+            assert process.status() == psutil.STATUS_ZOMBIE
+            assert alive(process)
+        finally:
+            running.kill()
 
 
 def test_a_job_that_ended_gives_its_devices_back_at_once(

@@ -18,6 +18,8 @@ import psutil
 from npu_conformance.storage import JOB_VARIABLE
 
 _PAUSE = 0.5
+_POLL = 0.02
+_LONGEST = 10.0
 
 
 def main(token: str) -> None:
@@ -41,17 +43,33 @@ def end_marked(token: str, group: int | None = None) -> int:
         token: what they carry in their environment.
         group: a process group that is the job's too.
     """
-    found = 0
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, ProcessLookupError):
-            # A dead one keeps its group until its parent has asked for it, which not every container's does.
-            if process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            if os.getpgid(process.pid) == group or process.environ().get(JOB_VARIABLE) == token:
-                found += 1
-                process.kill()
-                process.wait(10)
-    return found
+    found = [process for process in psutil.process_iter() if alive(process) and _is_marked(process, token, group)]
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    until = time.monotonic() + _LONGEST
+    while any(map(alive, found)) and time.monotonic() < until:
+        time.sleep(_POLL)
+    return len(found)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether it may still use anything.
+
+    A dead one stays in the table until its parent has asked for it, which some containers' first process never does;
+    so does one whose first thread has ended before the others, which may be busy in a driver.
+    """
+    try:
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
+    except psutil.Error:
+        return False
+
+
+def _is_marked(process: psutil.Process, token: str, group: int | None) -> bool:
+    try:
+        return os.getpgid(process.pid) == group or process.environ().get(JOB_VARIABLE) == token
+    except (psutil.Error, ProcessLookupError):
+        return False
 
 
 if __name__ == "__main__":

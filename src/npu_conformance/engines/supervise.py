@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 import npu_conformance
-from npu_conformance.engines.guard import end_marked
+from npu_conformance.engines.guard import alive, end_marked
 from npu_conformance.engines.job import Job
 from npu_conformance.engines.known_failures import explanation
 from npu_conformance.errors import JobError
@@ -142,7 +142,7 @@ def _watch(
             scanned = now
             engines.update({child.pid: child for child in _engine_processes(worker.pid)})
             closing = seen is not None and seen[0].endswith("closing")
-            lost = [pid for pid, process in engines.items() if not _alive(process)]
+            lost = [pid for pid, process in engines.items() if not alive(process)]
             if lost and not closing:
                 lost_since = lost_since or now
                 if now - lost_since > _GRACE:
@@ -159,13 +159,6 @@ def _engine_processes(worker: int) -> list[psutil.Process]:
                 if any(word.startswith(_ENGINE_PROCESS) for word in (child.name(), *child.cmdline()[:1])):
                     found.append(child)
     return found
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def _progress(workdir: Path) -> tuple[tuple[str, int, int] | None, int]:
