@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from npu_conformance.config import ModelConfig
-from npu_conformance.devices import lendable
-from npu_conformance.engines.job import CandidateJob, Job, RenderJob, SeriesJob
+from npu_conformance.devices import Device, lendable
+from npu_conformance.engines.job import CandidateJob, Job, RenderJob, SeriesJob, StatesJob
 from npu_conformance.leases import lease
 from npu_conformance.progress import Narrator
 from npu_conformance.run.jobs import Jobs
@@ -105,6 +105,27 @@ def test_what_runs_on_the_host_is_lent_nothing(tmp_path: Path, started: Started)
 
     assert started.environments == [{}, {}]
     assert started.locked == [[], []]
+
+
+def test_references_take_turns(tmp_path: Path, started: Started) -> None:
+    """On one machine, whosever they are; engines are none of their business."""
+    told = Told()
+    common: dict[str, Any] = {"checkpoint": tmp_path, "checkpoint_digest": "", "cache": tmp_path}
+    common["attn_implementation"] = "sdpa"
+    job = StatesJob(**common, output=tmp_path / "out", prefixes=((1,),))
+    waits = threading.Thread(target=Jobs(tmp_path, told).run, args=(job, "B: states", 9), kwargs={"environment": {}})
+    with lease((Device("the turn of references", "reference"),), 1, "A base: reference", pytest.fail):
+        waits.start()
+        while not told.lines:
+            time.sleep(0.01)
+        Jobs(tmp_path, told).run(candidate(tmp_path, "npu"), "A base", 9, environment={})
+        assert len(started.at) == 1
+    waits.join(20)
+
+    assert told.lines[0].startswith("B: states: waits for 1 of 1 devices; A base: reference (pid ")
+    assert told.lines[0].endswith(" has the turn of references")
+    assert started.environments[1] == {}
+    assert started.locked[1] == ["npu-conformance.reference"]
 
 
 def test_who_waits_is_told_for_what_and_its_time_begins_later(tmp_path: Path, started: Started) -> None:

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from npu_conformance.devices import Platform, find_devices, lendable, narrowed
-from npu_conformance.engines.job import CandidateJob, Job, SeriesJob
+from npu_conformance.devices import Device, Platform, find_devices, lendable, narrowed
+from npu_conformance.engines.job import CandidateJob, Job, ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.engines.supervise import run_job
 from npu_conformance.leases import lease
 from npu_conformance.progress import Narrator, Observe
@@ -14,6 +14,10 @@ from npu_conformance.variants import ranks
 
 # The reference, and what reads weights, stay off the accelerator even where its plugin would load itself into torch.
 OFF_DEVICE = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "HF_HUB_OFFLINE": "1"}
+
+# No device, but lent like one: a reference takes all cores and the memory of float32 weights, so that on a machine with
+# many devices as many references at once would be no faster, and might be too many.
+_TURN = Device("the turn of references", "reference")
 
 
 class Jobs:
@@ -31,9 +35,9 @@ class Jobs:
 
         Its deadline begins when it has them. See `run_job` and `lease` for what it raises.
         """
-        platform, count = _needed(job)
-        with lease(lendable(platform), count, name, self.narrator.say) as lent, self.narrator.job(name) as observe:
-            if lent.devices:
+        platform, pool, count = _needed(job)
+        with lease(pool, count, name, self.narrator.say) as lent, self.narrator.job(name) as observe:
+            if lent.devices and platform != "cpu":
                 environment = environment | narrowed(platform, lent.devices)
             held = lent.descriptors
             self.run_observed(job, name, deadline, observe, environment=environment, python=python, held=held)
@@ -69,9 +73,15 @@ class Jobs:
         )
 
 
-def _needed(job: Job) -> tuple[Platform, int]:
-    """The platform and how many of its devices a job needs: only engines do, and no cores are lent."""
+def _needed(job: Job) -> tuple[Platform, Sequence[Device], int]:
+    """The platform of a job, what it is lent of, and how much: engines devices, references their turn, others nothing.
+
+    No cores are lent.
+    """
     parts = job.jobs if isinstance(job, SeriesJob) else (job,)
+    if any(isinstance(part, ReferenceJob | StatesJob) for part in parts):
+        return "cpu", (_TURN,), 1
     engines = [part for part in parts if isinstance(part, CandidateJob)]
     platform = find_devices(engines[0].device)[0] if engines else "cpu"
-    return platform, 0 if platform == "cpu" else max(ranks(engine.options) for engine in engines)
+    pool = lendable(platform)
+    return platform, pool, 0 if platform == "cpu" else max(ranks(engine.options) for engine in engines)
