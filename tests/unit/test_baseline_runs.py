@@ -128,9 +128,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "fault", [pytest.param(name, marks=() if name == "rope_theta" else pytest.mark.slow) for name in FAULTS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
 def test_alone_faults_are_caught(alone: Callable[..., Outcome], twin: Path, tmp_path: Path, fault: str) -> None:
     """In the engine, and in what it loads."""
     words: tuple[str, ...] = ()

@@ -82,6 +82,7 @@ def failing(found: Outcome) -> dict[str, set[str]]:
     return told
 
 
+@pytest.mark.slow
 def test_the_engine_with_the_plugin_and_no_fault_passes(own_configs: Path, tmp_path: Path) -> None:
     """It is the faults below that fail, not their machinery."""
     found = judged(tmp_path, config(own_configs, "prefix_caching, chunked_prefill"), "nothing")

@@ -91,8 +91,8 @@ def test_what_pytest_leaves_is_ended_and_its_devices_are_free(
         assert suite.poll() is None
         time.sleep(0.05)
     orphan = psutil.Process(int(engine.read_text()))
-    assert orphan.cmdline()[0] == "VLLM::Worker_TP1"
     if ending == "killed":
+        assert orphan.cmdline()[0] == "VLLM::Worker_TP1"
         suite.send_signal(signal.SIGKILL)
     suite.wait(20)
 

@@ -42,13 +42,9 @@ MOMENTS: dict[str, tuple[str | float, ...]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("victim", "moment"),
-    [
-        pytest.param(victim, moment, marks=() if (victim, moment) == ("worker", "generating") else pytest.mark.slow)
-        for victim, moments in MOMENTS.items()
-        for moment in moments
-    ],
+    ("victim", "moment"), [(victim, moment) for victim, moments in MOMENTS.items() for moment in moments]
 )
 def test_a_killed_process_errors_its_model_and_no_other(
     own_configs: Path, tmp_path: Path, victim: str, moment: str | float

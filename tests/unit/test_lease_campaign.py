@@ -16,7 +16,7 @@ POOL = [Device(str(number), f"davinci{number}") for number in range(DEVICES)]
 
 
 @pytest.mark.parametrize(
-    ("runs", "variants"), [(3, ("base",)), pytest.param(50, ("base", "as_served"), marks=pytest.mark.slow)]
+    ("runs", "variants"), [(1, ("base",)), pytest.param(50, ("base", "as_served"), marks=pytest.mark.slow)]
 )
 def test_no_device_is_lent_twice_and_none_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: int, variants: tuple[str, ...]
