@@ -44,12 +44,8 @@ FAULTS = {
     "noise": Fault("", {"base": "greedy_determinism"}, 0, "base itself"),
 }
 # Those that `make test` runs: a mode's, a whole engine's; the others are left to `make campaigns`.
-JUDGED, BISECTED = ("prefix_hit", "batch_row_2"), ("prefix_hit",)
-
-
-def cases(fast: tuple[str, ...]) -> list[object]:
-    """All faults, most of them slow."""
-    return [pytest.param(name, marks=() if name in fast else pytest.mark.slow) for name in FAULTS]
+_QUICK = ("prefix_hit", "batch_row_2")
+CASES = [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in FAULTS]
 
 
 def environment(fault: str) -> dict[str, str]:
@@ -90,7 +86,7 @@ def test_the_engine_with_the_plugin_and_no_fault_passes(own_configs: Path, tmp_p
     assert (found.status, failing(found)) == (0, {}), found.output
 
 
-@pytest.mark.parametrize("fault", cases(JUDGED))
+@pytest.mark.parametrize("fault", CASES)
 def test_a_fault_fails_where_it_hides_and_nowhere_else(own_configs: Path, tmp_path: Path, fault: str) -> None:
     """In its variant, by the check that looks for its kind; the other variants stay green."""
     expected = FAULTS[fault]
@@ -114,7 +110,8 @@ def test_a_fault_fails_where_it_hides_and_nowhere_else(own_configs: Path, tmp_pa
         assert "prefill_closeness" not in told["base"]
 
 
-@pytest.mark.parametrize("fault", cases(BISECTED))
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
 def test_bisect_ends_at_the_feature_the_position_and_the_layer(own_configs: Path, tmp_path: Path, fault: str) -> None:
     """With fewer engine starts than there are combinations; the states it shows differ, so the fault is one."""
     expected = FAULTS[fault]
