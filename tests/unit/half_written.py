@@ -1,0 +1,43 @@
+"""What a run that was killed may have left half-written in a cache or among reports."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from npu_conformance.baselines.stored import read_baseline
+from npu_conformance.report.markdown import render_markdown
+from npu_conformance.report.model import Report
+
+_END_OF_PICTURE = b"IEND\xaeB`\x82"
+_LANGUAGES = {"report.md": "en", "report.zh.md": "zh"}
+
+
+def half_written(folder: Path) -> list[str]:
+    """Files that are not whole, of those that are under their own names: what is staged begins with a dot."""
+    broken = []
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file() or "logs" in path.parts:
+            continue
+        try:
+            _read(path)
+        except Exception as error:  # whatever a reader of it would meet
+            broken.append(f"{path}: {error}")
+    return broken
+
+
+def _read(path: Path) -> None:
+    if path.parent.parent.name == "baselines":
+        read_baseline(path)
+    elif path.suffix == ".json":
+        json.loads(path.read_text(encoding="utf-8"))
+    elif path.suffix == ".npy":
+        np.load(path, allow_pickle=False)
+    elif path.suffix == ".png":
+        if not path.read_bytes().endswith(_END_OF_PICTURE):
+            raise ValueError("ends before its last chunk")
+    elif path.name in _LANGUAGES:
+        report = Report.model_validate_json((path.parent / "report.json").read_bytes())
+        if path.read_text(encoding="utf-8") != render_markdown(report, _LANGUAGES[path.name]):
+            raise ValueError("is not what report.json is rendered into")
