@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
 
 _END_OF_PICTURE = b"IEND\xaeB`\x82"
-_LANGUAGES = {"report.md": "en", "report.zh.md": "zh"}
+_LANGUAGES: dict[str, Literal["en", "zh"]] = {"report.md": "en", "report.zh.md": "zh"}
 
 
 def half_written(folder: Path) -> list[str]:

@@ -102,7 +102,7 @@ def latest(outcome: Outcome) -> Path:
 def test_alone_no_reference_is_computed(
     alone: Callable[..., Outcome], created: Outcome, own_cache: Path, tmp_path: Path
 ) -> None:
-    """By its plan, its jobs and its time; and a clean engine passes."""
+    """By its plan, its jobs and its traces; and a clean engine passes."""
     words = command(tmp_path, "--twin", "-k", BASE, "--baseline=alone", "--conformance-plan")
     environment = clean_environment(NPU_CONFORMANCE_CACHE=str(own_cache))
     plan = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60).stdout
@@ -119,13 +119,14 @@ def test_alone_no_reference_is_computed(
     assert list(latest(created).glob("logs/*reference*"))
 
 
-FAULTS: dict[str, dict[str, Any]] = {
-    "decode_only": {},
-    "noise": {},
-    "batch_row_2": {},
-    "rope_theta": {"rope_theta": 20_000.0},
-    "rms_norm_eps": {"rms_norm_eps": 1e-3},
+FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "decode_only": ("error_over_floor", {}),
+    "noise": ("greedy_determinism", {}),
+    "batch_row_2": ("batch_determinism", {}),
+    "rope_theta": ("error_over_floor", {"rope_theta": 20_000.0}),
+    "rms_norm_eps": ("error_over_floor", {"rms_norm_eps": 1e-3}),
 }
+"""The check that must fail, and what is changed in the checkpoint's config; without, the engine has the fault."""
 
 
 @pytest.mark.slow
@@ -135,12 +136,13 @@ def test_alone_faults_are_caught(alone: Callable[..., Outcome], twin: Path, tmp_
     words: tuple[str, ...] = ()
     environment = {"PYTHONPATH": f"{PLUGIN}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     environment |= {"ENGINE_FAULT": fault, "ENGINE_FAULT_LAYER": "2"}
-    if changes := FAULTS[fault]:
+    check, changes = FAULTS[fault]
+    if changes:
         words, environment = (f"--candidate-weights={changed_config(twin, tmp_path / 'faulty', **changes)}",), {}
     run = alone(*words, **environment)
 
     assert run.status == 1, run.output
-    assert run.failing()
+    assert check in run.failing()
 
 
 def test_other_prompts_are_refused(alone: Callable[..., Outcome]) -> None:
