@@ -1,6 +1,8 @@
 """Where baselines are, and the rules by which one is written."""
 
 import dataclasses
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from npu_conformance.results import Check
 
 from .accepted_runs import FACTS, accepted
 from .conftest import Scene
+from .suite_runs import MODEL, ROOT, clean_environment, command
 
 CLEAN = Check(check="x", variant="base", metric="x", verdict="pass")
 
@@ -98,3 +101,25 @@ def test_a_file_that_nobody_reads_is_found(tmp_path: Path) -> None:
     found = [str(path.relative_to(folder)) for path in keeping.unused(folder, configs)]
     assert found == ["Gone/npu.json", "Model/npuu.json", "Model/old/npu.json", "stray.json"]
     assert keeping.unused(folder, tmp_path / "elsewhere" / "model_configs") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("update", "--reason=new kernels"), r"--baseline=update: \S+/cpu\.json does not exist: make it with"),
+        (("update",), "--baseline=update: say why with --reason"),
+        (("create", "--prompts=3"), "--baseline=create: later runs, without --prompts, could not be judged by it"),
+        (("create", "--candidate-weights=."), "--baseline=create: the candidate loaded weights that are not"),
+    ],
+)
+def test_what_is_known_before_engines_start_is_refused_then(
+    cache: Path, tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    """Not after hours of them."""
+    action, *more = words
+    line = command(tmp_path, "--twin", "--device=cpu", "-k", f"{MODEL}-base", f"--baseline={action}", *more)
+    run = subprocess.run(line, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=60)
+
+    assert run.returncode == 4, run.stdout
+    assert re.search(told, run.stderr)
+    assert not cache.exists()

@@ -143,6 +143,8 @@ def test_alone_faults_are_caught(alone: Callable[..., Outcome], twin: Path, tmp_
 
     assert run.status == 1, run.output
     assert check in run.failing()
+    # By which saved traces of it are refused as a baseline.
+    assert run.model()["facts"]["own_weights"] is bool(changes)
 
 
 def test_other_prompts_are_refused(alone: Callable[..., Outcome]) -> None:

@@ -96,8 +96,8 @@ def _check_finite(variant: str, pair: Pair, path: str) -> None:
             prompt, step = comparison.locate(int(bad[0]))
             raise TraceError(
                 f"{side}: {variant}, {path}: logits that are not finite at {len(bad)} of {len(comparison)} positions, "
-                f"first at {comparison.prompts[prompt]}, position {step}: nothing can be compared with them; mend that "
-                "engine, and capture it again"
+                f"first at {comparison.prompts[prompt]}, position {step}: nothing can be compared with them; correct "
+                "that engine, and capture it again"
             )
 
 

@@ -82,7 +82,7 @@ class Server:
         Args:
             prompt_ids: of the prompt.
             tokens: at most so many; fewer where it ends its answer.
-            salt: of the prefix cache, which gives nothing computed under another one; vLLM before 0.10 ignores it.
+            salt: of the prefix cache, which gives nothing computed under another one; a vLLM without it ignores it.
 
         Raises:
             ServerError: it cannot be reached, refuses, or answers without log-probabilities by token id.
