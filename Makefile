@@ -1,11 +1,13 @@
 # make conformance: the main job on the twins · make test: everything that needs no accelerator · make bench: speed, as ratios
-# make campaigns: the long tests that `make test` leaves out
+# make campaigns: the long tests that `make test` leaves out · make engines: the main job on other vLLM versions
+# (make engines ENGINE=0.18.0: on one)
 PYTHON ?= python3.11
 BIN := .venv/bin
+ENGINE ?= $(patsubst requirements/engines/%.txt,%,$(wildcard requirements/engines/[0-9]*.txt)) default
 export HF_HUB_OFFLINE = 1
 
 .DEFAULT_GOAL := conformance
-.PHONY: conformance test lint unit campaigns bench clean
+.PHONY: conformance test lint unit campaigns bench engines clean
 
 conformance: .venv/.installed
 	$(BIN)/pytest --twin
@@ -28,14 +30,28 @@ campaigns: .venv/.installed
 bench: .venv/.installed
 	$(BIN)/python -m bench
 
-clean:
-	rm -rf .venv reports
+# Each version in an environment of its own; `default` is .venv.
+engines: .venv/.installed $(patsubst %,.engines/%/.installed,$(filter-out default,$(ENGINE)))
+	$(BIN)/python -m tools.engines $(ENGINE)
 
-# The lock is installed as it is (--no-deps): see its first lines.
+clean:
+	rm -rf .venv .engines reports
+
+# A lock is installed as it is (--no-deps): see its first lines.
+define install
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --no-deps -r $<
+	$(@D)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	cp requirements/torchvision_on_cpu.py $(@D)/lib/python3*/site-packages/
+	echo "import torchvision_on_cpu" > "$$(ls -d $(@D)/lib/python3*/site-packages)/torchvision_on_cpu.pth"
+endef
+
 .venv/.installed: requirements/cpu.txt requirements/torchvision_on_cpu.py pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements/cpu.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	cp requirements/torchvision_on_cpu.py .venv/lib/python3*/site-packages/
-	echo "import torchvision_on_cpu" > "$$(ls -d .venv/lib/python3*/site-packages)/torchvision_on_cpu.pth"
+	$(install)
+	touch $@
+
+# transformers 4 does not know Qwen3.5: its reference gets an interpreter that does.
+.engines/%/.installed: requirements/engines/%.txt requirements/engines/reference.txt requirements/torchvision_on_cpu.py pyproject.toml
+	$(install)
+	! grep -q '^transformers==4' $< || PIP_CONSTRAINT=requirements/engines/reference.txt $(@D)/bin/npu-conformance reference-python
 	touch $@

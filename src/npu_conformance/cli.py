@@ -71,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
     doctor.set_defaults(run=_doctor)
 
+    python = commands.add_parser(
+        "reference-python", help="make an interpreter for references that transformers here is too old for"
+    )
+    python.set_defaults(run=_reference_python)
+
     bisect = commands.add_parser("bisect", help="find the features, the position and the layer where a model fails")
     bisect.add_argument("model", help="file name of its config, without .yaml")
     bisect.add_argument("--variant", default="", metavar="A,B,…", help="a failing combination; default: as_served")
@@ -199,6 +204,14 @@ def _doctor(options: argparse.Namespace) -> int:
         as_json=options.json,
         strict=options.strict,
     )
+
+
+def _reference_python(_options: argparse.Namespace) -> int:
+    from npu_conformance.run.interpreters import PACKAGES, make_interpreter
+
+    print(f"installing {', '.join(PACKAGES)}", file=sys.stderr)
+    print(make_interpreter())
+    return 0
 
 
 def _bisect(options: argparse.Namespace) -> int:

@@ -34,6 +34,8 @@ class Subject:
     """Weights the engine loads; None where they are the reference's, converted."""
     adapter: Path | None = None
     """LoRA that both load besides."""
+    python: Path | None = None
+    """Interpreter that reads prompts and computes the reference; this one where None."""
 
 
 def find_weights(model: str, models_root: Path | None, marker: str = "config.json") -> Path:

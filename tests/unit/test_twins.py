@@ -20,19 +20,19 @@ from npu_conformance.twins.recipes import Trained
 def test_the_digest_changes_with_the_prompts(tmp_path: Path, configs: Path) -> None:
     """A twin is trained on them."""
     copy = Path(shutil.copytree(configs / "prompts", tmp_path / "prompts"))
-    before = recipe_digest("qwen3-guard", copy)
-    assert before == recipe_digest("qwen3-guard", configs / "prompts")
+    before = recipe_digest("qwen3-guard", copy, {})
+    assert before == recipe_digest("qwen3-guard", configs / "prompts", {})
 
     path = copy / "maths.yaml"
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
 
-    assert recipe_digest("qwen3-guard", copy) != before
+    assert recipe_digest("qwen3-guard", copy, {}) != before
 
 
 def test_an_unknown_recipe_lists_the_known(configs: Path) -> None:
     """With a suggestion."""
     with pytest.raises(ConfigError, match="did you mean 'qwen3-guard'"):
-        recipe_digest("qwen3-gard", configs / "prompts")
+        recipe_digest("qwen3-gard", configs / "prompts", {})
 
 
 @pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if isinstance(recipe, Trained)])

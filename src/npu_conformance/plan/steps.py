@@ -1,5 +1,6 @@
 """The steps of one model's run: what is made first, its engines, its references, each with what it will take."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Literal
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor, inspect, weight_bytes
 from npu_conformance.config import ModelConfig
 from npu_conformance.devices import find_devices
+from npu_conformance.errors import ConformanceError
 from npu_conformance.plan.earlier import last_time
 from npu_conformance.plan.estimate import GIB, WIDTHS, Length, Load, Take, engine_take, long_lengths
 from npu_conformance.prompts import load_prompts
@@ -63,10 +65,13 @@ def twin_steps(session: Session, models: Sequence[str]) -> list[Step]:
     if not session.settings.twin:
         return []
     recipes: list[str] = []
-    for recipe in (session.config(model).twin for model in models):
-        recipes += [one for one in (recipe and base_of(recipe), recipe) if one]
-    prompts_dir = session.settings.prompts_dir
-    return [_twin_step(one) for one in dict.fromkeys(recipes) if not is_whole(twin_folder(one, prompts_dir))]
+    for model in models:
+        with contextlib.suppress(ConformanceError):  # no interpreter here knows its class: its own steps say so
+            session.subject(model)
+            recipe = session.config(model).twin
+            recipes += [one for one in (recipe and base_of(recipe), recipe) if one]
+    prompts_dir, chosen = session.settings.prompts_dir, session.settings.reference_python
+    return [_twin_step(one) for one in dict.fromkeys(recipes) if not is_whole(twin_folder(one, prompts_dir, chosen))]
 
 
 def model_steps(session: Session, model: str, variants: Sequence[str], before: int) -> list[Step]:

@@ -11,22 +11,46 @@ from filelock import FileLock
 from npu_conformance.engines.job import TwinJob
 from npu_conformance.errors import ConformanceError
 from npu_conformance.progress import Observe
+from npu_conformance.run.interpreters import interpreter_for, versions
 from npu_conformance.run.jobs import OFF_DEVICE, Jobs
 from npu_conformance.storage import cache_dir
-from npu_conformance.twins import base_of, recipe_digest
+from npu_conformance.twins import PACKAGES, architecture_of, base_of, recipe_digest
 
 _DEADLINE = 1800
 
 
-def twin_folder(recipe: str, prompts_dir: Path) -> Path:
-    """Where a twin is, or will be."""
-    return cache_dir() / "twins" / f"{recipe}-{recipe_digest(recipe, prompts_dir)}"
+def twin_python(recipe: str, chosen: Path | None = None) -> Path | None:
+    """The interpreter that trains a twin, and computes its reference; this one where None.
+
+    Args:
+        recipe: the twin's.
+        chosen: by `--reference-python`.
+
+    Raises:
+        ConfigError: there is no such recipe.
+        PlanError: no interpreter here knows its architecture.
+    """
+    return interpreter_for(architecture_of(recipe), chosen)
 
 
-def build_twins(recipes: list[str], prompts_dir: Path, jobs: Jobs) -> dict[str, ConformanceError]:
+def twin_folder(recipe: str, prompts_dir: Path, chosen: Path | None = None) -> Path:
+    """Where a twin is, or will be (arguments and errors: see `twin_python`)."""
+    packages = versions(twin_python(recipe, chosen), PACKAGES)
+    return cache_dir() / "twins" / f"{recipe}-{recipe_digest(recipe, prompts_dir, packages)}"
+
+
+def build_twins(
+    recipes: list[str], prompts_dir: Path, jobs: Jobs, chosen: Path | None = None
+) -> dict[str, ConformanceError]:
     """Build those that are missing, bases before what is made from them.
 
     A twin trains on one core, so as many are built at once as there are cores.
+
+    Args:
+        recipes: of twins whose architecture an interpreter here knows.
+        prompts_dir: the prompt sets that they learn.
+        jobs: of the run.
+        chosen: by `--reference-python`.
 
     Returns:
         What went wrong, by recipe.
@@ -37,18 +61,18 @@ def build_twins(recipes: list[str], prompts_dir: Path, jobs: Jobs) -> dict[str, 
         generations.insert(0, list(dict.fromkeys(bases)))
     for generation in generations:
         problems |= {recipe: problems[base] for recipe in generation if (base := base_of(recipe)) in problems}
-        missing = [r for r in generation if r not in problems and not is_whole(twin_folder(r, prompts_dir))]
+        missing = [r for r in generation if r not in problems and not is_whole(twin_folder(r, prompts_dir, chosen))]
         if missing:
-            problems |= _build(missing, prompts_dir, jobs)
+            problems |= _build(missing, prompts_dir, jobs, chosen)
     return problems
 
 
-def _build(recipes: list[str], prompts_dir: Path, jobs: Jobs) -> dict[str, ConformanceError]:
+def _build(recipes: list[str], prompts_dir: Path, jobs: Jobs, chosen: Path | None) -> dict[str, ConformanceError]:
     """Build independent twins at once, under one progress bar."""
     with jobs.narrator.job(f"twins: {', '.join(recipes)}") as observe:
         sum_up, stop = _Sum(observe), threading.Event()
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            running = {r: pool.submit(_build_one, r, prompts_dir, jobs, sum_up.part(r), stop) for r in recipes}
+            running = {r: pool.submit(_build_one, r, prompts_dir, jobs, chosen, sum_up.part(r), stop) for r in recipes}
             try:
                 errors = {recipe: future.exception() for recipe, future in running.items()}
             except BaseException:
@@ -61,8 +85,10 @@ def _build(recipes: list[str], prompts_dir: Path, jobs: Jobs) -> dict[str, Confo
     return {recipe: error for recipe, error in errors.items() if isinstance(error, ConformanceError)}
 
 
-def _build_one(recipe: str, prompts_dir: Path, jobs: Jobs, observe: Observe, stop: threading.Event) -> None:
-    folder = twin_folder(recipe, prompts_dir)
+def _build_one(
+    recipe: str, prompts_dir: Path, jobs: Jobs, chosen: Path | None, observe: Observe, stop: threading.Event
+) -> None:
+    folder = twin_folder(recipe, prompts_dir, chosen)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         if is_whole(folder):
@@ -73,9 +99,10 @@ def _build_one(recipe: str, prompts_dir: Path, jobs: Jobs, observe: Observe, sto
             output=folder,
             recipe=recipe,
             prompts_dir=prompts_dir,
-            base=None if base is None else twin_folder(base, prompts_dir),
+            base=None if base is None else twin_folder(base, prompts_dir, chosen),
         )
-        jobs.run_observed(job, f"twin {recipe}", _DEADLINE, observe, environment=OFF_DEVICE, stop=stop)
+        python = twin_python(recipe, chosen)
+        jobs.run_observed(job, f"twin {recipe}", _DEADLINE, observe, environment=OFF_DEVICE, python=python, stop=stop)
 
 
 def is_whole(folder: Path) -> bool:

@@ -85,7 +85,7 @@ def prepare(
         chat_template_kwargs=config.chat_template_kwargs,
         trust_remote_code=config.serve.trust_remote_code,
     )
-    jobs.run(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=OFF_DEVICE)
+    jobs.run(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=OFF_DEVICE, python=subject.python)
     check_token_ids(reference, load_rendered(rendered))
     if scored:
         _plan(config, reference, rendered, jobs)

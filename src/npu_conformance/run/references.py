@@ -98,5 +98,5 @@ class References:
                 name,
                 self._settings.deadline_for(self._config),
                 environment=OFF_DEVICE,
-                python=self._settings.reference_python,
+                python=self._subject.python,
             )

@@ -271,5 +271,9 @@ class Session:
         recipes = []
         for model in models:
             with contextlib.suppress(ConformanceError):  # its own tests will say
+                self.subject(model)
                 recipes.append(self.config(model).twin)
-        return build_twins([recipe for recipe in recipes if recipe], self.settings.prompts_dir, self._jobs)
+        settings = self.settings
+        return build_twins(
+            [recipe for recipe in recipes if recipe], settings.prompts_dir, self._jobs, settings.reference_python
+        )

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.config import ModelConfig
 from npu_conformance.errors import ConfigError, TraceError, WeightsError
-from npu_conformance.run.nursery import twin_folder
+from npu_conformance.run.interpreters import interpreter_for
+from npu_conformance.run.nursery import twin_folder, twin_python
 from npu_conformance.run.settings import Settings
 from npu_conformance.subject import Subject, find_weights
 from npu_conformance.twins import RECIPES, Adapted, find_recipe
@@ -18,6 +20,7 @@ def find_subject(model: str, config: ModelConfig, settings: Settings) -> Subject
     Raises:
         WeightsError: there are none, or it has no twin.
         TraceError: no traces of it were saved.
+        PlanError: no interpreter here can compute its reference.
     """
     if settings.from_dir is not None:
         saved = settings.from_dir / "traces" / model / "subject.json"
@@ -34,7 +37,16 @@ def _real(model: str, config: ModelConfig, settings: Settings) -> Subject:
     candidate = reference if settings.part == "reference" else settings.candidate_weights
     if candidate is None and config.convert is None:
         candidate = find_weights(config.model, root)
-    return Subject(model, "real", reference, candidate, adapter)
+    return Subject(model, "real", reference, candidate, adapter, _interpreter(reference, settings))
+
+
+def _interpreter(reference: Path, settings: Settings) -> Path | None:
+    """Of a checkpoint's reference, where one is computed here."""
+    if not settings.scores:
+        return settings.reference_python
+    config = read_json(reference / "config.json", "the model's class")
+    own_code = "auto_map" in config and settings.trust_remote_code
+    return interpreter_for(config.get("model_type"), settings.reference_python, own_code=own_code)
 
 
 def _twin(model: str, config: ModelConfig, settings: Settings) -> Subject:
@@ -43,11 +55,12 @@ def _twin(model: str, config: ModelConfig, settings: Settings) -> Subject:
             f"{model} has no twin: name a recipe in its YAML (twin: {' | '.join(RECIPES)}), or run its real weights"
         )
     recipe = find_recipe(config.twin)
-    folder, adapter = twin_folder(config.twin, settings.prompts_dir), None
+    python = twin_python(config.twin, chosen := settings.reference_python)
+    folder, adapter = twin_folder(config.twin, settings.prompts_dir, chosen), None
     if isinstance(recipe, Adapted):
-        folder, adapter = twin_folder(recipe.base, settings.prompts_dir), folder
+        folder, adapter = twin_folder(recipe.base, settings.prompts_dir, chosen), folder
     candidate = None if config.convert is not None and settings.part != "reference" else folder
-    return Subject(model, "twin", folder, settings.candidate_weights or candidate, adapter)
+    return Subject(model, "twin", folder, settings.candidate_weights or candidate, adapter, python)
 
 
 def check_twin(config: ModelConfig, path: Path) -> None:

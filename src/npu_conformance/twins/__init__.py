@@ -5,38 +5,36 @@ any machine. It never counts as the model.
 """
 
 import hashlib
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 from pathlib import Path
 
 from npu_conformance.twins.build import build
-from npu_conformance.twins.recipes import RECIPES, Adapted, base_of, find_recipe
+from npu_conformance.twins.recipes import RECIPES, Adapted, architecture_of, base_of, find_recipe
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "peft")
-__all__ = ["RECIPES", "Adapted", "base_of", "build", "find_recipe", "recipe_digest"]
+PACKAGES = ("torch", "transformers", "tokenizers", "peft")
+"""What a twin depends on of the interpreter that trains it."""
+__all__ = ["PACKAGES", "RECIPES", "Adapted", "architecture_of", "base_of", "build", "find_recipe", "recipe_digest"]
 
 
-def recipe_digest(name: str, prompts_dir: Path) -> str:
+def recipe_digest(name: str, prompts_dir: Path, packages: Mapping[str, str]) -> str:
     """A hex digest that changes whenever the built twin would.
 
     It covers the source of this package, the recipe, the prompt sets, and the versions of what trains it.
+
+    Args:
+        name: of the recipe.
+        prompts_dir: the folder of prompt sets.
+        packages: versions of `PACKAGES`.
 
     Raises:
         ConfigError: there is no such recipe.
     """
     base = base_of(name)
-    about = (name, find_recipe(name), base and recipe_digest(base, prompts_dir))
+    about = (name, find_recipe(name), base and recipe_digest(base, prompts_dir, packages))
     digest = hashlib.sha256(repr(about).encode())
     for path in [*sorted(Path(__file__).parent.glob("*.py")), *sorted(prompts_dir.glob("*.yaml"))]:
         content = path.read_bytes()
         # The length in front keeps "ab" + "c" from looking like "a" + "bc".
         digest.update(f"\n{path.name} {len(content)}\n".encode() + content)
-    # Read from the packages' metadata: importing them would take seconds.
-    digest.update(repr([(package, _version(package)) for package in _PACKAGES]).encode())
+    digest.update(repr([(package, packages.get(package)) for package in PACKAGES]).encode())
     return digest.hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None  # whoever needs it will say

@@ -1,9 +1,12 @@
 """An untrained network of a twin's architecture class, and how a trained one is saved."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.checkpoints.rotary import in_both_spellings, older_rotary
 from npu_conformance.errors import ConfigError
+from npu_conformance.storage import write_json
 from npu_conformance.twins.recipes import Trained
 from npu_conformance.twins.tokenizer import VISION_TOKENS
 
@@ -20,8 +23,11 @@ def new_network(recipe: Trained, tokenizer: Any) -> Any:
     import torch
     import transformers
 
-    if recipe.architecture != "qwen3" and transformers.__version__.startswith("4."):
-        raise ConfigError(f"the twin of {recipe.twin_of} needs transformers 5, this is {transformers.__version__}")
+    if recipe.architecture == "qwen3_5" and not hasattr(transformers, "Qwen3_5ForConditionalGeneration"):
+        raise ConfigError(
+            f"the twin of {recipe.twin_of} needs transformers 5.2 or later, this is {transformers.__version__}: "
+            "npu-conformance reference-python makes an interpreter that has it"
+        )
     text: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": recipe.hidden,
@@ -42,19 +48,29 @@ def new_network(recipe: Trained, tokenizer: Any) -> Any:
     if recipe.architecture == "qwen3_5":
         network = transformers.Qwen3_5ForConditionalGeneration(_qwen3_5(text, tokenizer))
     elif recipe.architecture == "llama":
-        text["rope_parameters"] = _long_rope(recipe)
+        text |= _rotary(_long_rope(recipe))
         network = transformers.LlamaForCausalLM(transformers.LlamaConfig(**text))
     else:
-        text["rope_parameters"] = {"rope_type": "default", "rope_theta": 1_000_000.0}
+        text |= _rotary({"rope_type": "default", "rope_theta": 1_000_000.0})
         network = transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**text))
-        # transformers 4.57 reads the base from here only, and would take another one in silence.
-        network.config.rope_theta = 1_000_000.0
     return network.to(torch.float32).train()
 
 
 def text_model(network: Any) -> Any:
     """The part of a network that turns token ids into hidden states."""
     return getattr(network.model, "language_model", network.model)
+
+
+def _rotary(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a config for these rotary parameters, by the names this transformers reads when it is made.
+
+    4.57 ignores `rope_parameters` and would take its default base in silence; 5 takes nothing else.
+    """
+    import transformers
+
+    if transformers.__version__.startswith("4."):
+        return older_rotary(parameters)
+    return {"rope_parameters": parameters}
 
 
 def _qwen3_5(text: dict[str, Any], tokenizer: Any) -> Any:
@@ -70,7 +86,7 @@ def _qwen3_5(text: dict[str, Any], tokenizer: Any) -> Any:
             "rope_type": "default",
             "rope_theta": 10_000_000.0,
             "partial_rotary_factor": 0.25,
-            "mrope_section": [3, 3, 2],
+            "mrope_section": [6, 5, 5],
             "mrope_interleaved": True,
         },
     }
@@ -119,6 +135,8 @@ def save_network(network: Any, tokenizer: Any, folder: Path, *, pickled: bool) -
         pad_token_id=tokenizer.pad_token_id,
     )
     network.eval().to(torch.bfloat16).save_pretrained(folder)
+    config = folder / "config.json"
+    write_json(config, in_both_spellings(json.loads(config.read_text(encoding="utf-8"))))
     if hasattr(network.config, "vision_config"):
         _save_processors(folder)
     if pickled:

@@ -39,6 +39,7 @@ class Trained:
     query_heads: int
     kv_heads: int
     head_dim: int
+    """As its model's: the fused attention of an NPU takes heads of 64, 128 and 192 only."""
     training: Training
     ternary_group: int | None = None
     """Its linear weights are trained to be ternary in groups of so many input channels."""
@@ -86,9 +87,9 @@ _GUARD = Trained(
     layers=4,
     hidden=256,
     intermediate=768,
-    query_heads=8,
-    kv_heads=4,
-    head_dim=32,
+    query_heads=4,
+    kv_heads=2,
+    head_dim=128,
     training=Training(steps=600, batch_tokens=512, learning_rate=1e-3, seed=20),
 )
 
@@ -109,7 +110,7 @@ RECIPES: Mapping[str, Recipe] = {
         intermediate=512,
         query_heads=4,
         kv_heads=2,
-        head_dim=64,
+        head_dim=128,
         training=Training(steps=300, batch_tokens=768, learning_rate=1.5e-3, seed=35),
     ),
     "qwen3.5-condenser": Adapted(
@@ -130,9 +131,9 @@ RECIPES: Mapping[str, Recipe] = {
         layers=4,
         hidden=256,
         intermediate=768,
-        query_heads=8,
+        query_heads=4,
         kv_heads=2,
-        head_dim=32,
+        head_dim=128,
         training=Training(steps=400, batch_tokens=512, learning_rate=2e-3, seed=4),
         ternary_group=128,
     ),
@@ -156,6 +157,16 @@ def _seeded(recipe: Recipe, seed: int) -> Recipe:
     if not isinstance(recipe, Stored):
         recipe = replace(recipe, training=replace(recipe.training, seed=seed))
     return recipe if isinstance(recipe, Trained) else replace(recipe, base=f"{recipe.base}-seed{seed}")
+
+
+def architecture_of(name: str) -> str:
+    """The `model_type` of a recipe's network, or of the one it is made from.
+
+    Raises:
+        ConfigError: there is no such recipe.
+    """
+    recipe = find_recipe(name)
+    return recipe.architecture if isinstance(recipe, Trained) else architecture_of(recipe.base)
 
 
 def base_of(name: str) -> str | None:

@@ -1,0 +1,130 @@
+"""The interpreter of a model's reference: this one, or one with a newer transformers where this one's is too old.
+
+An image of vllm-ascend 0.18 serves Qwen3.5 by vLLM's own config class, while its transformers has never heard of it.
+`npu-conformance reference-python` makes an interpreter that has; it is found again by itself.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from filelock import FileLock
+
+from npu_conformance.errors import PlanError
+from npu_conformance.storage import cache_dir, digest
+
+PACKAGES = ("transformers>=5.5.4,<6", "peft>=0.17")
+"""What the interpreter gets; all else, torch too, it has from this one."""
+COMMAND = "npu-conformance reference-python"
+
+# Asked of another interpreter, which need not have this suite.
+_TELL_VERSIONS = """
+import importlib.metadata, json
+print(json.dumps({one.name: one.version for one in reversed(list(importlib.metadata.distributions()))}))
+"""
+
+
+def interpreter_for(model_type: str | None, chosen: Path | None, *, own_code: bool = False) -> Path | None:
+    """The interpreter that can compute a model's reference; None for this one.
+
+    Args:
+        model_type: as config.json has it; None where it has none.
+        chosen: by `--reference-python`.
+        own_code: whether the checkpoint brings the model's code, so that no transformers needs to know it.
+
+    Raises:
+        PlanError: the transformers here does not know the model, and no other interpreter was made.
+    """
+    if chosen is not None or model_type is None or own_code or knows(model_type):
+        return chosen
+    if (made := _place() / "bin" / "python").is_file():
+        return made
+    raise PlanError(
+        f"transformers {importlib.metadata.version('transformers')} does not know model_type {model_type!r}, so it "
+        f"cannot compute the reference: `{COMMAND}` makes an interpreter with a newer one, which is then used by "
+        "itself; or name one with --reference-python PATH"
+    )
+
+
+@cache
+def knows(model_type: str) -> bool:
+    """Whether the transformers here has a model of that type, without importing it; yes where there is none to ask."""
+    package = importlib.util.find_spec("transformers")
+    if package is None or not package.submodule_search_locations:
+        return True  # whoever needs it will say
+    # From 5.6 or so on the names stand in auto_mappings.py, before that in configuration_auto.py.
+    tables = Path(package.submodule_search_locations[0], "models", "auto").glob("*.py")
+    return any(f'"{model_type}"' in table.read_text(encoding="utf-8") for table in tables)
+
+
+@cache
+def versions(python: Path | None, packages: tuple[str, ...]) -> Mapping[str, str]:
+    """Versions of those packages that an interpreter has, without importing them; of this one where None.
+
+    Raises:
+        PlanError: the interpreter cannot say.
+    """
+    if python is None:
+        here = {name: _version(name) for name in packages}
+        return {name: version for name, version in here.items() if version is not None}
+    told = subprocess.run([str(python), "-c", _TELL_VERSIONS], capture_output=True, text=True, check=False)
+    if told.returncode:
+        last = told.stderr.strip().splitlines()[-1:] or ["no word why"]
+        raise PlanError(f"{python}: cannot be asked for its packages: {last[0]}; name another with --reference-python")
+    found: dict[str, str] = json.loads(told.stdout)
+    return {name: found[name] for name in packages if name in found}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def make_interpreter() -> Path:
+    """Make it, or bring an earlier one up to date; its executable.
+
+    A virtual environment of this interpreter's Python that sees this one's packages, with newer ones before them.
+
+    Raises:
+        PlanError: pip could not install them.
+    """
+    place = _place()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_suffix(".lock")):
+        there = place.exists()
+        try:
+            _fill(place)
+        except BaseException:
+            if not there:
+                shutil.rmtree(place, ignore_errors=True)
+            raise
+    return place / "bin" / "python"
+
+
+def _fill(place: Path) -> None:
+    venv.create(place, with_pip=True)
+    own = Path(sysconfig.get_path("purelib", vars={"base": str(place), "platbase": str(place)}))
+    # A path in a .pth file comes after the environment's own packages.
+    outer = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    (own / "outer_packages.pth").write_text("\n".join(outer) + "\n", encoding="utf-8")
+    installing = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--upgrade", *PACKAGES]
+    # Captured: pip complains that the outer vllm wants the older transformers, which it keeps.
+    told = subprocess.run(installing, capture_output=True, text=True, check=False)
+    if told.returncode:
+        last = "\n".join(told.stderr.strip().splitlines()[-5:])
+        raise PlanError(f"{place}: pip could not install {', '.join(PACKAGES)}:\n{last}")
+
+
+def _place() -> Path:
+    """Where the interpreter beside this one is."""
+    return cache_dir() / "reference-python" / digest([sys.prefix, sys.version])[:16]

