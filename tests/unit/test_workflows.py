@@ -22,6 +22,9 @@ JOBS = [(workflow, job) for workflow in (CPU, NIGHTLY) for job in workflow["jobs
 NOT_RUN = {
     "Test": "minutes: `python -m tests.unit.workflow_steps` runs it",
     "Judge the twins": "minutes: as above",
+    "Judge the twins on that engine": "minutes, and an environment of its own: `make engines` runs it",
+    "Install what older builds of vLLM for the CPU start with": "Debian's packages",
+    "Summarise the table": "the step above it",
     "Install the suite": "a package index",
     "Show the NPUs": "an NPU",
     "Install the suite beside the image's packages": "the Ascend image and a package index",
