@@ -42,16 +42,16 @@ define install
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --no-deps -r $<
 	$(@D)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	cp requirements/torchvision_on_cpu.py $(@D)/lib/python3*/site-packages/
-	echo "import torchvision_on_cpu" > "$$(ls -d $(@D)/lib/python3*/site-packages)/torchvision_on_cpu.pth"
 endef
 
 .venv/.installed: requirements/cpu.txt requirements/torchvision_on_cpu.py pyproject.toml
 	$(install)
+	cp requirements/torchvision_on_cpu.py .venv/lib/python3*/site-packages/
+	echo "import torchvision_on_cpu" > "$$(ls -d .venv/lib/python3*/site-packages)/torchvision_on_cpu.pth"
 	touch $@
 
 # transformers 4 does not know Qwen3.5: its reference gets an interpreter that does.
-.engines/%/.installed: requirements/engines/%.txt requirements/engines/reference.txt requirements/torchvision_on_cpu.py pyproject.toml
+.engines/%/.installed: requirements/engines/%.txt requirements/engines/reference.txt pyproject.toml
 	$(install)
 	! grep -q '^transformers==4' $< || PIP_CONSTRAINT=requirements/engines/reference.txt $(@D)/bin/npu-conformance reference-python
 	touch $@
