@@ -150,14 +150,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.user_properties.append((_IDENTITY, _identity(item)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def evidence(request: pytest.FixtureRequest) -> Evidence:
-    """Candidate and reference of one model in one variant; runs what is needed for it, once."""
+    """Candidate and reference of one model in one variant; the session runs what is needed for it, once."""
     model, variant = request.param.rsplit("-", 1)
+    own = request.config.stash[SESSION]
     try:
-        return request.config.stash[SESSION].evidence(model, variant)
+        return own.evidence(model, variant)
     except ConformanceError as error:
-        problem = str(error)
+        problem = own.told.once(model, error)
     pytest.fail(problem, pytrace=False)  # outside the handler, or pytest prints the error as its context again
 
 

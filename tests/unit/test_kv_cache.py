@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.errors import PlanError
 from npu_conformance.run.kv_cache import bounded, given_bytes, needed_bytes, own_longest, said_otherwise, space
 from npu_conformance.run.room import refuse_what_has_no_room
-from npu_conformance.errors import PlanError
 
 from .test_candidates import LENGTHS, QWEN, Processes, candidates
 
@@ -134,9 +134,8 @@ def test_the_yaml_wins(tmp_path: Path, options: dict[str, Any], envs: dict[str, 
     made = candidates(tmp_path, Processes(), {"serve": serve, "envs": envs})
     environment = made.environment(made.job("base").options)
 
-    assert environment.get("VLLM_CPU_KVCACHE_SPACE") == (
-        envs.get("VLLM_CPU_KVCACHE_SPACE") or ("1" if given == GIB else None)
-    )
+    asked = "1" if given == GIB else envs.get("VLLM_CPU_KVCACHE_SPACE")
+    assert environment.get("VLLM_CPU_KVCACHE_SPACE") == asked
     assert given_bytes(QWEN, {**BASE, **options}, LENGTHS, envs, twin=False) == given
 
 
@@ -176,19 +175,15 @@ def test_engines_of_one_process_get_what_the_largest_needs(tmp_path: Path) -> No
 
 def test_without_a_longest_request_engines_get_one_that_holds_what_is_asked(tmp_path: Path) -> None:
     """Probes of 265 tokens, or long texts of 4,400, in whole blocks; `as_served` is left to vLLM."""
-    made = candidates(tmp_path, Processes(), {"variants": ["graph", "long_prompt", "spec_decode", "preemption"]})
-    longest = {variant: made.job(variant).options.get("max_model_len") for variant in made_of(made)}
+    made = candidates(tmp_path, Processes(), {"variants": ["graph", "long_prompt", "spec_decode"]})
+    every = ("base", "as_served", "graph", "long_prompt", "spec_decode")
+    longest = {variant: made.job(variant).options.get("max_model_len") for variant in every}
 
     assert longest == {"base": 384, "as_served": None, "graph": 384, "long_prompt": 4480, "spec_decode": 384}
     named = candidates(tmp_path, Processes(), {"serve": {"max_model_len": 100}})
     assert named.job("base").options["max_model_len"] == 100
     elsewhere = candidates(tmp_path, Processes(), device="npu")
     assert "max_model_len" not in elsewhere.job("base").options
-
-
-def made_of(_made: Any) -> tuple[str, ...]:
-    """The variants looked at."""
-    return ("base", "as_served", "graph", "long_prompt", "spec_decode")
 
 
 def test_a_bound_is_no_more_than_the_model_can() -> None:
@@ -225,16 +220,16 @@ def test_an_engine_without_room_is_refused_before_it_starts(tmp_path: Path, monk
 
     assert processes.ran == [["base"]]
     assert str(refused.value) == (
-        "Model as_served: the engine needs 30.7 GiB of memory (0.0 of weights, 29.0 of KV cache with room for a request "
-        "of 262,144 tokens), 20.0 GiB are free here: name a smaller serve.max_model_len in the YAML, or use a larger "
-        "machine"
+        "Model as_served: the engine needs 30.7 GiB of memory (0.0 of weights, 29.0 of KV cache with room for a "
+        "request of 262,144 tokens), 20.0 GiB are free here: name a smaller serve.max_model_len in the YAML, or use a "
+        "larger machine"
     )
 
 
 def test_what_does_not_fit_though_it_is_bounded_is_refused_in_other_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """8 GB of weights, 1 GiB of cache and the process itself; a share of the machine is left to vLLM."""
     monkeypatch.setattr("npu_conformance.run.room.free_memory", lambda: 10 * GIB)
-    told = (QWEN, 8 * GIB, BASE, LENGTHS, {})
+    told: Any = (QWEN, 8 * GIB, BASE, LENGTHS, {})
     with pytest.raises(PlanError, match=r"needs 10\.7 GiB .* \(8\.0 of weights, 1\.0 of KV cache.*ask fewer prompts"):
         refuse_what_has_no_room("Model base", *told, twin=False)
     with pytest.raises(PlanError, match=r"needs 13\.4 GiB"):

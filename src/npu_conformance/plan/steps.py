@@ -9,11 +9,11 @@ from npu_conformance.checkpoints.inspect import Checkpoint, Tensor, inspect, wei
 from npu_conformance.config import ModelConfig
 from npu_conformance.devices import find_devices
 from npu_conformance.plan.earlier import last_time
-from npu_conformance.plan.estimate import GIB, WIDTHS, Length, Load, Take, engine_take, long_lengths
+from npu_conformance.plan.estimate import Load, Take, engine_take, long_lengths
 from npu_conformance.prompts import load_prompts
 from npu_conformance.realisations import noise_floor
 from npu_conformance.run.cost import Cost, parameters_of, reference_cost
-from npu_conformance.run.kv_cache import bounded
+from npu_conformance.run.kv_cache import GIB, WIDTHS, Length, bounded
 from npu_conformance.run.nursery import is_whole, twin_folder
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings

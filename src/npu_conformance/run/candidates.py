@@ -115,11 +115,13 @@ class Candidates:
             if parts[error.part].output.is_dir():
                 return last, None  # its trace is whole: it ended while closing
             told = str(error).replace(f"{name}: ", f"{self._subject.name} {last}: ", 1)
-            return last, JobError(told)
+            return last, JobError(told, starting=error.starting)
         return group[-1], None
 
     def _lost(self, variant: str, cause: ConformanceError) -> JobError:
-        return JobError(f"{self._subject.name} {variant}: is held against base, and there is none: {cause}")
+        lost = JobError(f"{self._subject.name} {variant}: is held against base, and there is none: {cause}")
+        lost.__cause__ = cause
+        return lost
 
     def job(self, variant: str) -> CandidateJob:
         """A variant's job."""

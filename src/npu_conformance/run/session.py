@@ -18,6 +18,7 @@ from npu_conformance.errors import ConfigError, ConformanceError, TraceError, We
 from npu_conformance.evidence import Evidence
 from npu_conformance.floor import load_floor
 from npu_conformance.limits import FALSE_ALARMS
+from npu_conformance.messages import Told
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts
 from npu_conformance.report.details import save_details
@@ -56,6 +57,7 @@ class Session:
         """Args: settings: the command line's; folder: the run's report folder; narrator: tells what goes on."""
         self.settings = settings
         self.folder = folder
+        self.told = Told()
         self._jobs = Jobs(folder, narrator)
         self._judging: dict[str, tuple[str, ...]] = {}
         self._selected: dict[str, tuple[str, ...]] = {}
