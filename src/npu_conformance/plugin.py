@@ -150,21 +150,22 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.user_properties.append((_IDENTITY, _identity(item)))
 
 
-@pytest.fixture
-def evidence(request: pytest.FixtureRequest) -> Evidence:
-    """Candidate and reference of one model in one variant; the session runs what is needed for it, once."""
+@pytest.fixture(scope="session")
+def evidence(request: pytest.FixtureRequest) -> Evidence | ConformanceError:
+    """Candidate and reference of one model in one variant, or why there are none; runs what is needed for it, once."""
     model, variant = request.param.rsplit("-", 1)
-    own = request.config.stash[SESSION]
     try:
-        return own.evidence(model, variant)
+        return request.config.stash[SESSION].evidence(model, variant)
     except ConformanceError as error:
-        problem = own.told.once(model, error)
-    pytest.fail(problem, pytrace=False)  # outside the handler, or pytest prints the error as its context again
+        return error
 
 
 @pytest.fixture
-def judge(request: pytest.FixtureRequest, evidence: Evidence) -> Judge:
+def judge(request: pytest.FixtureRequest, evidence: Evidence | ConformanceError) -> Judge:
     """Judge a property, record its checks in the report, then pass, fail or skip the test by them."""
+    if isinstance(evidence, ConformanceError):
+        model = _identity(request.node)[0]
+        pytest.fail(request.config.stash[SESSION].told.once(model, evidence), pytrace=False)
     bad = {"fail", "error", "inconclusive"} if request.config.getoption("require_confidence") else {"fail", "error"}
 
     def judge_property(property_: Callable[[Evidence], list[Check]]) -> None:
