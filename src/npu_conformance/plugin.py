@@ -150,22 +150,29 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.user_properties.append((_IDENTITY, _identity(item)))
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Where there is no evidence, give the reason in full once, and then in a word."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.when == "setup" and report.failed and _is_ours(item):
+        report.longrepr = item.config.stash[SESSION].told_once(*_identity(item)[:2]) or report.longrepr
+
+
 @pytest.fixture(scope="session")
-def evidence(request: pytest.FixtureRequest) -> Evidence | ConformanceError:
-    """Candidate and reference of one model in one variant, or why there are none; runs what is needed for it, once."""
+def evidence(request: pytest.FixtureRequest) -> Evidence:
+    """Candidate and reference of one model in one variant; runs what is needed for it, once."""
     model, variant = request.param.rsplit("-", 1)
     try:
         return request.config.stash[SESSION].evidence(model, variant)
     except ConformanceError as error:
-        return error
+        problem = str(error)
+    pytest.fail(problem, pytrace=False)  # outside the handler, or pytest prints the error as its context again
 
 
 @pytest.fixture
-def judge(request: pytest.FixtureRequest, evidence: Evidence | ConformanceError) -> Judge:
+def judge(request: pytest.FixtureRequest, evidence: Evidence) -> Judge:
     """Judge a property, record its checks in the report, then pass, fail or skip the test by them."""
-    if isinstance(evidence, ConformanceError):
-        model = _identity(request.node)[0]
-        pytest.fail(request.config.stash[SESSION].told.once(model, evidence), pytrace=False)
     bad = {"fail", "error", "inconclusive"} if request.config.getoption("require_confidence") else {"fail", "error"}
 
     def judge_property(property_: Callable[[Evidence], list[Check]]) -> None:
