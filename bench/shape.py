@@ -22,7 +22,7 @@ def config() -> Any:
         head_dim=128,
         intermediate_size=3072,
         tie_word_embeddings=True,
-        max_position_embeddings=2048,
+        max_position_embeddings=40_960,
     )
 
 

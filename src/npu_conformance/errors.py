@@ -37,7 +37,8 @@ class TraceError(ConformanceError):
 class JobError(ConformanceError):
     """A worker process failed; the message ends with the last lines of its log when they say more."""
 
-    def __init__(self, message: str, part: int = 0) -> None:
-        """Args: part: the job of a series it was at."""
+    def __init__(self, message: str, part: int = 0, *, starting: bool = False) -> None:
+        """Args: part: the job of a series it was at; starting: it was an engine that had not come up yet."""
         super().__init__(message)
         self.part = part
+        self.starting = starting

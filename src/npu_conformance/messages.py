@@ -1,7 +1,9 @@
-"""How a failed check is put to a person: property, observed, allowed, where, how to reproduce."""
+"""How a failed check, or an error, is put to a person: property, observed, allowed, where, how to reproduce."""
 
+import re
 from collections.abc import Sequence
 
+from npu_conformance.errors import CheckpointError, ConformanceError, JobError, PlanError
 from npu_conformance.results import Check
 
 
@@ -19,6 +21,39 @@ def failure_text(property_: str, failed: Sequence[Check], reproduce: str) -> str
         lines += [f"    where     {check.where}"] if check.where else []
         lines += [f"    note      {check.message}"] if check.message else []
     return "\n".join([*lines, f"  reproduce   {reproduce}"])
+
+
+class Told:
+    """The errors of a run: each is told once, and after that in a word."""
+
+    def __init__(self) -> None:
+        self._causes: list[ConformanceError] = []
+        self._starts: set[str] = set()
+
+    def once(self, model: str, error: ConformanceError) -> str:
+        """An error's message, or a word where it was told before.
+
+        Engines of a model that do not start for one reason have one message, though each was tried.
+        """
+        cause = error.__cause__ if isinstance(error.__cause__, ConformanceError) else error
+        start = f"{model}: {_reason(cause)}" if _kept_from_starting(cause) else None
+        if start is None:
+            known = any(cause is one for one in self._causes)
+            self._causes += [] if known else [cause]
+            return "not run: for the reason that the first of these errors gives" if known else str(error)
+        known = start in self._starts
+        self._starts.add(start)
+        return "not run: the engine did not start" if known else str(error)
+
+
+def _kept_from_starting(error: ConformanceError) -> bool:
+    return error.starting if isinstance(error, JobError) else isinstance(error, CheckpointError | PlanError)
+
+
+def _reason(error: ConformanceError) -> str:
+    """What an error says first, without what differs from one try to the next: its name, figures and paths."""
+    name_and_reason = str(error).splitlines()[0].split(": ", 1)
+    return re.sub(r"\S*/\S*|\d+", "#", name_and_reason[-1])
 
 
 def observed(check: Check) -> str:

@@ -150,6 +150,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.user_properties.append((_IDENTITY, _identity(item)))
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Where there is no evidence, give the reason in full once, and then in a word."""
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.when == "setup" and report.failed and _is_ours(item):
+        report.longrepr = item.config.stash[SESSION].told_once(*_identity(item)[:2]) or report.longrepr
+
+
 @pytest.fixture(scope="session")
 def evidence(request: pytest.FixtureRequest) -> Evidence:
     """Candidate and reference of one model in one variant; runs what is needed for it, once."""

@@ -103,7 +103,8 @@ class Model:
     def workshop(self) -> Workshop:
         """Candidates and references that are made up."""
         text = {"hidden_size": self.width, "num_hidden_layers": 30}
-        prepared = SimpleNamespace(candidate=SimpleNamespace(folder=self.folder, text_config=text), adapter=None)
+        candidate = SimpleNamespace(folder=self.folder, text_config=text)
+        prepared = SimpleNamespace(candidate=candidate, adapter=None, lengths=())
         subject, settings = Subject("model", "real", self.folder, self.folder), Settings(self.folder)
         real = Candidates(self.config, subject, cast(Any, prepared), self.folder, settings, cast(Any, None))
         candidates = SimpleNamespace(walk=real.walk, environment=lambda given: {"FOR": ",".join(self.changed(given))})

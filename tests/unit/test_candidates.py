@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.config import ModelConfig
 from npu_conformance.devices import Platform
 from npu_conformance.engines.job import CandidateJob, Job, SeriesJob
@@ -20,6 +21,17 @@ OWN = [
     {"name": "small_blocks", "options": {"block_size": 16}},
     {"name": "left_to_vllm", "options": {"enable_prefix_caching": None}},
 ]
+
+
+# A block of 128 tokens takes 28 x 2 x 8 heads x 128 x 2 bytes x 128 = 14 MiB: Qwen3-0.6B.
+QWEN = {
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 40_960,
+}
+LENGTHS = ((20, 48),) * 10
 
 
 class Processes:
@@ -55,19 +67,27 @@ class Processes:
 
 @pytest.fixture(autouse=True)
 def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of four cores, unless `--device` says otherwise."""
+    """A machine of four cores and much memory, unless `--device` says otherwise; nothing said in the shell."""
 
     def find(wanted: Platform | None = None) -> tuple[Platform, int]:
         return wanted or "cpu", 4
 
     monkeypatch.setattr("npu_conformance.run.candidates.find_devices", find)
+    monkeypatch.setattr("npu_conformance.run.room.free_memory", lambda: 64 * 2**30)
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
 
 
 def candidates(
-    tmp_path: Path, processes: Processes, config: dict[str, Any] | None = None, kind: str = "real", **settings: Any
+    tmp_path: Path,
+    processes: Processes,
+    config: dict[str, Any] | None = None,
+    kind: str = "real",
+    model: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> Candidates:
     """The engines of a model called Model."""
-    prepared = SimpleNamespace(candidate=SimpleNamespace(folder=tmp_path / "weights"), adapter=None)
+    weights = Checkpoint(tmp_path / "weights", model or QWEN, {})
+    prepared = SimpleNamespace(candidate=weights, adapter=None, lengths=LENGTHS)
     return Candidates(
         ModelConfig.model_validate({"model": "a/b", **(config or {})}),
         Subject("Model", cast(Any, kind), tmp_path, tmp_path),
@@ -270,7 +290,7 @@ def test_what_a_job_takes_from_config_and_command_line(tmp_path: Path) -> None:
 
 
 def test_environments(tmp_path: Path) -> None:
-    """The engine inline, the config's own variables, less memory for a twin, and a core for each of several ranks."""
+    """The engine inline, the config's own variables, a KV cache on a CPU, and a core for each of several ranks."""
     processes = Processes()
     config = {"envs": {"OWN": "1", "VLLM_NO_USAGE_STATS": "0"}}
     candidates(tmp_path, processes, config).make("tp2", ())
@@ -281,14 +301,11 @@ def test_environments(tmp_path: Path) -> None:
         "VLLM_NO_USAGE_STATS": "0",
         "HF_HUB_OFFLINE": "1",
         "OWN": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
     }
     assert sharded.keys() - plain.keys() == {"VLLM_CPU_OMP_THREADS_BIND"}
-    twin = candidates(tmp_path, Processes(), kind="twin")
-    assert twin.environment({})["VLLM_CPU_KVCACHE_SPACE"] == "1"
-    roomy = candidates(tmp_path, Processes(), {"envs": {"VLLM_CPU_KVCACHE_SPACE": "9"}}, kind="twin")
-    assert roomy.environment({})["VLLM_CPU_KVCACHE_SPACE"] == "9"
     npu = candidates(tmp_path, Processes(), device="npu").environment({"tensor_parallel_size": 2})
-    assert "VLLM_CPU_OMP_THREADS_BIND" not in npu
+    assert not {"VLLM_CPU_OMP_THREADS_BIND", "VLLM_CPU_KVCACHE_SPACE"} & npu.keys()
 
 
 @pytest.mark.parametrize(("deadline", "expected"), [(None, 77), (5.0, 5.0)])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.config import ModelConfig
 from npu_conformance.plan.forecast import forecast
 from npu_conformance.prompts import load_prompts
@@ -87,8 +88,9 @@ def test_processes_of_several_models_add_up(session: Session) -> None:
 
 
 @pytest.mark.parametrize("platform", ["cpu", "npu"])
-def test_processes_are_those_that_a_run_has(tmp_path: Path, platform: Any) -> None:
+def test_processes_are_those_that_a_run_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: Any) -> None:
     """Every variant of the catalogue in one run whose jobs are only noted."""
+    monkeypatch.setattr("npu_conformance.run.room.free_memory", lambda: 2**40)
     config = ModelConfig(model="org/Model", variants=tuple(CATALOGUE))
     ran: list[list[str]] = []
 
@@ -97,7 +99,7 @@ def test_processes_are_those_that_a_run_has(tmp_path: Path, platform: Any) -> No
         for part in getattr(job, "jobs", (job,)):
             part.output.mkdir(parents=True)
 
-    prepared: Any = SimpleNamespace(adapter=None, candidate=SimpleNamespace(folder=tmp_path))
+    prepared: Any = SimpleNamespace(adapter=None, candidate=Checkpoint(tmp_path, {}, {}), lengths=())
     jobs: Any = SimpleNamespace(run=note)
     settings = Settings(configs=tmp_path, device=platform)
     subject = Subject("Model", "twin", tmp_path, tmp_path)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.plan.estimate import GIB
 from npu_conformance.plan.forecast import Forecast, forecast
 from npu_conformance.plan.totals import shortages
 from npu_conformance.realisations import noise_floor
+from npu_conformance.run.kv_cache import GIB
 from npu_conformance.run.session import Session
 from npu_conformance.storage import write_json
 
@@ -151,3 +151,23 @@ def test_a_second_reference_is_no_reason_to_refuse(
     told = [shortages(Forecast((one,), ()), tmp_path / "cache", tmp_path / "reports") for one in (first, second)]
     assert "would be refused" in told[0][0]
     assert "may not fit" in told[1][0]
+
+
+@pytest.mark.usefixtures("cache")
+def test_an_engines_kv_cache_is_counted(own_configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the run sizes it: base for what it is asked, `as_served` for a request of the model's own maximum.
+
+    A token takes 4 layers x 2 x 2 heads x 16 numbers x 2 bytes = 512 bytes, so 2**26 of them take 32 GiB, and vLLM's
+    null block rounds that up.
+    """
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
+    config = LLAMA | {"max_position_embeddings": 2**26}
+    write(tmp_path / "models" / "org" / "Real", config, llama(config))
+    base, served = forecast(real(own_configs, tmp_path, ""), {"Real": ("base", "as_served")}).of("engine")
+    (named,) = forecast(real(own_configs, tmp_path, "serve: {max_model_len: 2048}\n"), {"Real": ("as_served",)}).of(
+        "engine"
+    )
+
+    assert base.take.memory == pytest.approx(2.7 * GIB, rel=0.01)
+    assert served.take.memory - base.take.memory == 32 * GIB
+    assert named.take.memory == base.take.memory

@@ -10,7 +10,8 @@ from npu_conformance.doctor.findings import Finding, Level
 
 _TIMEOUT = 20
 # vLLM takes 0.9 or more of a device unless set otherwise; an idle 910B has 0.95 free.
-_SHARE = 0.9
+SHARE = 0.9
+"""Of a device's memory that an engine wants, where nobody says otherwise."""
 _MIB = 1 / 1024
 # | 0     910B3               | OK            | 98.9        33                0    / 0             |
 # | 0                         | 0000:C1:00.0  | 0           0    / 0          3401 / 65536         |
@@ -111,7 +112,7 @@ def npu_findings(npus: Sequence[Npu] | None, share: float | None = None) -> list
     if npus is None:
         remedy = "in a container mount /usr/local/bin/npu-smi and /usr/local/dcmi"
         return [Finding("note", "free device memory is not known", "an npu-smi that answers", remedy)]
-    wanted = share or _SHARE
+    wanted = share or SHARE
     return [finding for npu in npus for finding in (*_health(npu), *_memory(npu, wanted))]
 
 

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from npu_conformance.limits import Dtype
 from npu_conformance.prompts import Prompt
 
+STARTING = "starting vLLM"
+"""What a worker says it does until its engine has come up."""
 Manner = Literal["generate", "walk", "walk warm", "walk long", "tokens only"]
 """What a candidate does: choose its tokens, with all that is asked of `base` and `as_served`; take those of another
 trace; the same, its cache warm; take long texts; choose its tokens without its logits being captured."""

@@ -16,7 +16,7 @@ import psutil
 
 import npu_conformance
 from npu_conformance.engines.guard import alive, end_marked
-from npu_conformance.engines.job import Job
+from npu_conformance.engines.job import STARTING, Job
 from npu_conformance.engines.known_failures import explanation
 from npu_conformance.errors import JobError
 from npu_conformance.storage import JOB_VARIABLE, sweep, write_text
@@ -93,14 +93,15 @@ def run_job(
                 sweep(folder, token)
     if problem is None and worker.returncode == 0:
         return time.monotonic() - started
-    refusal, part = workdir / "refusal.txt", _progress(workdir)[1]
+    refusal, (state, part) = workdir / "refusal.txt", _progress(workdir)
+    starting = state is not None and state[0].endswith(STARTING)
     if problem is None and refusal.is_file():
         known = "" if worker.returncode == _REFUSED else f"\n{explanation(log)}".rstrip()
-        raise JobError(f"{name}: {refusal.read_text(encoding='utf-8')}{known}", part)
+        raise JobError(f"{name}: {refusal.read_text(encoding='utf-8')}{known}", part, starting=starting)
     killed = worker.returncode == -signal.SIGKILL if problem is None else problem.startswith(_LOST)
     what = problem or _describe_exit(worker.returncode)
     known = explanation(log, killed=killed)
-    raise JobError(f"{name}: {what}\n{known}last lines of {log}:\n{tail(log)}", part)
+    raise JobError(f"{name}: {what}\n{known}last lines of {log}:\n{tail(log)}", part, starting=starting)
 
 
 def tail(log: Path, lines: int = LOG_LINES) -> str:

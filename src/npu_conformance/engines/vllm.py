@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from npu_conformance.checkpoints.checkpoint import EXPERTS
 from npu_conformance.engines.asking import MANNERS, Asked
 from npu_conformance.engines.generation import Generator
+from npu_conformance.engines.job import STARTING
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import JobError
 from npu_conformance.provenance import numeric_environment, package_versions
@@ -35,10 +36,11 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     """
     rendered = load_rendered(job.rendered)
     started = time.monotonic()
-    progress("starting vLLM", 0, 0)
+    progress(STARTING, 0, 0)
     options = job.options | (_tight_cache(job.walks) if job.tight_cache and job.walks else {})
     llm = start(job, options)
     loaded = time.monotonic()
+    progress("started", 0, 0)
     number = next(_engines)
     with staged_dir(job.output) as stage, scratch_dir(job.output) as scratch:
         asked = Asked(job, rendered, Generator(llm, scratch, progress, lora_of(job)), stage)

@@ -39,7 +39,7 @@ def campaign(
     evidence, workshop = replace(base_evidence(session, model), false_alarms=_SHARE), session.workshop(model)
     folder, injections = workshop.traces / "faults", _injections(workshop, kinds, documented)
     job = _job(workshop, folder, injections)
-    workshop.candidates.run(job, f"{subject}: {len(injections)} faults", job.options, _DEADLINE)
+    workshop.candidates.run(job, f"{subject}: {len(injections)} faults", [job.options], _DEADLINE)
     clean = _trace(folder, _FIRST)
     for one in injections:
         found = judged(subject, one, replace(evidence, candidate=_trace(folder, one)), clean)

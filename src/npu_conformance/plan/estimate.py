@@ -1,8 +1,7 @@
 """What an engine will take, before it starts: nominal numbers where nothing was measured, and none of them exact."""
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import psutil
@@ -10,13 +9,9 @@ import psutil
 from npu_conformance.devices import Platform
 from npu_conformance.engines.probes import long_texts, probes
 from npu_conformance.run.cost import pass_seconds
+from npu_conformance.run.kv_cache import GIB, WIDTHS, Length, given_bytes
+from npu_conformance.run.room import PROCESS, engine_bytes
 from npu_conformance.variants import CATALOGUE, JUDGED, ranks, walks_warm
-
-GIB = 2**30
-WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of a number."""
-Length = tuple[int, int]
-"""Tokens of a prompt and of its longest answer."""
 
 # Seconds until an engine answers: eager, and compiled or captured. On 2 cores of an AMD EPYC a twin's took 9 and 18 to
 # 32; those of accelerators are round numbers, and unmeasured.
@@ -27,12 +22,8 @@ _IMPORTS = 7
 _READING = GIB
 # Seconds an accelerator takes for all prompts once; unmeasured.
 _PASS = 10
-# Memory of a process with an engine besides weights and KV cache: twins' peaked at 1.7 to 2.0 GiB in all.
-_PROCESS = 1.7 * GIB
-_TWIN_CACHE = GIB
 # vLLM's own default of gpu_memory_utilization, which on a CPU is a share of all memory.
 _SHARE = 0.92
-_CACHE_VARIABLE = "VLLM_CPU_KVCACHE_SPACE"
 # vLLM's block size on a CPU; it decides where probes are cut, not how many there are.
 _BLOCK = 128
 # Requests asked again in small batches, see `engines/scenarios.py`: copies, alone, joining.
@@ -51,6 +42,8 @@ class Load:
     lengths: tuple[Length, ...]
     longest: int | None
     """Tokens of the longest request the model itself can take; None where its config does not say."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Its config.json, for what a KV cache is made of."""
     adapted: bool = False
     """Served with a LoRA, and asked without it besides."""
 
@@ -106,10 +99,11 @@ def engine_take(
         follows: whether it runs in a process in which another has run.
     """
     work = _work(load, variant, options, candidate)
+    cache = given_bytes(load.config, options, load.lengths, envs, twin=twin)
     row = load.vocabulary * WIDTHS[options["dtype"]]
     return Take(
         seconds=_start_seconds(load, options, candidate, platform, follows) + _asking_seconds(load, work, platform),
-        memory=_memory(load, options, candidate, platform, _cache_bytes(options, twin=twin, envs=envs)),
+        memory=_memory(load, options, candidate, platform, cache),
         disk=work.kept * row,
         scratch=work.scratch * row,
     )
@@ -168,19 +162,9 @@ def _asking_seconds(load: Load, work: _Work, platform: Platform) -> float:
 
 def _memory(load: Load, options: dict[str, Any], candidate: str, platform: Platform, cache: float | None) -> float:
     if platform != "cpu":
-        return _PROCESS * ranks(options)
+        return PROCESS * ranks(options)
     if candidate == "transformers":
-        return _PROCESS + load.weights
+        return PROCESS + load.weights
     if cache is None:
         return float(options.get("gpu_memory_utilization", _SHARE) * psutil.virtual_memory().total)
-    return ranks(options) * (_PROCESS + cache) + load.weights
-
-
-def _cache_bytes(options: dict[str, Any], *, twin: bool, envs: Mapping[str, str]) -> float | None:
-    """Bytes of the KV cache on a CPU; None where vLLM takes a share of the memory for everything."""
-    space = envs.get(_CACHE_VARIABLE) or (None if twin else os.environ.get(_CACHE_VARIABLE))
-    if space is not None and space.isdigit():
-        return float(space) * GIB
-    if (given := options.get("kv_cache_memory_bytes")) is not None:
-        return float(given)
-    return _TWIN_CACHE if twin else None
+    return engine_bytes(load.weights, options, cache)

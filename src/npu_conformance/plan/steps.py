@@ -11,24 +11,32 @@ from npu_conformance.config import ModelConfig
 from npu_conformance.devices import find_devices
 from npu_conformance.errors import ConformanceError
 from npu_conformance.plan.earlier import last_time
-from npu_conformance.plan.estimate import GIB, WIDTHS, Length, Load, Take, engine_take, long_lengths
+from npu_conformance.plan.estimate import Load, Take, engine_take, long_lengths
 from npu_conformance.prompts import load_prompts
 from npu_conformance.realisations import noise_floor
 from npu_conformance.run.cost import Cost, parameters_of, reference_cost
+from npu_conformance.run.kv_cache import GIB, WIDTHS, Length, bounded
 from npu_conformance.run.nursery import is_whole, twin_folder
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.sharing import may_share, processes
 from npu_conformance.twins import base_of, find_recipe
 from npu_conformance.twins.recipes import Stored
-from npu_conformance.variants import JUDGED, needs_base, ranks, scored_with
+from npu_conformance.variants import JUDGED, is_long, needs_base, ranks, scored_with
 
 Kind = Literal["twin", "conversion", "engine", "reference", "noise floor"]
 
 # Bytes of UTF-8 in a token: about what English takes, and a Chinese character has three.
 _BYTES_A_TOKEN = 3
 # A twin that is not built: about what those there are have.
-_TWIN_PARAMETERS, _TWIN_CONFIG = 3_500_000, {"vocab_size": 2400, "max_position_embeddings": 32768}
+_TWIN_PARAMETERS = 3_500_000
+_TWIN_CONFIG = {
+    "vocab_size": 2400,
+    "max_position_embeddings": 32768,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "head_dim": 128,
+}
 _TWIN_MEMORY, _TWIN_DISK = GIB, 8 * 2**20
 # Seconds of a step of training, from 159 s for five twins on 2 cores, and of storing a twin in another format.
 _TRAINING_STEP, _STORING = 0.2, 10
@@ -242,6 +250,7 @@ class _Model:
             vocabulary=int(self._reference.text_config.get("vocab_size", 0)),
             lengths=self._lengths,
             longest=self._longest,
+            config=self._reference.text_config,
             adapted=self._adapted,
         )
 
@@ -255,7 +264,11 @@ class _Model:
         return weight_bytes(self._reference) if self._built else _TWIN_DISK
 
     def _options(self, variant: str) -> dict[str, Any]:
-        return self._config.options(variant)
+        """As the run's engine has them, see `Candidates`."""
+        options = self._config.options(variant)
+        if self._platform != "cpu" or self._settings.candidate != "vllm" or variant == "as_served":
+            return options
+        return options | bounded(self._reference.text_config, options, self._lengths, long=is_long(variant))
 
     def _shares(self, variant: str) -> bool:
         return may_share(variant, self._options(variant), self._settings.candidate, self._platform)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from npu_conformance.plan.estimate import GIB
 from npu_conformance.plan.forecast import Forecast
 from npu_conformance.plan.steps import Step
 from npu_conformance.run.cost import existing, free_disk, free_memory, shortage
+from npu_conformance.run.kv_cache import GIB
 
 
 @dataclass(frozen=True)

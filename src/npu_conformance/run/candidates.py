@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.checkpoints.inspect import weight_bytes
 from npu_conformance.checkpoints.lora import lora_options
 from npu_conformance.config import ModelConfig
 from npu_conformance.devices import cpu_binding, find_devices
 from npu_conformance.engines.job import CandidateJob, Job, SeriesJob, Watched
-from npu_conformance.errors import ConformanceError, JobError
+from npu_conformance.errors import ConformanceError, JobError, PlanError
 from npu_conformance.run.jobs import Jobs
+from npu_conformance.run.kv_cache import SPACE, bounded, said_otherwise, space
 from npu_conformance.run.preparation import Prepared
+from npu_conformance.run.room import refuse_what_has_no_room
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.sharing import may_share, next_process
 from npu_conformance.subject import Subject
@@ -66,7 +69,8 @@ class Candidates:
     def _run(self, variants: Sequence[str]) -> dict[str, ConformanceError]:
         """Run variants, base before those that walk its tokens; what went wrong, by variant."""
         problems = {variant: error for variant, error in self._done.items() if error is not None}
-        waiting = list(variants)
+        problems |= self._without_room(variants)
+        waiting = [variant for variant in variants if variant not in problems]
         while waiting:
             group = next_process(waiting, self._shares)
             waiting = [variant for variant in waiting if variant not in group]
@@ -80,6 +84,24 @@ class Candidates:
                 waiting = [*group[group.index(last) + 1 :], *waiting]
         return problems
 
+    def _without_room(self, variants: Sequence[str]) -> dict[str, ConformanceError]:
+        """The variants whose engines this machine has no memory for, before any of them starts."""
+        problems: dict[str, ConformanceError] = {}
+        for variant in variants if self._on_cpu else ():
+            try:
+                refuse_what_has_no_room(
+                    f"{self._subject.name} {variant}",
+                    self._prepared.candidate.text_config,
+                    weight_bytes(self._prepared.candidate),
+                    self.job(variant).options,
+                    self._prepared.lengths,
+                    self._config.envs,
+                    twin=self._twin,
+                )
+            except PlanError as error:
+                problems[variant] = error
+        return problems
+
     def _run_group(self, group: list[str]) -> tuple[str, JobError | None]:
         """Run some variants in one process: the last it came to, and why that one failed, if it did."""
         parts = [self.job(variant) for variant in group]
@@ -87,17 +109,19 @@ class Candidates:
         name = f"{self._subject.name} {group[0]}" + (f" and {len(group) - 1} more" if group[1:] else "")
         deadline = self._settings.deadline_for(self._config)
         try:
-            self.run(job, name, parts[0].options, deadline)
+            self.run(job, name, [part.options for part in parts], deadline)
         except JobError as error:
             last = group[error.part]
             if parts[error.part].output.is_dir():
                 return last, None  # its trace is whole: it ended while closing
             told = str(error).replace(f"{name}: ", f"{self._subject.name} {last}: ", 1)
-            return last, JobError(told)
+            return last, JobError(told, starting=error.starting)
         return group[-1], None
 
     def _lost(self, variant: str, cause: ConformanceError) -> JobError:
-        return JobError(f"{self._subject.name} {variant}: is held against base, and there is none: {cause}")
+        lost = JobError(f"{self._subject.name} {variant}: is held against base, and there is none: {cause}")
+        lost.__cause__ = cause
+        return lost
 
     def job(self, variant: str) -> CandidateJob:
         """A variant's job."""
@@ -105,11 +129,12 @@ class Candidates:
         options = self._config.options(variant)
         if variant in JUDGED:
             kept = _LAYER_PROMPTS if variant == "base" else 0
+            options = options if variant == "as_served" else self._bounded(options)
             return self._job(output, options, manner="generate", layer_prompts=kept, walks=self._given)
         if known is not None and known.tokens_only:
-            return self._job(output, options, manner="tokens only")
+            return self._job(output, self._bounded(options), manner="tokens only")
         if known is not None and known.long:
-            return self._job(output, options, manner="walk long")
+            return self._job(output, self._bounded(options, long=True), manner="walk long")
         return self.walk(output, options, tight_cache=known is not None and known.tight_cache)
 
     def walk(
@@ -118,7 +143,7 @@ class Candidates:
         """Base's tokens walked by an engine with other options (see `CandidateJob` for the rest)."""
         return self._job(
             output,
-            options,
+            self._bounded(options),
             manner="walk warm" if walks_warm(options) else "walk",
             walks=self._traces / "base" / "candidate",
             tight_cache=tight_cache,
@@ -141,22 +166,42 @@ class Candidates:
             **more,
         )
 
-    def run(self, job: Job, name: str, options: dict[str, Any], deadline: float) -> None:
-        """Run a job of an engine with these options (see `run_job` for what it raises)."""
-        self._jobs.run(job, name, deadline, environment=self.environment(options))
+    def run(self, job: Job, name: str, options: Sequence[dict[str, Any]], deadline: float) -> None:
+        """Run a job of engines with these options, one after another (see `run_job` for what it raises)."""
+        self._jobs.run(job, name, deadline, environment=self.environment(*options))
 
     def _shares(self, variant: str) -> bool:
         platform = find_devices(self._settings.device)[0]
         return may_share(variant, self.job(variant).options, self._settings.candidate, platform)
 
-    def environment(self, options: dict[str, Any]) -> dict[str, str]:
-        """Of a process whose engine has these options."""
+    @property
+    def _on_cpu(self) -> bool:
+        """Whether engines are vLLM's on a CPU, whose memory they share with all else."""
+        return self._settings.candidate == "vllm" and find_devices(self._settings.device)[0] == "cpu"
+
+    @property
+    def _twin(self) -> bool:
+        return self._subject.kind == "twin"
+
+    def _bounded(self, options: dict[str, Any], *, long: bool = False) -> dict[str, Any]:
+        """Options with a longest request; `as_served` alone keeps vLLM's own where the YAML names none."""
+        if not self._on_cpu:
+            return options
+        return options | bounded(self._prepared.candidate.text_config, options, self._prepared.lengths, long=long)
+
+    def environment(self, *options: dict[str, Any]) -> dict[str, str]:
+        """Of a process whose engines have these options, one after another."""
         environment = {**_ENGINE_ENVIRONMENT, **self._config.envs}
-        if self._subject.kind == "twin":
-            # A twin's whole KV cache fits into 1 GiB; vLLM would take 4 GiB or more on a CPU.
-            environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-        needed, (platform, cores) = ranks(options), find_devices(self._settings.device)
+        needed, (platform, cores) = max(map(ranks, options)), find_devices(self._settings.device)
+        if self._on_cpu:
+            environment |= self._cache(options)
         # Of several processes with a core each, all would take the machine's last one.
         if platform == "cpu" and (needed > 1 or cores == 1):
             environment = cpu_binding(needed) | environment
         return environment
+
+    def _cache(self, options: Sequence[dict[str, Any]]) -> dict[str, str]:
+        """The KV cache of a process's engines, which all have one size: that of the one that needs most."""
+        config, lengths = self._prepared.candidate.text_config, self._prepared.lengths
+        ours = [one for one in options if not said_otherwise(one, self._config.envs, twin=self._twin)]
+        return {SPACE: str(max(space(config, one, lengths) for one in ours))} if ours else {}

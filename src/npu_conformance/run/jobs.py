@@ -10,6 +10,7 @@ from npu_conformance.engines.job import CandidateJob, Job, ReferenceJob, SeriesJ
 from npu_conformance.engines.supervise import run_job
 from npu_conformance.leases import lease
 from npu_conformance.progress import Narrator, Observe
+from npu_conformance.run.emptying import wait_for_memory
 from npu_conformance.variants import ranks
 
 # The reference, and what reads weights, stay off the accelerator even where its plugin would load itself into torch.
@@ -39,6 +40,9 @@ class Jobs:
         with lease(pool, count, name, self.narrator.say) as lent, self.narrator.job(name) as observe:
             if lent.devices and platform != "cpu":
                 environment = environment | narrowed(platform, lent.devices)
+            if platform == "npu":
+                names = [device.name for device in lent.devices]
+                wait_for_memory(names, _share(job), name, self.narrator.say)
             held = lent.descriptors
             self.run_observed(job, name, deadline, observe, environment=environment, python=python, held=held)
 
@@ -78,10 +82,20 @@ def _needed(job: Job) -> tuple[Platform, Sequence[Device], int]:
 
     No cores are lent.
     """
-    parts = job.jobs if isinstance(job, SeriesJob) else (job,)
+    parts = _parts(job)
     if any(isinstance(part, ReferenceJob | StatesJob) for part in parts):
         return "cpu", (_TURN,), 1
     engines = [part for part in parts if isinstance(part, CandidateJob)]
     platform = find_devices(engines[0].device)[0] if engines else "cpu"
     pool = lendable(platform)
     return platform, pool, 0 if platform == "cpu" else max(ranks(engine.options) for engine in engines)
+
+
+def _share(job: Job) -> float | None:
+    """The largest share of a device's memory that its engines ask for; None where they leave it to vLLM."""
+    asked = [part.options.get("gpu_memory_utilization") for part in _parts(job) if isinstance(part, CandidateJob)]
+    return max((float(one) for one in asked if one is not None), default=None)
+
+
+def _parts(job: Job) -> tuple[Job, ...]:
+    return job.jobs if isinstance(job, SeriesJob) else (job,)

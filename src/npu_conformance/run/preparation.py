@@ -47,6 +47,8 @@ class Prepared:
     """Of the reference's."""
     audit: Audit | None
     """The candidate's weights against the published ones; None where they are the same files."""
+    lengths: tuple[tuple[int, int], ...] = ()
+    """Tokens of each prompt and of its longest answer."""
 
 
 def prepare(
@@ -86,9 +88,11 @@ def prepare(
         trust_remote_code=config.serve.trust_remote_code,
     )
     jobs.run(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=OFF_DEVICE, python=subject.python)
-    check_token_ids(reference, load_rendered(rendered))
+    asked = load_rendered(rendered)
+    check_token_ids(reference, asked)
+    lengths = tuple(zip(map(len, asked.prompt_ids), asked.lengths(config.max_tokens), strict=True))
     if scored:
-        _plan(config, reference, rendered, jobs)
+        _plan(reference, lengths, jobs)
     rope = longrope_warning(candidate.text_config, config.serve.max_model_len)
     findings = [*published.findings, *(scan.findings if scan is not published else ()), *([rope] if rope else [])]
     return Prepared(
@@ -100,6 +104,7 @@ def prepare(
         published_scan=published,
         # Of a quantised candidate with another reference no weight is the reference's.
         audit=None if candidate is reference or config.reference.model else _audit(reference, candidate, subject, jobs),
+        lengths=lengths,
     )
 
 
@@ -120,10 +125,8 @@ def _check_scheme(config: ModelConfig, candidate: Checkpoint) -> None:
         )
 
 
-def _plan(config: ModelConfig, reference: Checkpoint, rendered: Path, jobs: Jobs) -> None:
+def _plan(reference: Checkpoint, lengths: Sequence[tuple[int, int]], jobs: Jobs) -> None:
     """Say what the reference will cost at most, and refuse what cannot fit before any engine starts."""
-    prompts = load_rendered(rendered)
-    lengths = zip(map(len, prompts.prompt_ids), prompts.lengths(config.max_tokens), strict=True)
     cost = reference_cost(reference, list(lengths))
     refuse_what_cannot_fit(cost, cache_dir() / "references")
     jobs.narrator.say(str(cost))

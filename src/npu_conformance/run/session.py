@@ -18,6 +18,7 @@ from npu_conformance.errors import ConfigError, ConformanceError, TraceError, We
 from npu_conformance.evidence import Evidence
 from npu_conformance.floor import load_floor
 from npu_conformance.limits import FALSE_ALARMS
+from npu_conformance.messages import Told
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import load_prompts
 from npu_conformance.report.details import save_details
@@ -56,6 +57,7 @@ class Session:
         """Args: settings: the command line's; folder: the run's report folder; narrator: tells what goes on."""
         self.settings = settings
         self.folder = folder
+        self._told = Told()
         self._jobs = Jobs(folder, narrator)
         self._judging: dict[str, tuple[str, ...]] = {}
         self._selected: dict[str, tuple[str, ...]] = {}
@@ -147,6 +149,11 @@ class Session:
             ConformanceError: any part of the way there failed, with the message for the user.
         """
         return self._once(("evidence", model, variant), lambda: self._collect(model, variant))
+
+    def told_once(self, model: str, variant: str) -> str | None:
+        """Why there is no evidence, in full or, where that was told before, in a word; None where there is some."""
+        error = self._made.get(("evidence", model, variant))
+        return self._told.once(model, error) if isinstance(error, ConformanceError) else None
 
     def _once(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
         if key not in self._made:
