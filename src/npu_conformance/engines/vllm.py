@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.checkpoint import EXPERTS
 from npu_conformance.engines.asking import MANNERS, Asked
+from npu_conformance.engines.became import became
 from npu_conformance.engines.generation import Generator
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import JobError
@@ -43,13 +44,14 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     with staged_dir(job.output) as stage, scratch_dir(job.output) as scratch:
         asked = Asked(job, rendered, Generator(llm, scratch, progress, lora_of(job)), stage)
         answers = MANNERS[job.manner](asked)
+        ascend, signs = llm.collective_rpc("ascend")[0]
         provenance = {
             "engine": "vllm",
             "versions": package_versions(),
             "asked": options,
-            "environment": numeric_environment(),
-            **_effective(llm),
-            "observed": asked.observed | _observed(llm),
+            "environment": numeric_environment(job.envs),
+            **_effective(llm, options, ascend),
+            "observed": asked.observed | _observed(llm) | signs,
             "seconds": {
                 "start": round(loaded - started, 2),
                 "generate": round(asked.seconds, 2),
@@ -114,7 +116,7 @@ def lora_of(job: "CandidateJob") -> Any:
     return LoRARequest(job.adapter.name, 1, str(job.adapter))
 
 
-def _effective(llm: Any) -> dict[str, Any]:
+def _effective(llm: Any, asked: dict[str, Any], ascend: dict[str, Any]) -> dict[str, Any]:
     """What the engine really runs with, by vLLM's argument names; it may differ from what was asked."""
     from vllm.platforms import current_platform
 
@@ -125,6 +127,8 @@ def _effective(llm: Any) -> dict[str, Any]:
         "platform": current_platform.device_type,
         "device": current_platform.get_device_name(),
         "effective": {
+            **became(config, asked),
+            **({"ascend_config": ascend} if ascend else {}),
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
             "enforce_eager": config.model_config.enforce_eager,
             "compilation_mode": getattr(mode, "name", mode),

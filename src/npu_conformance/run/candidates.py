@@ -1,6 +1,6 @@
 """The candidate's engines of one model: which job a variant is, and which of them share a process."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ class Candidates:
         name = f"{self._subject.name} {group[0]}" + (f" and {len(group) - 1} more" if group[1:] else "")
         deadline = self._settings.deadline_for(self._config)
         try:
-            self.run(job, name, parts[0].options, deadline)
+            self.run(job, name, parts[0].options, deadline, self._config.changed_envs(group[0]))
         except JobError as error:
             last = group[error.part]
             if parts[error.part].output.is_dir():
@@ -102,18 +102,24 @@ class Candidates:
     def job(self, variant: str) -> CandidateJob:
         """A variant's job."""
         known, output = CATALOGUE.get(variant), self._traces / variant / "candidate"
-        options = self._config.options(variant)
+        options, envs = self._config.options(variant), self._config.changed_envs(variant)
         if variant in JUDGED:
             kept = _LAYER_PROMPTS if variant == "base" else 0
             return self._job(output, options, manner="generate", layer_prompts=kept, walks=self._given)
         if known is not None and known.tokens_only:
-            return self._job(output, options, manner="tokens only")
+            return self._job(output, options, manner="tokens only", envs=envs)
         if known is not None and known.long:
-            return self._job(output, options, manner="walk long")
-        return self.walk(output, options, tight_cache=known is not None and known.tight_cache)
+            return self._job(output, options, manner="walk long", envs=envs)
+        return self.walk(output, options, envs=envs, tight_cache=known is not None and known.tight_cache)
 
     def walk(
-        self, output: Path, options: dict[str, Any], *, tight_cache: bool = False, watched: tuple[Watched, ...] = ()
+        self,
+        output: Path,
+        options: dict[str, Any],
+        *,
+        envs: Mapping[str, str] | None = None,
+        tight_cache: bool = False,
+        watched: tuple[Watched, ...] = (),
     ) -> CandidateJob:
         """Base's tokens walked by an engine with other options (see `CandidateJob` for the rest)."""
         return self._job(
@@ -123,9 +129,12 @@ class Candidates:
             walks=self._traces / "base" / "candidate",
             tight_cache=tight_cache,
             watched=watched,
+            envs=envs,
         )
 
-    def _job(self, output: Path, options: dict[str, Any], **more: Any) -> CandidateJob:
+    def _job(
+        self, output: Path, options: dict[str, Any], envs: Mapping[str, str] | None = None, **more: Any
+    ) -> CandidateJob:
         adapter = self._settings.candidate_adapter or self._prepared.adapter
         return CandidateJob(
             output=output,
@@ -135,23 +144,27 @@ class Candidates:
             rendered=self._traces / "rendered.json",
             chat_template_kwargs=self._config.chat_template_kwargs,
             options=options if adapter is None else lora_options(adapter) | options,
+            envs=tuple({**self._config.envs, **(envs or {})}),
             max_tokens=self._config.max_tokens,
             device=self._settings.device,
             trust_remote_code=self._config.serve.trust_remote_code,
             **more,
         )
 
-    def run(self, job: Job, name: str, options: dict[str, Any], deadline: float) -> None:
-        """Run a job of an engine with these options (see `run_job` for what it raises)."""
-        self._jobs.run(job, name, deadline, environment=self.environment(options))
+    def run(
+        self, job: Job, name: str, options: dict[str, Any], deadline: float, envs: Mapping[str, str] | None = None
+    ) -> None:
+        """Run a job of an engine with these options and variables (see `run_job` for what it raises)."""
+        self._jobs.run(job, name, deadline, environment=self.environment(options, envs))
 
     def _shares(self, variant: str) -> bool:
         platform = find_devices(self._settings.device)[0]
-        return may_share(variant, self.job(variant).options, self._settings.candidate, platform)
+        envs = self._config.changed_envs(variant)
+        return may_share(variant, self.job(variant).options, self._settings.candidate, platform, envs)
 
-    def environment(self, options: dict[str, Any]) -> dict[str, str]:
-        """Of a process whose engine has these options."""
-        environment = {**_ENGINE_ENVIRONMENT, **self._config.envs}
+    def environment(self, options: dict[str, Any], envs: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Of a process whose engine has these options, and these variables on top of the config's."""
+        environment = {**_ENGINE_ENVIRONMENT, **self._config.envs, **(envs or {})}
         if self._subject.kind == "twin":
             # A twin's whole KV cache fits into 1 GiB; vLLM would take 4 GiB or more on a CPU.
             environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
