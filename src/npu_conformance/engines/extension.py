@@ -15,9 +15,13 @@ class Extension(LayerTap, PrefillTap):
         modules = self.get_model().modules()  # type: ignore[attr-defined]
         return sum(type(module).__name__.endswith("WithLoRA") for module in modules)
 
-    def ascend(self) -> tuple[dict[str, Any], dict[str, int]]:
-        """VLLM-Ascend's own config, and what shows that its switches took effect; empty without it."""
-        return ascend_config(), ascend_signs(self)
+    def vllm_ascend_config(self) -> dict[str, Any]:
+        """VLLM-Ascend's own config; empty without it."""
+        return ascend_config()
+
+    def vllm_ascend_signs(self) -> dict[str, int]:
+        """What shows that switches of vLLM-Ascend's took effect; empty without it."""
+        return ascend_signs(self)
 
     def attention_backend(self) -> str:
         """The backends of the model's layers, as vLLM noted them while building it."""

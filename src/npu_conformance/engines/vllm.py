@@ -44,14 +44,13 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     with staged_dir(job.output) as stage, scratch_dir(job.output) as scratch:
         asked = Asked(job, rendered, Generator(llm, scratch, progress, lora_of(job)), stage)
         answers = MANNERS[job.manner](asked)
-        ascend, signs = llm.collective_rpc("ascend")[0]
         provenance = {
             "engine": "vllm",
             "versions": package_versions(),
             "asked": options,
             "environment": numeric_environment(job.envs),
-            **_effective(llm, options, ascend),
-            "observed": asked.observed | _observed(llm) | signs,
+            **_effective(llm, options),
+            "observed": asked.observed | _observed(llm),
             "seconds": {
                 "start": round(loaded - started, 2),
                 "generate": round(asked.seconds, 2),
@@ -116,7 +115,7 @@ def lora_of(job: "CandidateJob") -> Any:
     return LoRARequest(job.adapter.name, 1, str(job.adapter))
 
 
-def _effective(llm: Any, asked: dict[str, Any], ascend: dict[str, Any]) -> dict[str, Any]:
+def _effective(llm: Any, asked: dict[str, Any]) -> dict[str, Any]:
     """What the engine really runs with, by vLLM's argument names; it may differ from what was asked."""
     from vllm.platforms import current_platform
 
@@ -128,7 +127,7 @@ def _effective(llm: Any, asked: dict[str, Any], ascend: dict[str, Any]) -> dict[
         "device": current_platform.get_device_name(),
         "effective": {
             **became(config, asked),
-            **({"ascend_config": ascend} if ascend else {}),
+            **({"ascend_config": ascend} if (ascend := llm.collective_rpc("vllm_ascend_config")[0]) else {}),
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
             "enforce_eager": config.model_config.enforce_eager,
             "compilation_mode": getattr(mode, "name", mode),
@@ -171,6 +170,7 @@ def _observed(llm: Any) -> dict[str, int]:
         "lora_layers": int(llm.collective_rpc("lora_layers")[0]),
         "preemptions": _counted(llm, "vllm:num_preemptions"),
         "drafts": _counted(llm, "vllm:spec_decode_num_draft_tokens"),
+        **llm.collective_rpc("vllm_ascend_signs")[0],
     }
 
 

@@ -58,7 +58,7 @@ def _wrong_release(known: Known, platform: Platform) -> str | None:
 
 
 def _differs(config: ModelConfig, variant: str) -> bool:
-    """Whether a variant changes base's options or variables; those that change nothing on purpose do what it does not."""
+    """Whether a variant changes base's options or variables; those that change none on purpose do what it does not."""
     known = CATALOGUE.get(variant)
     if known is not None and (known.bitwise or known.long or known.tight_cache):
         return True

@@ -64,7 +64,7 @@ def unconfirmed(
     known = CATALOGUE.get(variant)
     if known is not None and known.needs not in (None, "graph"):
         return None  # without its sign it would not be judged at all
-    told = {name for name, *_ in _told(options, provenance)} | _IMPLIED.keys()
+    told = {name for name, *_ in _told(options, provenance)} | {"enforce_eager", *_IMPLIED}
     left = [name for name, value in _flat(options) if name not in told and value is not None]
     silent = known is not None and known.silent
     if silent:
