@@ -41,10 +41,9 @@ def test_the_variants_that_change_no_option_change_something_else() -> None:
     """Another start, or other texts."""
     unchanged = {name for name, known in CATALOGUE.items() if not known.options and not known.envs}
 
-    assert unchanged == {"fresh_engine", "long_prompt", "c8_kv_cache"}
+    assert unchanged == {"fresh_engine", "long_prompt"}
     assert CATALOGUE["fresh_engine"].bitwise
     assert CATALOGUE["long_prompt"].long
-    assert CATALOGUE["c8_kv_cache"].lacking.keys() == {"npu"}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +67,7 @@ def test_variants_that_only_ascend_has() -> None:
         if known.envs or known.options.keys() & {"additional_config", "compilation_config"}
     }
 
-    assert {name for name, known in CATALOGUE.items() if known.platform == "npu"} == own | {"dcp2", "c8_kv_cache"}
+    assert {name for name, known in CATALOGUE.items() if known.platform == "npu"} == own | {"dcp2"}
     assert {known.platform for known in CATALOGUE.values()} == {"npu", None}
 
 

@@ -32,7 +32,6 @@ PHRASES: dict[str, str] = {
     "graphs with sequence parallelism between the all-reduces": "图模式,在 all-reduce 之间启用序列并行",
     "decode as one graph of openEuler's xlite": "decode 采用 openEuler xlite 整图",
     "the KV cache in NZ layout": "KV 缓存采用 NZ 布局",
-    "the KV cache in 8 bits": "KV 缓存采用 8 比特",
     "activations split over ranks between layers": "层间激活值切分到各 rank",
     "attention's output projection on one rank a token": "注意力输出投影按 token 分到各 rank",
     "matmul and all-reduce in one operator": "matmul 与 all-reduce 合为一个算子",

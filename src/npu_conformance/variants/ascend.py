@@ -122,14 +122,6 @@ _LAYOUT = {
         platform="npu",
         lacking={"npu": "vLLM-Ascend has enable_kv_nz for MLA on the decode node of a disaggregated deployment only"},
     ),
-    "c8_kv_cache": Known(
-        changes="the KV cache in 8 bits",
-        platform="npu",
-        lacking={
-            "npu": "no option of vLLM-Ascend's: it follows kv_cache_type in the checkpoint's "
-            "quant_model_description.json; judge such a checkpoint as a model with scheme:"
-        },
-    ),
 }
 _BETWEEN_RANKS = {
     "flashcomm1": _switch(
