@@ -9,11 +9,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from npu_conformance.devices import POOL_VARIABLE, choosing_variables
 from npu_conformance.errors import ConfigError
 from npu_conformance.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
 from npu_conformance.prompts import Name, PromptUse
-from npu_conformance.variants import CATALOGUE, JUDGED, Variant, engine_options, known_changes, refuse_corrupting
+from npu_conformance.provenance import without_secrets
+from npu_conformance.variants import (
+    CATALOGUE,
+    JUDGED,
+    Known,
+    Variant,
+    engine_options,
+    known_changes,
+    refuse_chosen_devices,
+    refuse_corrupting,
+)
 from npu_conformance.yamlfile import did_you_mean, load_yaml
 
 # Beside the variants in a run's folders.
@@ -135,8 +144,8 @@ class ModelConfig(_Section):
     reference: Reference = Reference()
     """What it is compared with."""
     variants: tuple[str | Variant, ...] = ()
-    """Variants judged besides `base` and `as_served`: names of the catalogue, or a name with engine options; each
-    changes one thing of `base`."""
+    """Variants judged besides `base` and `as_served`: names of the catalogue, or a name with engine options or
+    environment variables; each changes one thing of `base`."""
     batch_invariant: bool = False
     """The engine promises logits that do not depend on the batch: they must then be bitwise equal in any."""
     prompts: Annotated[tuple[PromptUse, ...], Field(min_length=1)] = tuple(
@@ -190,10 +199,12 @@ class ModelConfig(_Section):
             if isinstance(variant, str) and variant not in CATALOGUE:
                 raise ValueError(
                     f"{variant}: unknown variant{did_you_mean(variant, CATALOGUE)} (variants: {', '.join(CATALOGUE)}; "
-                    "one of your own is a mapping with name and options)"
+                    "one of your own is a mapping with name, and options or envs)"
                 )
             if isinstance(variant, Variant) and variant.name in (*CATALOGUE, *JUDGED, _RESERVED):
                 raise ValueError(f"{variant.name}: is a name of the suite's own; give your variant another")
+            if isinstance(variant, Variant) and not {"options", "envs"} & variant.model_fields_set:
+                raise ValueError(f"{variant.name}: changes nothing of base; give it options or envs")
         names = [variant if isinstance(variant, str) else variant.name for variant in variants]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"variant {twice[0]!r} is listed twice")
@@ -201,12 +212,9 @@ class ModelConfig(_Section):
 
     @field_validator("envs")
     @classmethod
-    def _no_devices_chosen(cls, envs: dict[str, str]) -> dict[str, str]:
-        if chosen := [name for name in envs if name in choosing_variables()]:
-            raise ValueError(
-                f"{chosen[0]}: each engine is lent devices, so a config chooses none; remove it, and name those that "
-                f"may be lent in the environment of the run: {POOL_VARIABLE}=0-3"
-            )
+    def _nothing_refused(cls, envs: dict[str, str]) -> dict[str, str]:
+        refuse_chosen_devices(envs)
+        refuse_corrupting({}, envs)
         return envs
 
     @field_validator("limits")
@@ -229,16 +237,24 @@ class ModelConfig(_Section):
 
     def changes(self, variant: str) -> dict[str, Any]:
         """What a variant changes of `base`; nothing for base itself and for `as_served`."""
+        changing = self._changing(variant)
+        return {} if changing is None else changing.options
+
+    def changed_envs(self, variant: str) -> dict[str, str]:
+        """Environment variables that a variant sets on top of the config's `envs`."""
+        changing = self._changing(variant)
+        return {} if changing is None else changing.envs
+
+    def _changing(self, variant: str) -> Variant | Known | None:
         own = next((one for one in self.variants if isinstance(one, Variant) and one.name == variant), None)
-        if own is not None:
-            return own.options
-        return CATALOGUE[variant].options if variant in CATALOGUE else {}
+        return own or CATALOGUE.get(variant)
 
     def changes_in_words(self, variant: str) -> str:
         """What a variant changes of `base`, for people."""
         if (known := known_changes(variant)) is not None:
             return known
-        return ", ".join(f"{name} {value!r}" for name, value in self.changes(variant).items())
+        told = {**self.changes(variant), **without_secrets(self.changed_envs(variant))}
+        return ", ".join(f"{name} {value!r}" for name, value in told.items())
 
     def options(self, variant: str) -> dict[str, Any]:
         """VLLM engine arguments of a variant."""

@@ -21,7 +21,7 @@ from npu_conformance.pair import Pair
 from npu_conformance.prompts import Prompt
 from npu_conformance.ties import TieWidths, tie_widths
 from npu_conformance.trace import COLD, PREFILL, PROBES, Trace
-from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, signs_of
+from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, signs_of, unconfirmed
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,14 @@ class Evidence:
             return None
         options = self.config.changes(self.variant)
         return no_effect(options, signs_of(self.variant, options), self.candidate.provenance)
+
+    @cached_property
+    def unconfirmed(self) -> str | None:
+        """What was asked for this variant and nothing in its run shows, by name; None where it took effect."""
+        if self.variant in JUDGED:
+            return None
+        options, envs = self.config.changes(self.variant), self.config.changed_envs(self.variant)
+        return unconfirmed(self.variant, options, envs, self.candidate.provenance)
 
     @cached_property
     def floor(self) -> dict[str, Deviations]:

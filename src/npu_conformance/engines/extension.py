@@ -1,5 +1,8 @@
 """What vLLM mixes into its workers for us, all in one class: it takes one extension."""
 
+from typing import Any
+
+from npu_conformance.engines.ascend import ascend_config, ascend_signs
 from npu_conformance.engines.layers import LayerTap
 from npu_conformance.engines.prefill import PrefillTap
 
@@ -11,6 +14,14 @@ class Extension(LayerTap, PrefillTap):
         """Modules of the model that vLLM replaced to apply a LoRA."""
         modules = self.get_model().modules()  # type: ignore[attr-defined]
         return sum(type(module).__name__.endswith("WithLoRA") for module in modules)
+
+    def vllm_ascend_config(self) -> dict[str, Any]:
+        """VLLM-Ascend's own config; empty without it."""
+        return ascend_config()
+
+    def vllm_ascend_signs(self) -> dict[str, int]:
+        """What shows that switches of vLLM-Ascend's took effect; empty without it."""
+        return ascend_signs(self)
 
     def attention_backend(self) -> str:
         """The backends of the model's layers, as vLLM noted them while building it."""

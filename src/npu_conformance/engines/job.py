@@ -110,6 +110,9 @@ class CandidateJob(_Job):
     chat_template_kwargs: dict[str, Any] = {}
     options: dict[str, Any]
     """Engine options of the variant, by vLLM's names."""
+    envs: tuple[str, ...] = ()
+    """Names of environment variables that config and variant set; the trace shows their values, whatever they are
+    called."""
     max_tokens: int
     device: Literal["npu", "cuda", "cpu"] | None = None
     """Insist on this platform; None takes what is found."""

@@ -45,7 +45,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
         "engine": "transformers",
         "versions": package_versions(),
         "asked": job.options,
-        "environment": numeric_environment(),
+        "environment": numeric_environment(job.envs),
         "platform": device,
         "device": device,
         "effective": {"dtype": str(model.dtype).removeprefix("torch."), "attn_implementation": "sdpa"},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.checkpoint import EXPERTS
 from npu_conformance.engines.asking import MANNERS, Asked
+from npu_conformance.engines.became import became
 from npu_conformance.engines.generation import Generator
 from npu_conformance.engines.job import STARTING
 from npu_conformance.engines.rendering import load_rendered
@@ -49,8 +50,8 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
             "engine": "vllm",
             "versions": package_versions(),
             "asked": options,
-            "environment": numeric_environment(),
-            **_effective(llm),
+            "environment": numeric_environment(job.envs),
+            **_effective(llm, options),
             "observed": asked.observed | _observed(llm),
             "seconds": {
                 "start": round(loaded - started, 2),
@@ -116,7 +117,7 @@ def lora_of(job: "CandidateJob") -> Any:
     return LoRARequest(job.adapter.name, 1, str(job.adapter))
 
 
-def _effective(llm: Any) -> dict[str, Any]:
+def _effective(llm: Any, asked: dict[str, Any]) -> dict[str, Any]:
     """What the engine really runs with, by vLLM's argument names; it may differ from what was asked."""
     from vllm.platforms import current_platform
 
@@ -127,6 +128,8 @@ def _effective(llm: Any) -> dict[str, Any]:
         "platform": current_platform.device_type,
         "device": current_platform.get_device_name(),
         "effective": {
+            **became(config, asked),
+            **({"ascend_config": ascend} if (ascend := llm.collective_rpc("vllm_ascend_config")[0]) else {}),
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
             "enforce_eager": config.model_config.enforce_eager,
             "compilation_mode": getattr(mode, "name", mode),
@@ -169,6 +172,7 @@ def _observed(llm: Any) -> dict[str, int]:
         "lora_layers": int(llm.collective_rpc("lora_layers")[0]),
         "preemptions": _counted(llm, "vllm:num_preemptions"),
         "drafts": _counted(llm, "vllm:spec_decode_num_draft_tokens"),
+        **llm.collective_rpc("vllm_ascend_signs")[0],
     }
 
 

@@ -106,7 +106,7 @@ def judged_or_error(property_: Property, evidence: Evidence) -> list[Check]:
     """What the property's function judged.
 
     A single check in error where the traces do not allow to judge; not applicable where the engine did not do what
-    makes the variant.
+    makes the variant; inconclusive, and not passed, where nothing shows whether it did.
     """
     name = property_.__name__
     if evidence.no_effect is not None:
@@ -116,6 +116,19 @@ def judged_or_error(property_: Property, evidence: Evidence) -> list[Check]:
     if evidence.alone and property_ in _OF_WHOLE_ROWS:
         return [not_applicable(evidence, name, name, "judged from the baseline alone, which keeps no whole rows")]
     try:
-        return property_(evidence)
+        return _confirmed(property_(evidence), evidence.unconfirmed)
     except TraceError as error:
         return [Check(check=name, variant=evidence.variant, metric=name, verdict="error", message=str(error))]
+
+
+def _confirmed(checks: list[Check], unconfirmed: str | None) -> list[Check]:
+    """Checks, of which none passes where the variant may have been base again; what fails, fails."""
+    if unconfirmed is None:
+        return checks
+    told = f"asked, not confirmed: nothing in the run shows that {unconfirmed} took effect"
+    return [
+        check.model_copy(update={"verdict": "inconclusive", "message": "; ".join(filter(None, (told, check.message)))})
+        if check.verdict == "pass"
+        else check
+        for check in checks
+    ]

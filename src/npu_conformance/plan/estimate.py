@@ -95,7 +95,7 @@ def engine_take(
         candidate: the engine under test.
         platform: what it runs on.
         twin: whether it serves a twin.
-        envs: the config's environment variables.
+        envs: the config's environment variables, and the variant's.
         follows: whether it runs in a process in which another has run.
     """
     work = _work(load, variant, options, candidate)

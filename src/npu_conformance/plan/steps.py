@@ -173,7 +173,7 @@ class _Model:
             candidate=self._settings.candidate,
             platform=self._platform,
             twin=self._twin,
-            envs=self._config.envs,
+            envs={**self._config.envs, **self._config.changed_envs(variant)},
             follows=follows,
         )
         take, basis = self._as_last_time(variant, take, ranks(options))
@@ -271,7 +271,8 @@ class _Model:
         return options | bounded(self._reference.text_config, options, self._lengths, long=is_long(variant))
 
     def _shares(self, variant: str) -> bool:
-        return may_share(variant, self._options(variant), self._settings.candidate, self._platform)
+        envs = self._config.changed_envs(variant)
+        return may_share(variant, self._options(variant), self._settings.candidate, self._platform, envs)
 
     @property
     def _longest(self) -> int | None:

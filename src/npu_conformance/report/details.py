@@ -44,6 +44,8 @@ class VariantDetails(Part):
     """What it changes of base, in words."""
     no_effect: str | None = None
     """Why its run says nothing about it; null where the engine did what was asked."""
+    unconfirmed: str | None = None
+    """What was asked for it and nothing in its run shows, by name; none of its checks passes then."""
     against_base: Distances | None = None
     """Against base, at base's positions; null for base, `as_served` and variants that did not walk base's tokens."""
     at_probes: Distances | None = None
@@ -135,6 +137,7 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         metrics_version=METRICS_VERSION,
         changes=evidence.config.changes_in_words(evidence.variant),
         no_effect=evidence.no_effect,
+        unconfirmed=evidence.unconfirmed,
         against_base=distances(evidence, evidence.against_base),
         at_probes=distances(evidence, evidence.probes_against_base),
         same_answers=same_answers(evidence),

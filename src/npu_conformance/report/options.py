@@ -43,11 +43,13 @@ def sign_counts(variant: VariantDetails, base: VariantDetails | None = None) -> 
 
 
 def _all_rows(variant: VariantDetails) -> list[OptionRow]:
-    effective: dict[str, Any] = variant.candidate.get("effective") or {}
+    effective: dict[str, Any] = dict(variant.candidate.get("effective") or {})
     asked: dict[str, Any] = variant.candidate.get("asked") or {}
+    sections = {**(asked.get("compilation_config") or {}), **(asked.get("additional_config") or {})}
+    # Of all that vLLM-Ascend's own config holds, what was asked for.
+    effective |= {name: value for name, value in effective.pop("ascend_config", {}).items() if name in sections}
     # What the engine says of these it says by their own names.
-    inner = {name: value for name, value in (asked.get("compilation_config") or {}).items() if name in effective}
-    asked = {**asked, **inner}
+    asked = {**asked, **{name: value for name, value in sections.items() if name in effective}}
     environment: dict[str, str] = variant.candidate.get("environment") or {}
     return [
         *(_row(name, asked, effective) for name in dict.fromkeys([*effective, *asked])),

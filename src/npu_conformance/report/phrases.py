@@ -1,7 +1,7 @@
 """Chinese for the sentences that the suite writes in English elsewhere, by their English."""
 
 PHRASES: dict[str, str] = {
-    # What variants change (variants.py, findings.py)
+    # What variants change (variants/, findings.py)
     "the plainest engine: eager, no prefix caching, no chunking, synchronous": (
         "最朴素的引擎:eager 模式,无前缀缓存,不分块,同步调度"
     ),
@@ -27,6 +27,23 @@ PHRASES: dict[str, str] = {
     "all weights in NZ layout": "全部权重采用 NZ 布局",
     "graphs without npugraph_ex": "图模式,关闭 npugraph_ex",
     "graphs without fused operators": "图模式,关闭融合算子",
+    "graphs with kernels compiled for their shapes": "图模式,按形状编译静态算子",
+    "graphs with all-reduce and RMSNorm fused": "图模式,融合 all-reduce 与 RMSNorm",
+    "graphs with sequence parallelism between the all-reduces": "图模式,在 all-reduce 之间启用序列并行",
+    "decode as one graph of openEuler's xlite": "decode 采用 openEuler xlite 整图",
+    "the KV cache in NZ layout": "KV 缓存采用 NZ 布局",
+    "activations split over ranks between layers": "层间激活值切分到各 rank",
+    "attention's output projection on one rank a token": "注意力输出投影按 token 分到各 rank",
+    "matmul and all-reduce in one operator": "matmul 与 all-reduce 合为一个算子",
+    "prompts split over two devices": "提示词切分到两个设备",
+    "the KV cache of a text split over two devices": "一段文本的 KV 缓存切分到两个设备",
+    "experts' dispatch, matmuls and combine in one operator (A3)": "专家的分发、matmul 与合并合为一个算子 (A3)",
+    "MC2 for experts' dispatch in prefill too": "prefill 的专家分发也采用 MC2",
+    "experts without the fused matmul, SwiGLU and quantisation": "专家不使用 matmul、SwiGLU 与量化的融合算子",
+    "shared experts on a stream of their own": "共享专家使用单独的流",
+    "MLA's preprocessing in several operators": "MLA 前处理拆为多个算子",
+    "batch-invariant matmul, softmax and attention": "与批次无关的 matmul、softmax 与注意力",
+    "vLLM-Ascend's recipe for runs that can be repeated": "vLLM-Ascend 的可复现运行配置",
     # What three witnesses implicate (witnesses.py)
     "nothing: both paths compute the reference's model": "无异常:两条路径的计算均与参考模型一致",
     "two paths that err within their limits, but apart: look at the worst position of each": (

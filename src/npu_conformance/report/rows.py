@@ -30,6 +30,11 @@ class VariantRow:
         return self.details.no_effect if self.details else None
 
     @property
+    def unconfirmed(self) -> str | None:
+        """What nothing in its run shows, where that decides its verdict."""
+        return self.details.unconfirmed if self.details and self.verdict == "inconclusive" else None
+
+    @property
     def outcome(self) -> Verdict | Literal["no_effect"]:
         """The verdict, or that there is none."""
         return "no_effect" if self.no_effect else self.verdict

@@ -205,6 +205,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "start": ("Start, s", "启动 (秒)"),
     "same_answers": ("answers equal", "条回答相同"),
     "no_effect": ("without effect", "未生效"),
+    "unconfirmed": ("asked, not confirmed", "已请求,未确认生效"),
+    "note_unconfirmed": (
+        "Nothing in this run shows that these took effect, so it may be base's again: no check of this variant passes. "
+        "A check that fails has seen something else than base.",
+        "本次运行中没有任何迹象表明上述设置已生效,它可能等同于 base:该变体的任何检查均不判为通过。"
+        "若有检查失败,则说明其结果确与 base 不同。",
+    ),
     "note_no_effect": (
         "This run is base's again and says nothing about the variant: none of its checks is judged.",
         "本次运行等同于 base,不能说明该变体的情况:其各项检查均不判定。",
@@ -263,6 +270,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "sign_experts": ("seen: experts of the model", "观测:模型的专家数"),
     "sign_drafts": ("seen: drafted tokens", "观测:草稿 token 数"),
     "sign_lora_layers": ("seen: modules that apply a LoRA", "观测:应用 LoRA 的模块数"),
+    "sign_plain_weights_in_nz": ("seen: plain weights in NZ layout", "观测:采用 NZ 布局的未量化权重数"),
+    "sign_flashcomm1_layers": ("seen: layers with FlashComm1", "观测:启用 FlashComm1 的层数"),
+    "sign_flashcomm2_layers": ("seen: layers with FlashComm2", "观测:启用 FlashComm2 的层数"),
+    "sign_matmul_allreduce_layers": ("seen: layers with matmul and all-reduce fused", "观测:融合 all-reduce 的层数"),
+    "sign_batch_invariant_operators": ("seen: batch-invariant operators in place", "观测:是否替换为与批次无关的算子"),
+    "sign_xlite_worker": ("seen: xlite's worker", "观测:是否使用 xlite 的 worker"),
     "not_applicable": ("Not applicable", "不适用"),
     "engine_starts": ("engines started", "启动引擎次数"),
 }

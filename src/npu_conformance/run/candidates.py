@@ -1,6 +1,6 @@
 """The candidate's engines of one model: which job a variant is, and which of them share a process."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ class Candidates:
                     weight_bytes(self._prepared.candidate),
                     self.job(variant).options,
                     self._prepared.lengths,
-                    self._config.envs,
+                    {**self._config.envs, **self._config.changed_envs(variant)},
                     twin=self._twin,
                 )
             except PlanError as error:
@@ -109,7 +109,7 @@ class Candidates:
         name = f"{self._subject.name} {group[0]}" + (f" and {len(group) - 1} more" if group[1:] else "")
         deadline = self._settings.deadline_for(self._config)
         try:
-            self.run(job, name, [part.options for part in parts], deadline)
+            self.run(job, name, [part.options for part in parts], deadline, self._config.changed_envs(group[0]))
         except JobError as error:
             last = group[error.part]
             if parts[error.part].output.is_dir():
@@ -126,31 +126,40 @@ class Candidates:
     def job(self, variant: str) -> CandidateJob:
         """A variant's job."""
         known, output = CATALOGUE.get(variant), self._traces / variant / "candidate"
-        options = self._config.options(variant)
+        options, envs = self._config.options(variant), self._config.changed_envs(variant)
         if variant in JUDGED:
             kept = _LAYER_PROMPTS if variant == "base" else 0
             options = options if variant == "as_served" else self._bounded(options)
             return self._job(output, options, manner="generate", layer_prompts=kept, walks=self._given)
         if known is not None and known.tokens_only:
-            return self._job(output, self._bounded(options), manner="tokens only")
+            return self._job(output, self._bounded(options), manner="tokens only", envs=envs)
         if known is not None and known.long:
-            return self._job(output, self._bounded(options, long=True), manner="walk long")
-        return self.walk(output, options, tight_cache=known is not None and known.tight_cache)
+            return self._job(output, self._bounded(options, long=True), manner="walk long", envs=envs)
+        return self.walk(output, options, envs=envs, tight_cache=known is not None and known.tight_cache)
 
     def walk(
-        self, output: Path, options: dict[str, Any], *, tight_cache: bool = False, watched: tuple[Watched, ...] = ()
+        self,
+        output: Path,
+        options: dict[str, Any],
+        *,
+        envs: Mapping[str, str] | None = None,
+        tight_cache: bool = False,
+        watched: tuple[Watched, ...] = (),
     ) -> CandidateJob:
         """Base's tokens walked by an engine with other options (see `CandidateJob` for the rest)."""
         return self._job(
             output,
             self._bounded(options),
+            envs=envs,
             manner="walk warm" if walks_warm(options) else "walk",
             walks=self._traces / "base" / "candidate",
             tight_cache=tight_cache,
             watched=watched,
         )
 
-    def _job(self, output: Path, options: dict[str, Any], **more: Any) -> CandidateJob:
+    def _job(
+        self, output: Path, options: dict[str, Any], envs: Mapping[str, str] | None = None, **more: Any
+    ) -> CandidateJob:
         adapter = self._settings.candidate_adapter or self._prepared.adapter
         return CandidateJob(
             output=output,
@@ -160,19 +169,28 @@ class Candidates:
             rendered=self._traces / "rendered.json",
             chat_template_kwargs=self._config.chat_template_kwargs,
             options=options if adapter is None else lora_options(adapter) | options,
+            envs=tuple({**self._config.envs, **(envs or {})}),
             max_tokens=self._config.max_tokens,
             device=self._settings.device,
             trust_remote_code=self._config.serve.trust_remote_code,
             **more,
         )
 
-    def run(self, job: Job, name: str, options: Sequence[dict[str, Any]], deadline: float) -> None:
-        """Run a job of engines with these options, one after another (see `run_job` for what it raises)."""
-        self._jobs.run(job, name, deadline, environment=self.environment(*options))
+    def run(
+        self,
+        job: Job,
+        name: str,
+        options: Sequence[dict[str, Any]],
+        deadline: float,
+        envs: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run a job of engines with these options, one after another, and these variables (errors: see `run_job`)."""
+        self._jobs.run(job, name, deadline, environment=self.environment(*options, envs=envs))
 
     def _shares(self, variant: str) -> bool:
         platform = find_devices(self._settings.device)[0]
-        return may_share(variant, self.job(variant).options, self._settings.candidate, platform)
+        envs = self._config.changed_envs(variant)
+        return may_share(variant, self.job(variant).options, self._settings.candidate, platform, envs)
 
     @property
     def _on_cpu(self) -> bool:
@@ -189,19 +207,20 @@ class Candidates:
             return options
         return options | bounded(self._prepared.candidate.text_config, options, self._prepared.lengths, long=long)
 
-    def environment(self, *options: dict[str, Any]) -> dict[str, str]:
-        """Of a process whose engines have these options, one after another."""
-        environment = {**_ENGINE_ENVIRONMENT, **self._config.envs}
+    def environment(self, *options: dict[str, Any], envs: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Of a process whose engines have these options, one after another, and these variables besides the config's."""
+        given = {**self._config.envs, **(envs or {})}
+        environment = {**_ENGINE_ENVIRONMENT, **given}
         needed, (platform, cores) = max(map(ranks, options)), find_devices(self._settings.device)
         if self._on_cpu:
-            environment |= self._cache(options)
+            environment |= self._cache(options, given)
         # Of several processes with a core each, all would take the machine's last one.
         if platform == "cpu" and (needed > 1 or cores == 1):
             environment = cpu_binding(needed) | environment
         return environment
 
-    def _cache(self, options: Sequence[dict[str, Any]]) -> dict[str, str]:
+    def _cache(self, options: Sequence[dict[str, Any]], envs: Mapping[str, str]) -> dict[str, str]:
         """The KV cache of a process's engines, which all have one size: that of the one that needs most."""
         config, lengths = self._prepared.candidate.text_config, self._prepared.lengths
-        ours = [one for one in options if not said_otherwise(one, self._config.envs, twin=self._twin)]
+        ours = [one for one in options if not said_otherwise(one, envs, twin=self._twin)]
         return {SPACE: str(max(space(config, one, lengths) for one in ours))} if ours else {}

@@ -6,6 +6,8 @@ from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.config import ModelConfig
 from npu_conformance.devices import Platform, find_devices
 from npu_conformance.engines.probes import LONGEST_TEXT, long_texts
+from npu_conformance.provenance import engine_version
+from npu_conformance.run.requirements import unmet
 from npu_conformance.variants import CATALOGUE, JUDGED, Known, ranks
 
 
@@ -27,7 +29,7 @@ def lacking(
         return f"{variant} needs {needed} devices, {there} of platform {platform} {are} here"
     known = CATALOGUE.get(variant)
     if variant not in JUDGED and not _differs(config, variant):
-        return f"{variant}: base has its options already, by the config's serve section"
+        return f"{variant}: base has its options already, by the config's serve section and envs"
     return None if known is None else _lacking_for(known, config, variant, platform, checkpoint)
 
 
@@ -42,15 +44,26 @@ def _lacking_for(
         return f"{variant}: a longest request of {longest} tokens has no room for its texts"
     if known.needs == "experts" and not ((found := checkpoint()) and found.experts):
         return f"{variant}: the model has no experts"
-    return f"{variant}: {known.lacking[platform]}" if platform in known.lacking else None
+    why = known.lacking.get(platform) or _wrong_release(known, platform) or unmet(known, config, checkpoint)
+    return None if why is None else f"{variant}: {why}"
+
+
+def _wrong_release(known: Known, platform: Platform) -> str | None:
+    """Why no release that is installed here can run a variant; of one that is not installed nothing is said."""
+    for bound in known.bounds:
+        version = engine_version(bound.package)
+        if version is not None and bound.platform in (None, platform) and (why := bound.excludes(version)):
+            return why
+    return None
 
 
 def _differs(config: ModelConfig, variant: str) -> bool:
-    """Whether a variant changes an option of base; those that change nothing on purpose do what base does not."""
+    """Whether a variant changes base's options or variables; those that change none on purpose do what it does not."""
     known = CATALOGUE.get(variant)
     if known is not None and (known.bitwise or known.long or known.tight_cache):
         return True
-    return config.options(variant) != config.options("base")
+    own = {name: config.envs.get(name) for name in config.changed_envs(variant)}
+    return own != config.changed_envs(variant) or config.options(variant) != config.options("base")
 
 
 def _longest(config: ModelConfig, checkpoint: Checkpoint | None) -> int:

@@ -1,13 +1,15 @@
 """Which engines follow one another in one process, and which get one of their own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from npu_conformance.devices import Platform
 from npu_conformance.variants import CATALOGUE, ranks
 
 
-def may_share(variant: str, options: dict[str, Any], candidate: str, platform: Platform) -> bool:
+def may_share(
+    variant: str, options: dict[str, Any], candidate: str, platform: Platform, envs: Mapping[str, str]
+) -> bool:
     """Whether an engine may follow another in one process: on an accelerator only a process's end frees all.
 
     Args:
@@ -15,11 +17,12 @@ def may_share(variant: str, options: dict[str, Any], candidate: str, platform: P
         options: its engine options.
         candidate: the engine under test, as `--candidate` names it.
         platform: what it runs on.
+        envs: environment variables of its own, which a process has from its start to its end.
     """
     known = CATALOGUE.get(variant)
     # One is to be fresh, the other leaves vLLM's module state behind.
     alone = known is not None and (known.bitwise or known.tokens_only)
-    return candidate == "vllm" and platform == "cpu" and not alone and ranks(options) == 1
+    return candidate == "vllm" and platform == "cpu" and not alone and not envs and ranks(options) == 1
 
 
 def processes(variants: Sequence[str], shares: Callable[[str], bool]) -> list[list[str]]:

@@ -1,0 +1,45 @@
+"""Variants: named sets of engine options and environment variables.
+
+`base` is the plainest engine, `as_served` the YAML's own; every other changes one thing of base, walks base's tokens,
+and is compared with base and with the reference at every position.
+"""
+
+from npu_conformance.variants.catalogue import CATALOGUE
+from npu_conformance.variants.effect import follows, implied_signs, no_effect, signs_of, unconfirmed
+from npu_conformance.variants.kinds import (
+    JUDGED,
+    is_long,
+    known_changes,
+    needs_base,
+    scored_with,
+    walks_warm,
+)
+from npu_conformance.variants.known import Bound, Known, Requirement, Sign, Variant
+from npu_conformance.variants.options import engine_options, merged, ranks, served_features
+from npu_conformance.variants.refused import refuse_chosen_devices, refuse_corrupting
+
+__all__ = [
+    "CATALOGUE",
+    "JUDGED",
+    "Bound",
+    "Known",
+    "Requirement",
+    "Sign",
+    "Variant",
+    "engine_options",
+    "follows",
+    "implied_signs",
+    "is_long",
+    "known_changes",
+    "merged",
+    "needs_base",
+    "no_effect",
+    "ranks",
+    "refuse_chosen_devices",
+    "refuse_corrupting",
+    "scored_with",
+    "served_features",
+    "signs_of",
+    "unconfirmed",
+    "walks_warm",
+]
