@@ -13,6 +13,8 @@ import pytest
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.cases import Scenario, hold_against
+from npu_conformance.checkpoints.declared import Declarations, Declared
+from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.config import Labels, ModelConfig
@@ -34,11 +36,13 @@ from npu_conformance.trace import (
     Answer,
     Layers,
     Rows,
+    Told,
     load_trace,
     pack,
     row_digest,
     save_cases,
     save_layers,
+    save_modules,
     save_rows,
     save_trace,
     unpack,
@@ -72,6 +76,25 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+FREQUENCIES = tuple(1_000_000 ** (-pair / 16) for pair in range(16))
+DECLARED = Declarations(
+    facts={
+        "rotary frequencies": Declared(
+            values=(FREQUENCIES,), source="config.json: rope_theta 1e+06, rope type default"
+        ),
+        "norm epsilon": Declared(values=(1e-6,), source="config.json: rms_norm_eps 1e-06"),
+        "tied embeddings": Declared(values=(False,), source="config.json: tie_word_embeddings false"),
+    },
+    unknown={"sliding window": "config.json does not say"},
+)
+"""What the made-up run's config.json says."""
+INPUTS = Inputs(candidate=DECLARED, reference=DECLARED)
+MODULES = [
+    Told("rotary frequencies", list(FREQUENCIES), "model.rotary_emb"),
+    Told("norm epsilon", 1e-6, "model.norm"),
+    Told("tied embeddings", False, "lm_head"),
+]
+"""What its modules were made with."""
 SCORED = ("reference", *(f"{FLOOR}/{name}" for name in ("dithered1", "eager", "sdpa")))
 """Traces over the candidate's tokens."""
 
@@ -85,6 +108,8 @@ class Scene:
     prompts: tuple[Prompt, ...]
     scan: Scan
     audit: Audit | None = None
+    inputs: Inputs = INPUTS
+    second_ids: tuple[tuple[tuple[int, ...], ...], ...] = tuple(((1, 2, 3 + index),) for index in range(3))
 
     def evidence(self) -> Evidence:
         """The traces as they are now."""
@@ -97,6 +122,8 @@ class Scene:
             noise=load_floor(self.folder),
             scan=self.scan,
             audit=self.audit,
+            inputs=self.inputs,
+            second_ids=self.second_ids,
         )
 
     def base(self) -> Pair:
@@ -132,8 +159,16 @@ class Scene:
         """Change fields of one answer of the `candidate` or the `reference`."""
         path = self.folder / side / "trace.json"
         content = json.loads(path.read_text(encoding="utf-8"))
+        if "text" in changes:  # of other tokens, not another reading of them
+            changes = {"decoded": changes["text"], **changes}
         content["answers"][index] |= changes
         write_json(path, content)
+
+    def edit_modules(self, fact: str, value: Any, *sides: str) -> None:
+        """Have a module of these sides made with another value."""
+        for side in sides:
+            told = load_trace(self.folder / side).modules() or ()
+            save_modules(self.folder / side, [one._replace(value=value) if one.fact == fact else one for one in told])
 
     def edit_layers(self, change: Callable[[Rows], Rows], side: str = "candidate") -> None:
         """Replace the hidden states of one side."""
@@ -198,11 +233,13 @@ def scene(tmp_path: Path) -> Scene:
             "repeat_token_ids": tokens,
             "repeat_digests": digests,
             "own_prompt_ids": (1, 2, 3 + index),
+            "decoded": "Safety: Safe word",
         }
         answers["candidate"].append(Answer(**common, **again, storage=storage))
         answers["reference"].append(Answer(**common))
     for side, found in answers.items():
         _add_layers_and_bare_rows(tmp_path / side, found)
+        save_modules(tmp_path / side, MODULES)
         save_trace(tmp_path / side, found, eos_token_ids=[0], provenance={}, pieces={4: " four"})
     _add_paths_and_batches(tmp_path / "candidate", answers["candidate"])
     _add_floor(tmp_path, answers["reference"])

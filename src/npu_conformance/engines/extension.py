@@ -1,7 +1,9 @@
 """What vLLM mixes into its workers for us, all in one class: it takes one extension."""
 
 from npu_conformance.engines.layers import LayerTap
+from npu_conformance.engines.modules import of_vllm
 from npu_conformance.engines.prefill import PrefillTap
+from npu_conformance.trace import Told
 
 
 class Extension(LayerTap, PrefillTap):
@@ -11,6 +13,11 @@ class Extension(LayerTap, PrefillTap):
         """Modules of the model that vLLM replaced to apply a LoRA."""
         modules = self.get_model().modules()  # type: ignore[attr-defined]
         return sum(type(module).__name__.endswith("WithLoRA") for module in modules)
+
+    def made_with(self) -> list[Told]:
+        """What the modules of this rank's model were made with."""
+        ranks = self.vllm_config.parallel_config.tensor_parallel_size  # type: ignore[attr-defined]
+        return of_vllm(self.get_model(), ranks)  # type: ignore[attr-defined]
 
     def attention_backend(self) -> str:
         """The backends of the model's layers, as vLLM noted them while building it."""
