@@ -14,9 +14,9 @@ from npu_conformance.config import ModelConfig
 from npu_conformance.doctor.model import Model, model_areas
 from npu_conformance.errors import CheckpointError
 from npu_conformance.progress import Narrator
-from npu_conformance.run import interpreters
-from npu_conformance.run.interpreters import Transformers, transformers_of
+from npu_conformance.run import older_transformers
 from npu_conformance.run.jobs import Jobs
+from npu_conformance.run.older_transformers import Transformers, transformers_of
 from npu_conformance.run.preparation import prepare
 from npu_conformance.run.settings import Settings
 from npu_conformance.subject import Subject
@@ -46,7 +46,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This process has transformers 4.57, which knows llama; a checkpoint that it does not read."""
     package = tmp_path / "site-packages" / "transformers"
     (package / "models" / "llama").mkdir(parents=True)
-    monkeypatch.setattr(interpreters, "transformers_of", lambda _=None: Transformers("4.57.6", package))
+    monkeypatch.setattr(older_transformers, "transformers_of", lambda _=None: Transformers("4.57.6", package))
     return checkpoint(tmp_path / "checkpoint", NEW)
 
 
@@ -138,7 +138,7 @@ def test_a_run_refuses_before_an_engine_starts(old: Path, tmp_path: Path, monkey
     newer = {None: Transformers("4.57.6", package), tmp_path / "python": Transformers("5.1.0", package)}
     with pytest.raises(CheckpointError, match=r"transformers 4\.57\.6 \(the reference's\) does not read"):
         prepare(ModelConfig(model="a/Old"), subject, (), tmp_path, jobs)
-    monkeypatch.setattr(interpreters, "transformers_of", lambda python=None: newer[python])
+    monkeypatch.setattr(older_transformers, "transformers_of", lambda python=None: newer[python])
     with pytest.raises(CheckpointError, match=r"transformers 4\.57\.6 \(the engine's\) does not read"):
         prepare(ModelConfig(model="a/Old"), subject, (), tmp_path, jobs, reference_python=tmp_path / "python")
 
@@ -147,9 +147,9 @@ def test_a_config_class_of_the_engines_own_is_not_judged(old: Path, monkeypatch:
     """An engine brings classes for models that its transformers does not know: those read what such a model has."""
     path = old / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "qwen3_5"}))
-    assert interpreters.rope_finding(examine(old), None, "the engine's") is None
-    monkeypatch.setattr(interpreters, "transformers_of", lambda _=None: None)
-    assert interpreters.rope_finding(examine(old), None, "the engine's") is None
+    assert older_transformers.rope_finding(examine(old), None, "the engine's") is None
+    monkeypatch.setattr(older_transformers, "transformers_of", lambda _=None: None)
+    assert older_transformers.rope_finding(examine(old), None, "the engine's") is None
 
 
 def test_an_interpreter_says_its_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

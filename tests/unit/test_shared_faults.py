@@ -39,7 +39,7 @@ def other_base(content: dict[str, Any]) -> None:
 def long_rope(content: dict[str, Any]) -> None:
     """LongRoPE, in both forms."""
     pairs, longest = content["head_dim"] // 2, content["max_position_embeddings"]
-    rope = {"rope_type": "longrope", "short_factor": [1.3] * pairs, "long_factor": [2.0] * pairs}
+    rope: dict[str, Any] = {"rope_type": "longrope", "short_factor": [1.3] * pairs, "long_factor": [2.0] * pairs}
     rope |= {"original_max_position_embeddings": longest, "factor": 1.0}
     theta = 1_000_000.0
     content.update(rope_parameters={**rope, "rope_theta": theta}, rope_theta=theta, rope_scaling=rope)

@@ -11,7 +11,7 @@ import pytest
 from npu_conformance.checkpoints.declared import declarations
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.own_files import OwnFiles, compare_files
-from npu_conformance.checkpoints.rotary import UnknownRopeError, declared_ropes
+from npu_conformance.checkpoints.rope import UnknownRopeError, declared_ropes
 from npu_conformance.engines.modules import rotation
 from npu_conformance.errors import TraceError
 from npu_conformance.gates import shared_inputs

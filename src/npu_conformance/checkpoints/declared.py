@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from npu_conformance.checkpoints.rotary import UnknownRopeError, declared_ropes
+from npu_conformance.checkpoints.rope import UnknownRopeError, declared_ropes
 
 FREQUENCIES, SCALE, KIND = "rotary frequencies", "rotary scale", "rope type"
 EPSILON, HEAD_SIZE, HEADS, KV_HEADS = "norm epsilon", "head size", "attention heads", "KV heads"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from npu_conformance.checkpoints.rotary import UnknownRopeError, rope_settings
+from npu_conformance.checkpoints.rope import UnknownRopeError, rope_settings
 
 _ABSENT = "not there"
 _ROPE = ("rope_parameters", "rope_scaling", "rope_theta", "rotary_emb_base", "partial_rotary_factor", "rotary_pct")

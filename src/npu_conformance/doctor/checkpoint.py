@@ -15,7 +15,7 @@ from npu_conformance.checkpoints.rope_forms import older_form
 from npu_conformance.checkpoints.shapes import corrections
 from npu_conformance.doctor.findings import Area, Finding, Level
 from npu_conformance.errors import CheckpointError
-from npu_conformance.run.interpreters import rope_finding
+from npu_conformance.run.older_transformers import rope_finding
 from npu_conformance.storage import staged_file, write_json
 
 # A suspicion fails a check, while engines start.

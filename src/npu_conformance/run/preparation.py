@@ -23,8 +23,8 @@ from npu_conformance.engines.rendering import check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError
 from npu_conformance.prompts import Prompt
 from npu_conformance.run.cost import reference_cost, refuse_what_cannot_fit
-from npu_conformance.run.interpreters import rope_finding
 from npu_conformance.run.jobs import OFF_DEVICE, Jobs
+from npu_conformance.run.older_transformers import rope_finding
 from npu_conformance.storage import cache_dir, code_digest, digest
 from npu_conformance.subject import Subject, folder_digest
 
