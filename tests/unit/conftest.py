@@ -13,7 +13,6 @@ import pytest
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.cases import Scenario, hold_against
-from npu_conformance.checkpoints.declared import Declarations, Declared
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
@@ -36,7 +35,6 @@ from npu_conformance.trace import (
     Answer,
     Layers,
     Rows,
-    Told,
     load_trace,
     pack,
     row_digest,
@@ -50,6 +48,7 @@ from npu_conformance.trace import (
 
 from .published_checkpoints import DOWN, GATE, Published
 from .report_runs import Runs, made_up_runs
+from .small_traces import INPUTS, MODULES
 from .suite_runs import JUDGED_TWICE, ROOT, Outcome, judge
 
 
@@ -76,25 +75,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-FREQUENCIES = tuple(1_000_000 ** (-pair / 16) for pair in range(16))
-DECLARED = Declarations(
-    facts={
-        "rotary frequencies": Declared(
-            values=(FREQUENCIES,), source="config.json: rope_theta 1e+06, rope type default"
-        ),
-        "norm epsilon": Declared(values=(1e-6,), source="config.json: rms_norm_eps 1e-06"),
-        "tied embeddings": Declared(values=(False,), source="config.json: tie_word_embeddings false"),
-    },
-    unknown={"sliding window": "config.json does not say"},
-)
-"""What the made-up run's config.json says."""
-INPUTS = Inputs(candidate=DECLARED, reference=DECLARED)
-MODULES = [
-    Told("rotary frequencies", list(FREQUENCIES), "model.rotary_emb"),
-    Told("norm epsilon", 1e-6, "model.norm"),
-    Told("tied embeddings", False, "lm_head"),
-]
-"""What its modules were made with."""
 SCORED = ("reference", *(f"{FLOOR}/{name}" for name in ("dithered1", "eager", "sdpa")))
 """Traces over the candidate's tokens."""
 

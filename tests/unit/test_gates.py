@@ -17,7 +17,8 @@ from npu_conformance.messages import failure_text
 from npu_conformance.results import worst
 from npu_conformance.trace import PREFILL, Rows, load_trace
 
-from .conftest import FREQUENCIES, SCORED, Scene
+from .conftest import SCORED, Scene
+from .small_traces import FREQUENCIES
 from .suite_runs import ROOT
 
 

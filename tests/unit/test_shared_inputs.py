@@ -17,7 +17,8 @@ from npu_conformance.errors import TraceError
 from npu_conformance.gates import shared_inputs
 from npu_conformance.results import Check
 
-from .conftest import DECLARED, Scene
+from .conftest import Scene
+from .small_traces import DECLARED
 
 MODEL: dict[str, Any] = {
     "hidden_size": 256,
