@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from npu_conformance.audit.audit import Audit
 from npu_conformance.baselines.against import Since, narrowed, since
 from npu_conformance.baselines.stored import Baseline
+from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.compare import Comparison, require_finite
 from npu_conformance.config import ModelConfig
@@ -38,6 +39,10 @@ class Evidence:
     """What the candidate's weights show."""
     audit: Audit | None = None
     """The candidate's weights against the published ones; None where they are the same files."""
+    inputs: Inputs | None = None
+    """What config and tokenizer say by a second reading; None in traces that are older than it."""
+    second_ids: tuple[tuple[tuple[int, ...], ...], ...] | None = None
+    """The prompts' ids by tokenizer.json alone (see `Rendered`)."""
     second_reference: Trace | None = None
     """The same tokens scored in another dtype, to be reported beside."""
     base: Pair | None = None

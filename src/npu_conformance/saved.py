@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.baselines.stored import Baseline, as_reference, read_baseline
+from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.config import ModelConfig
 from npu_conformance.engines.rendering import load_rendered
@@ -54,16 +55,19 @@ def load_evidence(
         TraceError: a part of it is missing or damaged.
     """
     second = traces / variant / "second_reference"
+    rendered = None if is_long(variant) else load_rendered(traces / "rendered.json")
     return Evidence(
         variant=variant,
         config=config,
-        prompts=() if is_long(variant) else load_rendered(traces / "rendered.json").prompts,
+        prompts=() if rendered is None else rendered.prompts,
+        second_ids=None if rendered is None else rendered.second_ids,
         candidate=load_trace(traces / variant / "candidate"),
         reference=reference or _reference(traces, scored_with(variant), baseline),
         base=base,
         noise=noise,
         false_alarms=false_alarms,
         second_reference=load_trace(second) if second.is_dir() else None,
+        inputs=_saved(traces / "inputs.json", Inputs) if (traces / "inputs.json").is_file() else None,
         scan=_saved(traces / "scan.json", Scan),
         audit=_saved(traces / "audit.json", Audit) if (traces / "audit.json").is_file() else None,
         baseline=baseline,

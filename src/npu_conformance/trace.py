@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from npu_conformance.cases import Case
+from npu_conformance.checkpoints.declared import Value
 from npu_conformance.errors import TraceError
 from npu_conformance.storage import write_json
 
@@ -34,6 +35,7 @@ PROBES = "probes"
 """Part of a trace: given tokens walked from prefixes that end at the edges of KV cache blocks."""
 _LAYERS = "layers.npz"
 _CASES = "cases.json"
+_MODULES = "modules.json"
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,21 @@ class Answer:
     """Digests of the second run's logits rows (see `row_digest`)."""
     batch_rows: tuple[int, ...] | None = None
     """The engine's batch row in which each position was computed; None where the engine does not say."""
+    decoded: str | None = None
+    """What tokenizer.json makes of an answer's own tokens; None where they were given, or there is no such file."""
 
 
+class Told(NamedTuple):
+    """A value that a module of a loaded model was made with."""
+
+    fact: str
+    """A name of `checkpoints.declared`."""
+    value: Value | list[float]
+    at: str
+    """The module."""
+
+
+_TOLD_LIST: TypeAdapter[tuple[Told, ...]] = TypeAdapter(tuple[Told, ...])
 _ANSWERS: TypeAdapter[tuple[Answer, ...]] = TypeAdapter(tuple[Answer, ...])
 _CASE_LIST: TypeAdapter[tuple[Case, ...]] = TypeAdapter(tuple[Case, ...])
 
@@ -142,6 +157,20 @@ class Trace:
         except (OSError, ValueError) as error:
             raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
 
+    def modules(self) -> tuple["Told", ...] | None:
+        """What the modules of the model were made with; None where they were not asked.
+
+        Raises:
+            TraceError: it cannot be read.
+        """
+        path = self.folder / _MODULES
+        if not path.is_file():
+            return None
+        try:
+            return _TOLD_LIST.validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
+
     def piece(self, token_id: int) -> str:
         """A token as readable text, quoted, with its id."""
         text = self.pieces.get(token_id)
@@ -219,6 +248,11 @@ def load_layers(path: Path) -> Layers | None:
 def save_cases(folder: Path, cases: Sequence[Case]) -> None:
     """Write what `Trace.cases` reads into a trace folder that is being staged."""
     (folder / _CASES).write_bytes(_CASE_LIST.dump_json(tuple(cases), indent=1))
+
+
+def save_modules(folder: Path, told: Sequence[Told]) -> None:
+    """Write what `Trace.modules` reads into a trace folder that is being staged."""
+    write_json(folder / _MODULES, told)
 
 
 def save_trace(

@@ -13,6 +13,7 @@ import pytest
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.cases import Scenario, hold_against
+from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.config import Labels, ModelConfig
@@ -39,6 +40,7 @@ from npu_conformance.trace import (
     row_digest,
     save_cases,
     save_layers,
+    save_modules,
     save_rows,
     save_trace,
     unpack,
@@ -46,6 +48,7 @@ from npu_conformance.trace import (
 
 from .published_checkpoints import DOWN, GATE, Published
 from .report_runs import Runs, made_up_runs
+from .small_traces import INPUTS, MODULES
 from .suite_runs import JUDGED_TWICE, ROOT, Outcome, judge
 
 
@@ -85,6 +88,8 @@ class Scene:
     prompts: tuple[Prompt, ...]
     scan: Scan
     audit: Audit | None = None
+    inputs: Inputs = INPUTS
+    second_ids: tuple[tuple[tuple[int, ...], ...], ...] = tuple(((1, 2, 3 + index),) for index in range(3))
 
     def evidence(self) -> Evidence:
         """The traces as they are now."""
@@ -97,6 +102,8 @@ class Scene:
             noise=load_floor(self.folder),
             scan=self.scan,
             audit=self.audit,
+            inputs=self.inputs,
+            second_ids=self.second_ids,
         )
 
     def base(self) -> Pair:
@@ -132,8 +139,16 @@ class Scene:
         """Change fields of one answer of the `candidate` or the `reference`."""
         path = self.folder / side / "trace.json"
         content = json.loads(path.read_text(encoding="utf-8"))
+        if "text" in changes:  # of other tokens, not another reading of them
+            changes = {"decoded": changes["text"], **changes}
         content["answers"][index] |= changes
         write_json(path, content)
+
+    def edit_modules(self, fact: str, value: Any, *sides: str) -> None:
+        """Have a module of these sides made with another value."""
+        for side in sides:
+            told = load_trace(self.folder / side).modules() or ()
+            save_modules(self.folder / side, [one._replace(value=value) if one.fact == fact else one for one in told])
 
     def edit_layers(self, change: Callable[[Rows], Rows], side: str = "candidate") -> None:
         """Replace the hidden states of one side."""
@@ -198,11 +213,13 @@ def scene(tmp_path: Path) -> Scene:
             "repeat_token_ids": tokens,
             "repeat_digests": digests,
             "own_prompt_ids": (1, 2, 3 + index),
+            "decoded": "Safety: Safe word",
         }
         answers["candidate"].append(Answer(**common, **again, storage=storage))
         answers["reference"].append(Answer(**common))
     for side, found in answers.items():
         _add_layers_and_bare_rows(tmp_path / side, found)
+        save_modules(tmp_path / side, MODULES)
         save_trace(tmp_path / side, found, eos_token_ids=[0], provenance={}, pieces={4: " four"})
     _add_paths_and_batches(tmp_path / "candidate", answers["candidate"])
     _add_floor(tmp_path, answers["reference"])

@@ -20,9 +20,21 @@ from npu_conformance.report.model import Report, Run, build_report
 from npu_conformance.report.words import WORDS
 from npu_conformance.results import Check
 from npu_conformance.storage import write_json
-from npu_conformance.trace import PREFILL, PROBES, Answer, Rows, Trace, load_trace, save_cases, save_rows, save_trace
+from npu_conformance.trace import (
+    PREFILL,
+    PROBES,
+    Answer,
+    Rows,
+    Trace,
+    load_trace,
+    save_cases,
+    save_modules,
+    save_rows,
+    save_trace,
+)
 from npu_conformance.variants import CATALOGUE
 
+from .small_traces import MODULES
 from .suite_runs import ROOT
 
 if TYPE_CHECKING:
@@ -89,6 +101,7 @@ def write(
         save_rows(folder, index, row)
     once: dict[str, Any] = {"storage": "float32", "repeat_token_ids": None, "repeat_digests": None}
     plain = [dataclasses.replace(answer, **once) for answer in answers]
+    save_modules(folder, MODULES)
     save_trace(folder, plain, eos_token_ids=ends, provenance=provenance or {}, forced=True)
     return load_trace(folder)
 

@@ -5,11 +5,43 @@ from pathlib import Path
 
 import numpy as np
 
+from npu_conformance.checkpoints.declared import Declarations, Declared
+from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.pair import Pair
-from npu_conformance.trace import Answer, Layers, Rows, load_trace, row_digest, save_layers, save_rows, save_trace
+from npu_conformance.trace import (
+    Answer,
+    Layers,
+    Rows,
+    Told,
+    load_trace,
+    row_digest,
+    save_layers,
+    save_modules,
+    save_rows,
+    save_trace,
+)
 
 WORDS = 12
 EOS = 0
+FREQUENCIES = tuple(1_000_000 ** (-pair / 16) for pair in range(16))
+DECLARED = Declarations(
+    facts={
+        "rotary frequencies": Declared(
+            values=(FREQUENCIES,), source="config.json: rope_theta 1e+06, rope type default"
+        ),
+        "norm epsilon": Declared(values=(1e-6,), source="config.json: rms_norm_eps 1e-06"),
+        "tied embeddings": Declared(values=(False,), source="config.json: tie_word_embeddings false"),
+    },
+    unknown={"sliding window": "config.json does not say"},
+)
+"""What the made-up run's config.json says."""
+INPUTS = Inputs(candidate=DECLARED, reference=DECLARED)
+MODULES = [
+    Told("rotary frequencies", list(FREQUENCIES), "model.rotary_emb"),
+    Told("norm epsilon", 1e-6, "model.norm"),
+    Told("tied embeddings", False, "lm_head"),
+]
+"""What its modules were made with."""
 
 
 def logits(prompts: int, steps: int, seed: int = 4) -> list[Rows]:
@@ -76,6 +108,7 @@ def write_trace(
             )
         )
     save_trace(folder, answers, eos_token_ids=[EOS], provenance={"observed": observed or {}}, forced=forced)
+    save_modules(folder, MODULES)
     if states is not None:
         save_layers(folder, states)
     return folder

@@ -18,6 +18,7 @@ from npu_conformance.results import worst
 from npu_conformance.trace import PREFILL, Rows, load_trace
 
 from .conftest import SCORED, Scene
+from .small_traces import FREQUENCIES
 from .suite_runs import ROOT
 
 
@@ -89,7 +90,30 @@ def nan_in_layer_1(states: Rows) -> Rows:
     return states
 
 
+BOTH = ("candidate", "reference")
 FAULTS: dict[str, tuple[Callable[[Scene], None], str]] = {
+    "both read the default rotary base": (
+        lambda s: s.edit_modules("rotary frequencies", [10_000 ** (-pair / 16) for pair in range(16)], *BOTH),
+        "shared_inputs",
+    ),
+    "both drop LongRoPE's factors": (
+        lambda s: s.edit_modules("rotary frequencies", [value * 1.5 for value in FREQUENCIES], *BOTH),
+        "shared_inputs",
+    ),
+    "both take epsilon from another key": (lambda s: s.edit_modules("norm epsilon", 1e-5, *BOTH), "shared_inputs"),
+    "both tie what is not tied": (lambda s: s.edit_modules("tied embeddings", True, *BOTH), "shared_inputs"),
+    "the engine alone has another epsilon": (
+        lambda s: s.edit_modules("norm epsilon", 1e-5, "candidate"),
+        "shared_inputs",
+    ),
+    "the reference told nothing": (
+        lambda s: (s.folder / "reference" / "modules.json").unlink(),
+        "shared_inputs",
+    ),
+    "the engine's text is not that of its ids": (
+        lambda s: s.edit_answer("candidate", 1, decoded="Safety: Safe world"),
+        "shared_inputs",
+    ),
     "a second beginning-of-text": (
         lambda s: s.edit_answer("candidate", 1, own_prompt_ids=[1, 1, 2, 4]),
         "prompt_tokens",

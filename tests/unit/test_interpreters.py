@@ -8,12 +8,12 @@ import pytest
 
 from npu_conformance.errors import PlanError
 from npu_conformance.run import interpreters
-from npu_conformance.run.interpreters import interpreter_for, knows, make_interpreter, versions
+from npu_conformance.run.interpreters import installed, interpreter_for, make_interpreter
 
 
 def test_a_class_that_transformers_here_has_needs_no_other() -> None:
     """By its own tables, read and not imported."""
-    assert knows("qwen3")
+    assert installed().knows("qwen3")
     assert interpreter_for("qwen3", None) is None
 
 
@@ -44,7 +44,8 @@ def test_one_that_was_made_is_found_again(tmp_path: Path, monkeypatch: pytest.Mo
     made = make_interpreter()
 
     assert interpreter_for("qwen9", None) == made
-    assert versions(made, ("transformers", "pydantic")) == {"transformers": "99.0", **versions(None, ("pydantic",))}
+    assert installed(made).packages["transformers"] == "99.0"
+    assert installed(made).packages["pydantic"] == installed().packages["pydantic"]
     imported = [str(made), "-c", "import transformers, yaml; print(transformers.NEWER)"]
     assert subprocess.run(imported, capture_output=True, text=True, check=True).stdout.strip() == "yes"
 
@@ -68,7 +69,7 @@ def test_an_interpreter_that_does_not_run_is_named(tmp_path: Path) -> None:
     broken.chmod(0o755)
 
     with pytest.raises(PlanError, match=f"{broken}.*no such library"):
-        versions(broken, ("transformers",))
+        installed(broken)
 
 
 def _wheel(folder: Path) -> Path:

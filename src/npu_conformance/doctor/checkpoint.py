@@ -1,6 +1,9 @@
 """What is wrong with a checkpoint folder, and its config.json put right."""
 
+import json
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +11,11 @@ from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.inspect import examine
+from npu_conformance.checkpoints.rope_forms import older_form
 from npu_conformance.checkpoints.shapes import corrections
 from npu_conformance.doctor.findings import Area, Finding, Level
 from npu_conformance.errors import CheckpointError
+from npu_conformance.run.older_transformers import rope_finding
 from npu_conformance.storage import staged_file, write_json
 
 # A suspicion fails a check, while engines start.
@@ -35,7 +40,13 @@ def examined(folder: Path, fix_config: bool) -> Checkpoint:
     if fix_config:
         _fix_config(checkpoint)
         checkpoint = examine(folder)
-    return checkpoint
+    return with_findings(checkpoint, [rope_finding(checkpoint, None, "this interpreter's")])
+
+
+def with_findings(checkpoint: Checkpoint, more: Iterable[CheckpointFinding | None]) -> Checkpoint:
+    """A checkpoint with errors that its headers do not show, first."""
+    found = tuple(finding for finding in more if finding is not None)
+    return replace(checkpoint, findings=(*found, *checkpoint.findings))
 
 
 def plain_lines(checkpoint: Checkpoint) -> list[str]:
@@ -69,8 +80,8 @@ def _finding(finding: CheckpointFinding) -> Finding:
 
 def _fix_config(checkpoint: Checkpoint) -> None:
     path = checkpoint.folder / "config.json"
-    wrong = corrections(checkpoint)
-    if not wrong:
+    wrong, lacking = corrections(checkpoint), older_form(checkpoint.text_config)
+    if not wrong and not lacking:
         print(f"{path}: nothing to fix, the weights' shapes contradict none of its values")
         return
     content = read_json(path, "the checkpoint folder needs it")
@@ -78,6 +89,9 @@ def _fix_config(checkpoint: Checkpoint) -> None:
     for key, (declared, found) in wrong.items():
         part[key] = found
         print(f"{path}: {key}: {declared} -> {found}")
+    for key, value in (lacking or {}).items():
+        part[key] = value
+        print(f"{path}: {key}: not there -> {json.dumps(value)}, as under rope_parameters, for transformers before 5")
     _fix_layer_types(path, part)
     backup = _backup(path)
     write_json(path, content)

@@ -1,12 +1,13 @@
 """A model: its weights, their format, the devices, memory and disk it needs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some, weight_bytes
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.config import ModelConfig
-from npu_conformance.doctor.checkpoint import checkpoint_area, unreadable
+from npu_conformance.doctor.checkpoint import checkpoint_area, unreadable, with_findings
 from npu_conformance.doctor.findings import Area, Finding, Level
 from npu_conformance.doctor.machine import GIB, Host
 from npu_conformance.errors import CheckpointError, ConformanceError, WeightsError
@@ -14,6 +15,7 @@ from npu_conformance.plan.forecast import forecast
 from npu_conformance.plan.totals import shortages, totals
 from npu_conformance.progress import Narrator
 from npu_conformance.run.lacking import lacking
+from npu_conformance.run.older_transformers import rope_finding
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.subject import find_weights
@@ -101,19 +103,30 @@ def _weights_areas(config: ModelConfig, settings: Settings) -> tuple[list[Area],
     if config.adapter is not None:
         wanted["adapter"] = (config.adapter, "adapter_config.json")
     areas, candidate = [], None
+    read_by: dict[str, list[_Reader]] = {"weights": [(None, "the engine's")], "reference weights": []}
+    if config.reference.model is not None or settings.reference_python is not None:
+        published = "weights" if config.reference.model is None else "reference weights"
+        read_by[published].append((settings.reference_python, "the reference's"))
     for name, (hub_id, marker) in wanted.items():
-        area, checkpoint = _weights_area(name, hub_id, marker, settings)
+        area, checkpoint = _weights_area(name, hub_id, marker, settings, read_by.get(name, []))
         areas.append(area)
         candidate = checkpoint if name == "weights" else candidate
     return areas, candidate
 
 
-def _weights_area(name: str, hub_id: str, marker: str, settings: Settings) -> tuple[Area, Checkpoint | None]:
+_Reader = tuple[Path | None, str]
+"""An interpreter, this process's where None, and whose it is."""
+
+
+def _weights_area(
+    name: str, hub_id: str, marker: str, settings: Settings, readers: Sequence[_Reader]
+) -> tuple[Area, Checkpoint | None]:
     try:
         folder = find_weights(hub_id, settings.models_root, marker)
         if marker != "config.json":
             return Area(name, {"model": hub_id, "folder": str(folder)}), None
         checkpoint = examine(folder)
+        checkpoint = with_findings(checkpoint, (rope_finding(checkpoint, python, whose) for python, whose in readers))
     except WeightsError as error:
         remedy = "download it, name its folder with --models-root, or run the stand-in with `pytest --twin`"
         found = str(error).split(";")[0]

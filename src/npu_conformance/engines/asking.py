@@ -16,6 +16,7 @@ from npu_conformance.engines.prefill import prefill_answers
 from npu_conformance.engines.probes import long_texts, probes
 from npu_conformance.engines.rendering import Rendered, as_messages
 from npu_conformance.engines.scenarios import batch_cases
+from npu_conformance.engines.tokenizer_file import tokenizer_file
 from npu_conformance.errors import TraceError
 from npu_conformance.metrics import choice
 from npu_conformance.trace import (
@@ -81,6 +82,7 @@ class Asked:
             The answers the rows belong to.
         """
         decode, answers = self.generator.llm.get_tokenizer().decode, []
+        file = None if forced else tokenizer_file(self.job.checkpoint)
         for index, (name, one) in enumerate(zip(names, captured.generated, strict=True)):
             stored, storage = captured.stored(index)
             save_rows(self.stage / part, index, stored)
@@ -90,7 +92,8 @@ class Asked:
                 own = np.maximum(choice(unpack(stored, storage)), 0)
                 text = decode(own.tolist(), skip_special_tokens=True)
             rows = tuple(int(row) for row in one.places["row"])
-            answers.append(Answer(name, one.prompt_ids, one.token_ids, text, storage, batch_rows=rows))
+            decoded = None if file is None else file.text(one.token_ids)
+            answers.append(Answer(name, one.prompt_ids, one.token_ids, text, storage, batch_rows=rows, decoded=decoded))
         return answers
 
     def save_part(
@@ -178,8 +181,9 @@ def tokens_only(asked: Asked) -> list[Answer]:
     """The engine chooses its tokens, and its logits are not seen."""
     with asked.timed():
         generated = asked.generator.tokens("generating", asked.requests())
+    file = tokenizer_file(asked.job.checkpoint)
     return [
-        Answer(name, one.prompt_ids, one.token_ids, one.text)
+        Answer(name, one.prompt_ids, one.token_ids, one.text, decoded=file.text(one.token_ids) if file else None)
         for name, one in zip(asked.names(), generated, strict=True)
     ]
 

@@ -4,7 +4,9 @@ from typing import Any
 
 from npu_conformance.engines.ascend import ascend_config, ascend_signs
 from npu_conformance.engines.layers import LayerTap
+from npu_conformance.engines.modules import of_vllm
 from npu_conformance.engines.prefill import PrefillTap
+from npu_conformance.trace import Told
 
 
 class Extension(LayerTap, PrefillTap):
@@ -22,6 +24,11 @@ class Extension(LayerTap, PrefillTap):
     def vllm_ascend_signs(self) -> dict[str, int]:
         """What shows that switches of vLLM-Ascend's took effect; empty without it."""
         return ascend_signs(self)
+
+    def made_with(self) -> list[Told]:
+        """What the modules of this rank's model were made with."""
+        ranks = self.vllm_config.parallel_config.tensor_parallel_size  # type: ignore[attr-defined]
+        return of_vllm(self.get_model(), ranks)  # type: ignore[attr-defined]
 
     def attention_backend(self) -> str:
         """The backends of the model's layers, as vLLM noted them while building it."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npu_conformance.checkpoints.declared import ENDS
 from npu_conformance.engines.rendering import load_rendered, load_tokenizer
 from npu_conformance.engines.scoring import Scorer, Sequence_
 from npu_conformance.metrics import choice
@@ -19,9 +20,11 @@ from npu_conformance.storage import staged_dir
 from npu_conformance.trace import (
     WITHOUT_ADAPTER,
     Answer,
+    Told,
     Trace,
     load_trace,
     save_layers,
+    save_modules,
     save_trace,
     storage_of,
     unpack,
@@ -40,8 +43,9 @@ def run(job: "ReferenceJob", progress: "Progress") -> None:
     started = time.monotonic()
     candidate = load_trace(job.candidate)
     prompts = tuple(answer.prompt_ids for answer in candidate.answers)
-    if job.rendered is not None:
-        prompts = load_rendered(job.rendered).prompt_ids
+    rendered = None if job.rendered is None else load_rendered(job.rendered)
+    if rendered is not None:
+        prompts = rendered.prompt_ids
     tokenizer = load_tokenizer(job.checkpoint, job.trust_remote_code)
     scorer = Scorer(job, progress)
     with staged_dir(job.output) as stage:
@@ -54,6 +58,8 @@ def run(job: "ReferenceJob", progress: "Progress") -> None:
         layers = candidate.layers()
         if layers is not None and (states := scorer.layers(prompts[: len(layers.states)])) is not None:
             save_layers(stage, states)
+        ends = [] if rendered is None else [Told(ENDS, list(rendered.eos_token_ids), "the run's stop tokens")]
+        save_modules(stage, [*scorer.modules(), *ends])
         provenance = {
             "engine": "transformers",
             "platform": "cpu",

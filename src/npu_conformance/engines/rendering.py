@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.inspect import Checkpoint
+from npu_conformance.engines.tokenizer_file import tokenizer_file
 from npu_conformance.errors import CheckpointError, TraceError
 from npu_conformance.prompts import Prompt
 from npu_conformance.storage import write_json
@@ -26,6 +27,8 @@ class Rendered:
     """Whether a chat template was applied."""
     eos_token_ids: tuple[int, ...]
     """Tokens that end an answer."""
+    second_ids: tuple[tuple[tuple[int, ...], ...], ...] | None = None
+    """By prompt, what tokenizer.json alone makes of the same text, in each form that is right; None without one."""
 
     def lengths(self, max_tokens: int) -> list[int]:
         """Longest answer to each prompt in tokens, where its set does not say another than `max_tokens`."""
@@ -45,9 +48,14 @@ def load_rendered(path: Path) -> Rendered:
             prompt_ids=tuple(tuple(ids) for ids in content["prompt_ids"]),
             chat=tuple(content["chat"]),
             eos_token_ids=tuple(content["eos_token_ids"]),
+            second_ids=_second_ids(content.get("second_ids")),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
+
+
+def _second_ids(content: list[list[list[int]]] | None) -> tuple[tuple[tuple[int, ...], ...], ...] | None:
+    return None if content is None else tuple(tuple(map(tuple, forms)) for forms in content)
 
 
 def check_token_ids(checkpoint: Checkpoint, rendered: Rendered) -> None:
@@ -72,7 +80,9 @@ def run(job: "RenderJob", progress: "Progress") -> None:
         CheckpointError: the tokenizer cannot be loaded, or a prompt renders to nothing.
     """
     tokenizer = load_tokenizer(job.checkpoint, job.trust_remote_code)
+    file = tokenizer_file(job.checkpoint)
     ids, chat = [], []
+    second: list[list[list[int]]] = []
     for done, prompt in enumerate(job.prompts):
         progress("rendering prompts", done, len(job.prompts))
         templated = prompt.chat and bool(tokenizer.chat_template)
@@ -93,6 +103,8 @@ def run(job: "RenderJob", progress: "Progress") -> None:
             )
         ids.append(rendered)
         chat.append(templated)
+        if file is not None:
+            second.append(file.ids(text, templated=templated))
     write_json(
         job.output,
         {
@@ -100,6 +112,7 @@ def run(job: "RenderJob", progress: "Progress") -> None:
             "prompts": [prompt.model_dump() for prompt in job.prompts],
             "prompt_ids": ids,
             "chat": chat,
+            "second_ids": None if file is None else second,
         },
     )
 

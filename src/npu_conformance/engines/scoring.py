@@ -1,5 +1,6 @@
 """Scores given tokens with the reference model, one forward pass for a batch, each sequence computed once ever."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from npu_conformance.engines import modules
 from npu_conformance.engines.dither import dithered
 from npu_conformance.engines.loading import load_model, merge_adapter
 from npu_conformance.provenance import package_versions
-from npu_conformance.storage import digest, staged_file
-from npu_conformance.trace import Layers, Rows, load_layers, pack, write_layers
+from npu_conformance.storage import digest, staged_file, write_json
+from npu_conformance.trace import Layers, Rows, Told, load_layers, pack, write_layers
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import ScorerJob
@@ -74,6 +76,16 @@ class Scorer:
             done += len(batch)
         self.computed += len(missing)
         return entries
+
+    def modules(self) -> list[Told]:
+        """What the model's modules were made with."""
+        entry = self._job.cache / f"{digest([self.setting, 'modules', modules.VERSION])}.json"
+        if entry.is_file():
+            return [Told(*one) for one in json.loads(entry.read_text(encoding="utf-8"))]
+        # An adapter that was merged meanwhile changed weights only.
+        told = modules.of_transformers(self._loaded(adapted=False))
+        write_json(entry, told)
+        return told
 
     def layers(self, prompts: Sequence[tuple[int, ...]]) -> Layers | None:
         """Hidden states at each prompt's last token; None for a model that cannot be tapped."""

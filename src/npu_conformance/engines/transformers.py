@@ -5,9 +5,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from npu_conformance.checkpoints.declared import ENDS
 from npu_conformance.engines.loading import load_model, merge_adapter
+from npu_conformance.engines.modules import of_transformers
 from npu_conformance.engines.rendering import Rendered, as_messages, load_rendered, load_tokenizer
 from npu_conformance.engines.scoring import hidden_states
+from npu_conformance.engines.tokenizer_file import TokenizerFile, tokenizer_file
 from npu_conformance.errors import JobError
 from npu_conformance.provenance import numeric_environment, package_versions
 from npu_conformance.storage import staged_dir
@@ -15,9 +18,11 @@ from npu_conformance.trace import (
     WITHOUT_ADAPTER,
     Answer,
     Rows,
+    Told,
     pack,
     row_digest,
     save_layers,
+    save_modules,
     save_rows,
     save_trace,
 )
@@ -37,8 +42,9 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     rendered = load_rendered(job.rendered)
     started = time.monotonic()
     device = _device(job.device)
-    tokenizer = load_tokenizer(job.checkpoint, job.trust_remote_code)
+    tokenizer, file = load_tokenizer(job.checkpoint, job.trust_remote_code), tokenizer_file(job.checkpoint)
     model = load_model(job.checkpoint, job.options["dtype"], "sdpa", trust_remote_code=job.trust_remote_code)
+    told = of_transformers(model)
     model = model.to(device)
     loaded = time.monotonic()
     provenance: dict[str, Any] = {
@@ -55,22 +61,33 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
         if job.adapter is not None:
             bare = stage / WITHOUT_ADAPTER
             bare.mkdir()
-            answers = [_answer(model, tokenizer, rendered, index, bare, 1) for index in range(len(rendered.prompts))]
+            answers = [
+                _answer(model, tokenizer, file, rendered, index, bare, 1) for index in range(len(rendered.prompts))
+            ]
             save_trace(bare, answers, eos_token_ids=rendered.eos_token_ids, provenance=provenance)
             model = merge_adapter(model, job.adapter)
         answers = []
         for index in range(len(rendered.prompts)):
             progress("generating", index, len(rendered.prompts))
             longest = rendered.lengths(job.max_tokens)[index]
-            answer = _answer(model, tokenizer, rendered, index, stage, longest)
+            answer = _answer(model, tokenizer, file, rendered, index, stage, longest)
             answers.append(_repeated(model, answer, rendered, index, _own_ids(tokenizer, rendered, index, job)))
         if layers := hidden_states(model, rendered.prompt_ids[: job.layer_prompts]):
             save_layers(stage, layers)
+        save_modules(stage, [*told, Told(ENDS, list(rendered.eos_token_ids), "the run's stop tokens")])
         provenance["seconds"]["generate"] = round(time.monotonic() - loaded, 2)
         save_trace(stage, answers, eos_token_ids=rendered.eos_token_ids, provenance=provenance)
 
 
-def _answer(model: Any, tokenizer: Any, rendered: Rendered, index: int, stage: Path, max_tokens: int) -> Answer:
+def _answer(
+    model: Any,
+    tokenizer: Any,
+    file: TokenizerFile | None,
+    rendered: Rendered,
+    index: int,
+    stage: Path,
+    max_tokens: int,
+) -> Answer:
     """Generate once, and write the rows into a staged trace."""
     ids = rendered.prompt_ids[index]
     tokens, rows = _greedy(model, ids, rendered.eos_token_ids, max_tokens)
@@ -82,6 +99,7 @@ def _answer(model: Any, tokenizer: Any, rendered: Rendered, index: int, stage: P
         token_ids=tokens,
         text=tokenizer.decode(tokens, skip_special_tokens=True),
         storage=storage,
+        decoded=None if file is None else file.text(tokens),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.checkpoint import EXPERTS
+from npu_conformance.checkpoints.declared import ENDS
 from npu_conformance.engines.asking import MANNERS, Asked
 from npu_conformance.engines.became import became
 from npu_conformance.engines.generation import Generator
@@ -16,7 +17,7 @@ from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import JobError
 from npu_conformance.provenance import numeric_environment, package_versions
 from npu_conformance.storage import scratch_dir, staged_dir
-from npu_conformance.trace import PROBES, load_trace, save_trace
+from npu_conformance.trace import PROBES, Told, load_trace, save_modules, save_trace
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import CandidateJob
@@ -60,6 +61,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
             },
             **_peak(number),
         }
+        save_modules(stage, _made_with(llm))
         save_trace(
             stage,
             answers,
@@ -150,6 +152,15 @@ def _effective(llm: Any, asked: dict[str, Any]) -> dict[str, Any]:
             "engine_process": os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1") != "0",
         },
     }
+
+
+def _made_with(llm: Any) -> list[Told]:
+    """What the modules of all ranks were made with, and at which tokens the engine stops."""
+    ranks = llm.collective_rpc("made_with")
+    told = {f"{one[0]} {one[1]!r}": Told(*one) for rank in reversed(ranks) for one in rank}
+    ends = llm.llm_engine.model_config.try_get_generation_config().get("eos_token_id")
+    found = {*(ends if isinstance(ends, list) else [ends]), llm.get_tokenizer().eos_token_id} - {None}
+    return [*told.values(), Told(ENDS, sorted(found), "the engine's stop tokens")]
 
 
 def _peak(number: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ from npu_conformance.evidence import Evidence
 from npu_conformance.gates.answers import expected_substrings, labels, output_format
 from npu_conformance.gates.batches import batch_determinism
 from npu_conformance.gates.hard import not_applicable
+from npu_conformance.gates.inputs import shared_inputs
 from npu_conformance.gates.layers import hidden_states
 from npu_conformance.gates.logits import finite_logits, logits_closeness
 from npu_conformance.gates.noise import (
@@ -53,6 +54,7 @@ __all__ = [
     "prefill_closeness",
     "prompt_tokens",
     "regression",
+    "shared_inputs",
     "signed_bias",
     "token_agreement",
     "variant_closeness",
@@ -76,6 +78,7 @@ CALIBRATED: tuple[Property, ...] = (
 
 PROPERTIES: tuple[Property, ...] = (
     checkpoint_weights,
+    shared_inputs,
     prompt_tokens,
     finite_logits,
     token_agreement,
@@ -97,7 +100,7 @@ PROPERTIES: tuple[Property, ...] = (
 
 
 # What can be said of a variant whose logits were not seen.
-_WITHOUT_LOGITS = (prompt_tokens, variant_closeness, expected_substrings, output_format, labels)
+_WITHOUT_LOGITS = (shared_inputs, prompt_tokens, variant_closeness, expected_substrings, output_format, labels)
 # What a baseline does not tell, which has a few words of each row and no hidden states.
 _OF_WHOLE_ROWS = (logits_closeness, prefill_closeness, hidden_states, adapter_effect)
 

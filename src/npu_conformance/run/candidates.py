@@ -208,7 +208,7 @@ class Candidates:
         return options | bounded(self._prepared.candidate.text_config, options, self._prepared.lengths, long=long)
 
     def environment(self, *options: dict[str, Any], envs: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Of a process whose engines have these options, one after another, and these variables besides the config's."""
+        """Of a process whose engines have these options, in turn, and these variables besides the config's."""
         given = {**self._config.envs, **(envs or {})}
         environment = {**_ENGINE_ENVIRONMENT, **given}
         needed, (platform, cores) = max(map(ranks, options)), find_devices(self._settings.device)

@@ -15,6 +15,7 @@ import venv
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock
 
@@ -26,10 +27,50 @@ PACKAGES = ("transformers>=5.5.4,<6", "peft>=0.17")
 COMMAND = "npu-conformance reference-python"
 
 # Asked of another interpreter, which need not have this suite.
-_TELL_VERSIONS = """
-import importlib.metadata, json
-print(json.dumps({one.name: one.version for one in reversed(list(importlib.metadata.distributions()))}))
+_TELL = """
+import importlib.metadata, importlib.util, json
+spec = importlib.util.find_spec("transformers")
+folder = spec.submodule_search_locations[0] if spec else None
+packages = {one.name: one.version for one in reversed(list(importlib.metadata.distributions()))}
+print(json.dumps([packages, folder]))
 """
+
+
+class Installed(NamedTuple):
+    """What an interpreter has, known without importing it."""
+
+    packages: Mapping[str, str]
+    """Versions by name."""
+    transformers: Path | None
+    """Folder of the package."""
+
+    def knows(self, model_type: str) -> bool:
+        """Whether its transformers has a class for a config of that type; yes where there is none to ask."""
+        if self.transformers is None:
+            return True  # whoever needs it will say
+        # Lately the names stand in auto_mappings.py, before that in configuration_auto.py.
+        tables = (self.transformers / "models" / "auto").glob("*.py")
+        return any(f'"{model_type}"' in table.read_text(encoding="utf-8") for table in tables)
+
+
+@cache
+def installed(python: Path | None = None) -> Installed:
+    """What an interpreter has; this one where None.
+
+    Raises:
+        PlanError: it cannot say.
+    """
+    if python is None:
+        packages = {one.name: one.version for one in reversed(list(importlib.metadata.distributions()))}
+        spec = importlib.util.find_spec("transformers")
+        found = None if spec is None or not spec.submodule_search_locations else spec.submodule_search_locations[0]
+        return Installed(packages, None if found is None else Path(found))
+    told = subprocess.run([str(python), "-c", _TELL], capture_output=True, text=True, check=False)
+    if told.returncode:
+        last = told.stderr.strip().splitlines()[-1:] or ["no word why"]
+        raise PlanError(f"{python}: cannot be asked for its packages: {last[0]}; name another with --reference-python")
+    packages, folder = json.loads(told.stdout)
+    return Installed(packages, None if folder is None else Path(folder))
 
 
 def interpreter_for(model_type: str | None, chosen: Path | None, *, own_code: bool = False) -> Path | None:
@@ -43,51 +84,15 @@ def interpreter_for(model_type: str | None, chosen: Path | None, *, own_code: bo
     Raises:
         PlanError: the transformers here does not know the model, and no other interpreter was made.
     """
-    if chosen is not None or model_type is None or own_code or knows(model_type):
+    if chosen is not None or model_type is None or own_code or installed().knows(model_type):
         return chosen
     if (made := _place() / "bin" / "python").is_file():
         return made
     raise PlanError(
-        f"transformers {importlib.metadata.version('transformers')} does not know model_type {model_type!r}, so it "
-        f"cannot compute the reference: `{COMMAND}` makes an interpreter with a newer one, which is then used by "
-        "itself; or name one with --reference-python PATH"
+        f"transformers {installed().packages['transformers']} does not know model_type {model_type!r}, so it cannot "
+        f"compute the reference: `{COMMAND}` makes an interpreter with a newer one, which is then used by itself; or "
+        "name one with --reference-python PATH"
     )
-
-
-@cache
-def knows(model_type: str) -> bool:
-    """Whether the transformers here has a model of that type, without importing it; yes where there is none to ask."""
-    package = importlib.util.find_spec("transformers")
-    if package is None or not package.submodule_search_locations:
-        return True  # whoever needs it will say
-    # From 5.6 or so on the names stand in auto_mappings.py, before that in configuration_auto.py.
-    tables = Path(package.submodule_search_locations[0], "models", "auto").glob("*.py")
-    return any(f'"{model_type}"' in table.read_text(encoding="utf-8") for table in tables)
-
-
-@cache
-def versions(python: Path | None, packages: tuple[str, ...]) -> Mapping[str, str]:
-    """Versions of those packages that an interpreter has, without importing them; of this one where None.
-
-    Raises:
-        PlanError: the interpreter cannot say.
-    """
-    if python is None:
-        here = {name: _version(name) for name in packages}
-        return {name: version for name, version in here.items() if version is not None}
-    told = subprocess.run([str(python), "-c", _TELL_VERSIONS], capture_output=True, text=True, check=False)
-    if told.returncode:
-        last = told.stderr.strip().splitlines()[-1:] or ["no word why"]
-        raise PlanError(f"{python}: cannot be asked for its packages: {last[0]}; name another with --reference-python")
-    found: dict[str, str] = json.loads(told.stdout)
-    return {name: found[name] for name in packages if name in found}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def make_interpreter() -> Path:

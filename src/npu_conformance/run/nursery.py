@@ -11,10 +11,10 @@ from filelock import FileLock
 from npu_conformance.engines.job import TwinJob
 from npu_conformance.errors import ConformanceError
 from npu_conformance.progress import Observe
-from npu_conformance.run.interpreters import interpreter_for, versions
+from npu_conformance.run.interpreters import installed, interpreter_for
 from npu_conformance.run.jobs import OFF_DEVICE, Jobs
 from npu_conformance.storage import cache_dir
-from npu_conformance.twins import PACKAGES, architecture_of, base_of, recipe_digest
+from npu_conformance.twins import architecture_of, base_of, recipe_digest
 
 _DEADLINE = 1800
 
@@ -35,7 +35,7 @@ def twin_python(recipe: str, chosen: Path | None = None) -> Path | None:
 
 def twin_folder(recipe: str, prompts_dir: Path, chosen: Path | None = None) -> Path:
     """Where a twin is, or will be (arguments and errors: see `twin_python`)."""
-    packages = versions(twin_python(recipe, chosen), PACKAGES)
+    packages = installed(twin_python(recipe, chosen)).packages
     return cache_dir() / "twins" / f"{recipe}-{recipe_digest(recipe, prompts_dir, packages)}"
 
 

@@ -24,6 +24,7 @@ from npu_conformance.errors import CheckpointError
 from npu_conformance.prompts import Prompt
 from npu_conformance.run.cost import reference_cost, refuse_what_cannot_fit
 from npu_conformance.run.jobs import OFF_DEVICE, Jobs
+from npu_conformance.run.older_transformers import rope_finding
 from npu_conformance.storage import cache_dir, code_digest, digest
 from npu_conformance.subject import Subject, folder_digest
 
@@ -52,7 +53,13 @@ class Prepared:
 
 
 def prepare(
-    config: ModelConfig, subject: Subject, prompts: Sequence[Prompt], traces: Path, jobs: Jobs, *, scored: bool = True
+    config: ModelConfig,
+    subject: Subject,
+    prompts: Sequence[Prompt],
+    traces: Path,
+    jobs: Jobs,
+    *,
+    scored: bool = True,
 ) -> Prepared:
     """Inspect, convert where the config says so, and render the prompts to `traces/rendered.json`.
 
@@ -70,6 +77,8 @@ def prepare(
         PlanError: the reference cannot fit on this machine.
     """
     reference = inspect(subject.reference)
+    if scored:
+        _require_rope(reference, subject.python, "the reference's")
     published = _scan(reference, subject.name, jobs)
     candidate, scan = reference, published
     if subject.candidate is None:
@@ -78,6 +87,7 @@ def prepare(
         candidate = inspect(subject.candidate)
     if candidate is not reference:
         scan = _scan(candidate, subject.name, jobs)
+    _require_rope(candidate, None, "the engine's")
     _check_scheme(config, candidate)
     rendered = traces / "rendered.json"
     job = RenderJob(
@@ -106,6 +116,16 @@ def prepare(
         audit=None if candidate is reference or config.reference.model else _audit(reference, candidate, subject, jobs),
         lengths=lengths,
     )
+
+
+def _require_rope(checkpoint: Checkpoint, python: Path | None, whose: str) -> None:
+    """Refuse a checkpoint whose rotary settings the installed transformers does not read.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    if (finding := rope_finding(checkpoint, python, whose)) is not None:
+        raise CheckpointError(f"{checkpoint.folder}: {finding}")
 
 
 def _check_scheme(config: ModelConfig, candidate: Checkpoint) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from npu_conformance.baselines.keeping import stale
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.headers import read_json
+from npu_conformance.checkpoints.inputs import read_inputs
 from npu_conformance.config import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
 from npu_conformance.evidence import Evidence
@@ -268,6 +269,8 @@ class Session:
         prompts = load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
         prepared = prepare(config, subject, prompts, traces, self._jobs, scored=self.settings.scores)
         write_text(traces / "scan.json", prepared.scan.model_dump_json(indent=1))
+        inputs = read_inputs(prepared.candidate, prepared.reference)
+        write_text(traces / "inputs.json", inputs.model_dump_json(indent=1))
         if prepared.audit is not None:
             write_text(traces / "audit.json", prepared.audit.model_dump_json(indent=1))
         own = bool(self.settings.candidate_weights or self.settings.candidate_adapter)

@@ -11,9 +11,9 @@ from pathlib import Path
 from npu_conformance.twins.build import build
 from npu_conformance.twins.recipes import RECIPES, Adapted, architecture_of, base_of, find_recipe
 
-PACKAGES = ("torch", "transformers", "tokenizers", "peft")
-"""What a twin depends on of the interpreter that trains it."""
-__all__ = ["PACKAGES", "RECIPES", "Adapted", "architecture_of", "base_of", "build", "find_recipe", "recipe_digest"]
+# What a twin depends on of the interpreter that trains it.
+_PACKAGES = ("torch", "transformers", "tokenizers", "peft")
+__all__ = ["RECIPES", "Adapted", "architecture_of", "base_of", "build", "find_recipe", "recipe_digest"]
 
 
 def recipe_digest(name: str, prompts_dir: Path, packages: Mapping[str, str]) -> str:
@@ -24,7 +24,7 @@ def recipe_digest(name: str, prompts_dir: Path, packages: Mapping[str, str]) -> 
     Args:
         name: of the recipe.
         prompts_dir: the folder of prompt sets.
-        packages: versions of `PACKAGES`.
+        packages: versions of that interpreter's packages, by name.
 
     Raises:
         ConfigError: there is no such recipe.
@@ -36,5 +36,5 @@ def recipe_digest(name: str, prompts_dir: Path, packages: Mapping[str, str]) -> 
         content = path.read_bytes()
         # The length in front keeps "ab" + "c" from looking like "a" + "bc".
         digest.update(f"\n{path.name} {len(content)}\n".encode() + content)
-    digest.update(repr([(package, packages.get(package)) for package in PACKAGES]).encode())
+    digest.update(repr([(package, packages.get(package)) for package in _PACKAGES]).encode())
     return digest.hexdigest()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.checkpoints.rotary import in_both_spellings, older_rotary
+from npu_conformance.checkpoints.rope_forms import older_form
 from npu_conformance.errors import ConfigError
 from npu_conformance.storage import write_json
 from npu_conformance.twins.recipes import Trained
@@ -69,7 +69,7 @@ def _rotary(parameters: dict[str, Any]) -> dict[str, Any]:
     import transformers
 
     if transformers.__version__.startswith("4."):
-        return older_rotary(parameters)
+        return older_form({"rope_parameters": parameters}) or {}
     return {"rope_parameters": parameters}
 
 
@@ -135,8 +135,10 @@ def save_network(network: Any, tokenizer: Any, folder: Path, *, pickled: bool) -
         pad_token_id=tokenizer.pad_token_id,
     )
     network.eval().to(torch.bfloat16).save_pretrained(folder)
-    config = folder / "config.json"
-    write_json(config, in_both_spellings(json.loads(config.read_text(encoding="utf-8"))))
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    # transformers 4 would pass over what 5 writes, and so would an engine beside it.
+    write_json(path, config | (older_form(config) or {}))
     if hasattr(network.config, "vision_config"):
         _save_processors(folder)
     if pickled:
