@@ -141,9 +141,9 @@ class Candidates:
             **more,
         )
 
-    def run(self, job: Job, name: str, options: dict[str, Any], deadline: float) -> None:
-        """Run a job of an engine with these options (see `run_job` for what it raises)."""
-        self._jobs.run(job, name, deadline, environment=self.environment(options))
+    def run(self, job: Job, name: str, options: dict[str, Any], deadline: float, **more: Any) -> None:
+        """Run a job of an engine with these options (see `Jobs.run` for what it may be told besides, and raises)."""
+        self._jobs.run(job, name, deadline, environment=self.environment(options), **more)
 
     def _shares(self, variant: str) -> bool:
         platform = find_devices(self._settings.device)[0]
