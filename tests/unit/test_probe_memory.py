@@ -78,9 +78,8 @@ def test_npus_are_asked_by_npu_smi(npus: list[int], tmp_path: Path) -> None:
     assert POINTS["devices"].judge(found.model_copy(update={"lent": ("0",)})).verdict == "wrong"
 
 
-def test_where_npu_smi_does_not_list_them_the_runtime_is_asked(
-    npus: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("npus")
+def test_where_npu_smi_does_not_list_them_the_runtime_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process of its own, which sees the devices that may be lent; or it is said why there is no answer."""
     asked: list[Any] = []
     answer = SimpleNamespace(stdout="a line\nnpu-conformance asks: [1048576, 3145728]\n", stderr="", returncode=0)
@@ -99,6 +98,8 @@ def test_where_npu_smi_does_not_list_them_the_runtime_is_asked(
     compile(words[2], "question", "exec")
 
     answer.stdout, answer.stderr = "", "Traceback\nRuntimeError: no driver\n"
+    measure = Measure("cuda", killed=False)
+    measure.look([], tmp_path / "measured")
     with pytest.raises(JobError, match=r"torch\.cuda does not say how much memory is used: RuntimeError: no driver"):
-        memory._on_devices("cuda")
-    assert len(npus) == 2
+        measure.after()
+    assert (tmp_path / "measured").is_file()  # the engine goes on with what it is asked besides

@@ -108,7 +108,8 @@ def test_what_is_right_exits_with_0(
     assert path.with_suffix(".md").is_file()
     points = json.loads(path.read_text())["points"]
     (engine, told), *_ = names.items()
-    assert [one["id"] for one in points if engine in one["engines"]] == told
+    assert [one["id"] for one in points] == told
+    assert all(set(one["engines"]) == {engine} for one in points)
 
 
 @pytest.mark.parametrize(("word", "name"), [("--points", "sample"), ("--engines", "eeger")])
@@ -118,6 +119,14 @@ def test_an_unknown_name_is_one_line(
     """With those there are."""
     assert probed(tmp_path, monkeypatch, {PLAIN: whole()}, word, name) == 4
     assert f"{name}: no such {word[2:-1]} (there are " in capsys.readouterr().err
+
+
+def test_where_no_engine_is_asked_nothing_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said before anything starts."""
+    assert probed(tmp_path, monkeypatch, {PLAIN: whole(), KILL: whole()}, "--engines", KILL, "--points", "lora") == 4
+    assert "no engine of killed is asked for lora" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -65,10 +65,13 @@ def probe(
     there = all_starts(CONFIG, settings.device)
     chosen = _known(engines, [start.name for start in there], "engine")
     starts = needed(points, [start for start in there if start.name in chosen])
+    if not starts:
+        raise ConfigError(f"no engine of {', '.join(chosen)} is asked for {', '.join(points)}: choose others")
     began = time.monotonic()
     seen = _seen(starts, settings, folder)
     about = _about(seen) | {"seconds": round(time.monotonic() - began)}
-    content = report(judged(points, starts, seen), about)
+    found = judged(points, starts, seen)
+    content = report({name: by_engine for name, by_engine in found.items() if by_engine}, about)
     text = markdown(content)
     json_path, markdown_path = _paths(output or folder)
     write_json(json_path, content)
@@ -109,7 +112,7 @@ def _about(seen: dict[str, Seen | str]) -> dict[str, Any]:
         "device": first.device or "no engine said",
         "machine": machine(),
         "versions": package_versions(),
-        "environment": watched,
+        "environment": watched or "nothing that changes numbers",
         "twin": RECIPE,
     }
 

@@ -86,4 +86,9 @@ def _run(start: Start, candidates: Candidates, device: Platform | None, folder: 
         if not stop.is_set() and not output.is_file():  # else it was killed as planned, or ended while closing
             raise
     seen = Seen() if killed else Seen.model_validate_json(output.read_bytes())
-    return seen if measure is None else seen.model_copy(update={"held": measure.after()})
+    if measure is None:
+        return seen
+    try:
+        return seen.model_copy(update={"held": measure.after()})
+    except JobError as error:
+        return seen.model_copy(update={"errors": seen.errors | {"held": str(error)}})

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ import psutil
 from npu_conformance.devices import Device, Platform, device_files, lendable, narrowed
 from npu_conformance.doctor.npu_smi import ask_npu_smi, lent_npus, read_npu_smi
 from npu_conformance.engines.guard import alive
-from npu_conformance.errors import JobError
+from npu_conformance.errors import ConformanceError, JobError
 from npu_conformance.probe.seen import Held
 
 _LONGEST = 20.0
@@ -41,6 +42,7 @@ class Measure:
         self._processes: list[psutil.Process] = []
         self._lent: Sequence[Device] = ()
         self._during: dict[str, float] = {}
+        self._problem = "the engine ended before its memory was measured"
         self._before = self._held()
 
     def look(self, lent: Sequence[Device], measured: Path) -> None:
@@ -58,13 +60,13 @@ class Measure:
         """Measure after its end, again and again until it is as free as before or has had long enough.
 
         Raises:
-            JobError: it was not measured while it was there.
+            JobError: it was not measured while it was there, or there is no measure.
         """
-        if not self._during:
-            raise JobError("the engine ended before its memory was measured")
         started = time.monotonic()
         while not self._is_free(now := self._held()) and time.monotonic() - started < _LONGEST:
             time.sleep(_PAUSE)
+        if not (self._before and self._during and now):
+            raise JobError(self._problem)
         return Held(
             what="resident memory of its processes" if self._platform == "cpu" else "memory of the devices",
             killed=self._killed,
@@ -82,15 +84,20 @@ class Measure:
         )
 
     def _held(self) -> dict[str, float]:
-        return _resident(self._processes) if self._platform == "cpu" else _on_devices(self._platform)
+        """In use now; nothing where it cannot be measured, which must not end an engine that is asked other things."""
+        try:
+            return _resident(self._processes) if self._platform == "cpu" else _on_devices(self._platform)
+        except (ConformanceError, OSError, subprocess.SubprocessError) as error:
+            self._problem = str(error)
+            return {}
 
 
 def _resident(processes: Sequence[psutil.Process]) -> dict[str, float]:
     """Of processes, those that are there; on a CPU an engine's memory is theirs."""
     found = 0
     for process in processes:
-        if alive(process):
-            found += process.memory_info().rss
+        with suppress(psutil.Error):  # it may end while it is asked
+            found += process.memory_info().rss if alive(process) else 0
     return {"host": found / _MIB}
 
 

@@ -28,6 +28,7 @@ CLOSE = 0.05
 """Largest relative L2 of rows that only rounding separates; on a twin in bfloat16 it is 0.002 to 0.02."""
 EFFECT = 0.1
 """Least relative L2 that the probe's LoRA makes."""
+_TOLD = ("enforce_eager", "cudagraph_mode", "compilation_mode", "async_scheduling", "attention_backend", "block_size")
 _GRAPH_OPTIONS = ("enforce_eager", "compilation_config")
 _SAME = 1e-4
 """Relative change below which a layer handed on what it was given."""
@@ -109,7 +110,7 @@ def graph_mode(seen: Mode) -> Finding:
     """By the config of the process that asks and by that of each worker."""
     effective = seen.provenance["effective"]
     mode, compiled = effective["cudagraph_mode"], effective["compilation_mode"]
-    figures = {"cudagraph_mode": str(mode), "compilation_mode": str(compiled), "eager": str(effective["enforce_eager"])}
+    figures: Figures = {name: str(effective[name]) for name in _TOLD if name in effective}
     asked = {name: seen.options[name] for name in _GRAPH_OPTIONS if name in seen.options}
     if (why := no_effect(asked, seen.signs, seen.provenance)) is not None:
         return Finding(verdict="wrong", message=why, figures=figures)
