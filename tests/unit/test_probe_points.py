@@ -21,6 +21,8 @@ from npu_conformance.probe.seen import (
     Seen,
 )
 
+from .suite_runs import ROOT
+
 NAN = float("nan")
 TOKENS = ((4, 5), (6, 7))
 EFFECTIVE = {"enforce_eager": True, "cudagraph_mode": "NONE", "compilation_mode": "NONE", "async_scheduling": False}
@@ -99,6 +101,14 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("devices", {"during": {"0": 9000.0, "1": 9000.0}}, "lent 1, memory rose on 0, 1"),
     ("devices", {"during": {"0": 100.0, "1": 100.0}}, "memory rose on none"),
 ]
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_a_point_says_in_the_docs_what_it_is(name: str) -> None:
+    """With what it means where it is wrong."""
+    page = (ROOT / "docs" / "on-an-npu.md").read_text(encoding="utf-8")
+
+    assert re.search(rf"^\| `{name}` \| [^|]+\? \| [^|]+ \|$", page, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", POINTS)
