@@ -9,7 +9,7 @@ from npu_conformance.storage import write_json
 _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _RANK = 8
 # An adapter's usual size is far smaller; this one is to be seen in every row.
-_SCALE = 0.1
+_SCALE = 0.3
 
 
 def write_adapter(checkpoint: Path, destination: Path) -> None:
@@ -28,7 +28,8 @@ def write_adapter(checkpoint: Path, destination: Path) -> None:
     }
     if not shapes:
         raise CheckpointError(f"{checkpoint}: has none of {', '.join(_TARGETS)}, so no LoRA can be made for it")
-    random, weights = torch.Generator().manual_seed(0), {}
+    random = torch.Generator().manual_seed(0)
+    weights: dict[str, torch.Tensor] = {}
     for name, (outputs, inputs) in sorted(shapes.items()):
         down = torch.randn(_RANK, inputs, generator=random) / inputs**0.5
         up = torch.randn(outputs, _RANK, generator=random) * _SCALE
