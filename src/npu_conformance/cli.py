@@ -76,6 +76,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     python.set_defaults(run=_reference_python)
 
+    probe = commands.add_parser(
+        "probe", help="say whether this suite's machinery holds in this machine's engine, as a file for an issue"
+    )
+    probe.add_argument("--device", choices=("npu", "cuda", "cpu"), help="insist on this platform; default: any found")
+    probe.add_argument(
+        "-o", "--output", type=Path, metavar="PATH", help="a folder, or a file's name; JSON and Markdown are written"
+    )
+    probe.add_argument("--points", nargs="+", default=[], metavar="ID", help="only these; default: all")
+    probe.add_argument("--engines", nargs="+", default=[], metavar="NAME", help="only these; default: all")
+    probe.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
+    probe.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
+    probe.set_defaults(run=_probe)
+
     bisect = commands.add_parser("bisect", help="find the features, the position and the layer where a model fails")
     bisect.add_argument("model", help="file name of its config, without .yaml")
     bisect.add_argument("--variant", default="", metavar="A,B,…", help="a failing combination; default: as_served")
@@ -212,6 +225,12 @@ def _reference_python(_options: argparse.Namespace) -> int:
     print(f"installing {', '.join(PACKAGES)}", file=sys.stderr)
     print(make_interpreter())
     return 0
+
+
+def _probe(options: argparse.Namespace) -> int:
+    from npu_conformance.probe.command import probe
+
+    return probe(_settings(options), options.reports, options.output, options.points, options.engines)
 
 
 def _bisect(options: argparse.Namespace) -> int:

@@ -107,7 +107,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm, "_engines", itertools.count())
     monkeypatch.setattr(vllm, "start", lambda *_: engine())
     monkeypatch.setattr(vllm, "load_rendered", lambda _: RENDERED)
-    for name in ("_effective", "_observed"):
+    for name in ("effective", "observed"):
         monkeypatch.setattr(vllm, name, lambda *_: {})
     monkeypatch.setitem(MANNERS, "generate", lambda _: [])
 

@@ -16,6 +16,7 @@ from npu_conformance.engines.scratch import (
     EXTRA_ARGS_KEY,
     capture_settings,
     read_digests,
+    read_given,
     read_places,
     read_rows,
 )
@@ -76,10 +77,9 @@ def generate(capture: Any, scratch: Path, rows: Rows, **more: Any) -> list[Rows]
 
     scratch.mkdir(exist_ok=True)
     tokens: list[list[int]] = [[] for _ in range(rows.shape[1])]
+    told: dict[str, Any] = {"digests_only": False} | {name: more[name] for name in more if name != "forced"}
     wanted = [
-        SimpleNamespace(
-            extra_args=capture_settings(scratch, index, 2, digests_only=more.get("digests_only", False), forced=forced)
-        )
+        SimpleNamespace(extra_args=capture_settings(scratch, index, 2, forced=forced, **told))
         for index, forced in enumerate(more.get("forced", [None] * len(tokens)))
     ]
     assert all(EXTRA_ARGS_KEY in one.extra_args for one in wanted)
@@ -135,6 +135,25 @@ def test_digests_stand_for_rows(capture: Any, tmp_path: Path, rows: Rows) -> Non
 
     assert read_digests(tmp_path / "run", 1, 2, 2) == tuple(row_digest(row) for row in rows[:, 1])
     assert (tmp_path / "run" / "narrow").stat().st_size == 0
+
+
+def test_every_rank_says_what_it_was_given(
+    capture: Any, tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it is masked; one rank writes rows, and says so."""
+    generate(capture, tmp_path / "run", rows, by_rank=True, forced=[[4, 5], None])
+    for name, value in {"_rank": 1, "_writes": False, "_files": None}.items():
+        monkeypatch.setattr(capture, name, value)
+    other = rows.copy()
+    other[1, 1] += 1
+    generate(capture, tmp_path / "run", other, by_rank=True)
+
+    for index, equal in ((0, [True, True]), (1, [True, False])):
+        given = read_given(tmp_path / "run", index, 2, 2)
+        assert given[0]["digest"].tolist() == [row_digest(row).encode() for row in rows[:, index]]
+        assert (given[0]["digest"] == given[1]["digest"]).tolist() == equal
+        assert (given[0]["wrote"].tolist(), given[1]["wrote"].tolist()) == ([1, 1], [0, 0])
+        np.testing.assert_array_equal(unpack(*read_rows(tmp_path / "run", index, 2, 2, "bfloat16")), rows[:, index])
 
 
 def open_files(folder: Path) -> list[str]:

@@ -76,4 +76,5 @@ def test_settings_travel_as_plain_data(tmp_path: Path) -> None:
         "max_tokens": 48,
         "digests_only": True,
         "forced": None,
+        "by_rank": False,
     }

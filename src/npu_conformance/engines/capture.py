@@ -12,6 +12,7 @@ Files in the scratch folder, slot = request index * max_tokens + step:
     narrow      rows in the model's dtype, where that is exact
     float32     the other rows
     digest      16 bytes a slot, instead of rows, in runs where only equality matters
+    given-<r>   digest and a flag by slot: the row that rank r was given, and whether it wrote it; only where asked
 """
 
 import os
@@ -26,7 +27,7 @@ from vllm.sampling_params import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from npu_conformance.engines.scratch import DIGEST_BYTES, EXTRA_ARGS_KEY, FLOAT32, NARROW, PLACE
+from npu_conformance.engines.scratch import DIGEST_BYTES, EXTRA_ARGS_KEY, FLOAT32, GIVEN, NARROW, PLACE, given_file
 from npu_conformance.trace import row_digest
 
 
@@ -39,6 +40,7 @@ class _Request:
         self.first_slot: int = settings["first_slot"]
         self.last_step: int = settings["max_tokens"] - 1
         self.forced: list[int] | None = settings["forced"]
+        self.by_rank: bool = settings["by_rank"]
         self.prefills = 0
         # vLLM's own list, which grows while the request runs.
         self.output_token_ids = output_token_ids
@@ -92,7 +94,8 @@ class LogitsCapture(LogitsProcessor):
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:  # noqa: ARG002
         self._dtype = vllm_config.model_config.dtype
         # Every tensor-parallel rank is called with the same gathered logits; one of them writes.
-        self._writes = get_tensor_model_parallel_rank() == 0
+        self._rank = get_tensor_model_parallel_rank()
+        self._writes = self._rank == 0
         self._requests: dict[int, _Request] = {}
         self._files: _Files | None = None
 
@@ -107,15 +110,16 @@ class LogitsCapture(LogitsProcessor):
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """Write the rows of captured requests; logits are float32 [batch, vocabulary], masked only where forced."""
         if self._requests:
-            if self._writes:
-                self._record(logits)
+            wrote = self._record(logits) if self._writes else set()
+            self._say_what_was_given(logits, wrote)
             self._force(logits)
         return logits
 
-    def _record(self, logits: torch.Tensor) -> None:
-        rows = [(row, one, slot) for row, one in self._requests.items() if (slot := one.slot) is not None]
+    def _record(self, logits: torch.Tensor) -> set[int]:
+        """Write what is captured; the slots."""
+        rows = self._slots()
         if not rows:
-            return
+            return set()
         batch = logits[[row for row, _, _ in rows]].cpu()
         narrow = batch.to(self._dtype)
         exact = (narrow == batch).all(dim=1).tolist() if self._dtype != torch.float32 else [False] * len(rows)
@@ -129,6 +133,24 @@ class LogitsCapture(LogitsProcessor):
                 files.row(slot, "narrow", NARROW, _memory(narrow[index]))
             else:
                 files.row(slot, "float32", FLOAT32, _memory(batch[index]))
+        return {slot for _, _, slot in rows}
+
+    def _slots(self) -> list[tuple[int, _Request, int]]:
+        """Batch rows that are captured, each with its request and slot."""
+        return [(row, one, slot) for row, one in self._requests.items() if (slot := one.slot) is not None]
+
+    def _say_what_was_given(self, logits: torch.Tensor, wrote: set[int]) -> None:
+        """Leave digests of this rank's rows, for requests that ask for them."""
+        for row, request, slot in self._slots():
+            if request.by_rank:
+                said = np.zeros(1, dtype=GIVEN)
+                said["digest"] = row_digest(logits[row].float().cpu().numpy())
+                said["wrote"] = slot in wrote
+                path = Path(request.scratch) / given_file(self._rank)
+                path.touch()
+                with path.open("r+b") as file:
+                    file.seek(slot * GIVEN.itemsize)
+                    file.write(said.tobytes())
 
     def _files_of(self, request: _Request, vocabulary: int) -> _Files:
         """Its files; those of the run before are done with, for one run ends before the next begins."""

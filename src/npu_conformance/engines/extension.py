@@ -1,11 +1,12 @@
 """What vLLM mixes into its workers for us, all in one class: it takes one extension."""
 
-from typing import Any
+from typing import Any, cast
 
 from npu_conformance.engines.ascend import ascend_config, ascend_signs
 from npu_conformance.engines.layers import LayerTap
 from npu_conformance.engines.modules import of_vllm
 from npu_conformance.engines.prefill import PrefillTap
+from npu_conformance.engines.vllm_versions import ATTENTION_LAYERS, effective, is_lora_layer, read
 from npu_conformance.trace import Told
 
 
@@ -15,7 +16,7 @@ class Extension(LayerTap, PrefillTap):
     def lora_layers(self) -> int:
         """Modules of the model that vLLM replaced to apply a LoRA."""
         modules = self.get_model().modules()  # type: ignore[attr-defined]
-        return sum(type(module).__name__.endswith("WithLoRA") for module in modules)
+        return sum(map(is_lora_layer, modules))
 
     def vllm_ascend_config(self) -> dict[str, Any]:
         """VLLM-Ascend's own config; empty without it."""
@@ -33,6 +34,10 @@ class Extension(LayerTap, PrefillTap):
     def attention_backend(self) -> str:
         """The backends of the model's layers, as vLLM noted them while building it."""
         config = self.vllm_config.compilation_config  # type: ignore[attr-defined]
-        layers = getattr(config, "static_forward_context", {}).values()
+        layers = read(config, ATTENTION_LAYERS).values()
         found = {layer.get_attn_backend().get_name() for layer in layers if hasattr(layer, "get_attn_backend")}
         return ", ".join(sorted(found)) or "not told"
+
+    def cudagraph_mode(self) -> str | None:
+        """The graph mode of this worker's own config, which its model runner may have changed."""
+        return cast("str | None", effective(self.vllm_config)["cudagraph_mode"])  # type: ignore[attr-defined]

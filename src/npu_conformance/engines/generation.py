@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance.engines.scratch import PLACE, capture_settings, read_digests, read_places, read_rows
+from npu_conformance.engines.scratch import (
+    PLACE,
+    capture_settings,
+    read_digests,
+    read_given,
+    read_places,
+    read_rows,
+)
+from npu_conformance.engines.vllm_versions import own_request_id
 from npu_conformance.trace import Rows, Storage, unpack
 
 if TYPE_CHECKING:
@@ -75,6 +83,12 @@ class Generator:
             for index, one in enumerate(generated)
         ]
 
+    def by_rank(self, phase: str, requests: Sequence[Request]) -> list[dict[int, NDArray[Any]]]:
+        """Generate; of each request what every tensor-parallel rank was given: `scratch.GIVEN` [steps] by rank."""
+        files, generated = self._generate(phase, requests, digests_only=False, by_rank=True)
+        slots = _slots(requests)
+        return [read_given(files, index, len(one.token_ids), slots) for index, one in enumerate(generated)]
+
     def tokens(self, phase: str, requests: Sequence[Request]) -> list[Generated]:
         """Generate; the logits are not seen, so the engine need not have our capture."""
         outputs = drive(self.llm, phase, requests, [None] * len(requests), self.lora, self.progress)
@@ -87,12 +101,13 @@ class Generator:
         *,
         digests_only: bool,
         adapted: bool = True,
+        by_rank: bool = False,
         watch: "Watch | None" = None,
     ) -> tuple[Path, list[Generated]]:
         files = Path(tempfile.mkdtemp(dir=self._scratch))
         slots = _slots(requests)
         settings = [
-            capture_settings(files, index, slots, digests_only=digests_only, forced=request.forced)
+            capture_settings(files, index, slots, digests_only=digests_only, forced=request.forced, by_rank=by_rank)
             for index, request in enumerate(requests)
         ]
         outputs = drive(self.llm, phase, requests, settings, self.lora if adapted else None, self.progress, watch)
@@ -170,7 +185,7 @@ def drive(
             prompt = {"prompt_token_ids": list(requests[index].prompt_ids)}
             own_id = engine.add_request(str(index), prompt, parameters, lora_request=lora)
             if watch is not None:
-                watch.ids[index] = own_id or str(index)  # older versions keep ours
+                watch.ids[index] = own_request_id(own_id, str(index))
             sent += 1
         stepped = engine.step()
         if watch is not None:

@@ -155,6 +155,19 @@ class FaultsJob(CandidateJob):
         return {self.output.parent, self.output}
 
 
+class ProbeJob(CandidateJob):
+    """One engine that `probe` asks whether the suite's machinery holds in it; the output is a JSON file."""
+
+    kind: Literal["probe"] = "probe"  # type: ignore[assignment]
+    pieces: tuple[str, ...]
+    """What is asked, by the names in `probe.asking`."""
+
+    @property
+    def label(self) -> str:
+        """Its file's."""
+        return self.output.stem
+
+
 class ScorerJob(_Job):
     """What a model of transformers is asked about given tokens."""
 
@@ -216,6 +229,7 @@ Job = Annotated[
     | RenderJob
     | CandidateJob
     | FaultsJob
+    | ProbeJob
     | ReferenceJob
     | StatesJob
     | SeriesJob,

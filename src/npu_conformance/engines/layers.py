@@ -3,6 +3,7 @@
 from typing import Any
 
 from npu_conformance.engines.tap import Tap, install, installed, register
+from npu_conformance.engines.vllm_versions import RUNNER, read
 
 register()
 
@@ -39,7 +40,7 @@ class LayerTap:
             where the model is not tapped, or the batch may be another one by now (asynchronous scheduling).
         """
         tap, runner = installed(self.get_model()), self.model_runner  # type: ignore[attr-defined]
-        if tap is None or not hasattr(runner, "query_start_loc") or getattr(runner, "use_async_scheduling", False):
+        if tap is None or read(runner, RUNNER["starts"]) is None or read(runner, RUNNER["asynchronous"]):
             return None
         wanted = set(request_ids)
         last = {request: row for request, row in _sampled_rows(runner).items() if request in wanted}
@@ -60,8 +61,9 @@ def _sampled_rows(runner: Any) -> dict[str, int]:
 
     The runner changes its batch at the start of a step, so this one still has the requests it finished.
     """
-    batch, starts = runner.input_batch, runner.query_start_loc.np
-    count = len(batch.req_ids)
-    computed = batch.num_computed_tokens_cpu[:count] + starts[1 : count + 1] - starts[:count]
-    whole = computed >= batch.num_prompt_tokens[:count]  # a chunk of a prompt says nothing yet
-    return {request: int(starts[i + 1]) - 1 for i, request in enumerate(batch.req_ids) if whole[i]}
+    batch = {name: read(runner, fact) for name, fact in RUNNER.items()}
+    requests, starts, computed, prompts = (batch[name] for name in ("request_ids", "starts", "computed", "prompts"))
+    count = len(requests)
+    computed = computed[:count] + starts[1 : count + 1] - starts[:count]
+    whole = computed >= prompts[:count]  # a chunk of a prompt says nothing yet
+    return {request: int(starts[i + 1]) - 1 for i, request in enumerate(requests) if whole[i]}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.engines.vllm_versions import positions_of
 from npu_conformance.trace import PREFILL, Answer, Storage, pack, save_rows
 
 
@@ -23,7 +24,7 @@ class PrefillTap:
         import torch
 
         states = output[0] if isinstance(output, tuple) else output
-        positions = kwargs.get("positions", args[1] if len(args) > 1 else None)
+        positions = positions_of(args, kwargs)
         if isinstance(states, torch.Tensor) and positions is not None:
             # Rotary positions of several dimensions count text alike in all of them.
             self._kept.append((positions.reshape(-1, positions.shape[-1])[0].clone(), states.clone()))

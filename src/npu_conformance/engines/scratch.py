@@ -18,18 +18,30 @@ DIGEST_BYTES = 16
 
 PLACE = np.dtype([("row", "<u4"), ("prefills", "<u4")])
 """Of a captured slot: the engine's batch row, and prefills of the request so far."""
+GIVEN = np.dtype([("digest", "S32"), ("wrote", "u1")])
+"""Of a slot, a file a tensor-parallel rank: hex digest of the row that it was given, and whether it wrote that row."""
 
 
 def capture_settings(
-    scratch: Path, index: int, max_tokens: int, *, digests_only: bool, forced: Sequence[int] | None = None
+    scratch: Path,
+    index: int,
+    max_tokens: int,
+    *,
+    digests_only: bool,
+    forced: Sequence[int] | None = None,
+    by_rank: bool = False,
 ) -> dict[str, Any]:
-    """Sampling `extra_args` that make the engine record the request at `index`, and take forced tokens if given."""
+    """Sampling `extra_args` that make the engine record the request at `index`, and take forced tokens if given.
+
+    With `by_rank` each tensor-parallel rank leaves what it was given besides (see `GIVEN`).
+    """
     settings = {
         "scratch": str(scratch),
         "first_slot": index * max_tokens,
         "max_tokens": max_tokens,
         "digests_only": digests_only,
         "forced": None if forced is None else list(forced),
+        "by_rank": by_rank,
     }
     return {EXTRA_ARGS_KEY: settings}
 
@@ -77,6 +89,18 @@ def read_digests(scratch: Path, index: int, count: int, max_tokens: int) -> tupl
 def read_places(scratch: Path, index: int, count: int, max_tokens: int) -> NDArray[Any]:
     """Where in the engine's batches a request's rows were computed: `PLACE` [steps]."""
     return np.fromfile(scratch / "place", dtype=PLACE, count=count, offset=index * max_tokens * PLACE.itemsize)
+
+
+def given_file(rank: int) -> str:
+    """Name of the file in which a tensor-parallel rank leaves what it was given."""
+    return f"given-{rank}"
+
+
+def read_given(scratch: Path, index: int, count: int, max_tokens: int) -> dict[int, NDArray[Any]]:
+    """What each rank was given of a request: `GIVEN` [steps] by rank, for the ranks that left anything."""
+    first = index * max_tokens * GIVEN.itemsize
+    files = {int(path.name.rpartition("-")[2]): path for path in scratch.glob("given-*")}
+    return {rank: np.fromfile(path, dtype=GIVEN, count=count, offset=first) for rank, path in sorted(files.items())}
 
 
 def _stored_dtype(narrow: Storage) -> type[np.generic]:

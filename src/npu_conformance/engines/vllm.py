@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.checkpoint import EXPERTS
 from npu_conformance.checkpoints.declared import ENDS
+from npu_conformance.engines import vllm_versions
 from npu_conformance.engines.asking import MANNERS, Asked
 from npu_conformance.engines.became import became
 from npu_conformance.engines.generation import Generator
@@ -52,8 +53,8 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
             "versions": package_versions(),
             "asked": options,
             "environment": numeric_environment(job.envs),
-            **_effective(llm, options),
-            "observed": asked.observed | _observed(llm),
+            **effective(llm, options),
+            "observed": asked.observed | observed(llm),
             "seconds": {
                 "start": round(loaded - started, 2),
                 "generate": round(asked.seconds, 2),
@@ -119,36 +120,18 @@ def lora_of(job: "CandidateJob") -> Any:
     return LoRARequest(job.adapter.name, 1, str(job.adapter))
 
 
-def _effective(llm: Any, asked: dict[str, Any]) -> dict[str, Any]:
+def effective(llm: Any, asked: dict[str, Any]) -> dict[str, Any]:
     """What the engine really runs with, by vLLM's argument names; it may differ from what was asked."""
     from vllm.platforms import current_platform
 
-    config = llm.llm_engine.vllm_config
-    graph = getattr(config.compilation_config, "cudagraph_mode", None)
-    mode = getattr(config.compilation_config, "mode", None)
     return {
         "platform": current_platform.device_type,
         "device": current_platform.get_device_name(),
         "effective": {
-            **became(config, asked),
+            **became(llm.llm_engine.vllm_config, asked),
             **({"ascend_config": ascend} if (ascend := llm.collective_rpc("vllm_ascend_config")[0]) else {}),
-            "dtype": str(config.model_config.dtype).removeprefix("torch."),
-            "enforce_eager": config.model_config.enforce_eager,
-            "compilation_mode": getattr(mode, "name", mode),
-            "cudagraph_mode": getattr(graph, "name", graph),
+            **vllm_versions.effective(llm.llm_engine.vllm_config),
             "attention_backend": llm.collective_rpc("attention_backend")[0],
-            "enable_prefix_caching": config.cache_config.enable_prefix_caching,
-            "enable_chunked_prefill": getattr(config.scheduler_config, "enable_chunked_prefill", None),
-            "async_scheduling": getattr(config.scheduler_config, "async_scheduling", None),
-            "block_size": config.cache_config.block_size,
-            "max_model_len": config.model_config.max_model_len,
-            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
-            "max_num_seqs": config.scheduler_config.max_num_seqs,
-            "tensor_parallel_size": config.parallel_config.tensor_parallel_size,
-            "pipeline_parallel_size": config.parallel_config.pipeline_parallel_size,
-            "enable_expert_parallel": config.parallel_config.enable_expert_parallel,
-            "quantization": config.model_config.quantization,
-            "additional_config": getattr(config, "additional_config", None) or {},
             "engine_process": os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING", "1") != "0",
         },
     }
@@ -170,15 +153,13 @@ def _peak(number: int) -> dict[str, float]:
     return {"peak_rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)}
 
 
-def _observed(llm: Any) -> dict[str, int]:
+def observed(llm: Any) -> dict[str, int]:
     """Signs that do not depend on what was asked (see `variants.Sign`)."""
     config = llm.llm_engine.vllm_config
-    modes = (getattr(config.compilation_config, name, None) for name in ("mode", "cudagraph_mode"))
-    graph = any(getattr(mode, "name", "NONE") != "NONE" for mode in modes)
     text = config.model_config.hf_text_config
     experts = max(getattr(text, name, None) or 0 for name in EXPERTS)
     return {
-        "graph": int(graph),
+        "graph": int(vllm_versions.graphs_on(config)),
         "experts": int(experts),
         "lora_layers": int(llm.collective_rpc("lora_layers")[0]),
         "preemptions": _counted(llm, "vllm:num_preemptions"),
@@ -196,6 +177,6 @@ def _counted(llm: Any, name: str) -> int:
 
 def close(llm: Any) -> None:
     """End the engine, and the processes it started."""
-    shutdown = getattr(getattr(llm.llm_engine, "engine_core", None), "shutdown", None)
+    shutdown = vllm_versions.read(llm.llm_engine, vllm_versions.SHUTDOWN)
     if shutdown is not None:
         shutdown()

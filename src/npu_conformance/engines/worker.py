@@ -27,6 +27,7 @@ _ROOMS = {
     "candidate:transformers": "npu_conformance.engines.transformers",
     "reference": "npu_conformance.engines.reference",
     "faults": "npu_conformance.faults.job",
+    "probe": "npu_conformance.probe.job",
     "states": "npu_conformance.engines.states",
 }
 _PR_SET_PDEATHSIG = 1

@@ -183,9 +183,13 @@ class Candidates:
         options: Sequence[dict[str, Any]],
         deadline: float,
         envs: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> None:
-        """Run a job of engines with these options, one after another, and these variables (errors: see `run_job`)."""
-        self._jobs.run(job, name, deadline, environment=self.environment(*options, envs=envs))
+        """Run a job of engines with these options, one after another, and these variables.
+
+        See `Jobs.run` for what it may be told besides, and for what it raises.
+        """
+        self._jobs.run(job, name, deadline, environment=self.environment(*options, envs=envs), **more)
 
     def _shares(self, variant: str) -> bool:
         platform = find_devices(self._settings.device)[0]

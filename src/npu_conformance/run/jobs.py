@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from npu_conformance.devices import Device, Platform, find_devices, lendable, narrowed
@@ -30,11 +30,28 @@ class Jobs:
         self.narrator = narrator
 
     def run(
-        self, job: Job, name: str, deadline: float, *, environment: dict[str, str], python: Path | None = None
+        self,
+        job: Job,
+        name: str,
+        deadline: float,
+        *,
+        environment: dict[str, str],
+        python: Path | None = None,
+        look: Callable[[str, Sequence[Device]], None] | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         """Run a job to its end, shown under its name, on devices that are lent to it alone.
 
         Its deadline begins when it has them. See `run_job` and `lease` for what it raises.
+
+        Args:
+            job: what to do.
+            name: of the job.
+            deadline: in seconds.
+            environment: variables added to this process's own.
+            python: the interpreter; this one by default.
+            look: told each phase as it begins, and the devices that are lent.
+            stop: ends the job when it is set.
         """
         platform, pool, count = _needed(job)
         with lease(pool, count, name, self.narrator.say) as lent, self.narrator.job(name) as observe:
@@ -43,8 +60,16 @@ class Jobs:
             if platform == "npu":
                 names = [device.name for device in lent.devices]
                 wait_for_memory(names, _share(job), name, self.narrator.say)
-            held = lent.descriptors
-            self.run_observed(job, name, deadline, observe, environment=environment, python=python, held=held)
+            self.run_observed(
+                job,
+                name,
+                deadline,
+                observe if look is None else _both(observe, look, lent.devices),
+                environment=environment,
+                python=python,
+                stop=stop,
+                held=lent.descriptors,
+            )
 
     def run_observed(
         self,
@@ -75,6 +100,16 @@ class Jobs:
             stop=stop,
             held=held,
         )
+
+
+def _both(observe: Observe, look: Callable[[str, Sequence[Device]], None], devices: Sequence[Device]) -> Observe:
+    """Progress for the screen, and for somebody who looks at what the job does to the machine."""
+
+    def observed(phase: str, done: int, total: int) -> None:
+        observe(phase, done, total)
+        look(phase, devices)
+
+    return observed
 
 
 def _needed(job: Job) -> tuple[Platform, Sequence[Device], int]:

@@ -144,6 +144,59 @@ def _tp_rank_1() -> None:
     RowParallelLinear.forward = forward
 
 
+def _rows_exchanged() -> None:
+    """Processors of logits are shown the first two requests' rows the wrong way round; what is sampled from is not."""
+
+    def exchanged(logits: Any) -> Any:
+        import torch
+
+        return logits[torch.tensor([1, 0, *range(2, len(logits))])] if len(logits) > 1 else logits
+
+    _patch_processors(exchanged, exchanged)
+
+
+def _rows_late() -> None:
+    """Processors of logits are shown those of the step before; what they change is changed."""
+    before: list[Any] = []
+
+    def late(logits: Any) -> Any:
+        before.append(logits.clone())
+        shown = before[-2:][0]
+        return shown if shown.shape == logits.shape else logits
+
+    _patch_processors(late, None)
+
+
+def _hooks_blind() -> None:
+    """No hook on a layer is called."""
+    from vllm.model_executor.models.qwen3 import Qwen3DecoderLayer
+
+    def call(self: Any, *args: Any, **named: Any) -> Any:
+        return self.forward(*args, **named)
+
+    Qwen3DecoderLayer.__call__ = call
+
+
+def _patch_processors(show: Callable[[Any], Any], back: Callable[[Any], Any] | None) -> None:
+    """Let `show` choose what processors of logits are shown; of what they give, only what they changed counts.
+
+    `back` undoes `show`; without it a change counts where it was made.
+    """
+    from vllm.v1.sample.sampler import Sampler
+
+    original = Sampler.apply_logits_processors
+
+    def apply(self: Any, logits: Any, *args: Any, **named: Any) -> Any:
+        shown = show(logits).clone()
+        given = original(self, shown.clone(), *args, **named)
+        changed = given != shown
+        if back is not None:
+            changed, given = back(changed), back(given)
+        return given.where(changed, logits)
+
+    Sampler.apply_logits_processors = apply
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "nothing": _nothing,
     "graph_only": _graph_only,
@@ -154,6 +207,9 @@ FAULTS: dict[str, Callable[[], None]] = {
     "tp_rank_1": _tp_rank_1,
     "layer_scaled": _layer_scaled,
     "noise": _noise,
+    "rows_exchanged": _rows_exchanged,
+    "rows_late": _rows_late,
+    "hooks_blind": _hooks_blind,
 }
 
 
