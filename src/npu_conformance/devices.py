@@ -10,6 +10,7 @@ A process reads the variable itself, so a child's replaces its parent's and coun
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,16 @@ def visible_ids(platform: Platform, value: str) -> list[str]:
     match = _ACCELERATORS[platform].ids.match(value)
     words = [] if match is None else [word.strip() for word in match[0].split(",")]
     return [str(int(word)) if word.isdigit() else word for word in words]
+
+
+def stay_on_host() -> None:
+    """Keep the plugins of accelerators out of this process, which has not imported torch or transformers yet.
+
+    The variable keeps torch from loading them. transformers and accelerate import torch_npu themselves wherever a
+    search finds it, and attention then takes a branch of its own; a module that is None is not found.
+    """
+    os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
+    sys.modules.setdefault("torch_npu", None)  # type: ignore[arg-type]
 
 
 def choosing_variables() -> tuple[str, ...]:
