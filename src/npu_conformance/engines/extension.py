@@ -12,6 +12,12 @@ class Extension(LayerTap, PrefillTap):
         modules = self.get_model().modules()  # type: ignore[attr-defined]
         return sum(type(module).__name__.endswith("WithLoRA") for module in modules)
 
+    def device_name(self) -> str:
+        """What the platform calls this worker's device."""
+        from vllm.platforms import current_platform
+
+        return str(current_platform.get_device_name())
+
     def attention_backend(self) -> str:
         """The backends of the model's layers, as vLLM noted them while building it."""
         config = self.vllm_config.compilation_config  # type: ignore[attr-defined]

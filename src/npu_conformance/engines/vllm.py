@@ -123,7 +123,8 @@ def _effective(llm: Any) -> dict[str, Any]:
     mode = getattr(config.compilation_config, "mode", None)
     return {
         "platform": current_platform.device_type,
-        "device": current_platform.get_device_name(),
+        # Asked of a worker: with several ranks this process has no device, and asking here would initialise one.
+        "device": llm.collective_rpc("device_name")[0],
         "effective": {
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
             "enforce_eager": config.model_config.enforce_eager,
