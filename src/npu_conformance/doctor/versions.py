@@ -39,9 +39,9 @@ _TO_312 = ">=3.10,<3.13"
 # 0.18.0rc1: as the published report on BitCPM4-CANN-1B ran it. Others: Requires-Dist and classifiers of the wheels'
 # METADATA; vllm, CANN and Python by docs/source/community/versioning_policy.md and installation.html of each release.
 # 0.18.0 was released with CANN 8.5.1 and torch_npu 2.9.0; its installation page now says 9.0.0 and 2.9.0.post2.
-# 0.23.0.post1 and 0.27.1rc1 to 0.30.0rc2: requirements.txt, versioning_policy.md and Dockerfile (VLLM_TAG, CANN's image)
-# of the source archives on PyPI. 0.25.1rc1, 0.28.0rc1 and 0.29.0rc1 lack their row in the policy and go by the Dockerfile
-# alone; of 0.30.0rc1 the policy says CANN 9.2.0 and the Dockerfile 9.1.0.
+# 0.23.0.post1 and 0.27.1rc1 to 0.30.0rc2: requirements.txt, versioning_policy.md and Dockerfile (VLLM_TAG, CANN's
+# image) of the source archives on PyPI. 0.25.1rc1, 0.28.0rc1 and 0.29.0rc1 lack their row in the policy and go by the
+# Dockerfile alone; of 0.30.0rc1 the policy says CANN 9.2.0 and the Dockerfile 9.1.0.
 PAIRS: Mapping[str, Pair] = {
     "0.13.0": _pair_of("0.13.0", "2.8.0", "==2.8.0.post2", ">=4.57.4,<5", ("8.5.0",)),
     "0.17.0rc1": _pair_of("0.17.0", "2.9.0", "==2.9.0", ">=4.57.4", ("8.5.1",)),
