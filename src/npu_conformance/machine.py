@@ -45,6 +45,21 @@ def cores(root: Path = _ROOT) -> int:
     return max(1, int(min([len(os.sched_getaffinity(0)), *quotas])))
 
 
+def killed_for_memory(root: Path = _ROOT) -> int:
+    """Processes of this container that the kernel has killed for memory; 0 where that is not told.
+
+    Args:
+        root: where `proc` and `sys` are.
+    """
+    counted = 0
+    for group in _groups(root, "memory"):
+        for name in ("memory.events", "memory.oom_control"):
+            text = (group / name).read_text(encoding="utf-8") if (group / name).is_file() else ""
+            found = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
+            counted = int(found[1]) if found else counted  # groups come from the top: the last is this process's own
+    return counted
+
+
 def threads(number: int | None = None) -> dict[str, str]:
     """Environment of a process that computes on this many threads, whatever is set here; on all cores by default.
 

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from npu_conformance import machine
-from npu_conformance.machine import cores, free_memory, has_bfloat16, threads
+from npu_conformance.machine import cores, free_memory, has_bfloat16, killed_for_memory, threads
 
 GIB = 2**30
 UNLIMITED = str(2**63 - 4096)
@@ -101,6 +101,19 @@ def test_affinity_decides_where_there_is_no_quota(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5})
 
     assert cores(tmp_path) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "files"),
+    [
+        ("0::/one", {"memory_DOT_events": "oom 9\noom_kill 9", "one__memory_DOT_events": "oom 1\noom_kill 3"}),
+        ("9:memory:/", {"memory__memory_DOT_oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3"}),
+    ],
+)
+def test_who_was_killed_for_memory(tmp_path: Path, line: str, files: dict[str, str]) -> None:
+    """In this process's own group, by either version."""
+    assert killed_for_memory(tree(tmp_path, f"{line}\n", **files)) == 3
+    assert killed_for_memory(tmp_path / "no such machine") == 0
 
 
 def test_threads_are_told_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
