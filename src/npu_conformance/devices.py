@@ -10,6 +10,7 @@ A process reads the variable itself, so a child's replaces its parent's and coun
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +29,16 @@ class _Accelerator(NamedTuple):
     """What narrows the devices of a process."""
     file: str
     """What the driver calls a device's file, before its number."""
+    share: str
+    """The same of a part of a device, where a container is given some; on their host they stand beside whole ones."""
     ids: re.Pattern[str]
     """The part of the variable's value that is read."""
 
 
 _ACCELERATORS: dict[Platform, _Accelerator] = {
-    "npu": _Accelerator("ASCEND_RT_VISIBLE_DEVICES", "davinci", re.compile(r"\d+(,\d+)*")),
+    "npu": _Accelerator("ASCEND_RT_VISIBLE_DEVICES", "davinci", "vdavinci", re.compile(r"\d+(,\d+)*")),
     "cuda": _Accelerator(
-        "CUDA_VISIBLE_DEVICES", "nvidia", re.compile(r"({0})(\s*,\s*({0}))*".format(r"\d+|[GM][\w/-]+"))
+        "CUDA_VISIBLE_DEVICES", "nvidia", "nvidia", re.compile(r"({0})(\s*,\s*({0}))*".format(r"\d+|[GM][\w/-]+"))
     ),
 }
 
@@ -67,9 +70,19 @@ def find_devices(wanted: Platform | None = None, dev: Path = _DEV) -> tuple[Plat
 
 
 def device_files(platform: Platform, dev: Path = _DEV) -> list[str]:
-    """Names of the devices' files, by number."""
-    name = re.compile(rf"{_ACCELERATORS[platform].file}(\d+)")
-    found = {int(match[1]): file.name for file in dev.iterdir() if (match := name.fullmatch(file.name))}
+    """Names of the devices' files, by number; of parts of devices where no whole one is here.
+
+    Docker and Ascend's device plugin call a vNPU's file `/dev/davinci100` in its container; others, such as GPUStack's,
+    leave it the host's name, `/dev/vdavinci100`.
+    """
+    accelerator = _ACCELERATORS[platform]
+    return _numbered(accelerator.file, dev) or _numbered(accelerator.share, dev)
+
+
+def _numbered(name: str, dev: Path) -> list[str]:
+    """Files of this name with a number behind it, by number."""
+    pattern = re.compile(rf"{name}(\d+)")
+    found = {int(match[1]): file.name for file in dev.iterdir() if (match := pattern.fullmatch(file.name))}
     return [found[number] for number in sorted(found)]
 
 
@@ -107,6 +120,16 @@ def visible_ids(platform: Platform, value: str) -> list[str]:
     match = _ACCELERATORS[platform].ids.match(value)
     words = [] if match is None else [word.strip() for word in match[0].split(",")]
     return [str(int(word)) if word.isdigit() else word for word in words]
+
+
+def stay_on_host() -> None:
+    """Keep the plugins of accelerators out of this process, which has not imported torch or transformers yet.
+
+    The variable keeps torch from loading them. transformers and accelerate import torch_npu themselves wherever a
+    search finds it, and attention then takes a branch of its own; a module that is None is not found.
+    """
+    os.environ["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
+    sys.modules.setdefault("torch_npu", None)  # type: ignore[arg-type]
 
 
 def choosing_variables() -> tuple[str, ...]:

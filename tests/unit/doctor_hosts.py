@@ -68,6 +68,7 @@ def sound_host(folder: Path, **changes: Any) -> Host:
         "torch_npu": lambda: Answer(available=True, count=2),
         "memory": lambda: 64 * GIB,
         "disk": lambda _: 500 * GIB,
+        "cores": lambda: 192,
     }
     return Host(**{**sound, **changes})
 

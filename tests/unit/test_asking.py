@@ -1,10 +1,12 @@
 """What is kept of an engine's rows, and that a finished trace outlives the engine; over an engine that is made up."""
 
 import itertools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 
 from npu_conformance.engines import vllm
 from npu_conformance.engines.asking import MANNERS, Asked
+from npu_conformance.engines.extension import Extension
 from npu_conformance.engines.generation import Captured, Generated
 from npu_conformance.engines.job import JOB, CandidateJob, Manner
 from npu_conformance.engines.rendering import Rendered
@@ -99,6 +102,25 @@ def test_a_walk_needs_a_trace_to_walk(tmp_path: Path, manner: Manner) -> None:
     others: tuple[Manner, ...] = ("generate", "walk long", "tokens only")
     for other in others:
         assert job(tmp_path, other).walks is None
+
+
+def test_the_device_is_asked_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With several ranks the process that asks has none, and asking the platform there would initialise one."""
+
+    def initialises() -> str:
+        raise RuntimeError("this process has no device")
+
+    platform = SimpleNamespace(device_type="npu", get_device_name=initialises)
+    monkeypatch.setitem(sys.modules, "vllm", ModuleType("vllm"))
+    monkeypatch.setitem(sys.modules, "vllm.platforms", cast(Any, SimpleNamespace(current_platform=platform)))
+    told = {"device_name": ["Ascend910B3", "Ascend910B3"], "attention_backend": ["CUSTOM", "CUSTOM"]}
+    config = MagicMock(additional_config={})
+    llm = SimpleNamespace(llm_engine=SimpleNamespace(vllm_config=config), collective_rpc=told.__getitem__)
+    found = vllm._effective(llm)
+
+    assert (found["platform"], found["device"]) == ("npu", "Ascend910B3")
+    monkeypatch.setattr(platform, "get_device_name", lambda: "Ascend910B3")
+    assert Extension().device_name() == "Ascend910B3"
 
 
 @pytest.fixture

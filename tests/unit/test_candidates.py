@@ -298,6 +298,7 @@ def test_environments(tmp_path: Path) -> None:
 
     assert plain == {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "VLLM_NO_USAGE_STATS": "0",
         "HF_HUB_OFFLINE": "1",
         "OWN": "1",
@@ -306,6 +307,17 @@ def test_environments(tmp_path: Path) -> None:
     assert sharded.keys() - plain.keys() == {"VLLM_CPU_OMP_THREADS_BIND"}
     npu = candidates(tmp_path, Processes(), device="npu").environment({"tensor_parallel_size": 2})
     assert not {"VLLM_CPU_OMP_THREADS_BIND", "VLLM_CPU_KVCACHE_SPACE"} & npu.keys()
+
+
+def test_ranks_are_spawned_unless_the_config_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this shell says is not asked: an NPU cannot be initialised again in a forked process."""
+    monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "fork")
+    told, processes = {"envs": {"VLLM_WORKER_MULTIPROC_METHOD": "fork"}}, Processes()
+    candidates(tmp_path, processes, told).make("tp2", ())
+    ours = candidates(tmp_path, Processes(), device="npu").environment({"tensor_parallel_size": 2})
+
+    assert ours["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
+    assert processes.environments[-1]["VLLM_WORKER_MULTIPROC_METHOD"] == "fork"
 
 
 @pytest.mark.parametrize(("deadline", "expected"), [(None, 77), (5.0, 5.0)])

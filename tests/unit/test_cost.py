@@ -8,7 +8,9 @@ import pytest
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor
 from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
-from npu_conformance.run.cost import free_disk, reference_cost, refuse_what_cannot_fit
+from npu_conformance.machine import cores
+from npu_conformance.run import cost
+from npu_conformance.run.cost import free_disk, matmul_rate, reference_cost, refuse_what_cannot_fit
 
 GIB = 2**30
 
@@ -73,3 +75,12 @@ def test_a_reference_in_a_narrower_dtype_holds_narrower_weights() -> None:
 
     assert wide.memory - narrow.memory == pytest.approx(1.15 * 2 * 10**9)
     assert wide.disk == 2 * narrow.disk > 0
+
+
+def test_the_rate_is_measured_on_the_threads_that_a_reference_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ascend's images set one; a forecast by it is far too long on a host of 192 cores."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert matmul_rate.__wrapped__() > 1e8
+
+    monkeypatch.setattr(cost, "_PRODUCT", "import os\nprint(os.environ['OMP_NUM_THREADS'])")
+    assert matmul_rate.__wrapped__() == cores()

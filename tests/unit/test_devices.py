@@ -40,6 +40,8 @@ def dev(folder: Path, *names: str) -> Path:
     [
         (["davinci0", "davinci1", "davinci_manager"], None, None, ("npu", 2)),
         (["davinci0", "davinci1"], "1", None, ("npu", 1)),
+        (["vdavinci100", "vdavinci116", "davinci_manager"], None, None, ("npu", 2)),
+        (["davinci0", "vdavinci100", "vdavinci101"], None, None, ("npu", 1)),
         (["davinci0", "nvidia0"], None, "cuda", ("cuda", 1)),
         (["nvidia0", "nvidiactl"], None, None, ("cuda", 1)),
         ([], None, "npu", ("npu", 0)),

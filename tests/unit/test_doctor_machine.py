@@ -22,3 +22,12 @@ def test_a_machine_with_too_little(tmp_path: Path) -> None:
 def test_a_machine_with_enough(tmp_path: Path) -> None:
     """Nothing to find."""
     assert texts(machine_area(sound_host(tmp_path, device="cpu"))) == []
+
+
+def test_threads_are_told_with_what_is_set_for_engines(tmp_path: Path) -> None:
+    """References compute on all cores they may, whatever the image sets."""
+    host = sound_host(tmp_path)
+    assert machine_area(host).facts["threads"] == "192 for references and what reads weights"
+
+    facts = machine_area(sound_host(tmp_path, environment={"OMP_NUM_THREADS": "1"})).facts
+    assert facts["threads"] == "192 for references and what reads weights; OMP_NUM_THREADS=1 is left to engines"

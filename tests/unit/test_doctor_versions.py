@@ -50,6 +50,11 @@ def test_what_belongs_together_is_sound() -> None:
         ({"transformers": "4.57.6"}, ["error: transformers 4.57.6"]),
         ({"vllm-ascend": "0.11.0"}, ["warning: vllm-ascend 0.11.0"]),
         ({"vllm-ascend": "0.23.0+x"}, []),
+        ({"vllm-ascend": "0.23.0.post1"}, []),
+        ({"vllm-ascend": "0.23.0.post2"}, []),
+        ({"vllm-ascend": "0.23.0.post2", "torch-npu": "2.10.0"}, ["error: torch-npu 2.10.0"]),
+        ({"vllm-ascend": "0.11.0.post1"}, ["warning: vllm-ascend 0.11.0.post1"]),
+        ({"vllm-ascend": "0.30.0rc2"}, ["error: vllm 0.23.0+empty", "error: transformers 5.5.4", "error: CANN 9.1.0"]),
         ({"vllm-ascend": "0.23.0+x", "torch-npu": "2.10.0"}, ["error: torch-npu 2.10.0"]),
     ],
 )

@@ -90,6 +90,45 @@ MET = {
         "ValueError: Model architectures ['LlamaModel'] are not supported for now. Supported architectures:",
         "model type `qwen3_vl` but Transformers does not recognize this architecture. This could be because of an",
     ],
+    "forked NPU": [
+        "(EngineCore_DP0 pid=14421) ERROR 11-27 08:19:08 [core.py:708] RuntimeError: Cannot re-initialize NPU in "
+        "forked subprocess. To use NPU with multiprocessing, you must use the 'spawn' start method"
+    ],
+    "head size": [
+        "E89999[PID: 11276] 2026-05-26-16:53:01.891.272 (E89999): When layout is TND, queryD(256), keyD(256) and "
+        "valueD(256) must be same equal 192/128/64, or queryD and keyD equal 192 and valueD equal 128.[FUNC:CheckInput",
+        "When layout is TND, queryD(128) or keyD(128) must be 192, valueD(128) must be 192/128!",
+    ],
+    "lengths of a batch": [
+        "When layout is TND, queryT(21) must be equal to the last element of actualSequenceLengthQ(20)"
+    ],
+    "memory profiling": [
+        "AssertionError: Error in memory profiling. Initial free memory 82.94 GiB, current free memory 90.17 GiB. This"
+    ],
+    "LoRA shape": ["RuntimeError: hidden in should be smaller than hidden out"],
+    "LoRA rank": ["ValueError: LoRA rank 64 is greater than max_lora_rank 16."],
+    "tokenizer class": [
+        "ValueError: Tokenizer class TokenizersBackend does not exist or is not currently imported.",
+        "AttributeError: 'list' object has no attribute 'keys'",
+    ],
+    "no user name": ["KeyError: 'getpwuid(): uid not found: 1000'"],
+    "device held": [
+        "dcmi module initialize failed. ret is -8005",
+        "dcmi model initialized failed, because the device is used. ret is -8020",
+    ],
+    "not safetensors": [
+        "safetensors_rust.SafetensorError: Error while deserializing header: HeaderTooLarge",
+        "safetensors._safetensors_rust.SafetensorError: Error while deserializing header: header too large",
+    ],
+    "shards missing": ["FileNotFoundError: Weight files referenced in index but missing: {'model-00002-of-00002.safe"],
+    "weights missing": ["ValueError: Following weights were not initialized from checkpoint: {'lm_head.weight'}"],
+    "config value": [
+        "huggingface_hub.errors.StrictDataclassFieldValidationError: Validation error for field 'head_dim'"
+    ],
+    "longest request": [
+        "ValueError: User-specified max_model_len (65536) is greater than the derived max_model_len (max_position_embed"
+    ],
+    "disk": ["OSError: [Errno 28] No space left on device: '/root/.cache/vllm/torch_compile_cache'"],
     "driver": [
         "Warning: expandable_segments feature is not supportted                     and the possible cause is that "
         "driver and firmware packages do not match. (function operator())"
@@ -97,7 +136,11 @@ MET = {
     "HCCL": [
         "HCCL function error: HcclCommInitRootInfo(numRanks, &rootInfo, rank, &(comm->hcclComm_)), error code is 11"
     ],
-    "inner error": ["[rank0]:[W904 09:50:12.024496247 compiler_depend.ts:57] Warning: EZ9999: Inner Error!"],
+    "inner error": [
+        "[rank0]:[W904 09:50:12.024496247 compiler_depend.ts:57] Warning: EZ9999: Inner Error!",
+        "RuntimeError: call aclnnQuantMatmulWeightNz failed, detail:E69999: Inner Error!",
+        "E89999: Inner Error!",
+    ],
     "torch_npu": ["[ERROR] 2025-07-01-08:38:50 (PID:114020, Device:-1, RankID:1) ERR00100 PTA call acl api failed"],
     "crash": [
         "(RayWorkerWrapper pid=24036) Fatal Python error: Segmentation fault",
@@ -176,17 +219,20 @@ def test_what_is_not_there_says_nothing(tmp_path: Path) -> None:
 
 def test_a_silent_kill_is_the_kernels(tmp_path: Path) -> None:
     """With the container's own count, where it has one; not where the log knows better."""
-    log, events = tmp_path / "log.txt", tmp_path / "memory.events"
+    log, events = tmp_path / "log.txt", tmp_path / "sys/fs/cgroup/memory.events"
+    events.parent.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/\n")
     log.write_text(HEALTHY)
 
-    assert explanation(log, events=events) == ""
-    assert explanation(log, killed=True, events=events).startswith("known failure: killed from outside")
+    assert explanation(log, root=tmp_path) == ""
+    assert explanation(log, killed=True, root=tmp_path).startswith("known failure: killed from outside")
     events.write_text("low 0\nhigh 0\nmax 12\noom 1\noom_kill 0\n")
-    assert "which has killed" not in explanation(log, killed=True, events=events)
+    assert "which has killed" not in explanation(log, killed=True, root=tmp_path)
     events.write_text("low 0\nhigh 0\nmax 12\noom 3\noom_kill 3\n")
-    assert "which has killed 3 processes of this container so far" in explanation(log, killed=True, events=events)
+    assert "which has killed 3 processes of this container so far" in explanation(log, killed=True, root=tmp_path)
     log.write_text(MET["NPU memory"][0])
-    assert "the NPU's memory is full" in explanation(log, killed=True, events=events)
+    assert "the NPU's memory is full" in explanation(log, killed=True, root=tmp_path)
 
 
 @pytest.mark.parametrize("line", MET["crash"])
@@ -222,3 +268,18 @@ def test_an_explanation_reaches_the_failing_tests_text(own_configs: Path, tmp_pa
     assert outcome.status == 1
     assert "known failure: the NPU's memory is full; what to do: see with `npu-smi info`" in outcome.output
     assert "known failure: the NPU's memory is full" in json.dumps(outcome.model("Model"))
+
+
+def test_a_cause_is_named_before_the_inner_error_around_it() -> None:
+    """As PR 9632 of vllm-ascend quotes one failure."""
+    log = """\
+RuntimeError: npu_fused_infer_attention_score_symint:op_plugin/FusedInferAttentionScoreKernelNpuOpApi.cpp:415 NPU
+function error: call aclnnFusedInferAttentionScoreV3 failed, error code is 561002
+ERR00100 PTA call acl api failed.
+E89999: Inner Error!
+E89999[PID: 11276] 2026-05-26-16:53:01.891.272 (E89999): When layout is TND, queryD(256), keyD(256) and valueD(256) must
+"""
+    known = find_known(log)
+
+    assert known is not None
+    assert known.name == "head size"

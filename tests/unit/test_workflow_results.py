@@ -69,6 +69,7 @@ def test_reports_come_through_whatever_their_number(
         environment = {
             "MODEL": model,
             "PIP_INDEX_URL": "",
+            "PIP_TRUSTED_HOST": "",
             "SELECT": "",
             "BASELINES": "keep",
             "REASON": "",
@@ -243,7 +244,7 @@ def test_baselines_come_through_whatever_their_number(
             for file in ("npu.json", "published.json"):
                 (machine.folder / "baselines" / name / file).write_text(f"{name == model} {file}\n")
         aside = step_of(NIGHTLY, "models", "Set the baseline aside")
-        assert machine.run(aside, MODEL=model, PIP_INDEX_URL="").returncode == 0
+        assert machine.run(aside, MODEL=model, PIP_INDEX_URL="", PIP_TRUSTED_HOST="").returncode == 0
         upload(step_of(NIGHTLY, "models", "Upload the baseline"), machine.folder, tmp_path / "artifacts", model)
 
     download(downloading("baselines"), tmp_path / "artifacts", downloaded(runner))
@@ -260,7 +261,9 @@ def test_a_job_without_a_baseline_to_upload_fails(tmp_path: Path) -> None:
     runner = Runner(tmp_path)
     (runner.folder / "baselines" / "A-1B").mkdir(parents=True)
     (runner.folder / "baselines" / "A-1B" / "published.json").write_text("[]\n")
-    runner.run(step_of(NIGHTLY, "models", "Set the baseline aside"), MODEL="A-1B", PIP_INDEX_URL="")
+    runner.run(
+        step_of(NIGHTLY, "models", "Set the baseline aside"), MODEL="A-1B", PIP_INDEX_URL="", PIP_TRUSTED_HOST=""
+    )
 
     with pytest.raises(ValueError, match="baseline-A-1B: no files were found"):
         upload(step_of(NIGHTLY, "models", "Upload the baseline"), runner.folder, tmp_path / "artifacts", "A-1B")

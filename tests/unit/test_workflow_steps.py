@@ -90,6 +90,7 @@ def models_environment(**own: str) -> dict[str, str]:
     return {
         "MODEL": "Qwen3Guard-Gen-4B",
         "PIP_INDEX_URL": "",
+        "PIP_TRUSTED_HOST": "",
         "BASELINES": "keep",
         "REASON": "",
         "TRUST": "false",

@@ -10,8 +10,9 @@ from npu_conformance.devices import Platform, find_devices
 from npu_conformance.doctor.findings import Area, Finding
 from npu_conformance.doctor.npu_smi import ask_npu_smi
 from npu_conformance.doctor.torch_npu import Answer, ask_torch_npu
+from npu_conformance.machine import THREAD_VARIABLES, cores, free_memory
 from npu_conformance.provenance import machine, package_versions
-from npu_conformance.run.cost import free_disk, free_memory
+from npu_conformance.run.cost import free_disk
 from npu_conformance.storage import cache_dir
 
 GIB = 2**30
@@ -39,6 +40,7 @@ class Host:
     """Whether this user may open a device file."""
     memory: Callable[[], int] = free_memory
     disk: Callable[[Path], int] = free_disk
+    cores: Callable[[], int] = cores
 
     @property
     def platform(self) -> tuple[Platform, int]:
@@ -52,6 +54,13 @@ def this_host(reports: Path, device: Platform | None) -> Host:
     return Host(dict(os.environ), installed, cache_dir(), reports, uid=os.getuid(), device=device)
 
 
+def _threads(host: Host) -> str:
+    """What references and whatever reads weights compute on; engines get the environment as it is."""
+    own = [f"{name}={host.environment[name]}" for name in THREAD_VARIABLES if name in host.environment]
+    ignored = f"; {', '.join(own)} is left to engines" if own else ""
+    return f"{host.cores()} for references and what reads weights{ignored}"
+
+
 def machine_area(host: Host) -> Area:
     """Memory and disks."""
     free, disks = host.memory(), {"cache": host.cache, "reports": host.reports}
@@ -59,6 +68,7 @@ def machine_area(host: Host) -> Area:
     facts = {
         **machine(),
         "platform": f"{platform}, {count} {'cores' if platform == 'cpu' else 'devices'}",
+        "threads": _threads(host),
         "memory": f"{free / GIB:.1f} GiB free",
     }
     facts |= {name: f"{folder}, {host.disk(folder) / GIB:.1f} GiB free" for name, folder in disks.items()}

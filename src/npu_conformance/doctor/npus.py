@@ -60,8 +60,8 @@ def _device_files(host: Host, files: list[str]) -> list[Finding]:
     """Those that a container lacks, or that this user may not open."""
     if not files:
         remedy = (
-            "load the driver; pass them into the container with `--device /dev/davinci0 …`; or choose another platform "
-            "with --device"
+            "load the driver; pass them into the container with `--device /dev/davinci0 …`, a vNPU with "
+            "`--device /dev/vdavinci100:/dev/davinci100`; or choose another platform with --device"
         )
         return [Finding("error", "no /dev/davinci<N>", "a device file for each NPU", remedy)]
     findings = []

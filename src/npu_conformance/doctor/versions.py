@@ -39,6 +39,9 @@ _TO_312 = ">=3.10,<3.13"
 # 0.18.0rc1: as the published report on BitCPM4-CANN-1B ran it. Others: Requires-Dist and classifiers of the wheels'
 # METADATA; vllm, CANN and Python by docs/source/community/versioning_policy.md and installation.html of each release.
 # 0.18.0 was released with CANN 8.5.1 and torch_npu 2.9.0; its installation page now says 9.0.0 and 2.9.0.post2.
+# 0.23.0.post1 and 0.27.1rc1 to 0.30.0rc2: requirements.txt, versioning_policy.md and Dockerfile (VLLM_TAG, CANN's
+# image) of the source archives on PyPI. 0.25.1rc1, 0.28.0rc1 and 0.29.0rc1 lack their row in the policy and go by the
+# Dockerfile alone; of 0.30.0rc1 the policy says CANN 9.2.0 and the Dockerfile 9.1.0.
 PAIRS: Mapping[str, Pair] = {
     "0.13.0": _pair_of("0.13.0", "2.8.0", "==2.8.0.post2", ">=4.57.4,<5", ("8.5.0",)),
     "0.17.0rc1": _pair_of("0.17.0", "2.9.0", "==2.9.0", ">=4.57.4", ("8.5.1",)),
@@ -50,7 +53,15 @@ PAIRS: Mapping[str, Pair] = {
     "0.22.1rc1": _pair_of("0.22.1", "2.10.0", "==2.10.0", "==5.5.4", ("9.0.0",), _TO_312),
     "0.23.0rc1": _pair_of("0.23.0", "2.10.0", "==2.10.0.post2", "==5.5.4", ("9.0.1",), _TO_312),
     "0.23.0": _pair_of("0.23.0", "2.10.0", "==2.10.0.post4", "==5.5.4", ("9.1.0",), _TO_312),
+    "0.23.0.post1": _pair_of("0.23.0", "2.10.0", "==2.10.0.post4", "==5.5.4", ("9.1.0",), _TO_312),
+    "0.24.0rc1": _pair_of("0.24.0", "2.10.0", "==2.10.0.post2", "==5.13.0", ("9.0.1",), _TO_312),
+    "0.25.1rc1": _pair_of("0.25.1", "2.10.0", "==2.10.0.post2", "==5.14.1", ("9.0.1",), _TO_312),
     "0.26.0rc1": _pair_of("0.26.0", "2.10.0", "==2.10.0.post4", "==5.14.1", ("9.1.0",), _TO_312),
+    "0.27.1rc1": _pair_of("0.27.1", "2.10.0", "==2.10.0.post4", "==5.14.1", ("9.1.0",), _TO_312),
+    "0.28.0rc1": _pair_of("0.28.0", "2.10.0", "==2.10.0.post4", "==5.14.1", ("9.1.0",), _TO_312),
+    "0.29.0rc1": _pair_of("0.29.0", "2.10.0", "==2.10.0.post4", "==5.14.1", ("9.1.0",), _TO_312),
+    "0.30.0rc1": _pair_of("0.30.0", "2.10.0", "==2.10.0.post4", "==5.14.1", ("9.1.0", "9.2.0"), _TO_312),
+    "0.30.0rc2": _pair_of("0.30.0", "2.10.0", "==2.10.0.post4", "==5.14.1", ("9.2.0",), _TO_312),
 }
 
 
@@ -114,9 +125,7 @@ def _npu(installed: Mapping[str, str]) -> list[Finding]:
 
 
 def _pair(installed: Mapping[str, str], ascend: str, cann: Cann | None) -> list[Finding]:
-    # A local build, such as 0.23.0+x, goes with what its release goes with.
-    version = _version(ascend)
-    release = ascend if version is None else version.public
+    release = _release(ascend)
     pair = PAIRS.get(release)
     if pair is None:
         expected = f"one whose companions are known: {', '.join(PAIRS)}"
@@ -134,6 +143,17 @@ def _pair(installed: Mapping[str, str], ascend: str, cann: Cann | None) -> list[
         expected = f"Python {pair.python} for vllm-ascend {release}"
         findings.append(Finding("warning", f"Python {installed['python']}", expected, remedy))
     return [*findings, *_paired_cann(pair, release, cann)]
+
+
+def _release(ascend: str) -> str:
+    """The row that a version goes by: a local build such as 0.23.0+x by its release's, as a post release without one.
+
+    0.23.0.post1 is a patch of 0.23.0 (docs/source/community/versioning_policy.md).
+    """
+    version = _version(ascend)
+    if version is None:
+        return ascend
+    return version.public if version.public in PAIRS else version.public.partition(".post")[0]
 
 
 def _paired_cann(pair: Pair, ascend: str, cann: Cann | None) -> list[Finding]:

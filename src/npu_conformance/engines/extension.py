@@ -31,6 +31,12 @@ class Extension(LayerTap, PrefillTap):
         ranks = self.vllm_config.parallel_config.tensor_parallel_size  # type: ignore[attr-defined]
         return of_vllm(self.get_model(), ranks)  # type: ignore[attr-defined]
 
+    def device_name(self) -> str:
+        """What the platform calls this worker's device."""
+        from vllm.platforms import current_platform
+
+        return str(current_platform.get_device_name())
+
     def attention_backend(self) -> str:
         """The backends of the model's layers, as vLLM noted them while building it."""
         config = self.vllm_config.compilation_config  # type: ignore[attr-defined]

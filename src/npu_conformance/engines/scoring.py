@@ -1,7 +1,6 @@
 """Scores given tokens with the reference model, one forward pass for a batch, each sequence computed once ever."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from npu_conformance.engines import modules
 from npu_conformance.engines.dither import dithered
 from npu_conformance.engines.loading import load_model, merge_adapter
+from npu_conformance.machine import cores
 from npu_conformance.provenance import package_versions
 from npu_conformance.storage import digest, staged_file, write_json
 from npu_conformance.trace import Layers, Rows, Told, load_layers, pack, write_layers
@@ -103,7 +103,7 @@ class Scorer:
 
         if self._model is None:
             self._progress(f"loading the {self._job.dtype} model", 0, 0)
-            torch.set_num_threads(len(os.sched_getaffinity(0)))
+            torch.set_num_threads(cores())
             self._model = load_model(
                 self._job.checkpoint,
                 self._job.dtype,

@@ -126,7 +126,8 @@ def effective(llm: Any, asked: dict[str, Any]) -> dict[str, Any]:
 
     return {
         "platform": current_platform.device_type,
-        "device": current_platform.get_device_name(),
+        # Asked of a worker: with several ranks this process has no device, and asking here would initialise one.
+        "device": llm.collective_rpc("device_name")[0],
         "effective": {
             **became(llm.llm_engine.vllm_config, asked),
             **({"ascend_config": ascend} if (ascend := llm.collective_rpc("vllm_ascend_config")[0]) else {}),

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.devices import stay_on_host
 from npu_conformance.engines.job import JOB
 from npu_conformance.errors import ConformanceError
 from npu_conformance.storage import write_text
@@ -30,6 +31,8 @@ _ROOMS = {
     "probe": "npu_conformance.probe.job",
     "states": "npu_conformance.engines.states",
 }
+# What runs an engine, on whatever device that finds. All other jobs stay on the host.
+_ENGINES = ("candidate", "faults")
 _PR_SET_PDEATHSIG = 1
 # Of an engine's own error, which may quote a whole config.
 _LONGEST = 600
@@ -46,6 +49,9 @@ def main(workdir: Path) -> int:
     def progress(phase: str, done: int, total: int, part: int = 0) -> None:
         write_text(workdir / "progress.json", json.dumps([phase, done, total, part]))
 
+    parts = job.jobs if job.kind == "series" else (job,)
+    if not any(part.kind in _ENGINES for part in parts):
+        stay_on_host()
     progress("loading", 0, 0)
     try:
         if job.kind == "series":

@@ -7,10 +7,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from npu_conformance.machine import free_memory
 from npu_conformance.plan.forecast import Forecast
 from npu_conformance.plan.steps import Step
 from npu_conformance.plan.totals import shortages, totals
-from npu_conformance.run.cost import free_disk, free_memory
+from npu_conformance.run.cost import free_disk
 from npu_conformance.run.kv_cache import GIB
 
 _NOTE = [

@@ -1,13 +1,13 @@
 """What a run takes in all, and whether this machine has it."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from npu_conformance.machine import cores, free_memory
 from npu_conformance.plan.forecast import Forecast
 from npu_conformance.plan.steps import Step
-from npu_conformance.run.cost import existing, free_disk, free_memory, shortage
+from npu_conformance.run.cost import existing, free_disk, shortage
 from npu_conformance.run.kv_cache import GIB
 
 
@@ -35,7 +35,7 @@ def totals(forecast: Forecast, cache: Path, reports: Path) -> Totals:
     twins, engines = forecast.of("twin"), forecast.of("engine")
     passes = [*forecast.of("reference"), *forecast.of("noise floor")]
     others = [step for step in forecast.steps if step.kind != "twin"]
-    at_once = min(len(os.sched_getaffinity(0)), len(twins))
+    at_once = min(cores(), len(twins))
     logits = sum(step.take.disk for step in passes)
     return Totals(
         seconds=_seconds(others) + (_seconds(twins) / at_once if at_once else 0),

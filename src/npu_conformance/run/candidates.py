@@ -22,6 +22,8 @@ from npu_conformance.variants import CATALOGUE, JUDGED, needs_base, ranks, walks
 # Inline, so that the schedule is not a race between processes; see docs/how-it-works.md.
 _ENGINE_ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    # Of ranks. vLLM forks unless it sees that it must not; an NPU cannot be initialised again in a forked process.
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_OFFLINE": "1",
 }

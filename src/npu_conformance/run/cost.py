@@ -1,22 +1,33 @@
 """What a job will cost, before it runs: refuse what cannot fit, with the figure."""
 
+import os
 import shutil
-import time
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-import psutil
-
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
 from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
+from npu_conformance.machine import free_memory, threads
 
 _GIB = 2**30
 # Loading holds one shard beside the float32 weights, scoring a batch's activations.
 _OVERHEAD = 1.15
 _PROCESS_BYTES = 0.6 * _GIB
+_PRODUCT = """
+import time
+import numpy as np
+
+side = 1024
+square = np.ones((side, side), dtype=np.float32)
+square @ square
+started = time.perf_counter()
+square @ square
+print(2 * side**3 / (time.perf_counter() - started))
+"""
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ def parameters_of(checkpoint: Checkpoint) -> int:
 def pass_seconds(parameters: int, tokens: int) -> float:
     """Seconds of a forward pass over so many tokens on this machine's processor, at the most it can do."""
     # It costs two operations a parameter and token (Kaplan et al. 2020, section 2.1).
-    return 2.0 * parameters * tokens / _matmul_rate()
+    return 2.0 * parameters * tokens / matmul_rate()
 
 
 def refuse_what_cannot_fit(cost: Cost, folder: Path) -> None:
@@ -113,15 +124,6 @@ def existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
-def free_memory() -> int:
-    """Bytes this process may still take: of the machine, and of its container where that has a limit."""
-    free = psutil.virtual_memory().available
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and (most := limit.read_text().strip()) != "max":
-        free = min(free, int(most) - int(used.read_text()))
-    return free
-
-
 def _logits_bytes(lengths: list[tuple[int, int]], vocabulary: int) -> int:
     """Logits of the largest batch, once as the model returns them and once as rows."""
     largest = 0
@@ -132,11 +134,11 @@ def _logits_bytes(lengths: list[tuple[int, int]], vocabulary: int) -> int:
 
 
 @cache
-def _matmul_rate() -> float:
-    """Float32 operations a second of this machine, from one small product (about 20 ms)."""
-    side = 1024
-    square = np.ones((side, side), dtype=np.float32)
-    square @ square
-    started = time.perf_counter()
-    square @ square
-    return float(2 * side**3 / (time.perf_counter() - started))
+def matmul_rate() -> float:
+    """Float32 operations a second of this machine on the threads that a reference has, from one small product.
+
+    In a process of its own, for this one's libraries have read its environment already.
+    """
+    command = [sys.executable, "-c", _PRODUCT]
+    told = subprocess.run(command, env=os.environ | threads(), capture_output=True, text=True, check=True)
+    return float(told.stdout)

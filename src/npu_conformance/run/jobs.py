@@ -9,16 +9,19 @@ from npu_conformance.devices import Device, Platform, find_devices, lendable, na
 from npu_conformance.engines.job import CandidateJob, Job, ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.engines.supervise import run_job
 from npu_conformance.leases import lease
+from npu_conformance.machine import threads
 from npu_conformance.progress import Narrator, Observe
 from npu_conformance.run.emptying import wait_for_memory
 from npu_conformance.variants import ranks
 
-# The reference, and what reads weights, stay off the accelerator even where its plugin would load itself into torch.
-OFF_DEVICE = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "HF_HUB_OFFLINE": "1"}
-
 # No device, but lent like one: a reference takes all cores and the memory of float32 weights, so that on a machine with
 # many devices as many references at once would be no faster, and might be too many.
 _TURN = Device("the turn of references", "reference")
+
+
+def on_the_host() -> dict[str, str]:
+    """Environment of jobs that compute on this machine's processor: references, twins, and what reads weights."""
+    return {"HF_HUB_OFFLINE": "1", **threads()}
 
 
 class Jobs:

@@ -1,6 +1,5 @@
 """Builds the twins a run needs, side by side and each once, in the cache that all runs share."""
 
-import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +9,10 @@ from filelock import FileLock
 
 from npu_conformance.engines.job import TwinJob
 from npu_conformance.errors import ConformanceError
+from npu_conformance.machine import cores
 from npu_conformance.progress import Observe
 from npu_conformance.run.interpreters import installed, interpreter_for
-from npu_conformance.run.jobs import OFF_DEVICE, Jobs
+from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.storage import cache_dir
 from npu_conformance.twins import architecture_of, base_of, recipe_digest
 
@@ -71,7 +71,7 @@ def _build(recipes: list[str], prompts_dir: Path, jobs: Jobs, chosen: Path | Non
     """Build independent twins at once, under one progress bar."""
     with jobs.narrator.job(f"twins: {', '.join(recipes)}") as observe:
         sum_up, stop = _Sum(observe), threading.Event()
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             running = {r: pool.submit(_build_one, r, prompts_dir, jobs, chosen, sum_up.part(r), stop) for r in recipes}
             try:
                 errors = {recipe: future.exception() for recipe, future in running.items()}
@@ -102,7 +102,9 @@ def _build_one(
             base=None if base is None else twin_folder(base, prompts_dir, chosen),
         )
         python = twin_python(recipe, chosen)
-        jobs.run_observed(job, f"twin {recipe}", _DEADLINE, observe, environment=OFF_DEVICE, python=python, stop=stop)
+        jobs.run_observed(
+            job, f"twin {recipe}", _DEADLINE, observe, environment=on_the_host(), python=python, stop=stop
+        )
 
 
 def is_whole(folder: Path) -> bool:

@@ -23,7 +23,7 @@ from npu_conformance.engines.rendering import check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError
 from npu_conformance.prompts import Prompt
 from npu_conformance.run.cost import reference_cost, refuse_what_cannot_fit
-from npu_conformance.run.jobs import OFF_DEVICE, Jobs
+from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.older_transformers import rope_finding
 from npu_conformance.storage import cache_dir, code_digest, digest
 from npu_conformance.subject import Subject, folder_digest
@@ -97,7 +97,7 @@ def prepare(
         chat_template_kwargs=config.chat_template_kwargs,
         trust_remote_code=config.serve.trust_remote_code,
     )
-    jobs.run(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=OFF_DEVICE, python=subject.python)
+    jobs.run(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=on_the_host(), python=subject.python)
     asked = load_rendered(rendered)
     check_token_ids(reference, asked)
     lengths = tuple(zip(map(len, asked.prompt_ids), asked.lengths(config.max_tokens), strict=True))
@@ -160,7 +160,7 @@ def _convert(config: ModelConfig, subject: Subject, jobs: Jobs) -> Path:
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
             job = ConvertJob(output=folder, source=subject.reference, dtype=config.convert or config.serve.dtype)
-            jobs.run(job, f"{subject.name}: converting", _READING_DEADLINE, environment=OFF_DEVICE)
+            jobs.run(job, f"{subject.name}: converting", _READING_DEADLINE, environment=on_the_host())
     return folder
 
 
@@ -191,5 +191,5 @@ def _cached(job: ScanJob | AuditJob, name: str, result: type[Result], jobs: Jobs
     job.output.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(job.output.with_suffix(".lock")):
         if not job.output.is_file():
-            jobs.run(job, name, _READING_DEADLINE, environment=OFF_DEVICE)
+            jobs.run(job, name, _READING_DEADLINE, environment=on_the_host())
     return result.model_validate_json(job.output.read_bytes())

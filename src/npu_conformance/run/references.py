@@ -11,7 +11,7 @@ from npu_conformance.engines.job import ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.errors import TraceError
 from npu_conformance.limits import Dtype
 from npu_conformance.realisations import Attention, Realisation, noise_floor, reference
-from npu_conformance.run.jobs import OFF_DEVICE, Jobs
+from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.settings import Settings
 from npu_conformance.storage import cache_dir
@@ -97,6 +97,6 @@ class References:
                 job,
                 name,
                 self._settings.deadline_for(self._config),
-                environment=OFF_DEVICE,
+                environment=on_the_host(),
                 python=self._subject.python,
             )
