@@ -150,7 +150,7 @@ def test_an_engine_that_dies_while_closing_leaves_its_trace(tmp_path: Path, monk
     with pytest.raises(RuntimeError, match="the engine died"):
         vllm.run(job(tmp_path), progress)
 
-    assert found == {"starting vLLM": [], "closing": ["candidate"]}
+    assert found == {"starting vLLM": [], "started": [], "closing": ["candidate"]}
     assert load_trace(tmp_path / "candidate").answers == ()
 
 

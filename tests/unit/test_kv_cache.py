@@ -113,7 +113,7 @@ def test_states_of_linear_attention() -> None:
 def test_a_config_that_does_not_say_gets_four_gib() -> None:
     """Rather than a share of the machine."""
     assert space({"n_layer": 12}, BASE, LENGTHS) == 4
-    assert bounded({"n_layer": 12}, {}, LENGTHS, long=False) == {}
+    assert bounded({"n_layer": 12}, {}, {}, LENGTHS, long=False) == {}
 
 
 @pytest.mark.parametrize(
@@ -188,10 +188,13 @@ def test_without_a_longest_request_engines_get_one_that_holds_what_is_asked(tmp_
 
 def test_a_bound_is_no_more_than_the_model_can() -> None:
     """Nor is there one without requests."""
-    assert bounded({**QWEN, "max_position_embeddings": 300}, {}, LENGTHS, long=True) == {"max_model_len": 300}
-    assert bounded(QWEN, {}, (), long=False) == {}
+    assert bounded({**QWEN, "max_position_embeddings": 300}, {}, {}, LENGTHS, long=True) == {"max_model_len": 300}
+    assert bounded(QWEN, {}, {}, (), long=False) == {}
+    # Whoever has smaller blocks walks base's requests all the same.
+    assert bounded(QWEN, {"block_size": 16}, {}, LENGTHS, long=False) == {"max_model_len": 384}
+    assert bounded(QWEN, {}, {"block_size": 256}, LENGTHS, long=False) == {"max_model_len": 640}
     # A hybrid's blocks have 640 tokens, so probes reach 1,289.
-    assert bounded(HYBRID, {}, LENGTHS, long=False) == {"max_model_len": 1408}
+    assert bounded(HYBRID, {}, {}, LENGTHS, long=False) == {"max_model_len": 1408}
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,19 @@ def test_a_job_of_a_series_is_told_apart(run: Run, ending: str) -> None:
     assert caught.value.part == 3
 
 
+@pytest.mark.parametrize(
+    ("phase", "starting"),
+    [("starting vLLM", True), ("graph: starting vLLM", True), ("started", False), ("graph: generating", False)],
+)
+@pytest.mark.parametrize("ending", ["exit 7", 'printf no > "$workdir/refusal.txt"; exit 3'])
+def test_an_engine_that_did_not_come_up_is_told_apart(run: Run, phase: str, starting: bool, ending: str) -> None:
+    """By what the worker said last: an engine that came up did something."""
+    with pytest.raises(JobError) as caught:
+        run(f'echo "[\\"{phase}\\", 0, 0, 0]" > "$workdir/progress.json"; {ending}')
+
+    assert caught.value.starting == starting
+
+
 def test_a_refusal_is_passed_on_without_the_log(run: Run) -> None:
     """A known error needs no log."""
     with pytest.raises(JobError) as caught:

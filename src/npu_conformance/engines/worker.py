@@ -1,7 +1,6 @@
 """The worker process: reads a job file, does the job, ends. Started by `supervise`, never imported."""
 
 import ctypes
-import gc
 import json
 import os
 import signal
@@ -57,7 +56,6 @@ def main(workdir: Path) -> int:
         if job.kind == "series":
             for place, part in enumerate(job.jobs):
                 _do(part, _part_of(progress, place, part.label))
-                gc.collect()  # an engine's weights are held by a circle of references, and the next needs their memory
         else:
             _do(job, progress)
     except ConformanceError as error:

@@ -268,7 +268,8 @@ class _Model:
         options = self._config.options(variant)
         if self._platform != "cpu" or self._settings.candidate != "vllm" or variant == "as_served":
             return options
-        return options | bounded(self._reference.text_config, options, self._lengths, long=is_long(variant))
+        config, base = self._reference.text_config, self._config.options("base")
+        return options | bounded(config, options, base, self._lengths, long=is_long(variant))
 
     def _shares(self, variant: str) -> bool:
         envs = self._config.changed_envs(variant)

@@ -211,7 +211,8 @@ class Candidates:
         """Options with a longest request; `as_served` alone keeps vLLM's own where the YAML names none."""
         if not self._on_cpu:
             return options
-        return options | bounded(self._prepared.candidate.text_config, options, self._prepared.lengths, long=long)
+        config, base = self._prepared.candidate.text_config, self._config.options("base")
+        return options | bounded(config, options, base, self._prepared.lengths, long=long)
 
     def environment(self, *options: dict[str, Any], envs: Mapping[str, str] | None = None) -> dict[str, str]:
         """Of a process whose engines have these options, in turn, and these variables besides the config's."""

@@ -100,7 +100,12 @@ def needed_bytes(config: Mapping[str, Any], options: Mapping[str, Any], lengths:
 
 
 def bounded(
-    config: Mapping[str, Any], options: Mapping[str, Any], lengths: Sequence[Length], *, long: bool
+    config: Mapping[str, Any],
+    options: Mapping[str, Any],
+    base: Mapping[str, Any],
+    lengths: Sequence[Length],
+    *,
+    long: bool,
 ) -> dict[str, int]:
     """The longest request for an engine whose YAML names none: what it is asked for, and no more.
 
@@ -109,13 +114,15 @@ def bounded(
     Args:
         config: config.json of the language model.
         options: engine options.
+        base: those of base, whose requests it may be made to walk, cut at the edges of base's blocks.
         lengths: of the run's requests.
         long: whether it walks long texts.
     """
-    layout, own = _layout(config, options), own_longest(config)
-    if options.get("max_model_len") is not None or not lengths or layout is None:
+    layouts, own = [_layout(config, one) for one in (options, base)], own_longest(config)
+    blocks = [layout.block for layout in layouts if layout is not None]
+    if options.get("max_model_len") is not None or not lengths or not blocks:
         return {}
-    asked = max(LONGEST_TEXT if long else 0, *_requests(lengths, layout.block, own or LONGEST_TEXT)) + 1
+    asked = max(LONGEST_TEXT if long else 0, *_requests(lengths, max(blocks), own or LONGEST_TEXT)) + 1
     asked = _BLOCK * -(-asked // _BLOCK)
     return {"max_model_len": asked if own is None else min(own, asked)}
 
