@@ -83,6 +83,7 @@ def run(twin: Path, configs: Path, reports: Path, changes: tuple[Callable[[Path]
         "prompts: [{set: general, chat: false, expect: false}, {set: maths, chat: false, expect: false}]\n"
     )
     words = ("-o", f"model_configs={configs}", f"--models-root={reports / 'models'}", "-k", "Shared and not as_served")
+    words = (*words, "--prompts=6")
     path = f"{PLUGIN}:{ROOT / 'src'}"
     return judge(reports, *words, PYTHONPATH=path, SHARED_FAULT=f"{folder}:{twin}")
 
