@@ -62,6 +62,8 @@ def edit(traces: Path, side: str, index: int, **changes: Any) -> None:
     """Change fields of an answer."""
     path = traces / side / "trace.json"
     content = json.loads(path.read_text(encoding="utf-8"))
+    if "text" in changes:  # of other tokens, not another reading of them
+        changes = {"decoded": changes["text"], **changes}
     content["answers"][index] |= changes
     path.write_text(json.dumps(content), encoding="utf-8")
 
@@ -208,9 +210,11 @@ def test_a_candidate_with_another_tokenizer_fails_prompt_tokens(twin: Path, tmp_
     words = ("--twin", "-k", f"{MODEL}-base", "--prompts", "12", "--candidate-weights", str(folder))
     found = judge(tmp_path / "reports", *words)
 
-    assert found.failing() == {"prompt_tokens"}
+    assert found.failing() == {"prompt_tokens", "shared_inputs"}
     (check,) = [check for check in found.model()["checks"] if check["check"] == "prompt_tokens"]
     assert "of the engine's own tokenisation" in check["where"]
+    (check,) = [check for check in found.model()["checks"] if check["metric"].startswith("keys of the candidate's")]
+    assert check["where"].startswith("tokenizer_config.json: chat_template <|im_start|><|im_start|>")
 
 
 @pytest.mark.usefixtures("twin")

@@ -82,7 +82,8 @@ def run(twin: Path, configs: Path, reports: Path, changes: tuple[Callable[[Path]
         "model: a/Shared\nserve: {max_model_len: 2048}\nenvs: {VLLM_CPU_KVCACHE_SPACE: '1'}\n"
         "prompts: [{set: general, chat: false, expect: false}, {set: maths, chat: false, expect: false}]\n"
     )
-    words = ("-o", f"model_configs={configs}", f"--models-root={reports / 'models'}", "-k", "Shared and not as_served")
+    words = ["-o", f"model_configs={configs}", f"--models-root={reports / 'models'}", "--prompts=6"]
+    words += ["-k", "Shared and not as_served"]
     path = f"{PLUGIN}:{ROOT / 'src'}"
     return judge(reports, *words, PYTHONPATH=path, SHARED_FAULT=f"{folder}:{twin}")
 
