@@ -74,7 +74,7 @@ def ascend(**config: Any) -> dict[str, Any]:
     ],
 )
 def test_what_a_run_shows(variant: str, provenance: dict[str, Any], expected: tuple[str | None, str | None]) -> None:
-    """An option that was followed confirms, one that was not is without effect; a variable that was set says nothing."""
+    """An option that was followed confirms; one that was not is without effect; a variable says nothing."""
     why, left = told(variant, **provenance)
 
     assert why == expected[0]
