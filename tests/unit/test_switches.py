@@ -16,6 +16,7 @@ from npu_conformance.run.lacking import lacking
 from npu_conformance.run.settings import Settings
 from npu_conformance.subject import Subject
 from npu_conformance.variants import CATALOGUE, Bound, Requirement
+from npu_conformance.variants.refused import CORRUPTING
 
 from .test_candidates import Processes
 from .test_variants_config import variants_of
@@ -266,3 +267,11 @@ def test_a_variant_chooses_no_devices(tmp_path: Path) -> None:
     """As a config does not."""
     with pytest.raises(ConfigError, match="each engine is lent devices"):
         variants_of(tmp_path, "[{name: mine, envs: {ASCEND_RT_VISIBLE_DEVICES: '0'}}]")
+
+
+def test_every_variant_has_its_row_in_the_docs() -> None:
+    """By its name, and with what is refused."""
+    text = (Path(__file__).parents[2] / "docs" / "variants.md").read_text(encoding="utf-8")
+
+    assert [name for name in CATALOGUE if f"`{name}`" not in text] == []
+    assert [name for name in CORRUPTING if f"`{name}`" not in text] == []

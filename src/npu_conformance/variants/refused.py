@@ -7,7 +7,7 @@ from npu_conformance.devices import POOL_VARIABLE, choosing_variables
 
 # By their names in vLLM-Ascend's `additional_config` (ascend_config.py of 0.18.0, 0.23.0 and 0.26.0rc1).
 _SPARSE_C8 = "keeps what sparse attention reads in 8 bits: another attention than the reference's, by design"
-_CORRUPTING = {
+CORRUPTING = {
     "enable_reduce_sample": (
         "makes vLLM-Ascend compute log-probs over a part of the vocabulary only; nothing measured with it would mean "
         "anything"
@@ -21,14 +21,15 @@ _CORRUPTING = {
     "enable_sparse_sfa_c8": _SPARSE_C8,
     "enable_sparse_li_c8": _SPARSE_C8,
     "sparse_kv_offload_config": (
-        "keeps a part of the KV cache off the device and attends to what is there; by vLLM-Ascend it is for the decode "
-        "node of a disaggregated deployment"
+        "moves a part of the KV cache off the device; vLLM-Ascend has it for decode nodes of a disaggregated "
+        "deployment, and elsewhere for debugging only"
     ),
     "rejection_sampler_config": (
         "accepts drafted tokens by other rules than the model's own probabilities, so that the answers are another "
         "model's"
     ),
 }
+"""Why, by name."""
 # vLLM-Ascend calls a switch's variable by its option, behind this.
 _PREFIX = "VLLM_ASCEND_"
 
@@ -47,13 +48,13 @@ def refuse_corrupting(options: Mapping[str, Any], envs: Mapping[str, str] | None
     if not isinstance(additional, dict):
         told = f"additional_config: expected a mapping, found {additional!r}"
         raise ValueError(told)  # noqa: TRY004 (what pydantic tells)
-    for name, why in _CORRUPTING.items():
+    for name, why in CORRUPTING.items():
         if _is_on(additional.get(name)):
             raise ValueError(f"additional_config.{name} {why}: remove it")
     for variable, value in (envs or {}).items():
         name = variable.removeprefix(_PREFIX).lower()
-        if variable.startswith(_PREFIX) and name in _CORRUPTING and value.lower() not in ("", "0", "false"):
-            raise ValueError(f"{variable} {_CORRUPTING[name]}: remove it")
+        if variable.startswith(_PREFIX) and name in CORRUPTING and value.lower() not in ("", "0", "false"):
+            raise ValueError(f"{variable} {CORRUPTING[name]}: remove it")
     if "hf_overrides" in options:
         raise ValueError(
             "hf_overrides: would change the candidate's model and not the reference's; write a copy of the checkpoint "
