@@ -3,6 +3,7 @@
 `engine_faults/` patches vLLM in its processes; this suite, its comparison and its reference know nothing of it.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -50,7 +51,8 @@ CASES = [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) fo
 
 def environment(fault: str) -> dict[str, str]:
     """What puts a fault into every process of an engine."""
-    return {"PYTHONPATH": str(PLUGIN), "ENGINE_FAULT": fault, "ENGINE_FAULT_LAYER": str(LAYER)}
+    path = os.pathsep.join([str(PLUGIN), str(ROOT / "src")])
+    return {"PYTHONPATH": path, "ENGINE_FAULT": fault, "ENGINE_FAULT_LAYER": str(LAYER)}
 
 
 def config(folder: Path, variants: str) -> Path:

@@ -58,9 +58,15 @@ def starts(*names: str) -> list[Start]:
     return [Start(name, {}, pieces[name], None) for name in names]
 
 
-def probed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: dict[str, Seen | str], *words: str) -> int:
+def probed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seen: dict[str, Seen | str],
+    *words: str,
+    there: list[Start] | None = None,
+) -> int:
     """The command's exit status, over engines that left this."""
-    monkeypatch.setattr(command, "all_starts", lambda *_: starts(*seen))
+    monkeypatch.setattr(command, "all_starts", lambda *_: there or starts(*seen))
     monkeypatch.setattr(command, "_seen", lambda *_: seen)
     monkeypatch.setattr(command, "package_versions", lambda: {"vllm": "0.32.0"})
     configs = tmp_path / "configs"
@@ -127,6 +133,31 @@ def test_where_no_engine_is_asked_nothing_passes(
     """It is said before anything starts."""
     assert probed(tmp_path, monkeypatch, {PLAIN: whole(), KILL: whole()}, "--engines", KILL, "--points", "lora") == 4
     assert "no engine of killed is asked for lora" in capsys.readouterr().err
+
+
+def test_where_no_engine_can_start_nothing_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rather than ten points that are not here."""
+    lacking = [Start(PLAIN, {}, ("mode", "alone"), "base needs 1 devices, 0 of platform npu are here")]
+
+    assert probed(tmp_path, monkeypatch, {PLAIN: whole()}, there=lacking) == 1
+    assert "no engine can be started here: base needs 1 devices" in capsys.readouterr().err
+    assert not list(tmp_path.glob("reports/*"))
+
+
+def test_what_is_served_asks_for_graphs() -> None:
+    """And the plain engine for none: each must show it (see `graph_mode`)."""
+    from npu_conformance.probe.engines import all_starts
+    from npu_conformance.variants import implied_signs
+
+    signs = {start.name: implied_signs(start.options) for start in all_starts(command.CONFIG, "npu")}
+    assert {name for name, found in signs.items() if "graph" in found} == {
+        "as_served",
+        "graph_piecewise",
+        "graph_full",
+        "graph_full_decode_only",
+    }
 
 
 @pytest.mark.parametrize(

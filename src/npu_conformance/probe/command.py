@@ -9,7 +9,7 @@ from typing import Any
 
 from npu_conformance.config import ModelConfig
 from npu_conformance.doctor.environment import VARIABLES
-from npu_conformance.errors import ConfigError
+from npu_conformance.errors import ConfigError, PlanError
 from npu_conformance.probe.engines import Start, all_starts, run
 from npu_conformance.probe.findings import judged, needed
 from npu_conformance.probe.page import markdown, report
@@ -33,7 +33,8 @@ CONFIG = ModelConfig.model_validate(
     {
         "model": "npu-conformance/probe",
         "twin": RECIPE,
-        "serve": {"max_model_len": 2048},
+        # Eager or not is said, so that an engine that does otherwise is told; all else of `as_served` is vLLM's choice.
+        "serve": {"max_model_len": 2048, "enforce_eager": False},
         "prompts": [{"set": "general", "chat": False, "expect": False}],
         "max_tokens": 8,
     }
@@ -57,7 +58,8 @@ def probe(
         engines: names; all by default.
 
     Raises:
-        ConfigError: there is no such point or engine.
+        ConfigError: there is no such point or engine, or no engine is asked for a point.
+        PlanError: no engine can be started here.
         ConformanceError: the twin cannot be built.
     """
     folder = reports / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-probe"
@@ -67,6 +69,8 @@ def probe(
     starts = needed(points, [start for start in there if start.name in chosen])
     if not starts:
         raise ConfigError(f"no engine of {', '.join(chosen)} is asked for {', '.join(points)}: choose others")
+    if all(start.lacking for start in starts):
+        raise PlanError(f"no engine can be started here: {starts[0].lacking}")
     began = time.monotonic()
     seen = _seen(starts, settings, folder)
     about = _about(seen) | {"seconds": round(time.monotonic() - began)}
