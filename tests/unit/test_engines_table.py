@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tools import engines
-from tools.engines import GOOD, column_of, page, preload
+from tools.engines import column_of, page, preload, unexpected
 
 
 def _check(variant: str, verdict: str, message: str | None = None) -> dict[str, Any]:
@@ -46,10 +46,16 @@ def test_a_column_has_verdicts_and_why_a_variant_was_not_judged() -> None:
     assert column.cells["Guard"].seconds == 6
 
 
-def test_an_error_is_no_good_verdict() -> None:
-    """`make engines` fails for it."""
-    assert "error" not in GOOD
-    assert "fail" not in GOOD
+def test_an_error_is_unexpected_unless_it_is_the_engines_own_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make engines` fails for it, and for a refusal that is none any more."""
+    column = column_of("0.18.0", 61.4, REPORT)
+    assert unexpected(column) == ["Condenser on 0.18.0: error: Condenser base: N, K = layer.weight.size()"]
+
+    monkeypatch.setattr(engines, "REFUSALS", {("0.18.0", "Condenser"): "N, K = layer.weight"})
+    assert unexpected(column) == []
+
+    monkeypatch.setattr(engines, "REFUSALS", {("0.18.0", "Guard"): "no such kernel"})
+    assert unexpected(column)[0] == "Guard on 0.18.0: pass, expected the error 'no such kernel'"
 
 
 def test_the_page_has_a_row_a_model_and_a_reason_a_line() -> None:
