@@ -164,8 +164,8 @@ class ModelConfig(_Section):
     """Recipe of the trained stand-in that `--twin` uses."""
     hardware: str | None = None
     """The machine the model is meant for, shown in the report."""
-    deadline: Positive = 1800
-    """Seconds one engine or reference job may take before it is ended."""
+    deadline: Positive | None = None
+    """Seconds one engine or reference job may take; by default 1800, and more for a reference that is forecast long."""
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> "ModelConfig":

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from npu_conformance.engines import vllm
 from npu_conformance.engines.asking import MANNERS, Asked
-from npu_conformance.engines.extension import Extension
 from npu_conformance.engines.generation import Captured, Generated
 from npu_conformance.engines.job import JOB, CandidateJob, Manner
 from npu_conformance.engines.rendering import Rendered
@@ -106,6 +105,7 @@ def test_a_walk_needs_a_trace_to_walk(tmp_path: Path, manner: Manner) -> None:
 
 def test_the_device_is_asked_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """With several ranks the process that asks has none, and asking the platform there would initialise one."""
+    from npu_conformance.engines.extension import Extension
 
     def initialises() -> str:
         raise RuntimeError("this process has no device")

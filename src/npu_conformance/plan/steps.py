@@ -10,11 +10,13 @@ from npu_conformance.checkpoints.inspect import Checkpoint, Tensor, inspect, wei
 from npu_conformance.config import ModelConfig
 from npu_conformance.devices import find_devices
 from npu_conformance.errors import ConformanceError
+from npu_conformance.limits import Dtype
 from npu_conformance.plan.earlier import last_time
 from npu_conformance.plan.estimate import Load, Take, engine_take, long_lengths
 from npu_conformance.prompts import load_prompts
 from npu_conformance.realisations import noise_floor
 from npu_conformance.run.cost import Cost, parameters_of, reference_cost
+from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.kv_cache import GIB, WIDTHS, Length, bounded
 from npu_conformance.run.nursery import is_whole, twin_folder
 from npu_conformance.run.session import Session
@@ -205,7 +207,7 @@ class _Model:
         memory = take.memory if earlier.memory is None or needed > 1 else earlier.memory
         return Take(earlier.seconds, memory, take.disk, take.scratch), "as last time"
 
-    def _pass(self, variant: str, name: str, dtype: str) -> Step:
+    def _pass(self, variant: str, name: str, dtype: Dtype) -> Step:
         cost = self._pass_cost(variant, dtype)
         return Step(
             kind="reference",
@@ -214,7 +216,7 @@ class _Model:
             about=f"{name} in {dtype}: {cost.sequences} sequences",
             take=Take(cost.seconds, cost.memory, cost.disk),
             basis=self._basis,
-            deadline=self._deadline,
+            deadline=self._reference_deadline(cost, dtype),
             refusable=dtype == "float32" and variant in JUDGED,
         )
 
@@ -232,7 +234,7 @@ class _Model:
             take=Take(passes * cost.seconds, cost.memory, passes * cost.disk),
             basis=self._basis,
             # Each may take that long.
-            deadline=passes * self._deadline,
+            deadline=passes * self._reference_deadline(cost, dtype),
         )
 
     def _pass_cost(self, variant: str, dtype: str) -> Cost:
@@ -287,6 +289,9 @@ class _Model:
     @property
     def _deadline(self) -> float:
         return self._settings.deadline_for(self._config)
+
+    def _reference_deadline(self, cost: Cost, dtype: Dtype) -> float:
+        return self._settings.deadline_said(self._config) or reference_deadline(cost.seconds, [dtype])
 
 
 def _twin_step(recipe: str) -> Step:

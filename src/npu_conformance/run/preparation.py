@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from npu_conformance import audit, checkpoints, conversion
 from npu_conformance.audit.audit import Audit
-from npu_conformance.checkpoints.inspect import Checkpoint, Finding, inspect
+from npu_conformance.checkpoints.inspect import Checkpoint, Finding, inspect, weight_bytes
 from npu_conformance.checkpoints.longrope import longrope_warning
 from npu_conformance.checkpoints.modelslim import is_modelslim, schemes
 from npu_conformance.checkpoints.scan import Scan
@@ -23,13 +23,13 @@ from npu_conformance.engines.rendering import check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError
 from npu_conformance.prompts import Prompt
 from npu_conformance.run.cost import reference_cost, refuse_what_cannot_fit
+from npu_conformance.run.deadlines import reading_deadline
 from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.older_transformers import rope_finding
 from npu_conformance.storage import cache_dir, code_digest, digest
 from npu_conformance.subject import Subject, folder_digest
 
 _RENDER_DEADLINE = 300
-_READING_DEADLINE = 3600
 Result = TypeVar("Result", bound=BaseModel)
 
 
@@ -82,7 +82,7 @@ def prepare(
     published = _scan(reference, subject.name, jobs)
     candidate, scan = reference, published
     if subject.candidate is None:
-        candidate = inspect(_convert(config, subject, jobs))
+        candidate = inspect(_convert(config, subject, reference, jobs))
     elif subject.candidate != subject.reference:
         candidate = inspect(subject.candidate)
     if candidate is not reference:
@@ -152,7 +152,7 @@ def _plan(reference: Checkpoint, lengths: Sequence[tuple[int, int]], jobs: Jobs)
     jobs.narrator.say(str(cost))
 
 
-def _convert(config: ModelConfig, subject: Subject, jobs: Jobs) -> Path:
+def _convert(config: ModelConfig, subject: Subject, reference: Checkpoint, jobs: Jobs) -> Path:
     """The reference's weights as plain ones of the config's dtype."""
     key = digest([folder_digest(subject.reference), config.convert, code_digest(Path(conversion.__file__).parent)])
     folder = cache_dir() / "converted" / f"{subject.name}-{key}"
@@ -160,7 +160,8 @@ def _convert(config: ModelConfig, subject: Subject, jobs: Jobs) -> Path:
     with FileLock(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
             job = ConvertJob(output=folder, source=subject.reference, dtype=config.convert or config.serve.dtype)
-            jobs.run(job, f"{subject.name}: converting", _READING_DEADLINE, environment=on_the_host())
+            deadline = reading_deadline(weight_bytes(reference))
+            jobs.run(job, f"{subject.name}: converting", deadline, environment=on_the_host())
     return folder
 
 
@@ -172,7 +173,7 @@ def _scan(checkpoint: Checkpoint, name: str, jobs: Jobs) -> Scan:
     """
     key = digest([folder_digest(checkpoint.folder), code_digest(Path(checkpoints.__file__).parent)])
     job = ScanJob(output=cache_dir() / "scans" / f"{key}.json", checkpoint=checkpoint.folder)
-    scan = _cached(job, f"{name}: reading weights", Scan, jobs)
+    scan = _cached(job, f"{name}: reading weights", Scan, jobs, weight_bytes(checkpoint))
     errors = [finding for finding in scan.findings if finding.level == "error"]
     if errors:
         more = f" (and {len(errors) - 1} more)" if errors[1:] else ""
@@ -184,12 +185,13 @@ def _audit(reference: Checkpoint, candidate: Checkpoint, subject: Subject, jobs:
     source = Path(audit.__file__).parent
     key = digest([folder_digest(reference.folder), folder_digest(candidate.folder), code_digest(source)])
     job = AuditJob(output=cache_dir() / "audits" / f"{key}.json", source=reference.folder, candidate=candidate.folder)
-    return _cached(job, f"{subject.name}: comparing weights", Audit, jobs)
+    size = weight_bytes(reference) + weight_bytes(candidate)
+    return _cached(job, f"{subject.name}: comparing weights", Audit, jobs, size)
 
 
-def _cached(job: ScanJob | AuditJob, name: str, result: type[Result], jobs: Jobs) -> Result:
+def _cached(job: ScanJob | AuditJob, name: str, result: type[Result], jobs: Jobs, size: int) -> Result:
     job.output.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(job.output.with_suffix(".lock")):
         if not job.output.is_file():
-            jobs.run(job, name, _READING_DEADLINE, environment=on_the_host())
+            jobs.run(job, name, reading_deadline(size), environment=on_the_host())
     return result.model_validate_json(job.output.read_bytes())

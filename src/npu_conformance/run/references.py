@@ -1,6 +1,6 @@
 """The reference of one model: its logits over the candidate's tokens, and its hidden states."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ from npu_conformance.engines.job import ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.errors import TraceError
 from npu_conformance.limits import Dtype
 from npu_conformance.realisations import Attention, Realisation, noise_floor, reference
+from npu_conformance.run.cost import reference_cost
+from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.settings import Settings
 from npu_conformance.storage import cache_dir
 from npu_conformance.subject import Subject, folder_digest
-from npu_conformance.trace import Layers, load_layers
+from npu_conformance.trace import Layers, load_layers, load_trace
 from npu_conformance.variants import JUDGED
 
 
@@ -57,9 +59,9 @@ class References:
             )
             for one in realisations
         )
-        self._run(
-            SeriesJob(jobs=jobs), f"{self._subject.name} {variant.name}: {realisations[0].name.replace('_', ' ')}"
-        )
+        name = f"{self._subject.name} {variant.name}: {realisations[0].name.replace('_', ' ')}"
+        deadline = self._deadline(_lengths(variant / "candidate"), {one.dtype for one in realisations})
+        self._run(SeriesJob(jobs=jobs), name, deadline)
 
     def states(self, prefixes: Sequence[tuple[int, ...]], output: Path, dtype: Dtype) -> Layers:
         """Hidden states at the end of each prefix, through a file of `Layers`.
@@ -69,7 +71,8 @@ class References:
         """
         attention = self._config.reference.attn_implementation
         job = StatesJob(**self._common(dtype, attention), output=output, prefixes=tuple(prefixes))
-        self._run(job, f"{self._subject.name}: hidden states in {dtype}")
+        deadline = self._deadline(((len(prefix), 0) for prefix in prefixes), {dtype})
+        self._run(job, f"{self._subject.name}: hidden states in {dtype}", deadline)
         found = load_layers(output)
         if found is None:
             raise TraceError(f"{output}: cannot be read; run again")
@@ -88,7 +91,14 @@ class References:
             "trust_remote_code": self._config.serve.trust_remote_code,
         }
 
-    def _run(self, job: SeriesJob | StatesJob, name: str) -> None:
+    def _deadline(self, lengths: Iterable[tuple[int, int]], dtypes: Iterable[Dtype]) -> float:
+        """Seconds that each pass over sequences of these lengths may take (see `reference_cost`)."""
+        said = self._settings.deadline_said(self._config)
+        if said is not None:
+            return said
+        return reference_deadline(reference_cost(self._prepared.reference, list(lengths)).seconds, dtypes)
+
+    def _run(self, job: SeriesJob | StatesJob, name: str, deadline: float) -> None:
         """Run it while nobody else runs these weights, so that what both want is computed once."""
         cache = cache_dir() / "references"
         cache.mkdir(parents=True, exist_ok=True)
@@ -96,7 +106,13 @@ class References:
             self._jobs.run(
                 job,
                 name,
-                self._settings.deadline_for(self._config),
+                deadline,
                 environment=on_the_host(),
                 python=self._subject.python,
             )
+
+
+def _lengths(candidate: Path) -> Iterator[tuple[int, int]]:
+    """Prompt tokens and forced tokens of each answer of a trace, which is read when they are wanted."""
+    for answer in load_trace(candidate).answers:
+        yield len(answer.prompt_ids), len(answer.token_ids)

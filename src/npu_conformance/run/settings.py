@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from npu_conformance.errors import ConfigError
+from npu_conformance.run.deadlines import USUAL
 
 if TYPE_CHECKING:
     from npu_conformance.config import ModelConfig
@@ -26,7 +27,7 @@ def add_subject_options(add: Callable[..., Any]) -> None:
     add("--prompts", type=int, metavar="N", help="use N prompts, dealt from the model's sets")
     add("--reference-python", type=Path, metavar="PATH", help="interpreter of the reference's process")
     add("--trust-remote-code", action="store_true", help="allow models whose YAML asks for it to run their own code")
-    add("--deadline", type=float, metavar="SECONDS", help="end a job that takes longer; default: the YAML's")
+    add("--deadline", type=float, metavar="SECONDS", help="end a job that takes longer; default: the YAML's, else 1800")
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,13 @@ class Settings:
         """Whether a reference is computed here."""
         return self.part != "candidate" and self.baseline != "alone"
 
-    def deadline_for(self, config: "ModelConfig") -> float:
-        """Seconds a job of the model may take."""
+    def deadline_said(self, config: "ModelConfig") -> float | None:
+        """Seconds that the command line, else the model's YAML, gives a job; None where neither does."""
         return self.deadline or config.deadline
+
+    def deadline_for(self, config: "ModelConfig") -> float:
+        """Seconds an engine of the model may take."""
+        return self.deadline_said(config) or USUAL
 
     def words(self) -> list[str]:
         """The command line's words for these settings, where they differ from the default."""
