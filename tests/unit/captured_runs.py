@@ -40,10 +40,12 @@ def capture_folder(
         "prompts": [prompt.model_dump() for prompt in scene.prompts],
         "prompt_ids": [[1, 2, 3], [1, 2, 4], [1, 2, 5]],
         "chat": [False] * 3,
+        "second_ids": scene.second_ids,
     }
     write_json(traces / "rendered.json", rendered)
     if role == "candidate":
         write_text(traces / "scan.json", scene.scan.model_dump_json())
+        write_text(traces / "inputs.json", scene.inputs.model_dump_json())
     weights = scene.folder / "weights"
     weights.mkdir(exist_ok=True)
     (weights / "tokenizer.json").write_text("{}")

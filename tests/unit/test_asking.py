@@ -131,6 +131,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm, "load_rendered", lambda _: RENDERED)
     for name in ("effective", "observed"):
         monkeypatch.setattr(vllm, name, lambda *_: {})
+    monkeypatch.setattr(vllm, "_made_with", lambda _: [])
     monkeypatch.setitem(MANNERS, "generate", lambda _: [])
 
 

@@ -142,7 +142,7 @@ def _made_with(llm: Any) -> list[Told]:
     """What the modules of all ranks were made with, and at which tokens the engine stops."""
     ranks = llm.collective_rpc("made_with")
     told = {f"{one[0]} {one[1]!r}": Told(*one) for rank in reversed(ranks) for one in rank}
-    ends = llm.llm_engine.model_config.try_get_generation_config().get("eos_token_id")
+    ends = llm.llm_engine.vllm_config.model_config.try_get_generation_config().get("eos_token_id")
     found = {*(ends if isinstance(ends, list) else [ends]), llm.get_tokenizer().eos_token_id} - {None}
     return [*told.values(), Told(ENDS, sorted(found), "the engine's stop tokens")]
 
