@@ -158,12 +158,12 @@ def test_a_report_says_what_is_not_confirmed(runs: Runs, language: Any) -> None:
 
 def test_what_vllm_made_of_options() -> None:
     """By the names they were asked by, of sections what was asked of them; nothing that it does not tell."""
-    mode = enum.Enum("Mode", ["FULL"])
+    Mode = enum.Enum("Mode", ["FULL"])  # noqa: N806
     config = SimpleNamespace(
         cache_config=SimpleNamespace(cache_dtype="fp8", block_size=128),
         scheduler_config=SimpleNamespace(long_prefill_token_threshold=0),
         compilation_config=SimpleNamespace(
-            pass_config=SimpleNamespace(enable_sp=False, fuse=None), mode=mode.FULL, level=3
+            pass_config=SimpleNamespace(enable_sp=False, fuse=None), mode=Mode.FULL, level=3
         ),
         lora_config=None,
     )

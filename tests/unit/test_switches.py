@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import pytest
 
+from npu_conformance.bisect.runs import features_of
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.config import ModelConfig
 from npu_conformance.errors import ConfigError
-from npu_conformance.provenance import engine_version, numeric_environment
+from npu_conformance.provenance import changed, engine_version, made_by, numeric_environment
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.lacking import lacking
 from npu_conformance.run.settings import Settings
@@ -18,6 +19,7 @@ from npu_conformance.subject import Subject
 from npu_conformance.variants import CATALOGUE, Bound, Requirement
 from npu_conformance.variants.refused import CORRUPTING
 
+from .bisected import Model
 from .test_candidates import Processes
 from .test_variants_config import variants_of
 
@@ -275,3 +277,31 @@ def test_every_variant_has_its_row_in_the_docs() -> None:
 
     assert [name for name in CATALOGUE if f"`{name}`" not in text] == []
     assert [name for name in CORRUPTING if f"`{name}`" not in text] == []
+
+
+def test_a_combination_has_the_variables_of_its_features(tmp_path: Path) -> None:
+    """Bisect's engines too, each combination its own; base has none of them."""
+    own = [{"name": "first", "envs": {"A": "1"}}, {"name": "second", "envs": {"B": "2"}, "options": {"seed": 3}}]
+    config = ModelConfig.model_validate({"model": "a/b", "variants": own})
+    features = features_of(config, ["first", "second"])
+    assert features == {"first": {}, "second": {"seed": 3}}
+
+    model = Model(tmp_path, config=config, features=features, guilty={"nothing"}).lay_out()
+    runs = model.runs()
+    for subset in ({"first"}, {"second", "first"}, set[str]()):
+        runs.walked(frozenset(subset))
+    environments = [environment for _, _, environment in model.jobs]
+    assert environments == [{"FOR": "", "A": "1"}, {"FOR": "seed", "A": "1", "B": "2"}, {"FOR": ""}]
+    assert [set(job.envs) for _, job, _ in model.jobs] == [{"A"}, {"A", "B"}, set()]
+
+
+def test_a_variable_that_changed_since_is_told() -> None:
+    """Between two versions and since a baseline, and what vLLM-Ascend made of its options, each by its name."""
+    then = {"environment": {"VLLM_BATCH_INVARIANT": "0"}, "effective": {"ascend_config": {"weight_nz_mode": 1, "x": 0}}}
+    now = {"environment": {"VLLM_BATCH_INVARIANT": "1"}, "effective": {"ascend_config": {"weight_nz_mode": 2, "x": 0}}}
+
+    assert list(changed(made_by(then), made_by(now))) == [
+        ("VLLM_BATCH_INVARIANT", "0", "1"),
+        ("ascend_config.weight_nz_mode", 1, 2),
+    ]
+    assert then["effective"] == {"ascend_config": {"weight_nz_mode": 1, "x": 0}}
