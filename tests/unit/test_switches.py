@@ -185,6 +185,13 @@ def test_switches_of_some_releases(monkeypatch: pytest.MonkeyPatch, variant: str
     assert why_not(monkeypatch, variant, ascend="0.23.0", **config) is None
 
 
+def test_a_pass_that_vllm_has_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since 0.32.0 its name is an unexpected argument."""
+    told = "sequence_parallel: vllm 0.32.0 has no pass_config.enable_sp; before 0.32.0 it can run"
+    assert why_not(monkeypatch, "sequence_parallel", vllm="0.32.0", **TP2) == told
+    assert why_not(monkeypatch, "sequence_parallel", vllm="0.31.0", **TP2) is None
+
+
 def test_a_cache_layout_of_decode_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which the suite does not start."""
     assert "on the decode node of a disaggregated deployment only" in (why_not(monkeypatch, "kv_nz") or "")
