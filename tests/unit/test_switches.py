@@ -115,8 +115,8 @@ DENSE: dict[str, Any] = {"architectures": ["Qwen3ForCausalLM"], "num_attention_h
 EXPERTS = {**DENSE, "architectures": ["Qwen3MoeForCausalLM"], "num_experts": 64}
 SPARSE = {"kv_lora_rank": 512, "index_topk": 2048, "num_attention_heads": 128}
 QUANTISED = {"quantization_config": {"quant_method": "ascend"}}
-TP2 = {"serve": {"tensor_parallel_size": 2}}
-EP = {"serve": {"tensor_parallel_size": 2, "engine_args": {"enable_expert_parallel": True}}}
+TP2: dict[str, Any] = {"serve": {"tensor_parallel_size": 2}}
+EP: dict[str, Any] = {"serve": {"tensor_parallel_size": 2, "engine_args": {"enable_expert_parallel": True}}}
 
 
 @pytest.mark.parametrize(
