@@ -10,7 +10,6 @@ import pytest
 from npu_conformance.bisect.runs import features_of
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.config import ModelConfig
-from npu_conformance.errors import ConfigError
 from npu_conformance.provenance import changed, engine_version, made_by, numeric_environment
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.lacking import lacking
@@ -21,7 +20,6 @@ from npu_conformance.variants.refused import CORRUPTING
 
 from .bisected import Model
 from .test_candidates import Processes
-from .test_variants_config import variants_of
 
 SINCE = Bound(package="vllm", since="0.20.0", reason="cannot")
 BEFORE = Bound(package="vllm-ascend", before="0.26.0", reason="has it no more")
@@ -240,42 +238,6 @@ def test_a_variant_with_the_configs_own_variables_is_base(monkeypatch: pytest.Mo
     told = "batch_invariant: base has its options already, by the config's serve section and envs"
     assert why_not(monkeypatch, "batch_invariant", **config) == told
     assert why_not(monkeypatch, "batch_invariant", envs={"VLLM_BATCH_INVARIANT": "0"}) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "on", "off"),
-    [
-        ("enable_reduce_sample", True, False),
-        ("mega_moe_max_tokens", 4096, None),
-        ("hamming_sparse", {"enabled": True, "sparse_json_location": "x.json"}, {"enabled": False}),
-        ("enable_sparse_c8", True, False),
-        ("enable_sparse_sfa_c8", True, False),
-        ("enable_sparse_li_c8", True, False),
-        ("sparse_kv_offload_config", {"enabled": True}, {"enabled": False}),
-        ("rejection_sampler_config", {"enable_entropy_verify": True}, {"enable_block_verify": False}),
-    ],
-)
-def test_what_would_make_another_model_is_refused(name: str, on: Any, off: Any) -> None:
-    """Wherever it is set, with why and what to do; off it may be written down."""
-    variable = f"VLLM_ASCEND_{name.upper()}"
-    for content in (
-        {"serve": {"additional_config": {name: on}}},
-        {"envs": {variable: "1"}},
-        {"variants": [{"name": "mine", "envs": {variable: "1"}}]},
-        {"variants": [{"name": "mine", "options": {"additional_config": {name: on}}}]},
-    ):
-        with pytest.raises(ValueError, match=rf"{name}|{variable}") as caught:
-            ModelConfig.model_validate({"model": "a/b", **content})
-        assert "remove it" in str(caught.value)
-    with pytest.raises(ValueError, match=r"engine_args\.additional_config: has a key of its own in serve"):
-        ModelConfig.model_validate({"model": "a/b", "serve": {"engine_args": {"additional_config": {name: on}}}})
-    ModelConfig.model_validate({"model": "a/b", "serve": {"additional_config": {name: off}}, "envs": {variable: "0"}})
-
-
-def test_a_variant_chooses_no_devices(tmp_path: Path) -> None:
-    """As a config does not."""
-    with pytest.raises(ConfigError, match="each engine is lent devices"):
-        variants_of(tmp_path, "[{name: mine, envs: {ASCEND_RT_VISIBLE_DEVICES: '0'}}]")
 
 
 def test_every_variant_has_its_row_in_the_docs() -> None:
