@@ -16,11 +16,11 @@ from npu_conformance.provenance import without_secrets
 from npu_conformance.variants import (
     CATALOGUE,
     JUDGED,
+    Envs,
     Known,
     Variant,
     engine_options,
     known_changes,
-    refuse_chosen_devices,
     refuse_corrupting,
 )
 from npu_conformance.yamlfile import did_you_mean, load_yaml
@@ -139,7 +139,7 @@ class ModelConfig(_Section):
     the unquantised original, named under `reference.model`."""
     serve: Serve = Serve()
     """How it is served; the variant `as_served` is exactly this."""
-    envs: dict[str, str] = {}
+    envs: Envs = {}
     """Environment variables of the engine's process."""
     reference: Reference = Reference()
     """What it is compared with."""
@@ -209,13 +209,6 @@ class ModelConfig(_Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"variant {twice[0]!r} is listed twice")
         return variants
-
-    @field_validator("envs")
-    @classmethod
-    def _nothing_refused(cls, envs: dict[str, str]) -> dict[str, str]:
-        refuse_chosen_devices(envs)
-        refuse_corrupting({}, envs)
-        return envs
 
     @field_validator("limits")
     @classmethod

@@ -24,8 +24,8 @@ _PACKAGES = (
     "npu-conformance",
 )
 _NUMERIC_PREFIXES = ("VLLM_", "ASCEND_", "HCCL_", "LCCL_", "ATB_", "PYTORCH_NPU_", "TASK_QUEUE_", "OMP_", "ACL_")
-# vLLM gives it to each process anew.
-_RANDOM = ("VLLM_DIST_IDENT",)
+# vLLM gives them to each process anew.
+_RANDOM = ("VLLM_DIST_IDENT", "VLLM_OBJECT_STORAGE_SHM_BUFFER_NAME")
 _SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
@@ -75,9 +75,11 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def made_by(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Engine, device, versions and effective options of a candidate's provenance, by name."""
+    """Engine, device, versions, effective options and environment variables of a candidate's provenance, by name."""
     told = {name: provenance.get(name) for name in ("engine", "platform", "device")}
-    return {**told, **provenance.get("versions", {}), **provenance.get("effective", {})}
+    effective = dict(provenance.get("effective", {}))
+    ascend = {f"ascend_config.{name}": value for name, value in effective.pop("ascend_config", {}).items()}
+    return {**told, **provenance.get("versions", {}), **effective, **ascend, **provenance.get("environment", {})}
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

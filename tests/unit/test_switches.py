@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
+from npu_conformance.bisect.runs import features_of
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.config import ModelConfig
-from npu_conformance.errors import ConfigError
-from npu_conformance.provenance import engine_version, numeric_environment
+from npu_conformance.provenance import changed, engine_version, made_by, numeric_environment
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.lacking import lacking
 from npu_conformance.run.settings import Settings
@@ -18,8 +18,8 @@ from npu_conformance.subject import Subject
 from npu_conformance.variants import CATALOGUE, Bound, Requirement
 from npu_conformance.variants.refused import CORRUPTING
 
+from .bisected import Model
 from .test_candidates import Processes
-from .test_variants_config import variants_of
 
 SINCE = Bound(package="vllm", since="0.20.0", reason="cannot")
 BEFORE = Bound(package="vllm-ascend", before="0.26.0", reason="has it no more")
@@ -113,8 +113,8 @@ DENSE: dict[str, Any] = {"architectures": ["Qwen3ForCausalLM"], "num_attention_h
 EXPERTS = {**DENSE, "architectures": ["Qwen3MoeForCausalLM"], "num_experts": 64}
 SPARSE = {"kv_lora_rank": 512, "index_topk": 2048, "num_attention_heads": 128}
 QUANTISED = {"quantization_config": {"quant_method": "ascend"}}
-TP2 = {"serve": {"tensor_parallel_size": 2}}
-EP = {"serve": {"tensor_parallel_size": 2, "engine_args": {"enable_expert_parallel": True}}}
+TP2: dict[str, Any] = {"serve": {"tensor_parallel_size": 2}}
+EP: dict[str, Any] = {"serve": {"tensor_parallel_size": 2, "engine_args": {"enable_expert_parallel": True}}}
 
 
 @pytest.mark.parametrize(
@@ -183,6 +183,13 @@ def test_switches_of_some_releases(monkeypatch: pytest.MonkeyPatch, variant: str
     assert why_not(monkeypatch, variant, ascend="0.23.0", **config) is None
 
 
+def test_a_pass_that_vllm_has_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since 0.32.0 its name is an unexpected argument."""
+    told = "sequence_parallel: vllm 0.32.0 has no pass_config.enable_sp; before 0.32.0 it can run"
+    assert why_not(monkeypatch, "sequence_parallel", vllm="0.32.0", **TP2) == told
+    assert why_not(monkeypatch, "sequence_parallel", vllm="0.31.0", **TP2) is None
+
+
 def test_a_cache_layout_of_decode_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which the suite does not start."""
     assert "on the decode node of a disaggregated deployment only" in (why_not(monkeypatch, "kv_nz") or "")
@@ -233,45 +240,37 @@ def test_a_variant_with_the_configs_own_variables_is_base(monkeypatch: pytest.Mo
     assert why_not(monkeypatch, "batch_invariant", envs={"VLLM_BATCH_INVARIANT": "0"}) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "on", "off"),
-    [
-        ("enable_reduce_sample", True, False),
-        ("mega_moe_max_tokens", 4096, None),
-        ("hamming_sparse", {"enabled": True, "sparse_json_location": "x.json"}, {"enabled": False}),
-        ("enable_sparse_c8", True, False),
-        ("enable_sparse_sfa_c8", True, False),
-        ("enable_sparse_li_c8", True, False),
-        ("sparse_kv_offload_config", {"enabled": True}, {"enabled": False}),
-        ("rejection_sampler_config", {"enable_entropy_verify": True}, {"enable_block_verify": False}),
-    ],
-)
-def test_what_would_make_another_model_is_refused(name: str, on: Any, off: Any) -> None:
-    """Wherever it is set, with why and what to do; off it may be written down."""
-    variable = f"VLLM_ASCEND_{name.upper()}"
-    for content in (
-        {"serve": {"additional_config": {name: on}}},
-        {"envs": {variable: "1"}},
-        {"variants": [{"name": "mine", "envs": {variable: "1"}}]},
-        {"variants": [{"name": "mine", "options": {"additional_config": {name: on}}}]},
-    ):
-        with pytest.raises(ValueError, match=rf"{name}|{variable}") as caught:
-            ModelConfig.model_validate({"model": "a/b", **content})
-        assert "remove it" in str(caught.value)
-    with pytest.raises(ValueError, match=r"engine_args\.additional_config: has a key of its own in serve"):
-        ModelConfig.model_validate({"model": "a/b", "serve": {"engine_args": {"additional_config": {name: on}}}})
-    ModelConfig.model_validate({"model": "a/b", "serve": {"additional_config": {name: off}}, "envs": {variable: "0"}})
-
-
-def test_a_variant_chooses_no_devices(tmp_path: Path) -> None:
-    """As a config does not."""
-    with pytest.raises(ConfigError, match="each engine is lent devices"):
-        variants_of(tmp_path, "[{name: mine, envs: {ASCEND_RT_VISIBLE_DEVICES: '0'}}]")
-
-
 def test_every_variant_has_its_row_in_the_docs() -> None:
     """By its name, and with what is refused."""
     text = (Path(__file__).parents[2] / "docs" / "variants.md").read_text(encoding="utf-8")
 
     assert [name for name in CATALOGUE if f"`{name}`" not in text] == []
     assert [name for name in CORRUPTING if f"`{name}`" not in text] == []
+
+
+def test_a_combination_has_the_variables_of_its_features(tmp_path: Path) -> None:
+    """Bisect's engines too, each combination its own; base has none of them."""
+    own = [{"name": "first", "envs": {"A": "1"}}, {"name": "second", "envs": {"B": "2"}, "options": {"seed": 3}}]
+    config = ModelConfig.model_validate({"model": "a/b", "variants": own})
+    features = features_of(config, ["first", "second"])
+    assert features == {"first": {}, "second": {"seed": 3}}
+
+    model = Model(tmp_path, config=config, features=features, guilty={"nothing"}).lay_out()
+    runs = model.runs()
+    for subset in ({"first"}, {"second", "first"}, set[str]()):
+        runs.walked(frozenset(subset))
+    environments = [environment for _, _, environment in model.jobs]
+    assert environments == [{"FOR": "", "A": "1"}, {"FOR": "seed", "A": "1", "B": "2"}, {"FOR": ""}]
+    assert [set(job.envs) for _, job, _ in model.jobs] == [{"A"}, {"A", "B"}, set()]
+
+
+def test_a_variable_that_changed_since_is_told() -> None:
+    """Between two versions and since a baseline, and what vLLM-Ascend made of its options, each by its name."""
+    then = {"environment": {"VLLM_BATCH_INVARIANT": "0"}, "effective": {"ascend_config": {"weight_nz_mode": 1, "x": 0}}}
+    now = {"environment": {"VLLM_BATCH_INVARIANT": "1"}, "effective": {"ascend_config": {"weight_nz_mode": 2, "x": 0}}}
+
+    assert list(changed(made_by(then), made_by(now))) == [
+        ("VLLM_BATCH_INVARIANT", "0", "1"),
+        ("ascend_config.weight_nz_mode", 1, 2),
+    ]
+    assert then["effective"] == {"ascend_config": {"weight_nz_mode": 1, "x": 0}}

@@ -111,7 +111,11 @@ def _changes(evidence: Evidence) -> str | None:
         return None
     pairs = changed(made_by(evidence.baseline.candidate), made_by(evidence.candidate.provenance))
     told = [f"{name} {then} then, {now} now" for name, then, now in pairs]
-    return f"changed since: {'; '.join(told)}" if told else "engine, device, versions and options are as they were"
+    return (
+        f"changed since: {'; '.join(told)}"
+        if told
+        else "engine, device, versions, options and variables are as they were"
+    )
 
 
 def _distance(evidence: Evidence, found: Since) -> Check:

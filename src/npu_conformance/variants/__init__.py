@@ -14,14 +14,15 @@ from npu_conformance.variants.kinds import (
     scored_with,
     walks_warm,
 )
-from npu_conformance.variants.known import Bound, Known, Requirement, Sign, Variant
+from npu_conformance.variants.known import Bound, Envs, Known, Requirement, Sign, Variant
 from npu_conformance.variants.options import engine_options, merged, ranks, served_features
-from npu_conformance.variants.refused import refuse_chosen_devices, refuse_corrupting
+from npu_conformance.variants.refused import refuse_corrupting
 
 __all__ = [
     "CATALOGUE",
     "JUDGED",
     "Bound",
+    "Envs",
     "Known",
     "Requirement",
     "Sign",
@@ -35,7 +36,6 @@ __all__ = [
     "needs_base",
     "no_effect",
     "ranks",
-    "refuse_chosen_devices",
     "refuse_corrupting",
     "scored_with",
     "served_features",

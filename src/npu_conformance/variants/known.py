@@ -1,9 +1,9 @@
 """What a variant is: in a config, and in the catalogue."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from packaging.version import InvalidVersion, Version
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from npu_conformance.devices import Platform
 from npu_conformance.variants.refused import refuse_chosen_devices, refuse_corrupting
@@ -31,6 +31,16 @@ Requirement = Literal[
 """What a model, or how it is served, must have before a switch can act on it (`run/lacking.py` looks)."""
 
 
+def _not_refused(envs: dict[str, str]) -> dict[str, str]:
+    refuse_chosen_devices(envs)
+    refuse_corrupting({}, envs)
+    return envs
+
+
+Envs = Annotated[dict[str, str], AfterValidator(_not_refused)]
+"""Environment variables that an engine may be given."""
+
+
 class Variant(BaseModel):
     """What a variant changes of `base`."""
 
@@ -40,7 +50,7 @@ class Variant(BaseModel):
     """As `-k` selects it."""
     options: dict[str, Any] = {}
     """VLLM engine arguments."""
-    envs: dict[str, str] = {}
+    envs: Envs = {}
     """Environment variables of the engine's process, on top of the config's."""
 
     @field_validator("options")
@@ -48,13 +58,6 @@ class Variant(BaseModel):
     def _not_corrupting(cls, options: dict[str, Any]) -> dict[str, Any]:
         refuse_corrupting(options)
         return options
-
-    @field_validator("envs")
-    @classmethod
-    def _nothing_refused(cls, envs: dict[str, str]) -> dict[str, str]:
-        refuse_chosen_devices(envs)
-        refuse_corrupting({}, envs)
-        return envs
 
 
 class Bound(BaseModel):
