@@ -207,7 +207,7 @@ class Results:
         if report.when == "call" and judged:
             self._checks[model] += [Check.model_validate(entry) for entry in judged]
         elif report.failed:
-            self._add(model, variant, check, "error", report.longreprtext)
+            self._add(model, variant, check, "error", str(report.longrepr))
         elif report.skipped and report.when == "setup":
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
             self._add(model, variant, check, "skipped", reason.removeprefix("Skipped: "))

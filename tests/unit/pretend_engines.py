@@ -36,6 +36,10 @@ def note(event, ids):
     os.write(log, line.encode())
 
 def run(job, progress):
+    progress("starting vLLM", 0, 0)
+    if os.environ.get("PRETEND_DIES"):
+        raise ValueError(f"free memory ({time.time()} GiB) on startup is less than desired")
+    progress("started", 0, 0)
     ids = os.environ["ASCEND_RT_VISIBLE_DEVICES"].split(",")
     note("begin" if len(ids) == job.options.get("tensor_parallel_size", 1) else "not as many as asked for", ids)
     used = [os.open(f"{os.environ['PRETEND_LOG']}.{one}", os.O_RDWR | os.O_CREAT) for one in ids]

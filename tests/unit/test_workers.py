@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .pretend_engines import MODELS, environment, make_project
+from .pretend_engines import MODELS, TESTS, environment, make_project
 
 
 @pytest.fixture
@@ -100,3 +100,18 @@ def test_a_test_whose_worker_died_is_an_error_in_the_report(pretend: Path) -> No
     (model,) = json.loads((pretend / "reports" / "latest" / "report.json").read_text())["models"]
     assert (model["name"], model["verdict"]) == ("Two", "error")
     assert "crashed" in model["checks"][0]["message"]
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_an_engine_that_does_not_start_is_told_once(pretend: Path, workers: tuple[str, ...]) -> None:
+    """Though it was tried in each variant, and every test needs it; the other model has a message of its own."""
+    result = run_pretend(pretend, *workers, "-k", "One or Single", PRETEND_DIES="1")
+    report = json.loads((pretend / "reports" / "latest" / "report.json").read_text())
+
+    assert result.returncode == 1, result.stdout
+    for name in ("One", "Single"):
+        (model,) = [model for model in report["models"] if model["name"] == name]
+        full = [check for check in model["checks"] if "on startup is less than desired" in check["message"]]
+        brief = [check for check in model["checks"] if check["message"] == "not run: the engine did not start"]
+        assert (model["verdict"], len(full), len(brief)) == ("error", 1, 2 * TESTS - 1)
+        assert full[0]["message"].startswith(f"{name} base: ValueError: free memory")
