@@ -202,10 +202,11 @@ def test_what_rests_on_a_wrong_point_says_nothing() -> None:
 
 def test_what_broke_off_is_an_error_and_the_others_go_on() -> None:
     """Of a piece, or of a whole engine."""
-    broken = whole(hidden=None, errors={"hidden": "RuntimeError: no tap"})
+    broken = whole(hidden=None, forced=None, errors={"hidden": "RuntimeError: no tap"})
     found = verdicts({PLAIN: broken, LORA: "probe lora: died", KILL: whole()})
 
     assert (found["hidden_states"][PLAIN], found["lora"][LORA]) == ("error", "error")
+    assert found["forced_decode"][PLAIN] == "error"  # nothing was left, and nothing said why
     assert {engine for engines in found.values() for engine, one in engines.items() if one == "error"} == {PLAIN, LORA}
     assert found["prefill"][PLAIN] == found["memory"][KILL] == "ok"
 

@@ -40,7 +40,8 @@ def all_starts(config: ModelConfig, device: Platform | None) -> list[Start]:
         config: of the twin.
         device: the platform that is insisted on; None for what is found.
     """
-    graphs = [name for name, known in CATALOGUE.items() if name.startswith("graph_") and known.needs == "graph"]
+    platform = find_devices(device)[0]
+    graphs = [name for name, known in CATALOGUE.items() if name.startswith("graph_") and known.platform == platform]
     plans = {
         PLAIN: ("base", (*_ROWS, "forced", "prefill", "hidden", "held")),
         "as_served": ("as_served", (*_ROWS, "forced")),

@@ -68,9 +68,10 @@ def judged(points: Iterable[str], starts: Sequence[Start], seen: Mapping[str, Se
             if basis is not None and basis.verdict != "ok":
                 told = f"says nothing while {point.rests_on} is {basis.verdict}"
                 return Finding(verdict="not here", message=told)
-        if point.piece in there.errors:
-            return Finding(verdict="error", message=there.errors[point.piece])
-        return point.judge(getattr(there, point.piece))
+        piece = getattr(there, point.piece)
+        if point.piece in there.errors or piece is None:
+            return Finding(verdict="error", message=there.errors.get(point.piece, "the engine left nothing to judge"))
+        return point.judge(piece)
 
     return {name: findings(name) for name in points}
 
