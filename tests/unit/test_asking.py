@@ -113,10 +113,10 @@ def test_the_device_is_asked_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> Non
     platform = SimpleNamespace(device_type="npu", get_device_name=initialises)
     monkeypatch.setitem(sys.modules, "vllm", ModuleType("vllm"))
     monkeypatch.setitem(sys.modules, "vllm.platforms", cast(Any, SimpleNamespace(current_platform=platform)))
-    told = {"device_name": ["Ascend910B3", "Ascend910B3"], "attention_backend": ["CUSTOM", "CUSTOM"]}
+    told = {"device_name": ["Ascend910B3"] * 2, "attention_backend": ["CUSTOM"] * 2, "vllm_ascend_config": [{}] * 2}
     config = MagicMock(additional_config={})
     llm = SimpleNamespace(llm_engine=SimpleNamespace(vllm_config=config), collective_rpc=told.__getitem__)
-    found = vllm._effective(llm)
+    found = vllm.effective(llm, {})
 
     assert (found["platform"], found["device"]) == ("npu", "Ascend910B3")
     monkeypatch.setattr(platform, "get_device_name", lambda: "Ascend910B3")
