@@ -67,9 +67,11 @@ pytest_plugins = ["npu_conformance.plugin"]
 
 def prepare(config, subject, *_, **__):
     scan = SimpleNamespace(model_dump_json=lambda **_: "{}")
-    return SimpleNamespace(candidate=SimpleNamespace(folder=subject.reference), adapter=None, audit=None, scan=scan)
+    checkpoint = SimpleNamespace(folder=subject.reference, text_config={})
+    return SimpleNamespace(candidate=checkpoint, reference=checkpoint, adapter=None, audit=None, scan=scan, lengths=())
 
 session.prepare = prepare
+session.read_inputs = lambda *_: SimpleNamespace(model_dump_json=lambda **_: "{}")
 session.describe_subject = lambda *_, **__: {"kind": "real"}
 session.References = lambda *_: SimpleNamespace(score=lambda folder: None)
 session.load_evidence = lambda *_, **__: SimpleNamespace()

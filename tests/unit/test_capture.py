@@ -142,7 +142,7 @@ def test_every_rank_says_what_it_was_given(
 ) -> None:
     """Before it is masked; one rank writes rows, and says so."""
     generate(capture, tmp_path / "run", rows, by_rank=True, forced=[[4, 5], None])
-    for name, value in {"_rank": 1, "_writes": False, "_files": None}.items():
+    for name, value in {"_rank": 1, "_writes": False}.items():
         monkeypatch.setattr(capture, name, value)
     other = rows.copy()
     other[1, 1] += 1

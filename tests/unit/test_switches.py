@@ -200,7 +200,11 @@ OWN = {"envs": {"SHARED": "1", "KEPT": "1"}, "variants": [{"name": "mine", "envs
 
 def made(tmp_path: Path, processes: Processes) -> Candidates:
     """The engines of a model whose config has variables, and a variant with one."""
-    prepared = SimpleNamespace(candidate=SimpleNamespace(folder=tmp_path / "weights"), adapter=None)
+    prepared = SimpleNamespace(
+        candidate=SimpleNamespace(folder=tmp_path / "weights", text_config={}, tensors={}, files=()),
+        adapter=None,
+        lengths=((8, 8),),
+    )
     subject = Subject("Model", "real", tmp_path, tmp_path)
     config = ModelConfig.model_validate({"model": "a/b", **OWN})
     settings = Settings(configs=tmp_path, device="cpu")

@@ -1,33 +1,23 @@
 """What a job will cost, before it runs: refuse what cannot fit, with the figure."""
 
-import os
 import shutil
-import subprocess
-import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
 from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
-from npu_conformance.machine import free_memory, threads
+from npu_conformance.machine import cores, free_memory
 
 _GIB = 2**30
 # Loading holds one shard beside the float32 weights, scoring a batch's activations.
 _OVERHEAD = 1.15
 _PROCESS_BYTES = 0.6 * _GIB
-_PRODUCT = """
-import time
-import numpy as np
-
-side = 1024
-square = np.ones((side, side), dtype=np.float32)
-square @ square
-started = time.perf_counter()
-square @ square
-print(2 * side**3 / (time.perf_counter() - started))
-"""
 
 
 @dataclass(frozen=True)
@@ -135,10 +125,14 @@ def _logits_bytes(lengths: list[tuple[int, int]], vocabulary: int) -> int:
 
 @cache
 def matmul_rate() -> float:
-    """Float32 operations a second of this machine on the threads that a reference has, from one small product.
+    """Float32 operations a second of this machine on as many threads as a reference has, from small products.
 
-    In a process of its own, for this one's libraries have read its environment already.
+    A product a core at once: this process's libraries may have been told to use fewer threads than a reference has.
     """
-    command = [sys.executable, "-c", _PRODUCT]
-    told = subprocess.run(command, env=os.environ | threads(), capture_output=True, text=True, check=True)
-    return float(told.stdout)
+    side, count = 1024, cores()
+    square = np.ones((side, side), dtype=np.float32)
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(square.__matmul__, [square] * count))
+        started = time.perf_counter()
+        list(pool.map(square.__matmul__, [square] * count))
+        return 2.0 * side**3 * count / (time.perf_counter() - started)
