@@ -92,6 +92,7 @@ def test_what_was_told_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # vLLM imports it so
 def test_the_layers_of_vllm_tell_what_they_were_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own classes, in each dtype that it keeps tables in: every kind of rope, epsilon, ties."""
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "ERROR")
