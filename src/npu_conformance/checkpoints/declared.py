@@ -1,12 +1,12 @@
 """What a checkpoint's small files say that engines must have read: a second reading of them, by lines of our own."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from npu_conformance.checkpoints.headers import find_json
 from npu_conformance.checkpoints.rope import UnknownRopeError, declared_ropes
 
 FREQUENCIES, SCALE, KIND = "rotary frequencies", "rotary scale", "rope type"
@@ -144,7 +144,7 @@ def _tied(config: dict[str, Any], text: dict[str, Any]) -> Declared | str:
 
 def _ends(folder: Path, config: dict[str, Any], text: dict[str, Any]) -> Declared | str:
     """Tokens at which engines stop: generation_config.json's, or without it config.json's, and the tokenizer's own."""
-    generation = _json(folder / "generation_config.json")
+    generation = find_json(folder / "generation_config.json")
     given = generation if generation is not None else {**text, **config}
     file = "config.json" if generation is None else "generation_config.json"
     listed = given.get("eos_token_id")
@@ -162,10 +162,10 @@ def _ends(folder: Path, config: dict[str, Any], text: dict[str, Any]) -> Declare
 
 def _tokenizers_end(folder: Path) -> tuple[str | None, int | None] | None:
     """The tokenizer's end-of-text and its id; None where its files do not tell."""
-    settings, words = _json(folder / "tokenizer_config.json"), _json(folder / "tokenizer.json")
+    settings, words = find_json(folder / "tokenizer_config.json"), find_json(folder / "tokenizer.json")
     if settings is None or words is None:
         return None
-    token = settings.get("eos_token") or (_json(folder / "special_tokens_map.json") or {}).get("eos_token")
+    token = settings.get("eos_token") or (find_json(folder / "special_tokens_map.json") or {}).get("eos_token")
     token = token.get("content") if isinstance(token, dict) else token
     if token is None:
         return None, None
@@ -173,11 +173,3 @@ def _tokenizers_end(folder: Path) -> tuple[str | None, int | None] | None:
     vocabulary = (words.get("model") or {}).get("vocab")
     number = added.get(token, vocabulary.get(token) if isinstance(vocabulary, dict) else None)
     return None if number is None else (token, number)
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

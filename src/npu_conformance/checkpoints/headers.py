@@ -104,6 +104,14 @@ def read_header(file: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def find_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object from a file that a checkpoint may do without; None where there is none, or it holds none."""
+    try:
+        return read_json(path, "")
+    except CheckpointError:
+        return None
+
+
 def read_json(path: Path, why: str) -> dict[str, Any]:
     """A JSON object from a file of a checkpoint.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from npu_conformance.checkpoints.headers import find_json
 from npu_conformance.checkpoints.rope import UnknownRopeError, rope_settings
 
 _ABSENT = "not there"
@@ -88,7 +89,7 @@ def _shown(value: Any) -> str:
 
 def _settings(folder: Path, name: str) -> dict[str, Any] | None:
     """A JSON file by dotted keys, a model's rotary settings in one spelling."""
-    content = _json(folder / name)
+    content = find_json(folder / name)
     if content is None:
         return None
     return dict(_flat(_one_spelling(content)))
@@ -123,13 +124,13 @@ def _flat(content: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]
 
 def _tokenizer_settings(folder: Path, name: str) -> dict[str, Any] | None:
     """tokenizer_config.json with the chat template, in whichever file that is."""
-    content = _json(folder / name)
+    content = find_json(folder / name)
     if content is None:
         return None
     template = folder / "chat_template.jinja"
     if template.is_file():
         content["chat_template"] = template.read_text(encoding="utf-8")
-    elif (beside := _json(folder / "chat_template.json")) is not None:
+    elif (beside := find_json(folder / "chat_template.json")) is not None:
         content["chat_template"] = beside.get("chat_template")
     words = {key: value.get("content") if isinstance(value, dict) else value for key, value in content.items()}
     return {key: value for key, value in words.items() if key not in _ELSEWHERE}
@@ -141,7 +142,7 @@ _ELSEWHERE = ("added_tokens_decoder", "additional_special_tokens", "extra_specia
 
 def _words(folder: Path, name: str) -> dict[str, Any] | None:
     """tokenizer.json by its parts; merges in one of their two spellings."""
-    content = _json(folder / name)
+    content = find_json(folder / name)
     if content is None:
         return None
     model = dict(content.pop("model", None) or {})
@@ -153,14 +154,6 @@ def _words(folder: Path, name: str) -> dict[str, Any] | None:
 def _whole(folder: Path, name: str) -> dict[str, Any] | None:
     path = folder / name
     return {"": path.read_bytes().hex()} if path.is_file() else None
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 _FILES: dict[str, Callable[[Path, str], dict[str, Any] | None]] = {
