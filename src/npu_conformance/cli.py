@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import get_args
 
 from npu_conformance.config import config_names, config_path, config_schema, load_config
-from npu_conformance.devices import stay_on_host
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.limits import Dtype
-from npu_conformance.machine import threads
+from npu_conformance.machine.capacity import threads
+from npu_conformance.machine.devices import stay_on_host
 from npu_conformance.prompts import load_prompts
 from npu_conformance.run.settings import Settings, add_subject_options
 from npu_conformance.run.subjects import check_twin

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from npu_conformance.cann import find_cann
+from npu_conformance.machine.cann import find_cann
 
 _PACKAGES = (
     "torch",

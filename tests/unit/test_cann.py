@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.cann import driver_version, find_cann
+from npu_conformance.machine.cann import driver_version, find_cann
 from npu_conformance.provenance import package_versions
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.devices import (
+from npu_conformance.errors import ConfigError
+from npu_conformance.machine.devices import (
     POOL_VARIABLE,
     Device,
     Platform,
@@ -16,7 +17,6 @@ from npu_conformance.devices import (
     narrowed,
     visible_ids,
 )
-from npu_conformance.errors import ConfigError
 
 RT, CUDA = "ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.cann import Cann
 from npu_conformance.doctor.versions import PAIRS, versions_area
+from npu_conformance.machine.cann import Cann
 
 from .doctor_hosts import SOUND, texts
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from npu_conformance.devices import Device
 from npu_conformance.engines.guard import alive, end_marked
-from npu_conformance.leases import lease
+from npu_conformance.machine.devices import Device
+from npu_conformance.machine.leases import lease
 from npu_conformance.storage import JOB_VARIABLE
 
 from . import shell_workers
@@ -25,8 +25,8 @@ import os, sys
 from pathlib import Path
 from npu_conformance.engines import supervise
 from npu_conformance.engines.job import RenderJob
-from npu_conformance.devices import Device
-from npu_conformance.leases import lease
+from npu_conformance.machine.devices import Device
+from npu_conformance.machine.leases import lease
 folder, interrupt = Path(sys.argv[1]), sys.argv[2] == "interrupted twice"
 def press(*_):
     if (folder / "rank").is_file():

@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from npu_conformance.config import ModelConfig
-from npu_conformance.devices import Device, lendable
 from npu_conformance.engines.job import CandidateJob, Job, RenderJob, SeriesJob, StatesJob
-from npu_conformance.leases import lease
+from npu_conformance.machine.devices import Device, lendable
+from npu_conformance.machine.leases import lease
 from npu_conformance.progress import Narrator
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.references import References

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.devices import Device
-from npu_conformance.leases import LOCKS_VARIABLE, lease
+from npu_conformance.machine.devices import Device
+from npu_conformance.machine.leases import LOCKS_VARIABLE, lease
 
 from .pretend_engines import DEVICES, MODELS, TESTS, make_project, pretend_run
 

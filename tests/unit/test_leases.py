@@ -16,10 +16,10 @@ from queue import Queue
 import psutil
 import pytest
 
-from npu_conformance import leases
-from npu_conformance.devices import Device
 from npu_conformance.errors import ConfigError, PlanError
-from npu_conformance.leases import LOCKS_VARIABLE, Lease, lease, locks_folder
+from npu_conformance.machine import leases
+from npu_conformance.machine.devices import Device
+from npu_conformance.machine.leases import LOCKS_VARIABLE, Lease, lease, locks_folder
 
 POOL = tuple(Device(str(number), f"davinci{number}") for number in range(4))
 
@@ -151,8 +151,8 @@ def test_pools_that_overlap_in_a_ring_do_not_block_one_another() -> None:
 
 HOLDER = """
     import os, subprocess, sys, time
-    from npu_conformance.devices import Device
-    from npu_conformance.leases import lease
+    from npu_conformance.machine.devices import Device
+    from npu_conformance.machine.leases import lease
     pool = [Device(str(number), f"davinci{number}") for number in range(4)]
     with lease(pool, 2, "Model base", print) as lent:
         child = subprocess.Popen(["sleep", "60"], pass_fds=lent.descriptors if sys.argv[1] == "inherits" else ())

@@ -6,8 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from npu_conformance import machine
-from npu_conformance.machine import cores, free_memory, has_bfloat16, killed_for_memory, threads
+from npu_conformance.machine.capacity import cores, free_memory, has_bfloat16, killed_for_memory, threads
 
 GIB = 2**30
 UNLIMITED = str(2**63 - 4096)
@@ -119,7 +118,7 @@ def test_who_was_killed_for_memory(tmp_path: Path, line: str, files: dict[str, s
 def test_threads_are_told_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ascend's images say one, for engines."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(machine, "cores", lambda: 24)
+    monkeypatch.setattr("npu_conformance.machine.capacity.cores", lambda: 24)
 
     assert threads() == {"OMP_NUM_THREADS": "24", "OPENBLAS_NUM_THREADS": "24", "MKL_NUM_THREADS": "24"}
 

@@ -9,7 +9,7 @@ import pytest
 
 from npu_conformance.config import ModelConfig
 from npu_conformance.engines.job import RenderJob
-from npu_conformance.machine import cores
+from npu_conformance.machine.capacity import cores
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import Prompt
 from npu_conformance.run.jobs import Jobs, on_the_host

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.devices import Device
 from npu_conformance.errors import JobError
+from npu_conformance.machine.devices import Device
 from npu_conformance.probe import memory
 from npu_conformance.probe.memory import Measure
 from npu_conformance.probe.points import POINTS

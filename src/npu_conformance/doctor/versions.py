@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from npu_conformance.cann import Cann
 from npu_conformance.doctor.findings import Area, Finding
+from npu_conformance.machine.cann import Cann
 
 _PYTHON = SpecifierSet(">=3.10,<3.13")
 _IMAGE = "or use the image quay.io/ascend/vllm-ascend:v{ascend}, which has them all"

@@ -1,6 +1,6 @@
 """What is wrong with the devices a process sees, concluded from variables, device files and what torch_npu says.
 
-What each rests on stands in `npu_conformance.devices`. The case of a published adaptation, two devices and
+What each rests on stands in `npu_conformance.machine.devices`. The case of a published adaptation, two devices and
 `ASCEND_RT_VISIBLE_DEVICES=4`, is_available() true and device_count() 0, comes out of torch_npu's own counting: 4 is not
 below 2, so nothing is counted.
 """
@@ -9,9 +9,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from npu_conformance.devices import POOL_VARIABLE, visible_ids, visible_variable
 from npu_conformance.doctor.findings import Finding
 from npu_conformance.doctor.torch_npu import Answer
+from npu_conformance.machine.devices import POOL_VARIABLE, visible_ids, visible_variable
 
 VARIABLE = visible_variable("npu")
 

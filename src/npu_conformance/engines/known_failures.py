@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from npu_conformance.machine import killed_for_memory
+from npu_conformance.machine.capacity import killed_for_memory
 
 _READ = 1 << 20
 

@@ -11,9 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.devices import stay_on_host
 from npu_conformance.engines.job import JOB
 from npu_conformance.errors import ConformanceError
+from npu_conformance.machine.devices import stay_on_host
 from npu_conformance.storage import write_text
 
 # The module whose `run(job, progress)` does a kind of job.

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor, inspect, weight_bytes
 from npu_conformance.config import ModelConfig
-from npu_conformance.devices import find_devices
 from npu_conformance.errors import ConformanceError
 from npu_conformance.limits import Dtype
+from npu_conformance.machine.devices import find_devices
 from npu_conformance.plan.earlier import last_time
 from npu_conformance.plan.estimate import Load, Take, engine_take, long_lengths
 from npu_conformance.prompts import load_prompts

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from npu_conformance.machine import free_memory
+from npu_conformance.machine.capacity import free_memory
 from npu_conformance.plan.forecast import Forecast
 from npu_conformance.plan.steps import Step
 from npu_conformance.plan.totals import shortages, totals

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from npu_conformance.config import ModelConfig
-from npu_conformance.devices import Device, Platform, find_devices
 from npu_conformance.engines.job import ProbeJob
 from npu_conformance.errors import ConformanceError, JobError
+from npu_conformance.machine.devices import Device, Platform, find_devices
 from npu_conformance.probe.asking import KILLED, MEASURED
 from npu_conformance.probe.memory import Measure
 from npu_conformance.probe.seen import Seen

@@ -7,9 +7,9 @@ from typing import Any
 from npu_conformance.checkpoints.inspect import weight_bytes
 from npu_conformance.checkpoints.lora import lora_options
 from npu_conformance.config import ModelConfig
-from npu_conformance.devices import cpu_binding, find_devices
 from npu_conformance.engines.job import CandidateJob, Job, SeriesJob, Watched
 from npu_conformance.errors import ConformanceError, JobError, PlanError
+from npu_conformance.machine.devices import cpu_binding, find_devices
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.kv_cache import SPACE, bounded, said_otherwise, space
 from npu_conformance.run.preparation import Prepared

@@ -12,7 +12,7 @@ import numpy as np
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
 from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
-from npu_conformance.machine import cores, free_memory
+from npu_conformance.machine.capacity import cores, free_memory
 
 _GIB = 2**30
 # Loading holds one shard beside the float32 weights, scoring a batch's activations.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from npu_conformance.limits import Dtype
-from npu_conformance.machine import has_bfloat16
+from npu_conformance.machine.capacity import has_bfloat16
 
 USUAL = 1800.0
 """Seconds an engine may take, and a reference that is not forecast to take long."""

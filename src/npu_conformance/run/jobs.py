@@ -5,11 +5,11 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from npu_conformance.devices import Device, Platform, find_devices, lendable, narrowed
 from npu_conformance.engines.job import CandidateJob, Job, ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.engines.supervise import run_job
-from npu_conformance.leases import lease
-from npu_conformance.machine import threads
+from npu_conformance.machine.capacity import threads
+from npu_conformance.machine.devices import Device, Platform, find_devices, lendable, narrowed
+from npu_conformance.machine.leases import lease
 from npu_conformance.progress import Narrator, Observe
 from npu_conformance.run.emptying import wait_for_memory
 from npu_conformance.variants import ranks

@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from npu_conformance.engines.job import TwinJob
 from npu_conformance.errors import ConformanceError
-from npu_conformance.machine import cores
+from npu_conformance.machine.capacity import cores
 from npu_conformance.progress import Observe
 from npu_conformance.run.interpreters import installed, interpreter_for
 from npu_conformance.run.jobs import Jobs, on_the_host

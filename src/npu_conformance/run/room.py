@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from npu_conformance.errors import PlanError
-from npu_conformance.machine import free_memory
+from npu_conformance.machine.capacity import free_memory
 from npu_conformance.run.kv_cache import GIB, Length, given_bytes, own_longest
 from npu_conformance.variants import ranks
 

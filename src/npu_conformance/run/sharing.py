@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from npu_conformance.devices import Platform
+from npu_conformance.machine.devices import Platform
 from npu_conformance.variants import CATALOGUE, ranks
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from npu_conformance.devices import Platform
+from npu_conformance.machine.devices import Platform
 from npu_conformance.variants.refused import refuse_chosen_devices, refuse_corrupting
 
 Sign = Literal[

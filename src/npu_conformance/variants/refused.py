@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from npu_conformance.devices import POOL_VARIABLE, choosing_variables
+from npu_conformance.machine.devices import POOL_VARIABLE, choosing_variables
 
 # By their names in vLLM-Ascend's `additional_config` (ascend_config.py of 0.18.0, 0.23.0 and 0.26.0rc1).
 _SPARSE_C8 = "keeps what sparse attention reads in 8 bits: another attention than the reference's, by design"

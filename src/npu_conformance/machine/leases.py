@@ -23,8 +23,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from npu_conformance.devices import POOL_VARIABLE, Device
 from npu_conformance.errors import ConfigError, PlanError
+from npu_conformance.machine.devices import POOL_VARIABLE, Device
 
 LOCKS_VARIABLE = "NPU_CONFORMANCE_LOCKS"
 """Folder of the lock files: to share devices with other containers, one that all of them mount."""
