@@ -30,7 +30,6 @@ def take(variant: str, load: Load, follows: bool = False, platform: Any = "cpu",
         {"dtype": "bfloat16", "enforce_eager": True, "enable_prefix_caching": False, **options},
         candidate="vllm",
         platform=platform,
-        twin=True,
         envs={},
         follows=follows,
     )

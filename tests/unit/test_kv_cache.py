@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from npu_conformance.errors import PlanError
-from npu_conformance.run.kv_cache import bounded, given_bytes, needed_bytes, own_longest, said_otherwise, space
+from npu_conformance.run.kv_cache import bounded, given_bytes, needed_bytes, own_longest, space
 from npu_conformance.run.room import refuse_what_has_no_room
 
 from .test_candidates import LENGTHS, QWEN, Processes, candidates
@@ -120,14 +120,14 @@ def test_a_config_that_does_not_say_gets_four_gib() -> None:
     ("options", "envs", "given"),
     [
         ({"kv_cache_memory_bytes": 12345}, {}, 12345),
-        ({"gpu_memory_utilization": 0.3}, {}, None),
+        ({"gpu_memory_utilization": 0.3}, {}, GIB),
         ({}, {"VLLM_CPU_KVCACHE_SPACE": "9"}, 9 * GIB),
         ({"gpu_memory_utilization": 0.3}, {"VLLM_CPU_KVCACHE_SPACE": "9"}, 9 * GIB),
         ({}, {}, GIB),
     ],
 )
 def test_the_yaml_wins(tmp_path: Path, options: dict[str, Any], envs: dict[str, str], given: float | None) -> None:
-    """What it says of the KV cache is what the engine gets, and what is counted."""
+    """What it says of the KV cache is what the engine gets, and what is counted; a share of an accelerator is not."""
     serve = {"max_model_len": 2048, **options}
     if "kv_cache_memory_bytes" in options:
         serve = {"max_model_len": 2048, "engine_args": options}
@@ -136,7 +136,7 @@ def test_the_yaml_wins(tmp_path: Path, options: dict[str, Any], envs: dict[str, 
 
     asked = "1" if given == GIB else envs.get("VLLM_CPU_KVCACHE_SPACE")
     assert environment.get("VLLM_CPU_KVCACHE_SPACE") == asked
-    assert given_bytes(QWEN, {**BASE, **options}, LENGTHS, envs, twin=False) == given
+    assert given_bytes(QWEN, {**BASE, **options}, LENGTHS, envs) == given
 
 
 def test_blocks_of_the_yaml_are_what_is_asked_for(tmp_path: Path) -> None:
@@ -151,15 +151,8 @@ def test_the_shell_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """It reaches the engine as it is; the YAML's own comes before it."""
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "7")
     assert "VLLM_CPU_KVCACHE_SPACE" not in candidates(tmp_path, Processes()).environment(BASE)
-    assert given_bytes(QWEN, BASE, LENGTHS, {}, twin=True) == 7 * GIB
-    assert given_bytes(QWEN, BASE, LENGTHS, {"VLLM_CPU_KVCACHE_SPACE": "2"}, twin=False) == 2 * GIB
-
-
-def test_a_share_of_the_models_device_says_nothing_of_a_twin() -> None:
-    """The YAML is written for the model."""
-    shared = {**BASE, "gpu_memory_utilization": 0.9}
-    assert said_otherwise(shared, {}, twin=False)
-    assert not said_otherwise(shared, {}, twin=True)
+    assert given_bytes(QWEN, BASE, LENGTHS, {}) == 7 * GIB
+    assert given_bytes(QWEN, BASE, LENGTHS, {"VLLM_CPU_KVCACHE_SPACE": "2"}) == 2 * GIB
 
 
 def test_engines_of_one_process_get_what_the_largest_needs(tmp_path: Path) -> None:
@@ -234,8 +227,8 @@ def test_what_does_not_fit_though_it_is_bounded_is_refused_in_other_words(monkey
     monkeypatch.setattr("npu_conformance.run.room.free_memory", lambda: 10 * GIB)
     told: Any = (QWEN, 8 * GIB, BASE, LENGTHS, {})
     with pytest.raises(PlanError, match=r"needs 10\.7 GiB .* \(8\.0 of weights, 1\.0 of KV cache.*ask fewer prompts"):
-        refuse_what_has_no_room("Model base", *told, twin=False)
+        refuse_what_has_no_room("Model base", *told)
     with pytest.raises(PlanError, match=r"needs 13\.4 GiB"):
-        refuse_what_has_no_room("M tp2", QWEN, 8 * GIB, {**BASE, "tensor_parallel_size": 2}, LENGTHS, {}, twin=False)
-    refuse_what_has_no_room("Model base", QWEN, 7 * GIB, BASE, LENGTHS, {}, twin=False)
-    refuse_what_has_no_room("M", QWEN, 8 * GIB, {**BASE, "gpu_memory_utilization": 0.9}, LENGTHS, {}, twin=False)
+        refuse_what_has_no_room("M tp2", QWEN, 8 * GIB, {**BASE, "tensor_parallel_size": 2}, LENGTHS, {})
+    refuse_what_has_no_room("Model base", QWEN, 7 * GIB, BASE, LENGTHS, {})
+    refuse_what_has_no_room("M", QWEN, 8 * GIB, BASE, LENGTHS, {"VLLM_CPU_KVCACHE_SPACE": "auto"})

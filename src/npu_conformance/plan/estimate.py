@@ -82,7 +82,6 @@ def engine_take(
     *,
     candidate: Literal["vllm", "transformers"],
     platform: Platform,
-    twin: bool,
     envs: Mapping[str, str],
     follows: bool,
 ) -> Take:
@@ -94,12 +93,11 @@ def engine_take(
         options: its engine options.
         candidate: the engine under test.
         platform: what it runs on.
-        twin: whether it serves a twin.
         envs: the config's environment variables, and the variant's.
         follows: whether it runs in a process in which another has run.
     """
     work = _work(load, variant, options, candidate)
-    cache = given_bytes(load.config, options, load.lengths, envs, twin=twin)
+    cache = given_bytes(load.config, options, load.lengths, envs)
     row = load.vocabulary * WIDTHS[options["dtype"]]
     return Take(
         seconds=_start_seconds(load, options, candidate, platform, follows) + _asking_seconds(load, work, platform),

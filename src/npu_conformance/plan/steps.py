@@ -174,7 +174,6 @@ class _Model:
             options,
             candidate=self._settings.candidate,
             platform=self._platform,
-            twin=self._twin,
             envs={**self._config.envs, **self._config.changed_envs(variant)},
             follows=follows,
         )

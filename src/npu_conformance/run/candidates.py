@@ -98,7 +98,6 @@ class Candidates:
                     self.job(variant).options,
                     self._prepared.lengths,
                     {**self._config.envs, **self._config.changed_envs(variant)},
-                    twin=self._twin,
                 )
             except PlanError as error:
                 problems[variant] = error
@@ -203,10 +202,6 @@ class Candidates:
         """Whether engines are vLLM's on a CPU, whose memory they share with all else."""
         return self._settings.candidate == "vllm" and find_devices(self._settings.device)[0] == "cpu"
 
-    @property
-    def _twin(self) -> bool:
-        return self._subject.kind == "twin"
-
     def _bounded(self, options: dict[str, Any], *, long: bool = False) -> dict[str, Any]:
         """Options with a longest request; `as_served` alone keeps vLLM's own where the YAML names none."""
         if not self._on_cpu:
@@ -229,5 +224,5 @@ class Candidates:
     def _cache(self, options: Sequence[dict[str, Any]], envs: Mapping[str, str]) -> dict[str, str]:
         """The KV cache of a process's engines, which all have one size: that of the one that needs most."""
         config, lengths = self._prepared.candidate.text_config, self._prepared.lengths
-        ours = [one for one in options if not said_otherwise(one, envs, twin=self._twin)]
+        ours = [one for one in options if not said_otherwise(one, envs)]
         return {SPACE: str(max(space(config, one, lengths) for one in ours))} if ours else {}

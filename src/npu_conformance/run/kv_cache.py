@@ -31,16 +31,17 @@ _COPIES = 8
 _NOT_LONGER = ("default", "mrope", "longrope", "su", "llama3")
 
 
-def said_otherwise(options: Mapping[str, Any], envs: Mapping[str, str], *, twin: bool) -> bool:
+def said_otherwise(options: Mapping[str, Any], envs: Mapping[str, str]) -> bool:
     """Whether somebody else says how large the KV cache is to be.
+
+    `gpu_memory_utilization` does not: it is a share of an accelerator, and of the host's memory the first engine would
+    leave too little to the second.
 
     Args:
         options: engine options.
         envs: environment variables of the config.
-        twin: whether it serves a twin, for which a share of the model's own device says nothing.
     """
-    shared = not twin and options.get("gpu_memory_utilization") is not None
-    return shared or options.get("kv_cache_memory_bytes") is not None or _told(envs) is not None
+    return options.get("kv_cache_memory_bytes") is not None or _told(envs) is not None
 
 
 def given_bytes(
@@ -48,8 +49,6 @@ def given_bytes(
     options: Mapping[str, Any],
     lengths: Sequence[Length],
     envs: Mapping[str, str],
-    *,
-    twin: bool,
 ) -> float | None:
     """Bytes of KV cache that a rank of an engine on a CPU has; None where vLLM takes a share of the machine.
 
@@ -58,9 +57,8 @@ def given_bytes(
         options: engine options.
         lengths: of the run's requests.
         envs: environment variables of the config.
-        twin: as `said_otherwise` has it.
     """
-    if not said_otherwise(options, envs, twin=twin):
+    if not said_otherwise(options, envs):
         return float(space(config, options, lengths) * GIB)
     told, given = _told(envs), options.get("kv_cache_memory_bytes")
     if told is not None and told.isdigit():

@@ -30,8 +30,6 @@ def refuse_what_has_no_room(
     options: dict[str, Any],
     lengths: Sequence[Length],
     envs: Mapping[str, str],
-    *,
-    twin: bool,
 ) -> None:
     """Hold an engine against this machine's free memory.
 
@@ -42,12 +40,11 @@ def refuse_what_has_no_room(
         options: its engine options.
         lengths: of the run's requests.
         envs: environment variables of the config.
-        twin: whether it serves a twin.
 
     Raises:
         PlanError: it does not fit. Where vLLM is to take a share of the machine, vLLM itself says whether it can.
     """
-    cache = given_bytes(config, options, lengths, envs, twin=twin)
+    cache = given_bytes(config, options, lengths, envs)
     if cache is None or (needed := engine_bytes(weights, options, cache)) <= (free := free_memory()):
         return
     longest, remedy = options.get("max_model_len"), "free some, ask fewer prompts (--prompts), or use a larger machine"

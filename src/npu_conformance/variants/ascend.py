@@ -150,7 +150,6 @@ _BETWEEN_RANKS = {
         bounds=(_gone("0.26.0", "this operator"),),
         requires=_SHARDED | {"plain": "multiplies weights as they are stored, and these are quantised"},
     ),
-    # 0.18.0 asks its variable for models with experts.
     "pcp2": Known(
         options={"prefill_context_parallel_size": 2},
         envs={"VLLM_ASCEND_ENABLE_CONTEXT_PARALLEL": "1"},
