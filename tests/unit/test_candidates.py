@@ -289,8 +289,10 @@ def test_what_a_job_takes_from_config_and_command_line(tmp_path: Path) -> None:
     assert job.options | added == job.options
 
 
-def test_environments(tmp_path: Path) -> None:
+def test_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine inline, the config's own variables, a KV cache on a CPU, and a core for each of several ranks."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
     processes = Processes()
     config = {"envs": {"OWN": "1", "VLLM_NO_USAGE_STATS": "0"}}
     candidates(tmp_path, processes, config).make("tp2", ())

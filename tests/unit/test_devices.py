@@ -63,6 +63,44 @@ def test_device_files_are_counted(
     assert find_devices(wanted, dev(tmp_path, *files)) == expected
 
 
+@pytest.mark.parametrize(
+    ("allowed", "worker", "ranks", "bound", "computing"),
+    [
+        ({0, 1}, None, 1, None, None),
+        ({0, 1}, None, 2, "0|1", None),
+        ({3}, None, 1, "3", "1"),
+        ({0, 1}, "gw0 of 1", 1, None, None),
+        ({0, 1}, "gw0 of 2", 1, "0", "1"),
+        ({0, 1}, "gw1 of 2", 1, "1", "1"),
+        ({0, 1}, "gw1 of 2", 2, "1|0", None),
+        ({0, 1}, "gw2 of 2", 1, "0", "1"),
+        ({0, 1}, "gw3 of 4", 1, "1", "1"),
+        (set(range(8, 16)), "gw1 of 4", 1, "10,11", "2"),
+        (set(range(8, 16)), "gw3 of 4", 4, "14|15|8|9", None),
+    ],
+)
+def test_engines_of_several_workers_have_cores_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+    allowed: set[int],
+    worker: str | None,
+    ranks: int,
+    bound: str | None,
+    computing: str | None,
+) -> None:
+    """Left alone, each of them would compute on all."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: allowed)
+    for variable in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+        monkeypatch.delenv(variable, raising=False)
+    if worker is not None:
+        name, count = worker.split(" of ")
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", name)
+        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", count)
+
+    environment = cpu_binding(ranks)
+    assert environment.get("VLLM_CPU_OMP_THREADS_BIND") == bound
+    assert environment.get("OMP_NUM_THREADS") == computing
+
+
 def test_a_cpu_has_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each can run a rank; they are not lent, whatever the pool is told."""
     cores = len(os.sched_getaffinity(0))
@@ -70,7 +108,6 @@ def test_a_cpu_has_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     assert find_devices(None, tmp_path) == find_devices("cpu", tmp_path) == ("cpu", cores)
     assert lendable("cpu", tmp_path) == ()
-    assert len(cpu_binding(1)["VLLM_CPU_OMP_THREADS_BIND"].split("|")) == 1
 
 
 def test_files_go_by_number(tmp_path: Path) -> None:

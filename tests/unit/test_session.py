@@ -9,7 +9,7 @@ import pytest
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.cli import main
 from npu_conformance.engines.rendering import Rendered, check_token_ids, load_rendered
-from npu_conformance.errors import CheckpointError, ConfigError, TraceError, WeightsError
+from npu_conformance.errors import CheckpointError, ConfigError, ConformanceError, JobError, TraceError, WeightsError
 from npu_conformance.progress import Narrator
 from npu_conformance.prompts import Prompt
 from npu_conformance.run.session import Session
@@ -201,17 +201,26 @@ def test_bisect_refuses_what_pytest_refuses(configs_dir: Path, capsys: pytest.Ca
     assert capsys.readouterr().err == "ERROR: --prompts 0: at least 1 is needed\n"
 
 
-def test_a_worker_shares_the_rate_of_false_alarms_but_no_engines(
+def test_a_worker_judges_as_one_of_all_and_builds_its_own_models_twins(
     configs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of pytest-xdist: each is asked for some variants only, and judges them as one of all."""
-    selected: dict[str, tuple[str, ...]] = {"Qwen": ("base", "as_served", "graph")}
-    shared, alone = session(configs_dir, tmp_path), session(configs_dir, tmp_path)
-    for one in (shared, alone):
-        monkeypatch.setattr(one, "why_not", lambda _model, variant: "no graphs" if variant == "graph" else None)
-    shared.expect(selected, together=False)
-    alone.expect(selected)
+    """Of pytest-xdist: it is asked for whole models, whose engines share a start, but not for all of them."""
+    selected: dict[str, tuple[str, ...]] = {"Twin": ("base", "as_served", "graph"), "Qwen": ("base",)}
+    asked: list[tuple[str, ...]] = []
 
-    assert shared._judged == alone._judged == 2
-    assert shared._group("Qwen", "base") == ("base",)
-    assert alone._group("Qwen", "base") == ("base", "as_served")
+    def no_twins(models: tuple[str, ...]) -> dict[str, ConformanceError]:
+        asked.append(models)
+        return {"qwen3-guard": JobError("no memory")}
+
+    (configs_dir / "Twin.yaml").write_text("model: a/Twin\ntwin: qwen3-guard\nprompts: [general]\n")
+    for all_mine in (False, True):
+        one = Session(Settings(configs_dir, twin=True), tmp_path, Narrator())
+        one.expect(selected, all_mine=all_mine)
+        monkeypatch.setattr(one, "why_not", lambda _model, variant: "no graphs" if variant == "graph" else None)
+        monkeypatch.setattr(one, "_build_twins", no_twins)
+
+        assert one._judged == 3
+        assert one._group("Twin", "base") == ("base", "as_served")
+        with pytest.raises(JobError, match="no memory"):
+            one.workshop("Twin")
+    assert asked == [("Twin",), ("Twin", "Qwen")]

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from npu_conformance.errors import ConfigError
+from npu_conformance.machine.capacity import threads
 
 Platform = Literal["npu", "cuda", "cpu"]
 POOL_VARIABLE = "NPU_CONFORMANCE_DEVICES"
 """The ids that engines may be given, such as `0-3` or `0,2`; without it all that are visible."""
 _DEV = Path("/dev")
+_BIND = "VLLM_CPU_OMP_THREADS_BIND"
 
 
 class _Accelerator(NamedTuple):
@@ -156,9 +158,23 @@ def narrowed(platform: Platform, devices: Sequence[Device], dev: Path = _DEV) ->
 
 
 def cpu_binding(ranks: int) -> dict[str, str]:
-    """Environment without which vLLM on a CPU refuses several ranks: a core for each."""
-    cores = sorted(os.sched_getaffinity(0))[:ranks]
-    return {"VLLM_CPU_OMP_THREADS_BIND": "|".join(map(str, cores))}
+    """Environment that keeps an engine on a CPU to its cores; empty where vLLM does well by itself.
+
+    It refuses several ranks without a core for each. Engines side by side would wait for one another at every step, so
+    of several workers of pytest-xdist, whose variables these are, each has its share of the cores.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    worker, count = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = max(1, len(cores) // count)
+    if worker is not None:  # gw0 and on; one that replaces a dead one has the next number
+        first = int(re.sub(r"\D", "", worker)) * share % len(cores)
+        cores = cores[first:] + cores[:first]
+    if ranks > 1:
+        return {_BIND: "|".join(map(str, cores[:ranks]))}
+    if share == len(cores) > 1:
+        return {}
+    # From 0.23 on vLLM binds the processes it starts, not the one it is in, which goes by the number of threads.
+    return {_BIND: ",".join(map(str, cores[:share])), **threads(share)}
 
 
 def _told(value: str) -> list[str]:

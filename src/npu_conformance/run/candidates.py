@@ -213,12 +213,10 @@ class Candidates:
         """Of a process whose engines have these options, in turn, and these variables besides the config's."""
         given = {**self._config.envs, **(envs or {})}
         environment = {**_ENGINE_ENVIRONMENT, **given}
-        needed, (platform, cores) = max(map(ranks, options)), find_devices(self._settings.device)
         if self._on_cpu:
             environment |= self._cache(options, given)
-        # Of several processes with a core each, all would take the machine's last one.
-        if platform == "cpu" and (needed > 1 or cores == 1):
-            environment = cpu_binding(needed) | environment
+        if find_devices(self._settings.device)[0] == "cpu":
+            environment = cpu_binding(max(map(ranks, options))) | environment
         return environment
 
     def _cache(self, options: Sequence[dict[str, Any]], envs: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 import shutil
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from filelock import FileLock
@@ -42,7 +43,7 @@ def twin_folder(recipe: str, prompts_dir: Path, chosen: Path | None = None) -> P
 def build_twins(
     recipes: list[str], prompts_dir: Path, jobs: Jobs, chosen: Path | None = None
 ) -> dict[str, ConformanceError]:
-    """Build those that are missing, bases before what is made from them.
+    """Build those that are missing, each as soon as its base is there.
 
     A twin trains on one core, so as many are built at once as there are cores.
 
@@ -55,34 +56,40 @@ def build_twins(
     Returns:
         What went wrong, by recipe.
     """
-    problems: dict[str, ConformanceError] = {}
-    generations: list[list[str]] = [list(dict.fromkeys(recipes))]
-    while bases := [base for recipe in generations[0] if (base := base_of(recipe))]:
-        generations.insert(0, list(dict.fromkeys(bases)))
-    for generation in generations:
-        problems |= {recipe: problems[base] for recipe in generation if (base := base_of(recipe)) in problems}
-        missing = [r for r in generation if r not in problems and not is_whole(twin_folder(r, prompts_dir, chosen))]
-        if missing:
-            problems |= _build(missing, prompts_dir, jobs, chosen)
-    return problems
-
-
-def _build(recipes: list[str], prompts_dir: Path, jobs: Jobs, chosen: Path | None) -> dict[str, ConformanceError]:
-    """Build independent twins at once, under one progress bar."""
-    with jobs.narrator.job(f"twins: {', '.join(recipes)}") as observe:
+    missing = [one for one in _bases_first(recipes) if not is_whole(twin_folder(one, prompts_dir, chosen))]
+    if not missing:
+        return {}
+    running: dict[str, Future[None]] = {}
+    with jobs.narrator.job(f"twins: {', '.join(missing)}") as observe, ThreadPoolExecutor(cores()) as pool:
         sum_up, stop = _Sum(observe), threading.Event()
-        with ThreadPoolExecutor(cores()) as pool:
-            running = {r: pool.submit(_build_one, r, prompts_dir, jobs, chosen, sum_up.part(r), stop) for r in recipes}
-            try:
-                errors = {recipe: future.exception() for recipe, future in running.items()}
-            except BaseException:
-                # An interrupt reaches this thread only; the others would train on to the end.
-                stop.set()
-                raise
+
+        def build(recipe: str) -> None:
+            # The pool begins them in this order, so that what is waited for is always under way.
+            if (base := running.get(base_of(recipe) or "")) is not None:
+                base.result()
+            _build_one(recipe, prompts_dir, jobs, chosen, sum_up.part(recipe), stop)
+
+        for recipe in missing:
+            running[recipe] = pool.submit(build, recipe)
+        try:
+            errors = {recipe: future.exception() for recipe, future in running.items()}
+        except BaseException:
+            # An interrupt reaches this thread only; the others would train on to the end.
+            stop.set()
+            raise
     for error in errors.values():
         if error is not None and not isinstance(error, ConformanceError):
             raise error
     return {recipe: error for recipe, error in errors.items() if isinstance(error, ConformanceError)}
+
+
+def _bases_first(recipes: Iterable[str]) -> list[str]:
+    """These and what they are made from: first all that need no other."""
+    generations = [list(recipes)]
+    while bases := [base for recipe in generations[-1] if (base := base_of(recipe))]:
+        generations.append(bases)
+    every = dict.fromkeys(recipe for generation in reversed(generations) for recipe in generation)
+    return sorted(every, key=lambda recipe: base_of(recipe) is not None)
 
 
 def _build_one(

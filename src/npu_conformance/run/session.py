@@ -60,19 +60,20 @@ class Session:
         self.folder = folder
         self._told = Told()
         self._jobs = Jobs(folder, narrator)
-        self._judging: dict[str, tuple[str, ...]] = {}
         self._selected: dict[str, tuple[str, ...]] = {}
+        self._all_mine = False
         self._made: dict[tuple[str, ...], Any] = {}
 
-    def expect(self, selected: dict[str, tuple[str, ...]], *, together: bool = True) -> None:
+    def expect(self, selected: dict[str, tuple[str, ...]], *, all_mine: bool = True) -> None:
         """Say which variants of which models the run judges.
 
         Args:
-            selected: variants by model.
-            together: this session will be asked for all of them, so that twins and engines can share a start.
+            selected: variants by model. A session that is asked for one of a model is asked for all of them, so that
+                engines can share a start.
+            all_mine: this session will be asked for all models, so that it builds their twins side by side.
         """
-        self._judging = selected
-        self._selected = selected if together else {}
+        self._selected = selected
+        self._all_mine = all_mine
 
     def config(self, model: str) -> ModelConfig:
         """The model's config, checked against the command line (see `load_config` for errors)."""
@@ -217,7 +218,7 @@ class Session:
     @property
     def _judged(self) -> int:
         """Variants of models that share the run's false alarms."""
-        pairs = [(model, variant) for model, variants in self._judging.items() for variant in variants]
+        pairs = [(model, variant) for model, variants in self._selected.items() for variant in variants]
         return max(1, sum(self.why_not(model, variant) is None for model, variant in pairs))
 
     def workshop(self, model: str) -> "Workshop":
@@ -262,7 +263,7 @@ class Session:
     def _prepare(self, config: ModelConfig, subject: Subject, traces: Path) -> Prepared:
         """Build the twin and make the weights ready, once a model."""
         if config.twin is not None and subject.kind == "twin":
-            group = tuple(self._selected) if subject.name in self._selected else (subject.name,)
+            group = tuple(self._selected) if self._all_mine and subject.name in self._selected else (subject.name,)
             problems = self._once(("twins", *group), lambda: self._build_twins(group))
             if config.twin in problems:
                 raise problems[config.twin]

@@ -45,7 +45,7 @@ def train(network: Any, samples: Sequence[Sample], training: Training, progress:
     import torch
 
     learnt = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learnt, lr=training.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(learnt, lr=training.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, training.steps))
     losses: list[float] = []
     for step, batch in zip(range(training.steps), _batches(samples, training), strict=False):
