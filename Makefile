@@ -4,13 +4,15 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 ENGINE ?= $(patsubst requirements/engines/%.txt,%,$(wildcard requirements/engines/[0-9]*.txt)) default
+# Models judged side by side, each on its share of the cores.
+WORKERS ?= 2
 export HF_HUB_OFFLINE = 1
 
 .DEFAULT_GOAL := conformance
 .PHONY: conformance test lint unit campaigns bench engines clean
 
 conformance: .venv/.installed
-	$(BIN)/pytest --twin
+	$(BIN)/pytest --twin -n $(WORKERS)
 
 test: lint unit
 
@@ -19,10 +21,10 @@ lint: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Engines take a machine's cores for themselves; the others share them.
+# Apart, for a test with an engine takes minutes; those of a file share what they begin with.
 unit: .venv/.installed
 	$(BIN)/pytest tests/unit -W error -m "not slow and not engine" -n 2
-	$(BIN)/pytest tests/unit -W error -m "engine and not slow"
+	$(BIN)/pytest tests/unit -W error -m "engine and not slow" -n $(WORKERS) --dist loadfile
 
 campaigns: .venv/.installed
 	$(BIN)/pytest tests/unit -W error -m slow

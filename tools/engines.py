@@ -82,7 +82,7 @@ def run(name: str) -> Column:
     """
     reports, started = PLACE / "reports" / name, time.monotonic()
     print(f"== vLLM {name}", flush=True)
-    command = [str(python_of(name)), "-m", "pytest", "--twin", "-q", "-o", f"reports={reports}"]
+    command = [str(python_of(name)), "-m", "pytest", "--twin", "-n", "2", "-q", "-o", f"reports={reports}"]
     subprocess.run(command, cwd=ROOT, env={**os.environ, **preload(name)}, check=False)
     seconds, latest = time.monotonic() - started, reports / "latest" / "report.json"
     if not latest.is_file():

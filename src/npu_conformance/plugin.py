@@ -116,7 +116,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse the run before it starts when a selected model's config is bad, or weights are required."""
     selected = _selected(session)
     if hasattr(session.config, "workerinput"):
-        session.config.stash[SESSION].expect(selected, all_mine=False)
+        session.config.stash[SESSION].expect(selected)
     else:
         _refuse(session.config, selected)
 

@@ -201,11 +201,10 @@ def test_bisect_refuses_what_pytest_refuses(configs_dir: Path, capsys: pytest.Ca
     assert capsys.readouterr().err == "ERROR: --prompts 0: at least 1 is needed\n"
 
 
-def test_a_worker_judges_as_one_of_all_and_builds_its_own_models_twins(
+def test_what_is_asked_for_together_is_made_together(
     configs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of pytest-xdist: it is asked for whole models, whose engines share a start, but not for all of them."""
-    selected: dict[str, tuple[str, ...]] = {"Twin": ("base", "as_served", "graph"), "Qwen": ("base",)}
+    """Engines of a model's variants, twins of all models; and they share the rate of false alarms."""
     asked: list[tuple[str, ...]] = []
 
     def no_twins(models: tuple[str, ...]) -> dict[str, ConformanceError]:
@@ -213,14 +212,13 @@ def test_a_worker_judges_as_one_of_all_and_builds_its_own_models_twins(
         return {"qwen3-guard": JobError("no memory")}
 
     (configs_dir / "Twin.yaml").write_text("model: a/Twin\ntwin: qwen3-guard\nprompts: [general]\n")
-    for all_mine in (False, True):
-        one = Session(Settings(configs_dir, twin=True), tmp_path, Narrator())
-        one.expect(selected, all_mine=all_mine)
-        monkeypatch.setattr(one, "why_not", lambda _model, variant: "no graphs" if variant == "graph" else None)
-        monkeypatch.setattr(one, "_build_twins", no_twins)
+    one = Session(Settings(configs_dir, twin=True), tmp_path, Narrator())
+    one.expect({"Twin": ("base", "as_served", "graph"), "Qwen": ("base",)})
+    monkeypatch.setattr(one, "why_not", lambda _model, variant: "no graphs" if variant == "graph" else None)
+    monkeypatch.setattr(one, "_build_twins", no_twins)
 
-        assert one._judged == 3
-        assert one._group("Twin", "base") == ("base", "as_served")
-        with pytest.raises(JobError, match="no memory"):
-            one.workshop("Twin")
-    assert asked == [("Twin",), ("Twin", "Qwen")]
+    assert one._judged == 3
+    assert one._group("Twin", "base") == ("base", "as_served")
+    with pytest.raises(JobError, match="no memory"):
+        one.workshop("Twin")
+    assert asked == [("Twin", "Qwen")]

@@ -61,19 +61,14 @@ class Session:
         self._told = Told()
         self._jobs = Jobs(folder, narrator)
         self._selected: dict[str, tuple[str, ...]] = {}
-        self._all_mine = False
         self._made: dict[tuple[str, ...], Any] = {}
 
-    def expect(self, selected: dict[str, tuple[str, ...]], *, all_mine: bool = True) -> None:
-        """Say which variants of which models the run judges.
+    def expect(self, selected: dict[str, tuple[str, ...]]) -> None:
+        """Say which variants of which models the run judges, so that twins and engines can share a start.
 
-        Args:
-            selected: variants by model. A session that is asked for one of a model is asked for all of them, so that
-                engines can share a start.
-            all_mine: this session will be asked for all models, so that it builds their twins side by side.
+        A session that is asked for one variant of a model is asked for all of them, also on a worker of pytest-xdist.
         """
         self._selected = selected
-        self._all_mine = all_mine
 
     def config(self, model: str) -> ModelConfig:
         """The model's config, checked against the command line (see `load_config` for errors)."""
@@ -263,7 +258,7 @@ class Session:
     def _prepare(self, config: ModelConfig, subject: Subject, traces: Path) -> Prepared:
         """Build the twin and make the weights ready, once a model."""
         if config.twin is not None and subject.kind == "twin":
-            group = tuple(self._selected) if self._all_mine and subject.name in self._selected else (subject.name,)
+            group = tuple(self._selected) if subject.name in self._selected else (subject.name,)
             problems = self._once(("twins", *group), lambda: self._build_twins(group))
             if config.twin in problems:
                 raise problems[config.twin]
