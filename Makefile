@@ -39,10 +39,10 @@ engines: .venv/.installed $(patsubst %,.engines/%/.installed,$(filter-out defaul
 clean:
 	rm -rf .venv .engines reports
 
-# A lock is installed as it is (--no-deps): see its first lines.
+# A lock is installed as it is (--no-deps): see its first lines. Of its modules most are never imported (--no-compile).
 define install
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --no-deps -r $<
+	$(@D)/bin/python -m pip install --quiet --no-compile --no-deps -r $<
 	$(@D)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 endef
 

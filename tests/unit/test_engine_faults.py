@@ -44,9 +44,8 @@ FAULTS = {
     "layer_scaled": Fault("", {"base": "hidden_states"}, None, "base itself"),
     "noise": Fault("", {"base": "greedy_determinism"}, 0, "base itself"),
 }
-# Those that `make test` runs: a mode's, a whole engine's; the others are left to `make campaigns`.
-_QUICK = ("prefix_hit", "batch_row_2")
-CASES = [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in FAULTS]
+# `make test` runs a mode's; the others are left to `make campaigns`.
+CASES = [pytest.param(name, marks=() if name == "prefix_hit" else pytest.mark.slow) for name in FAULTS]
 
 
 def environment(fault: str) -> dict[str, str]:

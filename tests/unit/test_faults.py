@@ -181,6 +181,7 @@ def test_a_right_conversion_by_other_code_passes(twins: Twins, tmp_path: Path, m
     assert outcome.status == 0, outcome.output
 
 
+@pytest.mark.slow
 def test_a_conversion_to_nonsense_is_caught_though_candidate_and_reference_agree(
     twins: Twins, own_configs: Path, tmp_path: Path
 ) -> None:

@@ -177,6 +177,7 @@ def copy_of(twin: Path, folder: Path) -> Path:
     return Path(shutil.copytree(twin, folder))
 
 
+@pytest.mark.slow
 def test_a_candidate_with_scaled_weights_fails_closeness_and_the_gates_on_size(twin: Path, tmp_path: Path) -> None:
     """The final norm 5 % too large, loaded by vLLM; what a cosine or seven first tokens would never show."""
     weights = copy_of(twin, tmp_path / "weights") / "model.safetensors"
@@ -237,7 +238,7 @@ def test_scoring_in_one_pass_is_generating(own_configs: Path, tmp_path: Path) ->
     ("options", "environment"),
     [
         ({"enable_chunked_prefill": True, "max_num_batched_tokens": 64, "max_num_seqs": 16}, {}),
-        ({"enable_prefix_caching": True}, {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}),
+        pytest.param({"enable_prefix_caching": True}, {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}, marks=pytest.mark.slow),
     ],
     ids=["prompts prefilled in chunks", "engine in a process of its own"],
 )

@@ -95,6 +95,7 @@ def test_the_states_are_those_the_logits_come_from(eager: dict[str, Any], twin: 
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_compiled_code_is_tapped(eager: dict[str, Any], twin: Path, tmp_path: Path) -> None:
     """Each step, decoding too: not only the pass in which the model was traced."""
     found = engine(twin, tmp_path, "compiled", NPU_CONFORMANCE_TAP="64")["as loaded"]["states"]
