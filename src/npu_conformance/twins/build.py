@@ -72,5 +72,5 @@ def _train(recipe: Trained, destination: Path, prompts_dir: Path, progress: Call
     if recipe.ternary_group:
         fused(network)
     save_network(network, tokenizer, destination, pickled=recipe.ternary_group is not None)
-    save_tokenizer(tokenizer, destination)
+    save_tokenizer(tokenizer, destination, recipe.tokenizer_class)
     return loss

@@ -43,6 +43,8 @@ class Trained:
     training: Training
     ternary_group: int | None = None
     """Its linear weights are trained to be ternary in groups of so many input channels."""
+    tokenizer_class: str = "PreTrainedTokenizerFast"
+    """Of a name that transformers 4.57 knows too."""
     vocabulary: int = 2400
     """Most tokens the tokenizer may have; the embedding has a row for each it got."""
     max_positions: int = 32768
@@ -112,6 +114,8 @@ RECIPES: Mapping[str, Recipe] = {
         kv_heads=2,
         head_dim=128,
         training=Training(steps=260, batch_tokens=384, learning_rate=1.5e-3, seed=35),
+        # As the model's own: under transformers 4.57 the processor that belongs to it takes no other.
+        tokenizer_class="Qwen2Tokenizer",
     ),
     "qwen3.5-condenser": Adapted(
         twin_of="twinkle-kit/Qwen3.5-4B-Condenser",

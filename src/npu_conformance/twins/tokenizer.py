@@ -72,13 +72,19 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, chat: Literal["guard"
     )
 
 
-def save_tokenizer(tokenizer: Any, folder: Path) -> None:
-    """Write the tokenizer so that every supported transformers can load it."""
+def save_tokenizer(tokenizer: Any, folder: Path, tokenizer_class: str = "PreTrainedTokenizerFast") -> None:
+    """Write the tokenizer so that every supported transformers can load it.
+
+    Args:
+        tokenizer: of `train_tokenizer`.
+        folder: to write into.
+        tokenizer_class: what tokenizer_config.json calls it, for transformers 5 writes a name that 4.57, which an older
+            image has, does not know.
+    """
     tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    # transformers 5 writes a class name that 4.57, which an older image has, does not know; both know this one.
-    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    config["tokenizer_class"] = tokenizer_class
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
