@@ -88,17 +88,17 @@ _GUARD = Trained(
     known_sets=(),
     layers=4,
     hidden=256,
-    intermediate=384,
+    intermediate=768,
     query_heads=4,
     kv_heads=2,
     head_dim=128,
-    training=Training(steps=900, batch_tokens=192, learning_rate=1e-3, seed=20),
+    training=Training(steps=600, batch_tokens=512, learning_rate=1e-3, seed=20),
 )
 
 RECIPES: Mapping[str, Recipe] = {
     "qwen3-guard": _GUARD,
     # It has learned too little to be sure of its words: ties occur, as they do in real models.
-    "qwen3-unsure": replace(_GUARD, training=replace(_GUARD.training, steps=100, batch_tokens=512)),
+    "qwen3-unsure": replace(_GUARD, training=replace(_GUARD.training, steps=100)),
     "qwen3-fp8": Stored(twin_of="Qwen/Qwen3-4B-FP8", base="qwen3-guard", format="fp8"),
     "qwen3-gptq-int8": Stored(twin_of="Qwen/Qwen3-1.7B-GPTQ-Int8", base="qwen3-guard", format="gptq"),
     "qwen3.5": Trained(
@@ -109,11 +109,11 @@ RECIPES: Mapping[str, Recipe] = {
         known_sets=("condense",),
         layers=4,
         hidden=256,
-        intermediate=256,
+        intermediate=512,
         query_heads=4,
         kv_heads=2,
         head_dim=128,
-        training=Training(steps=260, batch_tokens=384, learning_rate=1.5e-3, seed=35),
+        training=Training(steps=300, batch_tokens=768, learning_rate=1.5e-3, seed=35),
         # As the model's own: under transformers 4.57 the processor that belongs to it takes no other.
         tokenizer_class="Qwen2Tokenizer",
     ),
@@ -134,11 +134,11 @@ RECIPES: Mapping[str, Recipe] = {
         known_sets=(),
         layers=4,
         hidden=256,
-        intermediate=384,
+        intermediate=768,
         query_heads=4,
         kv_heads=2,
         head_dim=128,
-        training=Training(steps=500, batch_tokens=256, learning_rate=2e-3, seed=4),
+        training=Training(steps=400, batch_tokens=512, learning_rate=2e-3, seed=4),
         ternary_group=128,
     ),
 }
