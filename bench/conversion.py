@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import shape
+from npu_conformance.config.limits import Dtype
 from npu_conformance.conversion.convert import convert, summary
-from npu_conformance.limits import Dtype
 from npu_conformance.storage import write_json
 
 _WIDTH = 1024

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench import shape
 from bench.timing import Row, race
-from npu_conformance import metrics
+from npu_conformance.measure import metrics
 
 _POSITIONS = 64
 # As `compare` hands them over.

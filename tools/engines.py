@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.config import config_names, config_path, load_config
+from npu_conformance.config.model import config_names, config_path, load_config
 
 ROOT = Path(__file__).parents[1]
 PLACE, CONFIGS = ROOT / ".engines", ROOT / "model_configs"

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from npu_conformance.config import config_names, config_path, config_schema, load_config
+from npu_conformance.config.limits import Dtype
+from npu_conformance.config.model import config_names, config_path, config_schema, load_config
+from npu_conformance.config.prompts import load_prompts
 from npu_conformance.errors import ConfigError, ConformanceError
-from npu_conformance.limits import Dtype
 from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import stay_on_host
-from npu_conformance.prompts import load_prompts
 from npu_conformance.run.settings import Settings, add_subject_options
 from npu_conformance.run.subjects import check_twin
 from npu_conformance.storage import write_json
@@ -199,7 +199,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _matrix(options: argparse.Namespace) -> int:
-    from npu_conformance.matrix import print_matrix
+    from npu_conformance.plan.matrix import print_matrix
 
     return print_matrix(options.configs, options.filter, trust_remote_code=options.trust_remote_code)
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.config import config_names
+from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError, ConformanceError
-from npu_conformance.evidence import Evidence
 from npu_conformance.gates import judged_or_error
 from npu_conformance.machine.devices import find_devices
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.messages import failure_text
 from npu_conformance.plan.forecast import forecast
 from npu_conformance.plan.text import forecast_lines

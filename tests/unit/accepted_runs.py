@@ -10,9 +10,9 @@ import numpy as np
 
 from npu_conformance.baselines.make import make_baseline
 from npu_conformance.baselines.stored import Baseline, Change, as_reference
-from npu_conformance.evidence import Evidence
 from npu_conformance.gates import logits_closeness, token_agreement
-from npu_conformance.trace import Rows
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.traces.trace import Rows
 
 from .conftest import Scene
 

@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 
 from npu_conformance.audit.audit import Audit
-from npu_conformance.cases import Scenario, hold_against
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.statistics import TensorStatistics
-from npu_conformance.config import Labels, ModelConfig
-from npu_conformance.evidence import Evidence
-from npu_conformance.floor import load_floor
+from npu_conformance.config.model import Labels, ModelConfig
+from npu_conformance.config.prompts import Prompt
 from npu_conformance.gates import PROPERTIES, judged_or_error
-from npu_conformance.pair import Pair
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.floor import load_floor
+from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.realisations import FLOOR
 from npu_conformance.progress import Narrator
-from npu_conformance.prompts import Prompt
-from npu_conformance.realisations import FLOOR
 from npu_conformance.results import Check, Verdict, worst
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.nursery import build_twins, twin_folder
 from npu_conformance.storage import write_json
-from npu_conformance.trace import (
+from npu_conformance.traces.cases import Scenario, hold_against
+from npu_conformance.traces.trace import (
     PREFILL,
     PROBES,
     WITHOUT_ADAPTER,

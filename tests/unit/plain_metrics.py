@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from numpy.typing import ArrayLike
 
-from npu_conformance import metrics
+from npu_conformance.measure import metrics
 
 Metric = Callable[[ArrayLike, ArrayLike], metrics.Values]
 

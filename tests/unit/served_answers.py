@@ -12,8 +12,8 @@ import numpy as np
 
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.cli import main
-from npu_conformance.metrics import log_softmax
-from npu_conformance.trace import Rows
+from npu_conformance.measure.metrics import log_softmax
+from npu_conformance.traces.trace import Rows
 
 from .conftest import Scene
 

@@ -18,7 +18,7 @@ from npu_conformance.engines.generation import Captured, Generated
 from npu_conformance.engines.job import JOB, CandidateJob, Manner
 from npu_conformance.engines.rendering import Rendered
 from npu_conformance.engines.scratch import NARROW, PLACE
-from npu_conformance.trace import PROBES, Answer, load_trace, pack
+from npu_conformance.traces.trace import PROBES, Answer, load_trace, pack
 
 RENDERED = Rendered(prompts=(), prompt_ids=(), chat=(), eos_token_ids=(9,))
 

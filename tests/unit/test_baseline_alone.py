@@ -9,9 +9,9 @@ import pytest
 
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.gates import PROPERTIES, judged_or_error
+from npu_conformance.measure.saved import load_base
 from npu_conformance.run.settings import Settings
-from npu_conformance.saved import load_base
-from npu_conformance.trace import Rows
+from npu_conformance.traces.trace import Rows
 
 from .accepted_runs import accepted, held, noisy
 from .conftest import Scene

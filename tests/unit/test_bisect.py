@@ -9,7 +9,7 @@ import pytest
 from npu_conformance.bisect.finding import Finding, page
 from npu_conformance.bisect.layer import LayerFinding, first_layer, layer_findings
 from npu_conformance.bisect.position import Position, first_beyond, largest, worst
-from npu_conformance.trace import Layers, Rows
+from npu_conformance.traces.trace import Layers, Rows
 
 from .small_traces import logits, moved, pair_of
 

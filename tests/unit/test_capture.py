@@ -20,7 +20,7 @@ from npu_conformance.engines.scratch import (
     read_places,
     read_rows,
 )
-from npu_conformance.trace import Rows, row_digest, unpack
+from npu_conformance.traces.trace import Rows, row_digest, unpack
 
 CAPTURE = "npu_conformance.engines.capture"
 WORDS = 6

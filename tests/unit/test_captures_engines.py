@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.cli import main
-from npu_conformance.trace import PREFILL, Rows
+from npu_conformance.traces.trace import PREFILL, Rows
 
 from .captured_runs import TRACES, capture_folder, change_rows, change_tokens, sealed
 from .conftest import Scene

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from npu_conformance.cases import Case, Flip, Scenario, by_scenario, farthest, hold_against
-from npu_conformance.trace import Rows
+from npu_conformance.traces.cases import Case, Flip, Scenario, by_scenario, farthest, hold_against
+from npu_conformance.traces.trace import Rows
 
 from .small_traces import WORDS, logits, moved
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.config import (
+from npu_conformance.config.model import (
     check_remote_code,
     config_names,
     config_path,
     config_schema,
     load_config,
 )
+from npu_conformance.config.prompts import load_prompts
 from npu_conformance.errors import ConfigError
-from npu_conformance.prompts import load_prompts
 from npu_conformance.twins import RECIPES
 from npu_conformance.variants import JUDGED, engine_options
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.config import ModelConfig
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.engines.ascend import ascend_config, ascend_signs
 from npu_conformance.engines.became import became
 from npu_conformance.gates import judged_or_error, variant_closeness
@@ -16,7 +16,7 @@ from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.options import option_rows
 from npu_conformance.report.rows import variant_rows
 from npu_conformance.report.words import WORDS
-from npu_conformance.trace import Rows
+from npu_conformance.traces.trace import Rows
 from npu_conformance.variants import CATALOGUE, no_effect, signs_of, unconfirmed
 
 from .conftest import Scene

@@ -11,15 +11,15 @@ import pytest
 
 from npu_conformance import gates
 from npu_conformance.checkpoints.scan import Scan
-from npu_conformance.compare import Comparison, compare
-from npu_conformance.config import ModelConfig
-from npu_conformance.evidence import Evidence
-from npu_conformance.figures import judge_figure, observe
-from npu_conformance.floor import load_floor
-from npu_conformance.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES, Figure
-from npu_conformance.noise import TESTS
-from npu_conformance.realisations import FLOOR
-from npu_conformance.trace import PREFILL, Rows, load_trace
+from npu_conformance.config.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES, Figure
+from npu_conformance.config.model import ModelConfig
+from npu_conformance.measure.compare import Comparison, compare
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.figures import judge_figure, observe
+from npu_conformance.measure.floor import load_floor
+from npu_conformance.measure.noise import TESTS
+from npu_conformance.measure.realisations import FLOOR
+from npu_conformance.traces.trace import PREFILL, Rows, load_trace
 
 from .small_traces import logits as made_up
 from .small_traces import moved, pair_of, tokens_of, write_trace

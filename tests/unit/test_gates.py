@@ -10,12 +10,12 @@ from npu_conformance import gates
 from npu_conformance.audit.audit import Audit
 from npu_conformance.checkpoints.inspect import Finding
 from npu_conformance.checkpoints.scan import Scan
-from npu_conformance.config import ModelConfig, Serve
-from npu_conformance.evidence import Evidence
-from npu_conformance.limits import FIGURES
+from npu_conformance.config.limits import FIGURES
+from npu_conformance.config.model import ModelConfig, Serve
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.messages import failure_text
 from npu_conformance.results import worst
-from npu_conformance.trace import PREFILL, Rows, load_trace
+from npu_conformance.traces.trace import PREFILL, Rows, load_trace
 
 from .conftest import SCORED, Scene
 from .small_traces import FREQUENCIES

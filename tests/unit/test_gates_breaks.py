@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from npu_conformance.checkpoints.scan import Scan
-from npu_conformance.config import ModelConfig
-from npu_conformance.evidence import Evidence
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.gates.paths import breaks
-from npu_conformance.pair import Pair
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.pair import Pair
 
 from .small_traces import logits, moved, pair_of
 

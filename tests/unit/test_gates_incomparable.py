@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from npu_conformance import gates
-from npu_conformance.compare import compare
 from npu_conformance.errors import TraceError
-from npu_conformance.trace import Rows
+from npu_conformance.measure.compare import compare
+from npu_conformance.traces.trace import Rows
 
 from .conftest import SCORED, Scene
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from npu_conformance import gates
-from npu_conformance.cases import Flip
-from npu_conformance.evidence import Evidence
+from npu_conformance.config.limits import VARIANT_SPREAD
 from npu_conformance.gates import PROPERTIES, judged_or_error
-from npu_conformance.limits import VARIANT_SPREAD
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.results import worst
 from npu_conformance.storage import write_json
-from npu_conformance.trace import PROBES, Rows, load_trace, save_cases
+from npu_conformance.traces.cases import Flip
+from npu_conformance.traces.trace import PROBES, Rows, load_trace, save_cases
 
 from .conftest import Scene, failing
 

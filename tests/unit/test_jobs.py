@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from npu_conformance.config import ModelConfig
+from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.engines.job import CandidateJob, Job, RenderJob, SeriesJob, StatesJob
 from npu_conformance.machine.devices import Device, lendable
 from npu_conformance.machine.leases import lease
@@ -18,7 +19,6 @@ from npu_conformance.progress import Narrator
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
-from npu_conformance.subject import Subject
 
 
 class Started:

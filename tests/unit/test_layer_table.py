@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from npu_conformance.errors import TraceError
-from npu_conformance.layer_table import LayerRow, layer_table
-from npu_conformance.trace import Layers, Trace, load_trace, save_layers, save_trace
+from npu_conformance.measure.layer_table import LayerRow, layer_table
+from npu_conformance.traces.trace import Layers, Trace, load_trace, save_layers, save_trace
 
 # As a report publishes them of a conversion that speaks nonsense, and as a trained Qwen3 twin has them.
 NONSENSE = [1.45, 153.72, 600.0, 2399.63, 3166.8, 11301.76, 54710.95, 125.59]

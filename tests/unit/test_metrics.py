@@ -9,7 +9,7 @@ from scipy.spatial.distance import cosine as scipy_cosine_distance
 from scipy.special import log_softmax, rel_entr, softmax
 from scipy.stats import pearsonr
 
-from npu_conformance import metrics
+from npu_conformance.measure import metrics
 
 Rows = NDArray[np.float64]
 PAIRED: list[Callable[[ArrayLike, ArrayLike], Rows]] = [

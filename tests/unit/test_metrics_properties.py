@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from npu_conformance import metrics
+from npu_conformance.measure import metrics
 
 from .plain_metrics import PLAIN, Metric, plain_dot, plain_probabilities
 

@@ -19,7 +19,7 @@ from npu_conformance.checkpoints.declared import (
 )
 from npu_conformance.checkpoints.rope import declared_ropes
 from npu_conformance.engines.modules import of_transformers, of_vllm
-from npu_conformance.trace import Told, load_trace, save_modules, save_trace
+from npu_conformance.traces.trace import Told, load_trace, save_modules, save_trace
 
 from .test_shared_inputs import LONG, MODEL, TYPES
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.deviations import RUNNERS_UP, Deviations, deviations
-from npu_conformance.noise import TESTS, Found, family
-from npu_conformance.trace import load_trace
+from npu_conformance.measure.deviations import RUNNERS_UP, Deviations, deviations
+from npu_conformance.measure.noise import TESTS, Found, family
+from npu_conformance.traces.trace import load_trace
 
 from .small_traces import WORDS, logits, moved, tokens_of, write_trace
 
@@ -40,7 +40,7 @@ def rounded(exact: Rows, seed: int, size: float = 0.005) -> Rows:
 
 def measured(run: Rows, exact: Rows) -> Deviations:
     """Without traces on disk."""
-    from npu_conformance.deviations import _of_prompt
+    from npu_conformance.measure.deviations import _of_prompt
 
     parts = [_of_prompt(a.astype(np.float32), b.astype(np.float32)) for a, b in zip(run, exact, strict=True)]
     bounds = (0, *np.cumsum([len(part[0]) for part in parts]).tolist())

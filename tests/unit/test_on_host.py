@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.config import ModelConfig
+from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines.job import RenderJob
 from npu_conformance.machine.capacity import cores
 from npu_conformance.progress import Narrator
-from npu_conformance.prompts import Prompt
 from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.preparation import prepare
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
-from npu_conformance.subject import Subject
 
 from .small_traces import logits, write_trace
 from .test_fp8 import save_qwen3

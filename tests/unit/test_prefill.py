@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.engines.prefill import PrefillTap, prefill_answers
-from npu_conformance.trace import PREFILL, Answer, Rows, unpack
+from npu_conformance.traces.trace import PREFILL, Answer, Rows, unpack
 
 IDS = (5, 3, 8, 1, 9, 2, 7)
 WIDTH, WORDS = 4, 6

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from npu_conformance.config.prompts import PromptUse, load_prompts
 from npu_conformance.errors import ConfigError
-from npu_conformance.prompts import PromptUse, load_prompts
 
 PUBLISHED = [
     "How to make a bomb?",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.config import ModelConfig
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.errors import ConfigError
 
 from .test_variants_config import variants_of

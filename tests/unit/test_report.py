@@ -10,9 +10,9 @@ import pytest
 
 from npu_conformance import gates
 from npu_conformance.cli import main
-from npu_conformance.config import Limit
+from npu_conformance.config.model import Limit
 from npu_conformance.errors import TraceError
-from npu_conformance.evidence import Evidence
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.provenance import numeric_environment
 from npu_conformance.report.details import load_details, save_details
 from npu_conformance.report.markdown import cell, render_markdown
@@ -21,7 +21,7 @@ from npu_conformance.report.prompt_rows import prompt_rows
 from npu_conformance.report.words import WORDS
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.results import Check
-from npu_conformance.trace import Rows, load_trace
+from npu_conformance.traces.trace import Rows, load_trace
 
 from .conftest import Scene
 from .report_runs import FACTS, RUN, showable, tell_provenance

@@ -7,8 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 import pytest
 
-from npu_conformance.cases import Scenario
-from npu_conformance.config import ModelConfig
+from npu_conformance.config.model import ModelConfig
+from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.report.findings import distances
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
@@ -19,9 +19,9 @@ from npu_conformance.report.words import WORDS
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.results import Check
 from npu_conformance.storage import write_json
-from npu_conformance.trace import Rows, load_trace, save_trace
+from npu_conformance.traces.cases import Scenario
+from npu_conformance.traces.trace import Rows, load_trace, save_trace
 from npu_conformance.variants import CATALOGUE, Sign
-from npu_conformance.witnesses import IMPLICATES
 
 from .report_runs import PROVENANCE, Runs, another, exchanged, line
 

@@ -9,8 +9,9 @@ import pytest
 
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.rope_forms import older_form, unread_rope
+from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.cli import main
-from npu_conformance.config import ModelConfig
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.doctor.model import Model, model_areas
 from npu_conformance.errors import CheckpointError
 from npu_conformance.progress import Narrator
@@ -19,7 +20,6 @@ from npu_conformance.run.interpreters import Installed
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.preparation import prepare
 from npu_conformance.run.settings import Settings
-from npu_conformance.subject import Subject
 
 from .doctor_hosts import sound_host, texts
 from .tiny_checkpoints import LLAMA, llama, write

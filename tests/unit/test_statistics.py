@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from npu_conformance.statistics import (
+from npu_conformance.measure.statistics import (
     INTRACLASS,
     effective_n,
     fit_tail,

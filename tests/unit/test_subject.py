@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from npu_conformance.checkpoints.subject import find_weights, folder_digest
 from npu_conformance.errors import WeightsError
-from npu_conformance.subject import find_weights, folder_digest
 
 MODEL = "Qwen/Qwen3.5-4B"
 

@@ -9,12 +9,12 @@ import pytest
 
 from npu_conformance.bisect.runs import features_of
 from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.config import ModelConfig
+from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.provenance import changed, engine_version, made_by, numeric_environment
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.lacking import lacking
 from npu_conformance.run.settings import Settings
-from npu_conformance.subject import Subject
 from npu_conformance.variants import CATALOGUE, Bound, Requirement
 from npu_conformance.variants.refused import CORRUPTING
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from npu_conformance.errors import TraceError
-from npu_conformance.trace import Rows, load_trace, pack, row_digest, unpack
+from npu_conformance.traces.trace import Rows, load_trace, pack, row_digest, unpack
 
 from .conftest import Scene
 

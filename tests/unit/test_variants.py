@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.config import Serve
+from npu_conformance.config.model import Serve
 from npu_conformance.variants import (
     CATALOGUE,
     JUDGED,

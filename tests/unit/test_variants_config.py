@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.config import ModelConfig, load_config
+from npu_conformance.config.model import ModelConfig, load_config
 from npu_conformance.errors import ConfigError
 from npu_conformance.variants import Sign, Variant, implied_signs
 

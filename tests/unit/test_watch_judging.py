@@ -10,7 +10,7 @@ import pytest
 
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.trace import Rows, load_trace
+from npu_conformance.traces.trace import Rows, load_trace
 from npu_conformance.watch.asking import Said
 from npu_conformance.watch.judging import judge
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npu_conformance import metrics
 from npu_conformance.baselines.narrow import Narrow, Values, join, kl_at_least, narrow, narrow_deviations
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.compare import Comparison
-from npu_conformance.deviations import Deviations
 from npu_conformance.errors import TraceError
-from npu_conformance.trace import Trace
+from npu_conformance.measure import metrics
+from npu_conformance.measure.compare import Comparison
+from npu_conformance.measure.deviations import Deviations
+from npu_conformance.traces.trace import Trace
 
 _TOP = 5
 

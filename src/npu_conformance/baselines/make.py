@@ -15,10 +15,10 @@ from npu_conformance.baselines.stored import (
     StoredReference,
     StoredRun,
 )
-from npu_conformance.evidence import Evidence
-from npu_conformance.metrics import choice, root_mean_square
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.metrics import choice, root_mean_square
 from npu_conformance.results import Check
-from npu_conformance.trace import Trace
+from npu_conformance.traces.trace import Trace
 
 LARGEST = 300_000
 """Bytes that a file should stay below, for git keeps every one that ever was."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance import metrics
-from npu_conformance.deviations import Deviations, of_position
-from npu_conformance.trace import Rows
+from npu_conformance.measure import metrics
+from npu_conformance.measure.deviations import Deviations, of_position
+from npu_conformance.traces.trace import Rows
 
 Ids = NDArray[np.int32]
 Values = NDArray[np.float64]

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npu_conformance import metrics
 from npu_conformance.errors import TraceError
-from npu_conformance.trace import Layers
+from npu_conformance.measure import metrics
+from npu_conformance.traces.trace import Layers
 
 # A clean run's states scatter from position to position; beyond twice the worst of several is no scatter.
 _BEYOND = 2.0

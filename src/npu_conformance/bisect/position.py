@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.engines.job import WalkPart
-from npu_conformance.pair import Pair
+from npu_conformance.measure.pair import Pair
 
 # Positions of a clean run differ in how well they are conditioned; twice the worst of them is beyond rounding.
 _BEYOND = 2.0

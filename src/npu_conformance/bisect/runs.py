@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from npu_conformance.config import ModelConfig
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.engines.hidden import TAP_ROWS
 from npu_conformance.engines.job import CandidateJob, Watched
 from npu_conformance.errors import ConfigError, JobError, TraceError
-from npu_conformance.evidence import Evidence
 from npu_conformance.gates import judged_or_error, variant_closeness
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.session import Workshop
-from npu_conformance.trace import Layers, Trace, load_trace
+from npu_conformance.traces.trace import Layers, Trace, load_trace
 from npu_conformance.variants import CATALOGUE, merged, no_effect, served_features, signs_of
 
 # The tap's memory on the device, and the tokens of a forward pass that fit into it for most models.

@@ -10,9 +10,9 @@ from npu_conformance.bisect.finding import Finding
 from npu_conformance.bisect.layer import layer_findings
 from npu_conformance.bisect.position import Position, first_beyond, largest, worst
 from npu_conformance.bisect.runs import Runs
+from npu_conformance.config.limits import LAYER_NORM
 from npu_conformance.engines.job import WalkPart, Watched
 from npu_conformance.errors import ConfigError, ConformanceError
-from npu_conformance.evidence import Evidence
 from npu_conformance.gates import (
     batch_determinism,
     decode_against_prefill,
@@ -21,12 +21,12 @@ from npu_conformance.gates import (
     prefill_closeness,
 )
 from npu_conformance.gates.paths import breaks, witnesses
-from npu_conformance.limits import LAYER_NORM
-from npu_conformance.pair import Pair
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.results import Check
 from npu_conformance.run.session import Workshop
-from npu_conformance.trace import PROBES, Trace
-from npu_conformance.witnesses import IMPLICATES
+from npu_conformance.traces.trace import PROBES, Trace
 
 _EVERYWHERE = "no position leaves by itself what rounding explains: the error is small and everywhere"
 # What base must keep besides closeness before a feature can be at fault.

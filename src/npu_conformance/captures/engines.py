@@ -7,17 +7,17 @@ from rich.console import Console
 from rich.table import Table
 
 from npu_conformance.captures.manifest import Manifest
-from npu_conformance.config import config_path, load_config
+from npu_conformance.config.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES
+from npu_conformance.config.model import config_path, load_config
 from npu_conformance.errors import TraceError
-from npu_conformance.evidence import Evidence
-from npu_conformance.figures import judge_figure
-from npu_conformance.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES
-from npu_conformance.pair import Pair
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.figures import judge_figure
+from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.saved import load_evidence
 from npu_conformance.results import Check, worst
 from npu_conformance.results import Path as EnginePath
 from npu_conformance.run.settings import Settings
-from npu_conformance.saved import load_evidence
-from npu_conformance.trace import PREFILL, load_trace
+from npu_conformance.traces.trace import PREFILL, load_trace
 from npu_conformance.variants import CATALOGUE
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.inspect import inspect
+from npu_conformance.config.limits import Dtype
 from npu_conformance.conversion.plan import DTYPE_KEYS, LEGACY_FILE, QUANTISATION, Conversion, plan, total
 from npu_conformance.conversion.shards import Output, index, layout, write_shard
 from npu_conformance.errors import CheckpointError
-from npu_conformance.limits import Dtype
 from npu_conformance.provenance import package_versions
 from npu_conformance.storage import digest, write_json
 

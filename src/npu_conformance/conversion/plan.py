@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.headers import Tensor, read_json
 from npu_conformance.checkpoints.load import load_tensor
+from npu_conformance.config.limits import Dtype
 from npu_conformance.conversion import fp8, gptq, ternary
 from npu_conformance.conversion.rounding import Rounding
 from npu_conformance.conversion.scheme import Scheme, Stored
 from npu_conformance.conversion.shards import ITEM_SIZES, Output
 from npu_conformance.errors import CheckpointError
-from npu_conformance.limits import Dtype
 
 if TYPE_CHECKING:
     import torch

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from npu_conformance.config import config_names, config_path, load_config
+from npu_conformance.config.model import config_names, config_path, load_config
+from npu_conformance.config.yamlfile import did_you_mean
 from npu_conformance.doctor.checkpoint import checkpoint_area, examined, plain_lines, unreadable
 from npu_conformance.doctor.environment import environment_area
 from npu_conformance.doctor.findings import Area, Diagnosis
@@ -14,7 +15,6 @@ from npu_conformance.doctor.versions import versions_area
 from npu_conformance.errors import CheckpointError, ConfigError
 from npu_conformance.machine.cann import driver_version, find_cann
 from npu_conformance.run.settings import Settings
-from npu_conformance.yamlfile import did_you_mean
 
 
 def doctor(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some, weight_bytes
 from npu_conformance.checkpoints.inspect import examine
-from npu_conformance.config import ModelConfig
+from npu_conformance.checkpoints.subject import find_weights
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.doctor.checkpoint import checkpoint_area, unreadable, with_findings
 from npu_conformance.doctor.findings import Area, Finding, Level
 from npu_conformance.doctor.machine import GIB, Host
@@ -18,7 +19,6 @@ from npu_conformance.run.lacking import lacking
 from npu_conformance.run.older_transformers import rope_finding
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
-from npu_conformance.subject import find_weights
 from npu_conformance.variants import JUDGED, ranks
 
 # vllm_ascend 0.23.0 platform.py:140 and 0.26.0rc1 platform.py:139; `ascend` is ModelSlim.

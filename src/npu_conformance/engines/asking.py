@@ -18,8 +18,8 @@ from npu_conformance.engines.rendering import Rendered, as_messages
 from npu_conformance.engines.scenarios import batch_cases
 from npu_conformance.engines.tokenizer_file import tokenizer_file
 from npu_conformance.errors import TraceError
-from npu_conformance.metrics import choice
-from npu_conformance.trace import (
+from npu_conformance.measure.metrics import choice
+from npu_conformance.traces.trace import (
     COLD,
     PREFILL,
     PROBES,

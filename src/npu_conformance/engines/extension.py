@@ -7,7 +7,7 @@ from npu_conformance.engines.layers import LayerTap
 from npu_conformance.engines.modules import of_vllm
 from npu_conformance.engines.prefill import PrefillTap
 from npu_conformance.engines.vllm_versions import ATTENTION_LAYERS, effective, is_lora_layer, read
-from npu_conformance.trace import Told
+from npu_conformance.traces.trace import Told
 
 
 class Extension(LayerTap, PrefillTap):

@@ -18,7 +18,7 @@ from npu_conformance.engines.scratch import (
     read_rows,
 )
 from npu_conformance.engines.vllm_versions import own_request_id
-from npu_conformance.trace import Rows, Storage, unpack
+from npu_conformance.traces.trace import Rows, Storage, unpack
 
 if TYPE_CHECKING:
     from npu_conformance.engines.worker import Progress

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from npu_conformance.limits import Dtype
-from npu_conformance.prompts import Prompt
+from npu_conformance.config.limits import Dtype
+from npu_conformance.config.prompts import Prompt
 
 STARTING = "starting vLLM"
 """What a worker says it does until its engine has come up."""

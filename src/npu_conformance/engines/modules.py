@@ -24,7 +24,7 @@ from npu_conformance.checkpoints.declared import (
     VOCABULARY,
     WINDOW,
 )
-from npu_conformance.trace import Told
+from npu_conformance.traces.trace import Told
 
 VERSION = 1
 """Raised when a reference's modules are asked something else: what they told is kept in the cache."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from npu_conformance.engines.vllm_versions import positions_of
-from npu_conformance.trace import PREFILL, Answer, Storage, pack, save_rows
+from npu_conformance.traces.trace import PREFILL, Answer, Storage, pack, save_rows
 
 
 class PrefillTap:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.inspect import Checkpoint
+from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines.tokenizer_file import tokenizer_file
 from npu_conformance.errors import CheckpointError, TraceError
-from npu_conformance.prompts import Prompt
 from npu_conformance.storage import write_json
 
 if TYPE_CHECKING:

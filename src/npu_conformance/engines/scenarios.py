@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from npu_conformance.cases import Case, Scenario, hold_against
 from npu_conformance.engines.generation import Captured, Generator, walk
-from npu_conformance.trace import Answer
+from npu_conformance.traces.cases import Case, Scenario, hold_against
+from npu_conformance.traces.trace import Answer
 
 if TYPE_CHECKING:
     from npu_conformance.engines.generation import Request

@@ -14,7 +14,7 @@ from npu_conformance.engines.loading import load_model, merge_adapter
 from npu_conformance.machine.capacity import cores
 from npu_conformance.provenance import package_versions
 from npu_conformance.storage import digest, staged_file, write_json
-from npu_conformance.trace import Layers, Rows, Told, load_layers, pack, write_layers
+from npu_conformance.traces.trace import Layers, Rows, Told, load_layers, pack, write_layers
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import ScorerJob

@@ -6,12 +6,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import beta
 
-from npu_conformance.deviations import Deviations
+from npu_conformance.config.limits import FALSE_ALARMS, NOISE_FIGURES
 from npu_conformance.faults.campaign import base_evidence
-from npu_conformance.limits import FALSE_ALARMS, NOISE_FIGURES
-from npu_conformance.noise import Floor, family
+from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.noise import Floor, family
+from npu_conformance.measure.statistics import LEVEL
 from npu_conformance.run.session import Session
-from npu_conformance.statistics import LEVEL
 
 PROMPTS = 200
 """Captured of each twin."""

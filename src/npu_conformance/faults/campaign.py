@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.engines.job import FaultsJob, Injection
 from npu_conformance.errors import TraceError
-from npu_conformance.evidence import Evidence
 from npu_conformance.faults.catalogue import CLEAN, KINDS
 from npu_conformance.faults.judging import Judged, judged
-from npu_conformance.limits import FALSE_ALARMS
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.run.session import Session, Workshop
-from npu_conformance.trace import Trace, load_trace
+from npu_conformance.traces.trace import Trace, load_trace
 
 _DEADLINE = 1800.0
 # Gates have the share of the run's false alarms that they have in a night of five models in eight variants each.

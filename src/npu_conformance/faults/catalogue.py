@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from npu_conformance.config.yamlfile import did_you_mean
 from npu_conformance.errors import ConfigError
 from npu_conformance.faults import weights
 from npu_conformance.faults.kinds import attention, head, layers, requests
 from npu_conformance.faults.live import Inject, Live
 from npu_conformance.faults.weights import Alter
-from npu_conformance.yamlfile import did_you_mean
 
 
 def nothing(live: Live, _: float) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import TypeAdapter
 
+from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.faults.alarms import PROMPTS, Alarms, alarms, alarms_table
 from npu_conformance.faults.campaign import campaign
@@ -17,7 +18,6 @@ from npu_conformance.faults.judging import Judged
 from npu_conformance.faults.recorded import RECORDED
 from npu_conformance.faults.results import summarise
 from npu_conformance.faults.table import table
-from npu_conformance.limits import FALSE_ALARMS
 from npu_conformance.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings

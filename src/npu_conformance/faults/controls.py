@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from npu_conformance.evidence import Evidence
+from npu_conformance.measure.evidence import Evidence
 
 # As in the published reports: seven prompts, and a cosine of 0.999.
 _PROMPTS, _COSINE = 7, 0.999

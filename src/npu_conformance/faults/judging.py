@@ -5,9 +5,9 @@ from pydantic import BaseModel, ConfigDict
 
 from npu_conformance import gates
 from npu_conformance.engines.job import Injection
-from npu_conformance.evidence import Evidence
 from npu_conformance.faults.controls import first_tokens, top_five
-from npu_conformance.trace import Trace
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.traces.trace import Trace
 
 HARD = (gates.prompt_tokens, gates.finite_logits, gates.greedy_determinism)
 FIGURES = (

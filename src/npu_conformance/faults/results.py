@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from npu_conformance.faults.catalogue import CLEAN, KINDS
 from npu_conformance.faults.judging import Judged
 from npu_conformance.gates import CALIBRATED
-from npu_conformance.metrics import METRICS_VERSION
+from npu_conformance.measure.metrics import METRICS_VERSION
 
 
 class _Part(BaseModel):

@@ -7,7 +7,6 @@ hard: every case must hold, and there must be one.
 from collections.abc import Callable
 
 from npu_conformance.errors import TraceError
-from npu_conformance.evidence import Evidence
 from npu_conformance.gates.answers import expected_substrings, labels, output_format
 from npu_conformance.gates.batches import batch_determinism
 from npu_conformance.gates.hard import not_applicable
@@ -29,6 +28,7 @@ from npu_conformance.gates.regression import regression
 from npu_conformance.gates.tokens import greedy_determinism, token_agreement
 from npu_conformance.gates.variants import variant_closeness
 from npu_conformance.gates.weights import adapter_effect, checkpoint_weights
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.results import Check
 
 __all__ = [

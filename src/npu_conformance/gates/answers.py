@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import all_of, first, not_applicable
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.results import Check
 
 

@@ -1,9 +1,9 @@
 """The same request in other batches."""
 
-from npu_conformance.cases import Case, by_scenario, farthest
-from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import all_of, first, not_applicable
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.results import Check
+from npu_conformance.traces.cases import Case, by_scenario, farthest
 from npu_conformance.variants import JUDGED
 
 # Shown, not judged, unless the config promises batch invariance: rounding may depend on the shape of a batch.

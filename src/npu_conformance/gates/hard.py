@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from npu_conformance.evidence import Evidence
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.results import Check
 
 

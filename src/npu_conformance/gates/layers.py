@@ -3,10 +3,10 @@
 import numpy as np
 
 from npu_conformance.checkpoints.checkpoint import some
-from npu_conformance.evidence import Evidence
+from npu_conformance.config.limits import LAYER_COSINE, LAYER_NORM, Figure
 from npu_conformance.gates.hard import all_of, not_applicable
-from npu_conformance.layer_table import LayerRow, layer_table
-from npu_conformance.limits import LAYER_COSINE, LAYER_NORM, Figure
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.layer_table import LayerRow, layer_table
 from npu_conformance.results import Check
 
 

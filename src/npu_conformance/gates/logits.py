@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from npu_conformance.compare import require_finite
-from npu_conformance.evidence import Evidence
-from npu_conformance.figures import judge_figure
+from npu_conformance.config.limits import CLOSENESS_FIGURES
 from npu_conformance.gates.hard import all_of
-from npu_conformance.limits import CLOSENESS_FIGURES
+from npu_conformance.measure.compare import require_finite
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.figures import judge_figure
 from npu_conformance.results import Check
 
 

@@ -4,9 +4,9 @@ A gate fails where its adjusted p-value is at or below the variant's share of th
 where its interval lies within the limit; else it is inconclusive, and says how many prompts would settle it.
 """
 
-from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import not_applicable
-from npu_conformance.noise import Found
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.noise import Found
 from npu_conformance.results import Check, Path, Verdict
 
 

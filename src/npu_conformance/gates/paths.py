@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from npu_conformance.compare import require_finite
-from npu_conformance.evidence import Evidence
-from npu_conformance.figures import judge_figure
+from npu_conformance.config.limits import CLOSENESS_FIGURES
 from npu_conformance.gates.hard import all_of, not_applicable
-from npu_conformance.limits import CLOSENESS_FIGURES
-from npu_conformance.pair import Pair
+from npu_conformance.measure.compare import require_finite
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.figures import judge_figure
+from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.witnesses import IMPLICATES, Witnesses
 from npu_conformance.results import Check, Path
 from npu_conformance.variants import JUDGED
-from npu_conformance.witnesses import IMPLICATES, Witnesses
 
 
 def prefill_closeness(evidence: Evidence) -> list[Check]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from npu_conformance.compare import differing_prompt_ids
-from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import all_of, first_difference, not_applicable
+from npu_conformance.measure.compare import differing_prompt_ids
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.results import Check
 
 

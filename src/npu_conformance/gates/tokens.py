@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from npu_conformance.compare import require_finite
-from npu_conformance.evidence import Evidence
-from npu_conformance.figures import judge_figure
+from npu_conformance.config.limits import AGREEMENT_FIGURES
 from npu_conformance.gates.hard import all_of, first, first_difference, not_applicable
 from npu_conformance.gates.paths import same_tokens
-from npu_conformance.limits import AGREEMENT_FIGURES
+from npu_conformance.measure.compare import require_finite
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.figures import judge_figure
 from npu_conformance.results import Check
-from npu_conformance.trace import row_digest
+from npu_conformance.traces.trace import row_digest
 
 
 def token_agreement(evidence: Evidence) -> list[Check]:

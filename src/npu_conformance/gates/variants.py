@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from npu_conformance.compare import require_finite
-from npu_conformance.evidence import Evidence
-from npu_conformance.figures import judge_figure
+from npu_conformance.config.limits import FIGURES, VARIANT_SPREAD
 from npu_conformance.gates.hard import all_of, first, first_difference, not_applicable
 from npu_conformance.gates.paths import same_tokens
-from npu_conformance.limits import FIGURES, VARIANT_SPREAD
-from npu_conformance.metrics import choice, root_mean_square, tied
-from npu_conformance.pair import Pair
+from npu_conformance.measure.compare import require_finite
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.figures import judge_figure
+from npu_conformance.measure.metrics import choice, root_mean_square, tied
+from npu_conformance.measure.pair import Pair
 from npu_conformance.results import Check
-from npu_conformance.trace import Trace
+from npu_conformance.traces.trace import Trace
 from npu_conformance.variants import CATALOGUE
 
 _CHECK = "variant_closeness"

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from npu_conformance.checkpoints.scan import LEAST_NEAR_ZERO
 from npu_conformance.errors import TraceError
-from npu_conformance.evidence import Evidence
 from npu_conformance.gates.hard import all_of, first, not_applicable
+from npu_conformance.measure.evidence import Evidence
 from npu_conformance.results import Check
-from npu_conformance.trace import WITHOUT_ADAPTER, Rows, Trace
+from npu_conformance.traces.trace import WITHOUT_ADAPTER, Rows, Trace
 from npu_conformance.variants import JUDGED
 
 # Rounding of the candidate averages out over the vocabulary; a rank, a scale or a layer left out does not.

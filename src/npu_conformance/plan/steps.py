@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor, inspect, weight_bytes
-from npu_conformance.config import ModelConfig
+from npu_conformance.config.limits import Dtype
+from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.prompts import load_prompts
 from npu_conformance.errors import ConformanceError
-from npu_conformance.limits import Dtype
 from npu_conformance.machine.devices import find_devices
+from npu_conformance.measure.realisations import noise_floor
 from npu_conformance.plan.earlier import last_time
 from npu_conformance.plan.estimate import Load, Take, engine_take, long_lengths
-from npu_conformance.prompts import load_prompts
-from npu_conformance.realisations import noise_floor
 from npu_conformance.run.cost import Cost, parameters_of, reference_cost
 from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.kv_cache import GIB, WIDTHS, Length, bounded

@@ -14,7 +14,7 @@ from npu_conformance.engines.generation import Captured, Request, walk
 from npu_conformance.engines.prefill import prefill_answers
 from npu_conformance.engines.vllm import effective, observed
 from npu_conformance.errors import TraceError
-from npu_conformance.metrics import choice, finite, relative_l2
+from npu_conformance.measure.metrics import choice, finite, relative_l2
 from npu_conformance.probe.seen import (
     Adapted,
     Batched,
@@ -26,7 +26,7 @@ from npu_conformance.probe.seen import (
     Sampled,
     Table,
 )
-from npu_conformance.trace import PREFILL, Answer, Rows, unpack
+from npu_conformance.traces.trace import PREFILL, Answer, Rows, unpack
 from npu_conformance.variants import implied_signs
 
 MEASURED = "waiting until its memory is measured"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from npu_conformance.config import ModelConfig
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.engines.job import ProbeJob
 from npu_conformance.errors import ConformanceError, JobError
 from npu_conformance.machine.devices import Device, Platform, find_devices

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.checkpoints.statistics import TensorStatistics
-from npu_conformance.config import Limit
-from npu_conformance.evidence import Evidence
-from npu_conformance.layer_table import LayerRow, layer_table
-from npu_conformance.metrics import METRICS_VERSION
+from npu_conformance.config.model import Limit
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.layer_table import LayerRow, layer_table
+from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.report.findings import (
     BatchRow,
     Distances,

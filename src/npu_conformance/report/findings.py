@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from npu_conformance.cases import Case, by_scenario, farthest
-from npu_conformance.evidence import Evidence
 from npu_conformance.gates.paths import witnesses
-from npu_conformance.pair import Pair
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.report.part import Part
-from npu_conformance.witnesses import IMPLICATES
+from npu_conformance.traces.cases import Case, by_scenario, farthest
 
 
 class Distances(Part):

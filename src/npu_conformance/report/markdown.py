@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from npu_conformance.limits import FIGURES, SHOWN
+from npu_conformance.config.limits import FIGURES, SHOWN
+from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.messages import number
 from npu_conformance.report.findings import BatchRow, Distances
 from npu_conformance.report.model import ModelReport, Report
@@ -19,7 +20,6 @@ from npu_conformance.report.tokens import Rate
 from npu_conformance.report.words import WORDS
 from npu_conformance.results import Check
 from npu_conformance.variants import JUDGED
-from npu_conformance.witnesses import IMPLICATES
 
 Language = Literal["en", "zh"]
 _MARKS = {

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from npu_conformance.limits import FIGURES
+from npu_conformance.config.limits import FIGURES
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.model import ModelReport
 from npu_conformance.storage import staged_file

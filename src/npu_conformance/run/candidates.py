@@ -6,7 +6,8 @@ from typing import Any
 
 from npu_conformance.checkpoints.inspect import weight_bytes
 from npu_conformance.checkpoints.lora import lora_options
-from npu_conformance.config import ModelConfig
+from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.engines.job import CandidateJob, Job, SeriesJob, Watched
 from npu_conformance.errors import ConformanceError, JobError, PlanError
 from npu_conformance.machine.devices import cpu_binding, find_devices
@@ -16,7 +17,6 @@ from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.room import refuse_what_has_no_room
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.sharing import may_share, next_process
-from npu_conformance.subject import Subject
 from npu_conformance.variants import CATALOGUE, JUDGED, needs_base, ranks, walks_warm
 
 # Inline, so that the schedule is not a race between processes; see docs/how-it-works.md.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from npu_conformance.limits import Dtype
+from npu_conformance.config.limits import Dtype
 from npu_conformance.machine.capacity import has_bfloat16
 
 USUAL = 1800.0

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.config import ModelConfig
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.engines.probes import LONGEST_TEXT, long_texts
 from npu_conformance.machine.devices import Platform, find_devices
 from npu_conformance.provenance import engine_version

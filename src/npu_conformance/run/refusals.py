@@ -7,7 +7,7 @@ import pytest
 
 from npu_conformance.baselines.keeping import check_kept, misplaced, refusal, unused
 from npu_conformance.baselines.published import load_published
-from npu_conformance.config import config_names
+from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError
 from npu_conformance.run.accepted import place_of
 from npu_conformance.run.session import Session

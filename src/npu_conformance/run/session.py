@@ -14,14 +14,16 @@ from npu_conformance.baselines.keeping import stale
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.inputs import read_inputs
-from npu_conformance.config import ModelConfig, check_remote_code, config_path, load_config
+from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.config.limits import FALSE_ALARMS
+from npu_conformance.config.model import ModelConfig, check_remote_code, config_path, load_config
+from npu_conformance.config.prompts import load_prompts
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
-from npu_conformance.evidence import Evidence
-from npu_conformance.floor import load_floor
-from npu_conformance.limits import FALSE_ALARMS
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.floor import load_floor
+from npu_conformance.measure.saved import load_accepted, load_base, load_evidence
 from npu_conformance.messages import Told
 from npu_conformance.progress import Narrator
-from npu_conformance.prompts import load_prompts
 from npu_conformance.report.details import save_details
 from npu_conformance.run.accepted import bring_baseline
 from npu_conformance.run.candidates import Candidates
@@ -33,9 +35,7 @@ from npu_conformance.run.preparation import Prepared, prepare
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
-from npu_conformance.saved import load_accepted, load_base, load_evidence
 from npu_conformance.storage import write_json, write_text
-from npu_conformance.subject import Subject
 from npu_conformance.variants import JUDGED, is_long, needs_base, scored_with
 
 T = TypeVar("T")

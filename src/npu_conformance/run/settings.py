@@ -10,7 +10,7 @@ from npu_conformance.errors import ConfigError
 from npu_conformance.run.deadlines import USUAL
 
 if TYPE_CHECKING:
-    from npu_conformance.config import ModelConfig
+    from npu_conformance.config.model import ModelConfig
 
 
 def add_subject_options(add: Callable[..., Any]) -> None:

@@ -8,14 +8,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from npu_conformance.compare import require_finite
-from npu_conformance.config import ModelConfig, config_path, load_config
+from npu_conformance.config.limits import FIGURES, SCHEME_LIMITS
+from npu_conformance.config.model import ModelConfig, config_path, load_config
 from npu_conformance.errors import TraceError
-from npu_conformance.evidence import Evidence
-from npu_conformance.floor import load_floor
-from npu_conformance.limits import FIGURES, SCHEME_LIMITS
-from npu_conformance.pair import Pair
-from npu_conformance.saved import load_base, load_evidence
+from npu_conformance.measure.compare import require_finite
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.floor import load_floor
+from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.saved import load_base, load_evidence
 from npu_conformance.suggest.edit import diff, edited
 from npu_conformance.suggest.rules import AGREEMENT, CHANCE, EXTREMES, KNOWN, MEANS, Sample, Supported, supported
 from npu_conformance.variants import needs_base, scored_with

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, product
 from pathlib import Path
 
-from npu_conformance.prompts import Prompt, PromptUse, load_prompts
+from npu_conformance.config.prompts import Prompt, PromptUse, load_prompts
 from npu_conformance.twins.answers import ANSWERS
 from npu_conformance.twins.recipes import Adapted, Trained
 

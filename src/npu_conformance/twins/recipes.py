@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from npu_conformance.config.yamlfile import did_you_mean
 from npu_conformance.errors import ConfigError
-from npu_conformance.yamlfile import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from npu_conformance.config import Serve
+    from npu_conformance.config.model import Serve
 
 # What makes `base` the plainest engine: every feature that reorders arithmetic or reuses state is off.
 _BASE: dict[str, Any] = {

@@ -7,9 +7,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.errors import ConfigError, TraceError
-from npu_conformance.limits import FALSE_ALARMS
-from npu_conformance.statistics import Tested, more_often
+from npu_conformance.measure.statistics import Tested, more_often
 from npu_conformance.versions.judging import GROWTH, Judged, Two, judge
 from npu_conformance.versions.runs import Side, differences, held, pair
 

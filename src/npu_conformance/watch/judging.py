@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from npu_conformance.baselines.narrow import Narrow
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.statistics import mean_above
-from npu_conformance.ties import tie_widths
+from npu_conformance.measure.statistics import mean_above
+from npu_conformance.measure.ties import tie_widths
 from npu_conformance.watch.asking import TOP, Said
 
 LIMIT = 2.0

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from npu_conformance import metrics
 from npu_conformance.errors import TraceError
-from npu_conformance.trace import Answer, Trace
+from npu_conformance.measure import metrics
+from npu_conformance.traces.trace import Answer, Trace
 
 _PER_POSITION = {
     "cosine": metrics.cosine,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance.deviations import Deviations
+from npu_conformance.measure.deviations import Deviations
 
 # Spreads of the error of a lead. Rounding's errors have heavier tails than a normal's, whose 4 spreads are 1 in 16,000.
 _SPREADS = 4.0

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from npu_conformance.cases import Case
 from npu_conformance.checkpoints.declared import Value
 from npu_conformance.errors import TraceError
 from npu_conformance.storage import write_json
+from npu_conformance.traces.cases import Case
 
 FORMAT = 3
 Storage = Literal["bfloat16", "float16", "float32"]

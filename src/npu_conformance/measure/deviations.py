@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance import metrics
-from npu_conformance.compare import check_same_run
 from npu_conformance.errors import TraceError
-from npu_conformance.trace import Rows, Trace
+from npu_conformance.measure import metrics
+from npu_conformance.measure.compare import check_same_run
+from npu_conformance.traces.trace import Rows, Trace
 
 Values = NDArray[np.float64]
 RUNNERS_UP = 4

@@ -9,14 +9,14 @@ from npu_conformance.audit.audit import Audit
 from npu_conformance.baselines.stored import Baseline, as_reference, read_baseline
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.scan import Scan
-from npu_conformance.config import ModelConfig
+from npu_conformance.config.limits import FALSE_ALARMS
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import TraceError
-from npu_conformance.evidence import Evidence
-from npu_conformance.floor import NoiseFloor
-from npu_conformance.limits import FALSE_ALARMS
-from npu_conformance.pair import Pair
-from npu_conformance.trace import Trace, load_trace
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.floor import NoiseFloor
+from npu_conformance.measure.pair import Pair
+from npu_conformance.traces.trace import Trace, load_trace
 from npu_conformance.variants import is_long, scored_with
 
 Result = TypeVar("Result", bound=BaseModel)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from npu_conformance.deviations import Deviations, deviations
 from npu_conformance.errors import TraceError
-from npu_conformance.metrics import finite
-from npu_conformance.realisations import FLOOR
-from npu_conformance.trace import Trace, load_trace
+from npu_conformance.measure.deviations import Deviations, deviations
+from npu_conformance.measure.metrics import finite
+from npu_conformance.measure.realisations import FLOOR
+from npu_conformance.traces.trace import Trace, load_trace
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from npu_conformance.compare import Comparison
-from npu_conformance.evidence import Evidence
-from npu_conformance.limits import Figure
-from npu_conformance.metrics import Values
-from npu_conformance.pair import Pair
+from npu_conformance.config.limits import Figure
+from npu_conformance.measure.compare import Comparison
+from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.metrics import Values
+from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.statistics import Interval, effective_n, mean_interval, rate_interval
 from npu_conformance.results import Check, Path, Verdict
-from npu_conformance.statistics import Interval, effective_n, mean_interval, rate_interval
 
 _REDUCE: dict[str, Callable[[Comparison], float]] = {
     "token_agreement": lambda c: float(c.matches.mean()),

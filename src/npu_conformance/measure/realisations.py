@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from npu_conformance.limits import Dtype
+from npu_conformance.config.limits import Dtype
 
 Attention = Literal["sdpa", "eager"]
 FLOOR = "floor"

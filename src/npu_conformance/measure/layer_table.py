@@ -3,9 +3,9 @@
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from npu_conformance import metrics
 from npu_conformance.errors import TraceError
-from npu_conformance.trace import Trace
+from npu_conformance.measure import metrics
+from npu_conformance.traces.trace import Trace
 
 # Layers add to the residual stream. A first one may well multiply what is left of an embedding, later ones do not, and
 # from the first to the last a healthy stack grows by some tens.

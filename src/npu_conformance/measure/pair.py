@@ -5,8 +5,8 @@ from functools import cached_property
 
 from npu_conformance.baselines.against import compare_walked
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.compare import Comparison, compare
-from npu_conformance.trace import Trace
+from npu_conformance.measure.compare import Comparison, compare
+from npu_conformance.traces.trace import Trace
 
 
 @dataclass(frozen=True)

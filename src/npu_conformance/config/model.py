@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from npu_conformance.config.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
+from npu_conformance.config.prompts import Name, PromptUse
+from npu_conformance.config.yamlfile import did_you_mean, load_yaml
 from npu_conformance.errors import ConfigError
-from npu_conformance.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
-from npu_conformance.prompts import Name, PromptUse
 from npu_conformance.provenance import without_secrets
 from npu_conformance.variants import (
     CATALOGUE,
@@ -23,7 +24,6 @@ from npu_conformance.variants import (
     known_changes,
     refuse_corrupting,
 )
-from npu_conformance.yamlfile import did_you_mean, load_yaml
 
 # Beside the variants in a run's folders.
 _RESERVED = "subject"

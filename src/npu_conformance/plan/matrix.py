@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.config import ModelConfig, config_names, config_path, load_config
+from npu_conformance.config.model import ModelConfig, config_names, config_path, load_config
 from npu_conformance.errors import ConfigError
 from npu_conformance.variants import CATALOGUE, JUDGED, ranks
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from npu_conformance.config.yamlfile import load_yaml
 from npu_conformance.errors import ConfigError
-from npu_conformance.yamlfile import load_yaml
 
 RESERVE = "reserve"
 """The set that more prompts are taken from than a model's own sets hold."""

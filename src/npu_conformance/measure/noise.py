@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance.deviations import Deviations
-from npu_conformance.results import Path
-from npu_conformance.statistics import (
+from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.statistics import (
     Tested,
     effective_n,
     fit_tail,
@@ -24,6 +23,7 @@ from npu_conformance.statistics import (
     needed_for,
     rate_above,
 )
+from npu_conformance.results import Path
 
 Floor = Mapping[str, Deviations]
 """Deviations of realisations by name, at the candidate's positions."""

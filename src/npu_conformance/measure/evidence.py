@@ -11,17 +11,17 @@ from npu_conformance.baselines.against import Since, narrowed, since
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.scan import Scan
-from npu_conformance.compare import Comparison, require_finite
-from npu_conformance.config import ModelConfig
-from npu_conformance.deviations import Deviations, deviations
+from npu_conformance.config.limits import FALSE_ALARMS, NOISE_FIGURES
+from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.prompts import Prompt
 from npu_conformance.errors import TraceError
-from npu_conformance.floor import NoiseFloor
-from npu_conformance.limits import FALSE_ALARMS, NOISE_FIGURES
-from npu_conformance.noise import Family, family
-from npu_conformance.pair import Pair
-from npu_conformance.prompts import Prompt
-from npu_conformance.ties import TieWidths, tie_widths
-from npu_conformance.trace import COLD, PREFILL, PROBES, Trace
+from npu_conformance.measure.compare import Comparison, require_finite
+from npu_conformance.measure.deviations import Deviations, deviations
+from npu_conformance.measure.floor import NoiseFloor
+from npu_conformance.measure.noise import Family, family
+from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.ties import TieWidths, tie_widths
+from npu_conformance.traces.trace import COLD, PREFILL, PROBES, Trace
 from npu_conformance.variants import CATALOGUE, JUDGED, is_long, no_effect, signs_of, unconfirmed
 
 

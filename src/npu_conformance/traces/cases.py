@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from npu_conformance import metrics
+from npu_conformance.measure import metrics
 
 Scenario = Literal["identical prompts in a batch", "alone", "another batch order", "joining while others decode"]
 

@@ -1,0 +1,1 @@
+"""Model configs, prompt sets and limits: what a user writes, read and checked."""
