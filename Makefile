@@ -7,6 +7,8 @@ ENGINE ?= $(patsubst requirements/engines/%.txt,%,$(wildcard requirements/engine
 # Models judged side by side, each on its share of the cores.
 WORKERS ?= 2
 export HF_HUB_OFFLINE = 1
+# Many images set it. Every process would then compile what it imports: seconds for pytest, half a minute for vLLM.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := conformance
 .PHONY: conformance test lint unit campaigns bench engines clean
