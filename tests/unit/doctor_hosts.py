@@ -5,8 +5,9 @@ from typing import Any
 
 from npu_conformance.doctor.environment import DETERMINISTIC
 from npu_conformance.doctor.findings import Area
-from npu_conformance.doctor.machine import GIB, Host
+from npu_conformance.doctor.machine import Host
 from npu_conformance.doctor.torch_npu import Answer
+from npu_conformance.machine.capacity import GIB
 
 SOUND = {
     "python": "3.11.14",

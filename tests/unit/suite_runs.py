@@ -42,8 +42,12 @@ class Outcome:
 
 
 def clean_environment(**changes: str) -> dict[str, str]:
-    """This process's environment without what changes pytest's own output: it prints more under a CI system."""
-    return {name: value for name, value in os.environ.items() if name not in PYTEST_SETTINGS} | changes
+    """This process's environment without what changes pytest's own output: it prints more under a CI system.
+
+    hypothesis is left out: its plugin is imported at the end of every run, for a second or two.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in PYTEST_SETTINGS}
+    return kept | {"PYTEST_ADDOPTS": "-p no:hypothesispytest"} | changes
 
 
 def command(reports: Path, *words: str) -> list[str]:

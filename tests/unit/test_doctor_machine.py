@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from npu_conformance.doctor.machine import GIB, machine_area
+from npu_conformance.doctor.machine import machine_area
+from npu_conformance.machine.capacity import GIB
 
 from .doctor_hosts import sound_host, texts
 

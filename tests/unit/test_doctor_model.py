@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from npu_conformance.doctor.command import doctor
-from npu_conformance.doctor.machine import GIB, Host
+from npu_conformance.doctor.machine import Host
 from npu_conformance.doctor.torch_npu import Answer
 from npu_conformance.errors import ConfigError
+from npu_conformance.machine.capacity import GIB
 from npu_conformance.run.settings import Settings
 
 from .tiny_checkpoints import LLAMA, llama, write

@@ -25,7 +25,11 @@ REPORT: dict[str, Any] = {
                 _check("base", "not_applicable", "has no labels"),
                 _check("spec_decode", "skipped", "spec_decode: this engine has none"),
             ],
-            "variants": [{"candidate": {"seconds": {"start": 2.5, "generate": 3.0}}, "reference": {"seconds": {}}}],
+            "variants": [
+                {"candidate": {"seconds": {"start": 2.5, "generate": 3.0}}, "reference": {"seconds": {"score": 2.0}}},
+                {"candidate": {"seconds": {"start": 1.0}}, "reference": {"seconds": {"score": 2.0}}},
+                {"candidate": None, "reference": None},
+            ],
         },
         {
             "name": "Condenser",
@@ -45,20 +49,27 @@ def test_a_column_has_verdicts_and_why_a_variant_was_not_judged() -> None:
     assert {model: cell.verdict for model, cell in column.cells.items()} == {"Guard": "pass", "Condenser": "error"}
     assert column.cells["Guard"].not_judged == {"spec_decode": "spec_decode: this engine has none"}
     assert column.cells["Condenser"].not_judged == {"error": "Condenser base: N, K = layer.weight.size()"}
-    assert column.cells["Guard"].seconds == 6
+    assert column.cells["Guard"].seconds == 8  # the second variant has the first one's reference
 
 
 def test_an_error_is_unexpected_unless_it_is_the_engines_own_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     """`make engines` fails for it, and for a refusal that is none any more."""
     column = column_of("0.18.0", 61.4, REPORT, MODELS)
-    assert unexpected(column) == ["Condenser on 0.18.0: error: Condenser base: N, K = layer.weight.size()"]
+    assert unexpected(column, MODELS) == ["Condenser on 0.18.0: error: Condenser base: N, K = layer.weight.size()"]
 
     monkeypatch.setattr(engines, "REFUSALS", {("0.18.0", "Condenser"): "N, K = layer.weight"})
-    assert unexpected(column) == []
+    assert unexpected(column, MODELS) == []
     assert "| Condenser | refused by the engine |" in page([column])
 
     monkeypatch.setattr(engines, "REFUSALS", {("0.18.0", "Guard"): "no such kernel"})
-    assert unexpected(column)[0] == "Guard on 0.18.0: pass, expected the error 'no such kernel'"
+    assert unexpected(column, MODELS)[0] == "Guard on 0.18.0: pass, expected the error 'no such kernel'"
+
+
+def test_a_model_that_is_not_in_the_report_is_no_success() -> None:
+    """As where the worker that had it died."""
+    column = column_of("default", 50, REPORT, MODELS[:1])
+
+    assert unexpected(column, MODELS) == ["Condenser on default: not in the report"]
 
 
 def test_the_page_has_a_row_a_model_and_a_reason_a_line() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.machine.capacity import GIB
 from npu_conformance.plan.estimate import Load, Take, engine_take
 from npu_conformance.plan.forecast import Forecast
 from npu_conformance.plan.steps import Kind, Step
 from npu_conformance.plan.totals import shortages, totals
-from npu_conformance.run.kv_cache import GIB
 
 
 def step(kind: Kind = "engine", process: int = 1, **take: float) -> Step:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from npu_conformance.machine.capacity import GIB
 from npu_conformance.measure.realisations import noise_floor
 from npu_conformance.plan.forecast import Forecast, forecast
 from npu_conformance.plan.totals import shortages
-from npu_conformance.run.kv_cache import GIB
 from npu_conformance.run.session import Session
 from npu_conformance.storage import write_json
 

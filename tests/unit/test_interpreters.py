@@ -20,7 +20,7 @@ def test_a_class_that_transformers_here_has_needs_no_other() -> None:
 @pytest.mark.usefixtures("cache")
 def test_an_unknown_class_says_what_to_do() -> None:
     """The version that is too old, the class, and the command."""
-    with pytest.raises(PlanError, match=r"transformers \d\S+ does not know model_type 'qwen9'.*reference-python"):
+    with pytest.raises(PlanError, match=r"no transformers here \(\d\S+\) knows model_type 'qwen9'.*reference-python"):
         interpreter_for("qwen9", None)
 
 
@@ -46,6 +46,8 @@ def test_one_that_was_made_is_found_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert interpreter_for("qwen9", None) == made
     assert installed(made).packages["transformers"] == "99.0"
     assert installed(made).packages["pydantic"] == installed().packages["pydantic"]
+    with pytest.raises(PlanError, match=r"\d\S+ and 99\.0\) knows model_type 'qwen10'"):
+        interpreter_for("qwen10", None)
     imported = [str(made), "-c", "import transformers, yaml; print(transformers.NEWER)"]
     assert subprocess.run(imported, capture_output=True, text=True, check=True).stdout.strip() == "yes"
 
@@ -62,13 +64,21 @@ def test_one_that_cannot_be_made_leaves_nothing(monkeypatch: pytest.MonkeyPatch)
         interpreter_for("qwen9", None)
 
 
-def test_an_interpreter_that_does_not_run_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("#!/bin/sh\necho no such library >&2\nexit 1\n", "no such library"),
+        ("#!/bin/sh\necho hello\n", "its answer is not Python's"),
+        ("#!/no/such/shell\n", "No such file"),
+    ],
+)
+def test_an_interpreter_that_is_none_is_named(tmp_path: Path, lines: str, words: str) -> None:
     """With the last of what it said."""
     broken = tmp_path / "python"
-    broken.write_text("#!/bin/sh\necho no such library >&2\nexit 1\n")
+    broken.write_text(lines)
     broken.chmod(0o755)
 
-    with pytest.raises(PlanError, match=f"{broken}.*no such library"):
+    with pytest.raises(PlanError, match=f"{broken}.*{words}"):
         installed(broken)
 
 
@@ -76,6 +86,7 @@ def _wheel(folder: Path) -> Path:
     path, info = folder / "transformers-99.0-py3-none-any.whl", "transformers-99.0.dist-info"
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("transformers/__init__.py", "NEWER = 'yes'\n")
+        wheel.writestr("transformers/models/auto/auto_mappings.py", 'NAMES = {"qwen9": "Qwen9Config"}\n')
         wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: transformers\nVersion: 99.0\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")

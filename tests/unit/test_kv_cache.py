@@ -57,6 +57,11 @@ def test_a_batch_is_no_larger_than_max_num_seqs_unless_prefixes_are_kept() -> No
     assert needed_bytes(QWEN, {**few, "enable_prefix_caching": True}, LENGTHS) == (10 + 6 + 9 + 1) * block
 
 
+def test_a_dtype_of_another_name_is_not_guessed() -> None:
+    """VLLM takes `half` too."""
+    assert needed_bytes(QWEN, {**SHORT, "dtype": "half"}, LENGTHS) == 4 * GIB
+
+
 def test_one_request_of_the_greatest_length_fits() -> None:
     """Or vLLM does not start: 2,048 tokens are 16 blocks, 40,960 are 320."""
     alone = ((20, 48),)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.run.kv_cache import GIB, needed_bytes
+from npu_conformance.machine.capacity import GIB
+from npu_conformance.run.kv_cache import needed_bytes
 
 from .suite_runs import ROOT, clean_environment
 

@@ -59,6 +59,32 @@ def test_a_model_of_transformers_tells_what_its_config_says(tmp_path: Path, kind
     assert {"norm epsilon", "head size", "KV heads", "vocabulary", TIED, KIND, FREQUENCIES} <= set(declared)
 
 
+def test_only_a_layers_own_norms_and_the_last_tell_their_epsilon() -> None:
+    """Those within attention, as over latents or in an indexer, may have another that config.json does not name."""
+    from torch import nn
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+    model = made()
+    model.model.layers[0].self_attn.indexer = nn.Module()
+    model.model.layers[0].self_attn.indexer.k_norm = LlamaRMSNorm(8, eps=1e-2)
+    assert values(of_transformers(model), "norm epsilon") == [1e-5]
+
+    model.model.layers[1].post_attention_layernorm = LlamaRMSNorm(8, eps=1e-3)
+    model.model.norm = LlamaRMSNorm(8, eps=1e-4)
+    assert values(of_transformers(model), "norm epsilon") == [1e-5, 1e-3, 1e-4]
+
+
+def test_a_module_of_another_version_costs_only_what_it_would_tell(caplog: pytest.LogCaptureFixture) -> None:
+    """The rest is told, and the log says what was not."""
+    model = made()
+    del model.model.layers[0].self_attn.o_proj.weight
+    told = of_transformers(model)
+
+    assert values(told, "attention heads") == [4]  # of the other layer
+    assert values(told, "vocabulary") == [50]
+    assert "model.layers.0.self_attn: not told: AttributeError" in caplog.text
+
+
 def test_windows_and_soft_caps_of_transformers(tmp_path: Path) -> None:
     """Of a model that has both, some of its layers the one kind and some the other."""
     import transformers

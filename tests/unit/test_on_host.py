@@ -1,15 +1,18 @@
 """Jobs that compute on the host: they never import an accelerator's plugin, and take all threads they may."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
+from npu_conformance.engines import worker
 from npu_conformance.engines.job import RenderJob
 from npu_conformance.machine.capacity import cores
 from npu_conformance.progress import Narrator
@@ -97,6 +100,23 @@ def test_a_worker_imports_no_plugin_and_takes_all_cores(published: Path, told: P
 
     assert told.read_text().split() == [str(cores()), str(cores())]
     assert not imported(told).exists()
+
+
+@pytest.mark.parametrize("kind", ["candidate", "faults", "probe", "render"])
+def test_only_what_runs_an_engine_may_use_a_device(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From every other worker torch_npu is hidden."""
+    common: dict[str, Any] = {"kind": kind, "output": "out", "checkpoint": "model"}
+    engine = {"engine": "vllm", "rendered": "rendered.json", "options": {}, "max_tokens": 1}
+    own: dict[str, Any] = {"candidate": {}, "faults": {"injections": []}, "probe": {"pieces": []}}
+    job = common | ({"prompts": []} if kind == "render" else engine | own[kind])
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    hidden: list[bool] = []
+    monkeypatch.setattr(worker, "stay_on_host", lambda: hidden.append(True))
+    monkeypatch.setattr(worker, "_die_with_parent", lambda: None)
+    monkeypatch.setattr(worker, "_do", lambda _job, _progress: None)
+
+    assert worker.main(tmp_path) == 0
+    assert bool(hidden) == (kind == "render")
 
 
 @pytest.mark.slow

@@ -37,9 +37,22 @@ def test_a_text_keeps_what_helps() -> None:
         "OSError: …/config.json: on <host> (<address>) <user> cannot read …/weights.bin or '/root'; last of 1/2 on "
         "vllm 0.32.0"
     )
-    assert scrub.scrubbed({"node-17": [{"a": "x" * 900, "n": 1.5, "none": None}]}) == {
-        "<host>": [{"a": "x" * 500 + "…", "n": 1.5, "none": None}]
+    assert scrub.scrubbed({"device": [{"a": "x" * 900, "n": 1.5, "none": None}]}) == {
+        "device": [{"a": "x" * 500 + "…", "n": 1.5, "none": None}]
     }
+
+
+def test_names_that_images_and_packages_have_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As values, and any name as a key: a report without its versions helps nobody."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "npu")
+    monkeypatch.setattr(getpass, "getuser", lambda: "vllm")
+    content = {"platform": "npu", "versions": {"vllm": "0.18.0", "x": "vllm 0.18.0"}}
+    assert scrub.scrubbed(content) == content
+
+    monkeypatch.setattr(getpass, "getuser", lambda: "a")
+    assert scrub.scrubbed("a text") == "a text"
+    monkeypatch.setattr(getpass, "getuser", lambda: "versions")
+    assert scrub.scrubbed({"versions": "of versions"}) == {"versions": "of <user>"}
 
 
 def test_a_user_without_a_name_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:

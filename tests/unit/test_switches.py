@@ -37,6 +37,7 @@ BEFORE = Bound(package="vllm-ascend", before="0.26.0", reason="has it no more")
         ("0.20.1.dev3+gabc", True),
         ("0.32.0", True),
         ("no version", True),
+        ("0.1.dev1+gabc", True),  # of a checkout without tags
     ],
 )
 def test_from_a_release_on(version: str, known: bool) -> None:

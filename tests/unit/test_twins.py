@@ -3,13 +3,16 @@
 import shutil
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from npu_conformance.errors import ConfigError, JobError
 from npu_conformance.progress import Narrator
+from npu_conformance.run import nursery
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.nursery import build_twins, twin_folder
 from npu_conformance.twins import RECIPES, recipe_digest
@@ -75,6 +78,37 @@ def test_two_that_build_at_once_build_once(tmp_path: Path, configs: Path, monkey
         thread.join()
 
     assert built == ["qwen3-guard"]
+
+
+@pytest.mark.usefixtures("cache")
+def test_an_interrupt_ends_waiting_and_begins_nothing_more(
+    tmp_path: Path, configs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though another run holds a twin's lock, and others wait for a core."""
+    begun: list[str] = []
+
+    def build(_jobs: Jobs, job: Any, *_: object, stop: threading.Event, **__: object) -> None:
+        begun.append(job.recipe)
+        assert stop.wait(30)
+        raise JobError("was stopped")
+
+    def interrupt(*_: object) -> None:
+        deadline = time.monotonic() + 30
+        while not begun and time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Jobs, "run_observed", build)
+    monkeypatch.setattr(nursery, "cores", lambda: 2)
+    monkeypatch.setattr(Future, "exception", interrupt)
+    folder = twin_folder("qwen3-guard", configs / "prompts")
+    folder.parent.mkdir(parents=True)
+    started = time.monotonic()
+    with FileLock(folder.with_name(f"{folder.name}.lock")), pytest.raises(KeyboardInterrupt):
+        build_twins(["qwen3-guard", "bitcpm4", "qwen3.5"], configs / "prompts", Jobs(tmp_path, Narrator()))
+
+    assert begun == ["bitcpm4"]
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.usefixtures("cache")

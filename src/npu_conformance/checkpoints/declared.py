@@ -1,13 +1,14 @@
 """What a checkpoint's small files say that engines must have read: a second reading of them, by lines of our own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from npu_conformance.checkpoints.headers import find_json
 from npu_conformance.checkpoints.rope import UnknownRopeError, declared_ropes
+from npu_conformance.errors import CheckpointError
 
 FREQUENCIES, SCALE, KIND = "rotary frequencies", "rotary scale", "rope type"
 EPSILON, HEAD_SIZE, HEADS, KV_HEADS = "norm epsilon", "head size", "attention heads", "KV heads"
@@ -16,8 +17,13 @@ VOCABULARY, TIED, ENDS = "vocabulary", "tied embeddings", "end-of-text ids"
 _EPSILONS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps", "norm_epsilon")
 # Their config classes use the window in every layer where config.json does not name kinds of layers.
 _WINDOWED = ("mistral", "mixtral", "phi3", "starcoder2")
+# Keys that speak of KV heads: the usual one, and those of families that count them in their own way.
+_KV_KEYS = ("num_key_value_heads", "num_kv_heads", "multi_query", "multi_query_group_num", "block_configs")
+_SILENT = "config.json does not say"
 
 Value = float | bool | str | tuple[float, ...] | None
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Declared(BaseModel):
@@ -47,76 +53,97 @@ def declarations(folder: Path, config: dict[str, Any]) -> Declarations:
     Args:
         folder: of the checkpoint.
         config: its config.json.
+
+    Raises:
+        CheckpointError: its stop tokens are no token ids.
     """
     nested = config.get("text_config")
     text = nested if isinstance(nested, dict) else config
-    facts: dict[str, Declared] = {}
-    unknown: dict[str, str] = {}
-    for name, find in _FACTS.items():
-        found = find(text)
-        if found is not None and "kv_lora_rank" in text and name in (HEAD_SIZE, HEADS, KV_HEADS):
-            found = None  # attention over latents has heads of several sizes
-        if found is None:
-            unknown[name] = "config.json does not say"
-        else:
-            facts[name] = Declared(values=found[0], source=f"config.json: {found[1]}")
+    found: dict[str, Declared | str] = {name: _asked(find, text) for name, find in _FACTS.items()}
+    ropes = _asked(_rotary, text)
+    found |= dict.fromkeys((FREQUENCIES, KIND, SCALE), ropes) if isinstance(ropes, str) else ropes
+    found[TIED] = _asked(_tied, config, text)
+    found[ENDS] = _asked(_ends, folder)
+    return Declarations(
+        facts={name: one for name, one in found.items() if isinstance(one, Declared)},
+        unknown={name: one for name, one in found.items() if isinstance(one, str)},
+    )
+
+
+def _asked(find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | str:
+    """What is found, or why not: an odd value, as a number in quotes, is no reason to read nothing else."""
     try:
-        facts |= dict(_rotary(text))
+        return find(*args, **kwargs)
     except UnknownRopeError as error:
-        unknown[FREQUENCIES] = f"config.json: {error}: not recognised"
-    for name, found_or_why in ((TIED, _tied(config, text)), (ENDS, _ends(folder, config, text))):
-        if isinstance(found_or_why, Declared):
-            facts[name] = found_or_why
-        else:
-            unknown[name] = found_or_why
-    return Declarations(facts=facts, unknown=unknown)
+        return f"config.json: {error}: not recognised"
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        return f"config.json: {error!r}: not recognised"
 
 
-_Found = tuple[tuple[Value, ...], str] | None
+_Finder = Callable[[dict[str, Any]], Declared | str]
 
 
-def _key(*names: str) -> Callable[[dict[str, Any]], _Found]:
+def _says(value: Value, *more: Value, key: str) -> Declared:
+    return Declared(values=(value, *more), source=f"config.json: {key}")
+
+
+def _key(*names: str) -> _Finder:
     """The first of these keys that has a number."""
 
-    def find(text: dict[str, Any]) -> _Found:
+    def find(text: dict[str, Any]) -> Declared | str:
         name = next((name for name in names if isinstance(text.get(name), int | float)), None)
-        return None if name is None else ((text[name],), f"{name} {text[name]:g}")
+        return _SILENT if name is None else _says(text[name], key=f"{name} {text[name]:.12g}")
 
     return find
 
 
-def _soft_cap(name: str) -> Callable[[dict[str, Any]], _Found]:
-    return lambda text: ((text[name],), f"{name} {text[name]}") if name in text else None
+def _soft_cap(name: str) -> _Finder:
+    return lambda text: _says(text[name], key=f"{name} {text[name]}") if name in text else _SILENT
 
 
-def _head_size(text: dict[str, Any]) -> _Found:
-    if (found := _key("head_dim")(text)) is not None:
-        return None if "global_head_dim" in text else found
+def _of_heads(find: _Finder) -> _Finder:
+    """Where all heads are of one size."""
+
+    def found(text: dict[str, Any]) -> Declared | str:
+        several = next((key for key in ("kv_lora_rank", "v_head_dim", "global_head_dim") if key in text), None)
+        return find(text) if several is None else f"config.json: {several}: heads of several sizes"
+
+    return found
+
+
+def _head_size(text: dict[str, Any]) -> Declared | str:
+    if isinstance(found := _key("head_dim")(text), Declared):
+        return found
     width, heads = text.get("hidden_size"), text.get("num_attention_heads")
     if not width or not heads:
-        return None
-    return (width // heads,), f"hidden_size {width}, num_attention_heads {heads}"
+        return _SILENT
+    return _says(width // heads, key=f"hidden_size {width}, num_attention_heads {heads}")
 
 
-def _window(text: dict[str, Any]) -> _Found:
+def _kv_heads(text: dict[str, Any]) -> Declared | str:
+    """As many as there are heads, where no key speaks of them."""
+    return _key("num_key_value_heads" if any(key in text for key in _KV_KEYS) else "num_attention_heads")(text)
+
+
+def _window(text: dict[str, Any]) -> Declared | str:
     window, told = text.get("sliding_window"), f"sliding_window {text.get('sliding_window')}"
     if "sliding_window" not in text:
-        return None
+        return _SILENT
     if window is None or text.get("use_sliding_window") is False:
-        return (None,), told if window is None else "use_sliding_window false"
+        return _says(None, key=told if window is None else "use_sliding_window false")
     if window >= (text.get("max_position_embeddings") or window + 1):
-        return None  # no request is as long
+        return f"config.json: {told} is no shorter than the longest request"
     if isinstance(kinds := text.get("layer_types"), list):
-        found = dict.fromkeys(window if "sliding" in kind or "chunked" in kind else None for kind in kinds)
-        return tuple(found), f"{told}, by layer_types"
-    return ((window,), told) if text.get("model_type") in _WINDOWED else None
+        found = dict.fromkeys(window if "sliding" in kind else None for kind in kinds)
+        return _says(*found, key=f"{told}, by layer_types")
+    return _says(window, key=told) if text.get("model_type") in _WINDOWED else _SILENT
 
 
-_FACTS: dict[str, Callable[[dict[str, Any]], _Found]] = {
+_FACTS: dict[str, _Finder] = {
     EPSILON: _key(*_EPSILONS),
-    HEAD_SIZE: _head_size,
-    HEADS: _key("num_attention_heads"),
-    KV_HEADS: _key("num_key_value_heads", "num_attention_heads"),
+    HEAD_SIZE: _of_heads(_head_size),
+    HEADS: _of_heads(_key("num_attention_heads")),
+    KV_HEADS: _of_heads(_kv_heads),
     WINDOW: _window,
     SOFT_CAP: _soft_cap("attn_logit_softcapping"),
     FINAL_SOFT_CAP: _soft_cap("final_logit_softcapping"),
@@ -124,31 +151,50 @@ _FACTS: dict[str, Callable[[dict[str, Any]], _Found]] = {
 }
 
 
-def _rotary(text: dict[str, Any]) -> Iterator[tuple[str, Declared]]:
+def _rotary(text: dict[str, Any]) -> dict[str, Declared | str]:
     ropes = declared_ropes(text)
-    source = "config.json: " + "; ".join(dict.fromkeys(rope.about for rope in ropes))
-    yield FREQUENCIES, Declared(values=tuple(tuple(rope.frequencies.tolist()) for rope in ropes), source=source)
-    yield KIND, Declared(values=tuple(dict.fromkeys(rope.kind for rope in ropes)), source=source)
-    scales = [rope.scale for rope in ropes]
-    if None not in scales:
-        yield SCALE, Declared(values=tuple(dict.fromkeys(scales)), source=source)
+    about = "; ".join(dict.fromkeys(rope.about for rope in ropes))
+    scales = dict.fromkeys(rope.scale for rope in ropes)
+    return {
+        FREQUENCIES: _says(*(tuple(rope.frequencies.tolist()) for rope in ropes), key=about),
+        KIND: _says(*dict.fromkeys(rope.kind for rope in ropes), key=about),
+        SCALE: f"config.json: {about}: libraries scale it differently" if None in scales else _says(*scales, key=about),
+    }
 
 
 def _tied(config: dict[str, Any], text: dict[str, Any]) -> Declared | str:
     found = {part["tie_word_embeddings"] for part in (config, text) if "tie_word_embeddings" in part}
     if len(found) != 1:
-        return "config.json does not say" if not found else "config.json and its text_config disagree: not recognised"
+        return _SILENT if not found else "config.json and its text_config disagree: not recognised"
     (tied,) = found
     return Declared(values=(bool(tied),), source=f"config.json: tie_word_embeddings {str(bool(tied)).lower()}")
 
 
-def _ends(folder: Path, config: dict[str, Any], text: dict[str, Any]) -> Declared | str:
-    """Tokens at which engines stop: generation_config.json's, or without it config.json's, and the tokenizer's own."""
-    generation = find_json(folder / "generation_config.json")
-    given = generation if generation is not None else {**text, **config}
-    file = "config.json" if generation is None else "generation_config.json"
-    listed = given.get("eos_token_id")
-    ids: set[int] = set(listed if isinstance(listed, list) else [listed]) - {None}
+def listed_ends(folder: Path) -> tuple[str, list[int]]:
+    """The stop tokens of generation_config.json, without it of config.json as engines do; and the file's name.
+
+    Args:
+        folder: of a checkpoint.
+
+    Raises:
+        CheckpointError: they are no token ids.
+    """
+    file = "generation_config.json"
+    if (given := find_json(folder / file)) is None:
+        file, config = "config.json", find_json(folder / "config.json") or {}
+        nested = config.get("text_config")
+        given = {**(nested if isinstance(nested, dict) else {}), **config}
+    asked = given.get("eos_token_id")
+    listed = [one for one in (asked if isinstance(asked, list) else [asked]) if one is not None]
+    if not all(isinstance(one, int) for one in listed):
+        raise CheckpointError(f"{folder / file}: eos_token_id is {asked!r}, expected a token id or a list of them")
+    return file, listed
+
+
+def _ends(folder: Path) -> Declared | str:
+    """Tokens at which engines stop: those listed, and the tokenizer's own."""
+    file, listed = listed_ends(folder)
+    ids = set(listed)
     source = f"{file}: eos_token_id {listed}"
     own = _tokenizers_end(folder)
     if own is None:

@@ -34,7 +34,12 @@ EXCEPTED = {
 }
 """Keys that a converted candidate may have otherwise, with the reason."""
 # Of a key that only the candidate has: what libraries write out as a default decides nothing, but for these.
-_DECIDES = re.compile(r"rope|rotary|window|softcap|soft_cap|multiplier|scal|tie_|^bias|_bias|eos_token|bos_token|eps")
+_DECIDES = re.compile(
+    r"rope|rotary|window|softcap|soft_cap|multiplier|scal|tie_|^bias|_bias|norm_topk|eos_token|bos_token|eps"
+    r"|chat_template|penalty"
+)
+# What transformers takes where config.json has no such key: a class with another default always writes it.
+_LEFT_OUT = {"tie_word_embeddings": True}
 # Files that are compared whole: a byte more is another tokenizer.
 _WHOLE = ("vocab.json", "merges.txt", "tokenizer.model", "tiktoken.model", "added_tokens.json")
 
@@ -60,10 +65,11 @@ def compare_files(candidate: Path, published: Path) -> OwnFiles:
     keys, differences = 0, []
     for name, read in _FILES.items():
         mine, theirs = read(candidate, name), read(published, name)
-        if theirs is None or (mine is None and name in _WHOLE):
-            continue  # the candidate may keep the same words in tokenizer.json alone
-        for key in sorted({*(mine or {}), *theirs}):
-            pair = (mine or {}).get(key, _ABSENT), theirs.get(key, _ABSENT)
+        if (mine is None or theirs is None) and name in _WHOLE:
+            continue  # the same words may be kept in tokenizer.json alone
+        mine, theirs = mine or {}, theirs or {}
+        for key in sorted({*mine, *theirs}):
+            pair = mine.get(key, _ABSENT), theirs.get(key, _ABSENT)
             if not _counts(key, *pair):
                 continue
             keys += 1
@@ -76,10 +82,16 @@ def compare_files(candidate: Path, published: Path) -> OwnFiles:
 def _counts(key: str, mine: Any, theirs: Any) -> bool:
     if any(part in EXCEPTED for part in key.split(".")):
         return False
-    if theirs is _ABSENT:
-        return bool(mine) and bool(_DECIDES.search(key))
-    # A key that says nothing may be left out.
-    return mine is not _ABSENT or theirs not in (None, False, 0, "", [], {})
+    if mine is not _ABSENT and theirs is not _ABSENT:
+        return True
+    only = theirs if mine is _ABSENT else mine
+    if (usual := _LEFT_OUT.get(key.split(".")[-1])) is not None:
+        return bool(only != usual)
+    # A key that says nothing may be left out, or written.
+    if only is None or only in ("", [], {}) or (mine is not _ABSENT and only is False):
+        return False
+    decides = bool(_DECIDES.search(key))
+    return decides or (mine is _ABSENT and bool(only))
 
 
 def _shown(value: Any) -> str:

@@ -47,7 +47,10 @@ def declared_ropes(text: dict[str, Any]) -> list[Rope]:
     Raises:
         UnknownRopeError: it is not recognised, or contradicts itself.
     """
-    return [rope for parameters in _parameters(text) for rope in _ropes(text, parameters)]
+    found = [rope for parameters in _parameters(text) for rope in _ropes(text, parameters)]
+    if not found:
+        raise UnknownRopeError("it has rotary settings for none of its layer_types")
+    return found
 
 
 def rope_settings(text: dict[str, Any]) -> dict[str, Any]:
@@ -57,6 +60,9 @@ def rope_settings(text: dict[str, Any]) -> dict[str, Any]:
         UnknownRopeError: they contradict one another.
     """
     new, old = text.get("rope_parameters") or {}, text.get("rope_scaling") or {}
+    for name, settings in (("rope_parameters", new), ("rope_scaling", old)):
+        if not isinstance(settings, dict):
+            raise UnknownRopeError(f"{name} {settings!r}")
     if any(isinstance(value, dict) for value in new.values()):
         return dict(new)
     new, old = _renamed(new), _renamed(old)
@@ -99,12 +105,16 @@ def _ropes(text: dict[str, Any], settings: dict[str, Any]) -> list[Rope]:
     if kind not in _KINDS:
         raise UnknownRopeError(f"rope type {kind!r}")
     try:
-        plain = _default(float(theta), _width(text, settings))
-        found = _KINDS[kind](plain, float(theta), settings, text)
-    except (KeyError, TypeError, ZeroDivisionError) as error:
+        theta = float(theta)
+        with np.errstate(divide="raise", over="raise", invalid="raise"):
+            plain = _default(theta, _width(text, settings))
+            found = _KINDS[kind](plain, theta, settings, text)
+    except UnknownRopeError:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise UnknownRopeError(f"rope type {kind!r} with {error!r}") from error
-    about = f"rope_theta {theta:g}, rope type {kind}"
-    return [Rope(kind, float(theta), frequencies, scale, about) for frequencies, scale in found]
+    about = f"rope_theta {theta:.12g}, rope type {kind}"
+    return [Rope(kind, theta, frequencies, scale, about) for frequencies, scale in found]
 
 
 def _width(text: dict[str, Any], settings: dict[str, Any]) -> int:
@@ -114,7 +124,11 @@ def _width(text: dict[str, Any], settings: dict[str, Any]) -> int:
     if (rotated := text.get("qk_rope_head_dim")) is not None:
         return int(rotated)
     head = text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"]
-    return int(head * settings.get("partial_rotary_factor", 1.0))
+    part = int(head * settings.get("partial_rotary_factor", 1.0))
+    rotated = text.get("rotary_dim")
+    if rotated is not None and "partial_rotary_factor" in settings and rotated != part:
+        raise UnknownRopeError(f"rotary_dim {rotated}, and a partial_rotary_factor that makes {part} of {head}")
+    return part if rotated is None else int(rotated)
 
 
 def _default(theta: float, width: int) -> Frequencies:

@@ -10,8 +10,9 @@ from npu_conformance.checkpoints.subject import find_weights
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.doctor.checkpoint import checkpoint_area, unreadable, with_findings
 from npu_conformance.doctor.findings import Area, Finding, Level
-from npu_conformance.doctor.machine import GIB, Host
+from npu_conformance.doctor.machine import Host
 from npu_conformance.errors import CheckpointError, ConformanceError, WeightsError
+from npu_conformance.machine.capacity import GIB
 from npu_conformance.plan.forecast import forecast
 from npu_conformance.plan.totals import shortages, totals
 from npu_conformance.progress import Narrator

@@ -2,11 +2,12 @@
 
 from npu_conformance.doctor.findings import Area, Finding
 from npu_conformance.doctor.machine import Host
-from npu_conformance.doctor.npu_smi import Npu, lent_npus, npu_findings, read_npu_smi
+from npu_conformance.doctor.npu_health import npu_findings
 from npu_conformance.doctor.torch_npu import Answer
 from npu_conformance.doctor.visibility import VARIABLE, visibility
 from npu_conformance.machine.cann import Cann
 from npu_conformance.machine.devices import POOL_VARIABLE, device_files, lendable
+from npu_conformance.machine.npu_smi import Npu, lent_npus, read_npu_smi
 
 # What narrows the devices of a process, of a container and of a run of this suite.
 _VARIABLES = (VARIABLE, "ASCEND_VISIBLE_DEVICES", POOL_VARIABLE)

@@ -4,7 +4,8 @@ One place for what transformers' and vLLM's versions call them. Asked of the mod
 was made from, wherever it keeps what it computes with; what a version does not keep is left out, and so not judged.
 """
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,26 @@ def _parts(model: Any) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
+def _asked(read: Callable[..., Iterator[Told]], *args: Any) -> Iterator[Told]:
+    """What a part tells; nothing where a version has it otherwise, for the rest of the trace is not to be lost by it.
+
+    That nothing was told the check then says.
+    """
+    try:
+        yield from read(*args)
+    except Exception as error:  # of another's code, in a version that we may not know
+        logging.getLogger(__name__).warning("%s: not told: %r", args[0] if len(args) > 1 else "model", error)
+
+
 def _transformers(model: Any) -> Iterator[Told]:
     for name, module in _parts(model):
-        yield from _norm(name, module)
-        yield from _transformers_rotary(name, module)
-        if hasattr(module, "q_proj") and hasattr(module, "k_proj") and hasattr(module, "o_proj"):
-            yield from _transformers_attention(name, module)
+        for read in (_norm, _transformers_rotary, _transformers_attention):
+            yield from _asked(read, name, module)
+    yield from _asked(_transformers_ends, model)
+
+
+def _transformers_ends(model: Any) -> Iterator[Told]:
+    """Of the embedding, lm_head, and what comes after it."""
     text = model.config.get_text_config()
     if hasattr(text, "final_logit_softcapping"):
         yield Told(FINAL_SOFT_CAP, text.final_logit_softcapping, "config of the loaded model")
@@ -81,8 +96,10 @@ def _transformers(model: Any) -> Iterator[Told]:
 
 
 def _norm(name: str, module: Any) -> Iterator[Told]:
-    kind = type(module).__name__
-    if "Norm" not in kind or "L2Norm" in kind:
+    """Of a layer's own norms and the last one; config.json need not speak of those within attention."""
+    kind, parts = type(module).__name__, name.split(".")
+    layer = max((place for place, part in enumerate(parts) if part.isdigit()), default=len(parts) - 2)
+    if "Norm" not in kind or "L2Norm" in kind or layer != len(parts) - 2:
         return
     for attribute in ("variance_epsilon", "eps", "epsilon"):
         if isinstance(value := getattr(module, attribute, None), float):
@@ -123,7 +140,7 @@ def _beyond(module: Any) -> list[float]:
 
 def _transformers_attention(name: str, module: Any) -> Iterator[Told]:
     size = getattr(module, "head_dim", None)
-    if not isinstance(size, int):
+    if not isinstance(size, int) or not all(hasattr(module, name) for name in ("q_proj", "k_proj", "o_proj")):
         return
     yield Told(HEAD_SIZE, size, name)
     yield Told(HEADS, _width(module.o_proj, 1) // size, name)
@@ -143,25 +160,33 @@ def _width(linear: Any, side: int) -> int:
 
 def _vllm(model: Any, ranks: int) -> Iterator[Told]:
     for name, module in _parts(model):
-        yield from _norm(name, module)
-        yield from _vllm_rotary(name, module)
-        # Attention with a KV cache, which keeps its heads by rank.
-        if hasattr(module, "impl") and hasattr(module, "num_kv_heads"):
-            yield Told(HEAD_SIZE, int(module.head_size), name)
-            yield Told(HEADS, int(module.num_heads) * ranks, name)
-            if ranks == 1 or int(module.num_kv_heads) > 1:  # of fewer heads than ranks each rank has a copy
-                yield Told(KV_HEADS, int(module.num_kv_heads) * ranks, name)
-            if hasattr(module, "sliding_window"):
-                yield Told(WINDOW, module.sliding_window, name)
-            for attribute in ("logits_soft_cap", "logit_cap"):
-                if hasattr(module.impl, attribute):
-                    yield Told(SOFT_CAP, getattr(module.impl, attribute) or None, name)
-                    break
-        if hasattr(module, "soft_cap") and hasattr(module, "org_vocab_size"):  # LogitsProcessor
-            yield Told(FINAL_SOFT_CAP, module.soft_cap or None, name)
-        if isinstance(words := getattr(module, "org_vocab_size", None), int):
-            yield Told(VOCABULARY, words, name)
-    yield from _vllm_tied(model)
+        for read in (_norm, _vllm_rotary, _vllm_words):
+            yield from _asked(read, name, module)
+        yield from _asked(_vllm_attention, name, module, ranks)
+    yield from _asked(_vllm_tied, model)
+
+
+def _vllm_attention(name: str, module: Any, ranks: int) -> Iterator[Told]:
+    """Of attention with a KV cache, which keeps its heads by rank."""
+    if not hasattr(module, "impl") or not hasattr(module, "num_kv_heads"):
+        return
+    yield Told(HEAD_SIZE, int(module.head_size), name)
+    yield Told(HEADS, int(module.num_heads) * ranks, name)
+    if ranks == 1 or int(module.num_kv_heads) > 1:  # of fewer heads than ranks each rank has a copy
+        yield Told(KV_HEADS, int(module.num_kv_heads) * ranks, name)
+    if hasattr(module, "sliding_window"):
+        yield Told(WINDOW, module.sliding_window, name)
+    for attribute in ("logits_soft_cap", "logit_cap"):
+        if hasattr(module.impl, attribute):
+            yield Told(SOFT_CAP, getattr(module.impl, attribute) or None, name)
+            return
+
+
+def _vllm_words(name: str, module: Any) -> Iterator[Told]:
+    if hasattr(module, "soft_cap") and hasattr(module, "org_vocab_size"):  # LogitsProcessor
+        yield Told(FINAL_SOFT_CAP, module.soft_cap or None, name)
+    if isinstance(words := getattr(module, "org_vocab_size", None), int):
+        yield Told(VOCABULARY, words, name)
 
 
 def _vllm_tied(model: Any) -> Iterator[Told]:

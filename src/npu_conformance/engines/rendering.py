@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from npu_conformance.checkpoints.declared import listed_ends
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines.tokenizer_file import tokenizer_file
@@ -138,10 +139,6 @@ def load_tokenizer(checkpoint: Path, trust_remote_code: bool) -> Any:
 
 
 def eos_token_ids(checkpoint: Path, tokenizer: Any) -> list[int]:
-    """Tokens at which engines stop: those of generation_config.json and the tokenizer's own."""
-    found = {tokenizer.eos_token_id} - {None}
-    path = checkpoint / "generation_config.json"
-    if path.is_file():
-        declared = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") or []
-        found |= set(declared if isinstance(declared, list) else [declared])
-    return sorted(found)
+    """Tokens at which engines stop: those that its configs list and the tokenizer's own."""
+    _, listed = listed_ends(checkpoint)
+    return sorted({*listed, tokenizer.eos_token_id} - {None})

@@ -16,8 +16,8 @@ from npu_conformance.traces.trace import Answer
 if TYPE_CHECKING:
     from npu_conformance.engines.generation import Request
 
-# Copies of a prompt in one batch: as many as the smallest batch of a served engine.
-_COPIES = 8
+COPIES = 8
+"""Of a prompt in one batch: as many as the smallest batch of a served engine."""
 # Prompts that are asked alone, and that join: enough to see a wrong row, few enough to cost little.
 _ALONE = 4
 _JOINING = 8
@@ -36,7 +36,7 @@ def batch_cases(generator: Generator, answers: Sequence[Answer], first: Captured
     shown = _spread(answers, _JOINING)
     copied = max(shown, key=lambda index: len(answers[index].token_ids))
     plans: list[tuple[Scenario, list[int], list[int]]] = [
-        ("identical prompts in a batch", [copied] * _COPIES, [0] * _COPIES),
+        ("identical prompts in a batch", [copied] * COPIES, [0] * COPIES),
         *(("alone", [index], [0]) for index in shown[:_ALONE]),
         ("another batch order", list(reversed(range(len(answers)))), [0] * len(answers)),
         ("joining while others decode", shown, [_LATER * place for place in range(len(shown))]),

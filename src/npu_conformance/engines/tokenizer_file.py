@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.errors import CheckpointError
+
 _FILE = "tokenizer.json"
 
 
@@ -12,10 +14,23 @@ class TokenizerFile:
     """A checkpoint's tokenizer.json, without the class that tokenizer_config.json names."""
 
     def __init__(self, folder: Path) -> None:
-        """Args: folder: of a checkpoint that has one (see `tokenizer_file`)."""
+        """Read it.
+
+        Args:
+            folder: of a checkpoint that has one (see `tokenizer_file`).
+
+        Raises:
+            CheckpointError: it is damaged, or newer than the library.
+        """
         from tokenizers import Tokenizer
 
-        self._tokenizer = Tokenizer.from_file(str(folder / _FILE))
+        try:
+            self._tokenizer = Tokenizer.from_file(str(folder / _FILE))
+        except Exception as error:  # of Rust; its class is Exception itself
+            raise CheckpointError(
+                f"{folder / _FILE}: the tokenizers library cannot read it: {error}: download it again, or install a "
+                "newer tokenizers"
+            ) from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         path = folder / "tokenizer_config.json"

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.engines.job import JOB
+from npu_conformance.engines.job import JOB, CandidateJob
 from npu_conformance.errors import ConformanceError
 from npu_conformance.machine.devices import stay_on_host
 from npu_conformance.storage import write_text
@@ -30,8 +30,6 @@ _ROOMS = {
     "probe": "npu_conformance.probe.job",
     "states": "npu_conformance.engines.states",
 }
-# What runs an engine, on whatever device that finds. All other jobs stay on the host.
-_ENGINES = ("candidate", "faults")
 _PR_SET_PDEATHSIG = 1
 # Of an engine's own error, which may quote a whole config.
 _LONGEST = 600
@@ -49,7 +47,8 @@ def main(workdir: Path) -> int:
         write_text(workdir / "progress.json", json.dumps([phase, done, total, part]))
 
     parts = job.jobs if job.kind == "series" else (job,)
-    if not any(part.kind in _ENGINES for part in parts):
+    # An engine runs on whatever device it finds; all other jobs stay on the host.
+    if not any(isinstance(part, CandidateJob) for part in parts):
         stay_on_host()
     progress("loading", 0, 0)
     try:

@@ -1,5 +1,6 @@
 """What engine and reference share besides weights: read by both as its files say, and not only by both alike."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -43,10 +44,10 @@ class _Fact(NamedTuple):
         """What a module was made with though the files say otherwise; None where there is no such module."""
         for one in self.told:
             if not any(_same(self.name, one.value, value) for value in self.declared.values):
-                return f"{self.name} {_shown(self.name, one.value)} at {one.at}"
+                return f"has {self.name} {_shown(self.name, one.value)} at {one.at}"
         for value in self.declared.values:
             if not any(_same(self.name, one.value, value) for one in self.told):
-                return f"{self.name} {_shown(self.name, value)} nowhere"
+                return f"has no module with {self.name} {_shown(self.name, value)}"
         return None
 
 
@@ -56,12 +57,15 @@ def _as_declared(evidence: Evidence, side: str, told: Sequence[Told] | None, dec
         for name, one in declared.facts.items()
         if (found := [entry for entry in told or () if entry.fact == name])
     ]
-    broken = [f"{fact.declared.source}; {side} has {fact.broken}" for fact in facts if fact.broken is not None]
+    broken = [f"{fact.declared.source}; {side} {fact.broken}" for fact in facts if fact.broken is not None]
     metric = f"config values that {side} has as its files say"
-    where = first(broken) if facts else f"{side} told nothing that can be held against its files"
+    where = first(broken) if facts else f"{side} reported no value that can be compared with its files"
     check = all_of(evidence, _CHECK, metric, broken, where, len(facts), path="none")
     untold = [name for name in declared.facts if name not in {fact.name for fact in facts}]
-    words = [f"not told: {', '.join(untold)}"] if untold else []
+    words = [f"not reported: {', '.join(untold)}"] if untold else []
+    # What both sides have most often read wrongly; the rest agreeing says nothing of it.
+    if check.verdict == "pass" and FREQUENCIES in untold:
+        check = check.model_copy(update={"verdict": "inconclusive"})
     for why in dict.fromkeys(declared.unknown.values()):
         words.append(
             f"not judged: {', '.join(name for name, other in declared.unknown.items() if other == why)} ({why})"
@@ -82,7 +86,9 @@ def _shown(fact: str, value: object) -> str:
         if fact == FREQUENCIES:
             return f"from {numbers[0]:.6g} to {numbers[-1]:.6g} radians a token{_base(numbers)}"
         return "[" + ", ".join(f"{one:g}" for one in numbers) + "]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _base(frequencies: Sequence[float]) -> str:
@@ -92,7 +98,7 @@ def _base(frequencies: Sequence[float]) -> str:
         return ""
     base = (frequencies[0] / frequencies[-1]) ** (pairs / (pairs - 1))
     plain = base ** (-np.arange(pairs) / pairs)
-    return f", rope_theta {base:.4g}" if _same(FREQUENCIES, list(frequencies), plain.tolist()) else ""
+    return f", rope_theta {float(f'{base:.3g}'):.12g}" if _same(FREQUENCIES, list(frequencies), plain.tolist()) else ""
 
 
 def _ids(evidence: Evidence) -> Iterator[Check]:

@@ -14,6 +14,7 @@ import psutil
 
 _ROOT = Path("/")
 _GROUPS = "sys/fs/cgroup"
+GIB = 2**30
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What the libraries that compute on a processor read for their number of threads."""
 

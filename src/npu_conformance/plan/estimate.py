@@ -7,9 +7,10 @@ from typing import Any, Literal
 import psutil
 
 from npu_conformance.engines.probes import long_texts, probes
+from npu_conformance.machine.capacity import GIB
 from npu_conformance.machine.devices import Platform
 from npu_conformance.run.cost import pass_seconds
-from npu_conformance.run.kv_cache import GIB, WIDTHS, Length, given_bytes
+from npu_conformance.run.kv_cache import WIDTHS, Length, given_bytes
 from npu_conformance.run.room import PROCESS, engine_bytes
 from npu_conformance.variants import CATALOGUE, JUDGED, ranks, walks_warm
 

@@ -11,18 +11,19 @@ from npu_conformance.config.limits import Dtype
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import load_prompts
 from npu_conformance.errors import ConformanceError
+from npu_conformance.machine.capacity import GIB
 from npu_conformance.machine.devices import find_devices
 from npu_conformance.measure.realisations import noise_floor
 from npu_conformance.plan.earlier import last_time
 from npu_conformance.plan.estimate import Load, Take, engine_take, long_lengths
 from npu_conformance.run.cost import Cost, parameters_of, reference_cost
 from npu_conformance.run.deadlines import reference_deadline
-from npu_conformance.run.kv_cache import GIB, WIDTHS, Length, bounded
-from npu_conformance.run.nursery import is_whole, twin_folder
+from npu_conformance.run.kv_cache import WIDTHS, Length, bounded, own_longest
+from npu_conformance.run.nursery import is_whole, twin_folder, with_bases
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.sharing import may_share, processes
-from npu_conformance.twins import base_of, find_recipe
+from npu_conformance.twins import find_recipe
 from npu_conformance.twins.recipes import Stored
 from npu_conformance.variants import JUDGED, is_long, needs_base, ranks, scored_with
 
@@ -37,6 +38,7 @@ _TWIN_CONFIG = {
     "max_position_embeddings": 32768,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
+    "num_key_value_heads": 2,
     "head_dim": 128,
 }
 _TWIN_MEMORY, _TWIN_DISK = GIB, 8 * 2**20
@@ -78,10 +80,9 @@ def twin_steps(session: Session, models: Sequence[str]) -> list[Step]:
     for model in models:
         with contextlib.suppress(ConformanceError):  # no interpreter here knows its class: its own steps say so
             session.subject(model)
-            recipe = session.config(model).twin
-            recipes += [one for one in (recipe and base_of(recipe), recipe) if one]
+            recipes += [recipe for recipe in (session.config(model).twin,) if recipe]
     prompts_dir, chosen = session.settings.prompts_dir, session.settings.reference_python
-    return [_twin_step(one) for one in dict.fromkeys(recipes) if not is_whole(twin_folder(one, prompts_dir, chosen))]
+    return [_twin_step(one) for one in with_bases(recipes) if not is_whole(twin_folder(one, prompts_dir, chosen))]
 
 
 def model_steps(session: Session, model: str, variants: Sequence[str], before: int) -> list[Step]:
@@ -278,8 +279,7 @@ class _Model:
 
     @property
     def _longest(self) -> int | None:
-        found = self._reference.text_config.get("max_position_embeddings")
-        return None if found is None else int(found)
+        return own_longest(self._reference.text_config)
 
     @property
     def _basis(self) -> str:

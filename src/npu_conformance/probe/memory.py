@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 
-from npu_conformance.doctor.npu_smi import ask_npu_smi, lent_npus, read_npu_smi
 from npu_conformance.engines.guard import alive
 from npu_conformance.errors import ConformanceError, JobError
 from npu_conformance.machine.devices import Device, Platform, device_files, lendable, narrowed
+from npu_conformance.machine.npu_smi import ask_npu_smi, lent_npus, read_npu_smi
 from npu_conformance.probe.seen import Held
 
 _LONGEST = 20.0

@@ -10,12 +10,15 @@ from typing import Any
 _PATH = re.compile(r"(?<![\w/.~])(?:~|/[\w.@+~-]+)(?:/[\w.@+~-]+)+/?")
 _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 _LONGEST = 500
+# Names that are nobody's, for images and packages have them too.
+_PUBLIC = {"root", "vllm", "ascend", "npu", "cuda", "cpu", "torch", "transformers", "localhost", "user"}
+_SHORTEST = 3
 
 
 def scrubbed(value: Any) -> Any:
-    """A JSON value with its texts scrubbed: of a path its last part is left, of a name its kind."""
+    """A JSON value with its texts scrubbed, but for keys: of a path its last part is left, of a name its kind."""
     if isinstance(value, dict):
-        return {scrubbed(key): scrubbed(one) for key, one in value.items()}
+        return {key: scrubbed(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [scrubbed(one) for one in value]
     return _scrubbed_text(value) if isinstance(value, str) else value
@@ -35,7 +38,8 @@ def _names() -> list[tuple[str, str]]:
     """The host's names and the user's, longest first."""
     host = socket.gethostname()
     names = [("host", host), ("host", host.partition(".")[0]), ("user", _user())]
-    return sorted({pair for pair in names if pair[1]}, key=lambda pair: -len(pair[1]))
+    telling = {(kind, name) for kind, name in names if len(name) >= _SHORTEST and name.lower() not in _PUBLIC}
+    return sorted(telling, key=lambda pair: -len(pair[1]))
 
 
 def _user() -> str:

@@ -12,12 +12,11 @@ import numpy as np
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
 from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
-from npu_conformance.machine.capacity import cores, free_memory
+from npu_conformance.machine.capacity import GIB, cores, free_memory
 
-_GIB = 2**30
 # Loading holds one shard beside the float32 weights, scoring a batch's activations.
 _OVERHEAD = 1.15
-_PROCESS_BYTES = 0.6 * _GIB
+_PROCESS_BYTES = 0.6 * GIB
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Cost:
     def __str__(self) -> str:
         return (
             f"float32 reference on the CPU: {self.sequences} sequences in one pass each, at most "
-            f"{self.memory / _GIB:.1f} GiB of memory, {self.disk / _GIB:.2f} GiB of disk, {self.seconds:.0f} s"
+            f"{self.memory / GIB:.1f} GiB of memory, {self.disk / GIB:.2f} GiB of disk, {self.seconds:.0f} s"
         )
 
 
@@ -93,12 +92,12 @@ def shortage(memory: float, disk: float, folder: Path) -> str | None:
     """
     if memory > (free := free_memory()):
         return (
-            f"the float32 reference needs {memory / _GIB:.1f} GiB of memory, {free / _GIB:.1f} GiB are "
+            f"the float32 reference needs {memory / GIB:.1f} GiB of memory, {free / GIB:.1f} GiB are "
             "free here: free some, or compute the reference on a larger machine"
         )
     if disk > (free := free_disk(folder)):
         return (
-            f"the reference's logits need {disk / _GIB:.1f} GiB in {folder}, {free / _GIB:.1f} GiB are free: "
+            f"the reference's logits need {disk / GIB:.1f} GiB in {folder}, {free / GIB:.1f} GiB are free: "
             "free some, or name another cache with NPU_CONFORMANCE_CACHE"
         )
     return None

@@ -6,8 +6,8 @@ vllm-ascend refuses to start where less than its share is free (`worker/worker.p
 import time
 from collections.abc import Callable, Collection
 
-from npu_conformance.doctor.npu_smi import SHARE, Npu, ask_npu_smi, lent_npus, read_npu_smi
 from npu_conformance.machine.devices import device_files
+from npu_conformance.machine.npu_smi import SHARE, Npu, ask_npu_smi, lent_npus, read_npu_smi
 
 _LONGEST = 60.0
 _POLL = 2.0

@@ -26,6 +26,9 @@ PACKAGES = ("transformers>=5.5.4,<6", "peft>=0.17")
 """What the interpreter gets; all else, torch too, it has from this one."""
 COMMAND = "npu-conformance reference-python"
 
+_LONGEST = 60
+"""Seconds in which an interpreter names its packages, on the slowest disk."""
+
 # Asked of another interpreter, which need not have this suite.
 _TELL = """
 import importlib.metadata, importlib.util, json
@@ -65,12 +68,19 @@ def installed(python: Path | None = None) -> Installed:
         spec = importlib.util.find_spec("transformers")
         found = None if spec is None or not spec.submodule_search_locations else spec.submodule_search_locations[0]
         return Installed(packages, None if found is None else Path(found))
-    told = subprocess.run([str(python), "-c", _TELL], capture_output=True, text=True, check=False)
-    if told.returncode:
-        last = told.stderr.strip().splitlines()[-1:] or ["no word why"]
-        raise PlanError(f"{python}: cannot be asked for its packages: {last[0]}; name another with --reference-python")
-    packages, folder = json.loads(told.stdout)
-    return Installed(packages, None if folder is None else Path(folder))
+    try:
+        asked = [str(python), "-c", _TELL]
+        told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=_LONGEST)
+        packages, folder = json.loads(told.stdout)
+    except subprocess.CalledProcessError as error:
+        why = (error.stderr.strip().splitlines() or [str(error)])[-1]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        why = str(error)
+    except (TypeError, ValueError):
+        why = "its answer is not Python's"
+    else:
+        return Installed(packages, None if folder is None else Path(folder))
+    raise PlanError(f"{python}: cannot be asked for its packages: {why}; name another with --reference-python")
 
 
 def interpreter_for(model_type: str | None, chosen: Path | None, *, own_code: bool = False) -> Path | None:
@@ -82,16 +92,19 @@ def interpreter_for(model_type: str | None, chosen: Path | None, *, own_code: bo
         own_code: whether the checkpoint brings the model's code, so that no transformers needs to know it.
 
     Raises:
-        PlanError: the transformers here does not know the model, and no other interpreter was made.
+        PlanError: the transformers here does not know the model, and no interpreter was made that does.
     """
     if chosen is not None or model_type is None or own_code or installed().knows(model_type):
         return chosen
-    if (made := _place() / "bin" / "python").is_file():
+    made = _place() / "bin" / "python"
+    if made.is_file() and installed(made).knows(model_type):
         return made
+    here = [None, made] if made.is_file() else [None]
+    versions = " and ".join(installed(one).packages["transformers"] for one in here)
     raise PlanError(
-        f"transformers {installed().packages['transformers']} does not know model_type {model_type!r}, so it cannot "
-        f"compute the reference: `{COMMAND}` makes an interpreter with a newer one, which is then used by itself; or "
-        "name one with --reference-python PATH"
+        f"no transformers here ({versions}) knows model_type {model_type!r}, so the reference cannot be computed: "
+        f"`{COMMAND}` makes an interpreter with the newest one, which is then used by itself; or name one with "
+        "--reference-python PATH"
     )
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from npu_conformance.engines.probes import LONGEST_TEXT, long_texts, probes
+from npu_conformance.engines.scenarios import COPIES
+from npu_conformance.machine.capacity import GIB
 from npu_conformance.variants import walks_warm
 
-GIB = 2**30
 SPACE = "VLLM_CPU_KVCACHE_SPACE"
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number."""
@@ -25,8 +26,6 @@ Length = tuple[int, int]
 _UNKNOWN = 4 * GIB
 # vLLM's own: a block of the CPU backend, and the requests that LLM runs side by side.
 _BLOCK, _SIDE_BY_SIDE = 128, 256
-# Copies of one prompt in a batch, see `engines/scenarios.py`.
-_COPIES = 8
 # Kinds of rotary scaling that leave the longest request as config.json has it (vllm/config/model.py).
 _NOT_LONGER = ("default", "mrope", "longrope", "su", "llama3")
 
@@ -92,7 +91,7 @@ def needed_bytes(config: Mapping[str, Any], options: Mapping[str, Any], lengths:
         asked = asked[: int(options.get("max_num_seqs") or _SIDE_BY_SIDE)]
     texts = long_texts([[0] * prompt for prompt, _ in lengths], longest) if lengths else {}
     long = [layout.blocks(len(text.prompt_ids) + text.length, kept) for text in texts.values()]
-    copies = _COPIES * max(asked, default=0)
+    copies = COPIES * max(asked, default=0)
     # One more is vLLM's own null block.
     return layout.bytes(max(sum(asked), sum(long), copies, layout.blocks(longest, kept)) + 1)
 
@@ -180,8 +179,8 @@ def _layout(config: Mapping[str, Any], options: Mapping[str, Any]) -> _Layout | 
 
     A cache of fewer bits is counted in full: a CPU may not have it.
     """
-    width, ranks = WIDTHS[options.get("dtype", "bfloat16")], int(options.get("tensor_parallel_size", 1))
     try:
+        width, ranks = WIDTHS[options.get("dtype", "bfloat16")], int(options.get("tensor_parallel_size", 1))
         kinds = _kinds(config)
         token = _token_bytes(config, width, ranks)
         state = _state_bytes(config, width, ranks) if "linear_attention" in kinds else 0

@@ -7,6 +7,7 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.engines.probes import LONGEST_TEXT, long_texts
 from npu_conformance.machine.devices import Platform, find_devices
 from npu_conformance.provenance import engine_version
+from npu_conformance.run.kv_cache import own_longest
 from npu_conformance.run.requirements import unmet
 from npu_conformance.variants import CATALOGUE, JUDGED, Known, ranks
 
@@ -68,5 +69,5 @@ def _differs(config: ModelConfig, variant: str) -> bool:
 
 def _longest(config: ModelConfig, checkpoint: Checkpoint | None) -> int:
     """Tokens of the longest request, where config or weights say it."""
-    own = None if checkpoint is None else checkpoint.text_config.get("max_position_embeddings")
-    return config.serve.max_model_len or (LONGEST_TEXT if own is None else int(own))
+    own = None if checkpoint is None else own_longest(checkpoint.text_config)
+    return config.serve.max_model_len or own or LONGEST_TEXT

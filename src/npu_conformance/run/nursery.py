@@ -1,15 +1,16 @@
 """Builds the twins a run needs, side by side and each once, in the cache that all runs share."""
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from npu_conformance.engines.job import TwinJob
-from npu_conformance.errors import ConformanceError
+from npu_conformance.errors import ConformanceError, JobError
 from npu_conformance.machine.capacity import cores
 from npu_conformance.progress import Observe
 from npu_conformance.run.interpreters import installed, interpreter_for
@@ -56,7 +57,7 @@ def build_twins(
     Returns:
         What went wrong, by recipe.
     """
-    missing = [one for one in _bases_first(recipes) if not is_whole(twin_folder(one, prompts_dir, chosen))]
+    missing = [one for one in with_bases(recipes) if not is_whole(twin_folder(one, prompts_dir, chosen))]
     if not missing:
         return {}
     running: dict[str, Future[None]] = {}
@@ -76,6 +77,7 @@ def build_twins(
         except BaseException:
             # An interrupt reaches this thread only; the others would train on to the end.
             stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
     for error in errors.values():
         if error is not None and not isinstance(error, ConformanceError):
@@ -83,8 +85,8 @@ def build_twins(
     return {recipe: error for recipe, error in errors.items() if isinstance(error, ConformanceError)}
 
 
-def _bases_first(recipes: Iterable[str]) -> list[str]:
-    """These and what they are made from: first all that need no other."""
+def with_bases(recipes: Iterable[str]) -> list[str]:
+    """These and what they are made from, each once: first all that need no other."""
     generations = [list(recipes)]
     while bases := [base for recipe in generations[-1] if (base := base_of(recipe))]:
         generations.append(bases)
@@ -97,7 +99,7 @@ def _build_one(
 ) -> None:
     folder = twin_folder(recipe, prompts_dir, chosen)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
+    with _locked(FileLock(folder.with_name(f"{folder.name}.lock")), stop):
         if is_whole(folder):
             return
         shutil.rmtree(folder, ignore_errors=True)
@@ -112,6 +114,18 @@ def _build_one(
         jobs.run_observed(
             job, f"twin {recipe}", _DEADLINE, observe, environment=on_the_host(), python=python, stop=stop
         )
+
+
+def _locked(lock: FileLock, stop: threading.Event) -> "AcquireReturnProxy[FileLock]":
+    """The lock, which another run that builds the twin may have for minutes.
+
+    Raises:
+        JobError: `stop` was set meanwhile.
+    """
+    while not stop.is_set():
+        with contextlib.suppress(Timeout):
+            return lock.acquire(timeout=1)
+    raise JobError(f"{lock.lock_file}: was stopped while another run held it")
 
 
 def is_whole(folder: Path) -> bool:

@@ -78,7 +78,7 @@ class Settings:
         for name, path in folders.items():
             if path is not None and not path.is_dir():
                 raise ConfigError(f"{name} {path}: no such folder")
-        if (python := self.reference_python) is not None and not os.access(python, os.X_OK):
+        if (python := self.reference_python) is not None and not (python.is_file() and os.access(python, os.X_OK)):
             raise ConfigError(f"--reference-python {python}: no such interpreter")
         if self.baseline == "update" and not (self.reason or "").strip():
             raise ConfigError("--baseline=update: say why with --reason=TEXT, it is kept in the baseline's history")

@@ -82,6 +82,9 @@ class Bound(BaseModel):
             found = Version(Version(version).base_version)
         except InvalidVersion:
             return None
+        # A checkout without tags is built as 0.1.dev1+g….
+        if found == Version("0.1"):
+            return None
         if self.since is not None and found < Version(self.since):
             return f"{self.package} {version} {self.reason}; from {self.since} on it can run"
         if self.before is not None and found >= Version(self.before):
