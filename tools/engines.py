@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from npu_conformance.config.model import config_names, config_path, load_config
+from npu_conformance.storage import write_json, write_text
 
 ROOT = Path(__file__).parents[1]
 PLACE, CONFIGS = ROOT / ".engines", ROOT / "model_configs"
@@ -58,14 +59,20 @@ class Column:
 def main(names: Sequence[str]) -> int:
     """Run the engines of these names; 0 when every model was judged as it should be."""
     twins = [name for name in config_names(CONFIGS) if load_config(config_path(CONFIGS, name)).twin is not None]
-    columns = [run(name, twins) for name in names]
-    for column in columns:
-        (PLACE / f"{column.name}.json").write_text(json.dumps(asdict(column), indent=1) + "\n", encoding="utf-8")
-    known = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(PLACE.glob("*.json"))]
-    (ROOT / "docs" / "engines.md").write_text(page([_column(one) for one in known]), encoding="utf-8")
-    wrong = [line for column in columns for line in unexpected(column, twins)]
+    wrong: list[str] = []
+    for name in names:
+        column = run(name, twins)
+        _save(column)  # an engine takes long enough not to be lost by what the next one does
+        wrong += unexpected(column, twins)
     print("\n".join(wrong))
     return 1 if wrong else 0
+
+
+def _save(column: Column) -> None:
+    """A column in the table, beside those of earlier runs."""
+    write_json(PLACE / f"{column.name}.json", asdict(column))
+    known = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(PLACE.glob("*.json"))]
+    write_text(ROOT / "docs" / "engines.md", page([_column(one) for one in known]))
 
 
 def unexpected(column: Column, models: Sequence[str]) -> list[str]:

@@ -1,12 +1,13 @@
 """`make engines`: what its table says of a run's report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tools import engines
-from tools.engines import column_of, page, preload, unexpected
+from tools.engines import Column, column_of, page, preload, unexpected
 
 
 def _check(variant: str, verdict: str, message: str | None = None) -> dict[str, Any]:
@@ -88,6 +89,27 @@ def test_an_open_verdict_names_the_checks_that_left_it_open() -> None:
     report = REPORT | {"models": [{"name": "Guard", "verdict": "inconclusive", "checks": checks, "variants": []}]}
 
     assert "| Guard | inconclusive (signed_bias, drift), 0 s |" in page([column_of("default", 50, report, MODELS)])
+
+
+def test_what_an_engine_gave_is_kept_whatever_the_next_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of all takes over an hour."""
+
+    def run(name: str, models: Sequence[str]) -> Column:
+        if name == "0.23.0":
+            raise SystemExit("the run on vLLM 0.23.0 did not come to its end")
+        return column_of(name, 61.4, REPORT, models)
+
+    monkeypatch.setattr(engines, "ROOT", tmp_path)
+    monkeypatch.setattr(engines, "PLACE", tmp_path / ".engines")
+    monkeypatch.setattr(engines, "run", run)
+    for folder in ("docs", ".engines"):
+        (tmp_path / folder).mkdir()
+    with pytest.raises(SystemExit, match=r"0\.23\.0"):
+        engines.main(["0.18.0", "0.23.0"])
+
+    assert "vLLM 0.18.0<br>transformers 4.57.6" in (tmp_path / "docs" / "engines.md").read_text()
 
 
 def test_a_missing_library_is_said_with_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
