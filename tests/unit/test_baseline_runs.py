@@ -99,6 +99,7 @@ def latest(outcome: Outcome) -> Path:
     return Path(found[1])
 
 
+@pytest.mark.slow
 def test_alone_no_reference_is_computed(
     alone: Callable[..., Outcome], created: Outcome, own_cache: Path, tmp_path: Path
 ) -> None:

@@ -161,7 +161,7 @@ def pretended(rng: np.random.Generator, growth: float = 1.0, flips: float = 0.01
     return Two(names, {"decode": (runs[0], runs[1])}, (16,) * prompts)
 
 
-@pytest.mark.parametrize("growth", [1.0, GROWTH])
+@pytest.mark.parametrize("growth", [1.0, pytest.param(GROWTH, marks=pytest.mark.slow)])
 def test_false_alarms_are_rarer_than_their_rate(growth: float) -> None:
     """Of commands that compare three pairs each, whose error grew by as much as it may, and whose flips are as many."""
     rng = np.random.default_rng(3)

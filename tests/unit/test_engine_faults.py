@@ -17,7 +17,7 @@ from .suite_runs import ROOT, Outcome, clean_environment, judge
 PLUGIN = Path(__file__).parent / "engine_faults"
 LAYER = 2
 """The layer at fault, counted from 0: the third."""
-pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("twin")]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.usefixtures("twin")]
 
 
 class Fault(NamedTuple):
@@ -44,8 +44,6 @@ FAULTS = {
     "layer_scaled": Fault("", {"base": "hidden_states"}, None, "base itself"),
     "noise": Fault("", {"base": "greedy_determinism"}, 0, "base itself"),
 }
-# `make test` runs a mode's; the others are left to `make campaigns`.
-CASES = [pytest.param(name, marks=() if name == "prefix_hit" else pytest.mark.slow) for name in FAULTS]
 
 
 def environment(fault: str) -> dict[str, str]:
@@ -79,7 +77,6 @@ def failing(found: Outcome) -> dict[str, set[str]]:
     return told
 
 
-@pytest.mark.slow
 def test_the_engine_with_the_plugin_and_no_fault_passes(own_configs: Path, tmp_path: Path) -> None:
     """It is the faults below that fail, not their machinery."""
     found = judged(tmp_path, config(own_configs, "prefix_caching, chunked_prefill"), "nothing")
@@ -87,7 +84,7 @@ def test_the_engine_with_the_plugin_and_no_fault_passes(own_configs: Path, tmp_p
     assert (found.status, failing(found)) == (0, {}), found.output
 
 
-@pytest.mark.parametrize("fault", CASES)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_fails_where_it_hides_and_nowhere_else(own_configs: Path, tmp_path: Path, fault: str) -> None:
     """In its variant, by the check that looks for its kind; the other variants stay green."""
     expected = FAULTS[fault]

@@ -218,6 +218,7 @@ def test_a_candidate_with_another_tokenizer_fails_prompt_tokens(twin: Path, tmp_
     assert check["where"].startswith("tokenizer_config.json: chat_template <|im_start|><|im_start|>")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("twin")
 def test_scoring_in_one_pass_is_generating(own_configs: Path, tmp_path: Path) -> None:
     """A float32 candidate that generates token by token through its cache agrees within float32's limits."""
@@ -233,12 +234,13 @@ def test_scoring_in_one_pass_is_generating(own_configs: Path, tmp_path: Path) ->
     assert values["token_agreement"]["observed"] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("main_run")
 @pytest.mark.parametrize(
     ("options", "environment"),
     [
         ({"enable_chunked_prefill": True, "max_num_batched_tokens": 64, "max_num_seqs": 16}, {}),
-        pytest.param({"enable_prefix_caching": True}, {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}, marks=pytest.mark.slow),
+        ({"enable_prefix_caching": True}, {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}),
     ],
     ids=["prompts prefilled in chunks", "engine in a process of its own"],
 )

@@ -92,10 +92,16 @@ def test_a_model_without_a_twin_skips(suite: Pytest) -> None:
 def test_a_bad_config_among_those_selected_is_one_line(
     suite: Pytest, configs_dir: Path, text: str, message: str
 ) -> None:
-    """Exit status 4 before anything starts; other models' runs are not disturbed by it."""
+    """Exit status 4 before anything starts."""
     (configs_dir / "Bad-1B.yaml").write_text(text)
 
     assert message in one_line_error(suite())
+
+
+def test_a_bad_config_does_not_disturb_other_models(suite: Pytest, configs_dir: Path) -> None:
+    """Whatever it has wrong."""
+    (configs_dir / "Bad-1B.yaml").write_text("- model\n")
+
     assert suite("-k", "Good").returncode == 0
 
 

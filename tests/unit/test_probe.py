@@ -11,14 +11,13 @@ import pytest
 from .suite_runs import ROOT, clean_environment
 from .test_engine_faults import environment
 
-pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("twin")]
+# What the points say of the same faults without an engine is in test_probe_points.py.
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.usefixtures("twin")]
 FAULTS = {
     "rows_exchanged": ("rows_of_request", "are those of another"),
     "rows_late": ("sampled_token", "another argmax than the sampled token"),
     "hooks_blind": ("hidden_states", "the hook saw nothing"),
 }
-# One is enough for `make test`: what the points say of the others is in test_probe_points.py.
-CASES = [pytest.param(name, marks=() if name == "rows_exchanged" else pytest.mark.slow) for name in FAULTS]
 
 
 def probed(folder: Path, *words: str, **variables: str) -> tuple[int, dict[str, Any], str]:
@@ -38,7 +37,7 @@ def probed(folder: Path, *words: str, **variables: str) -> tuple[int, dict[str, 
     return result.returncode, points, path.read_text() + path.with_suffix(".md").read_text()
 
 
-@pytest.mark.parametrize("fault", CASES)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_told_by_its_point_alone(tmp_path: Path, fault: str) -> None:
     """The others are ok, or say that they rest on it; the engine computes and samples as before."""
     name, told = FAULTS[fault]
@@ -51,7 +50,6 @@ def test_a_fault_is_told_by_its_point_alone(tmp_path: Path, fault: str) -> None:
     assert {"ok"} == {verdicts[one] for one in {"graph_mode", "memory", "sampled_token", "hidden_states"} - {name}}
 
 
-@pytest.mark.slow
 def test_nothing_is_wrong_here(tmp_path: Path) -> None:
     """With every engine that the machine has; and the report tells nothing of it."""
     status, points, text = probed(tmp_path)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 ENGINE = """
 import json, sys
 from vllm import LLM, SamplingParams
@@ -69,7 +70,6 @@ def eager(twin: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     return engine(twin, tmp_path_factory.mktemp("eager"), "eager")
 
 
-@pytest.mark.engine
 def test_an_eager_engine_computes_the_same_with_the_tap(eager: dict[str, Any]) -> None:
     """To the bit; the tap sees each token that was sampled, and no chunk of a prompt."""
     assert eager["as loaded"]["logits"] == eager["tapped"]["logits"] == eager["stopped"]["logits"]
@@ -79,7 +79,6 @@ def test_an_eager_engine_computes_the_same_with_the_tap(eager: dict[str, Any]) -
     assert all(len(step) == 6 for steps in states.values() for step in steps)
 
 
-@pytest.mark.engine
 def test_the_states_are_those_the_logits_come_from(eager: dict[str, Any], twin: Path) -> None:
     """Final norm times head is the row of the very token that was sampled."""
     from safetensors import safe_open
@@ -94,8 +93,6 @@ def test_the_states_are_those_the_logits_come_from(eager: dict[str, Any], twin: 
         np.testing.assert_allclose(states @ head.T, rows, atol=0.02 * np.abs(rows).max())
 
 
-@pytest.mark.engine
-@pytest.mark.slow
 def test_compiled_code_is_tapped(eager: dict[str, Any], twin: Path, tmp_path: Path) -> None:
     """Each step, decoding too: not only the pass in which the model was traced."""
     found = engine(twin, tmp_path, "compiled", NPU_CONFORMANCE_TAP="64")["as loaded"]["states"]

@@ -22,6 +22,7 @@ JOBS = [(workflow, job) for workflow in (CPU, NIGHTLY) for job in workflow["jobs
 NOT_RUN = {
     "Test": "minutes: `python -m tests.unit.workflow_steps` runs it",
     "Judge the twins": "minutes: as above",
+    "Run the long tests": "hours",
     "Judge the twins on that engine": "minutes, and an environment of its own: `make engines` runs it",
     "Install what older builds of vLLM for the CPU start with": "Debian's packages",
     "Summarise the table": "the step above it",
@@ -92,8 +93,8 @@ def test_actions_are_pinned_to_a_version(workflow: dict[str, Any], job: str) -> 
 
 @pytest.mark.parametrize(("workflow", "job"), JOBS)
 def test_jobs_end_within_two_hours(workflow: dict[str, Any], job: str) -> None:
-    """Without a limit GitHub's is six."""
-    assert 0 < int(workflow["jobs"][job]["timeout-minutes"]) <= 120
+    """Without a limit GitHub's is six, which only the weekly campaigns may take."""
+    assert 0 < int(workflow["jobs"][job]["timeout-minutes"]) <= (360 if job == "campaigns" else 120)
 
 
 @pytest.mark.parametrize(("workflow", "job"), JOBS)
