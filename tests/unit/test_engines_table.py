@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tools import engines
-from tools.engines import Column, column_of, page, preload, unexpected
+from tools.engines import Column, Refusal, column_of, page, preload, unexpected
 
 
 def _check(variant: str, verdict: str, message: str | None = None) -> dict[str, Any]:
@@ -35,7 +35,7 @@ REPORT: dict[str, Any] = {
         {
             "name": "Condenser",
             "verdict": "error",
-            "checks": [_check("base", "error", "Condenser base: N, K = layer.weight.size()")],
+            "checks": [_check("base", "error", "Condenser base: N, K = layer.weight.size(); log: /x/log.txt")],
             "variants": [],
         },
         {"name": "Untwinned", "verdict": "skipped", "checks": [_check("base", "skipped", "no twin")], "variants": []},
@@ -58,11 +58,12 @@ def test_an_error_is_unexpected_unless_it_is_the_engines_own_refusal(monkeypatch
     column = column_of("0.18.0", 61.4, REPORT, MODELS)
     assert unexpected(column, MODELS) == ["Condenser on 0.18.0: error: Condenser base: N, K = layer.weight.size()"]
 
-    monkeypatch.setattr(engines, "REFUSALS", {("0.18.0", "Condenser"): "N, K = layer.weight"})
+    monkeypatch.setattr(engines, "REFUSALS", {("0.18.0", "Condenser"): Refusal("N, K = layer.weight", "no matrix")})
     assert unexpected(column, MODELS) == []
     assert "| Condenser | refused by the engine |" in page([column])
+    assert "- Condenser: Condenser base: N, K = layer.weight.size(): no matrix\n" in page([column])
 
-    monkeypatch.setattr(engines, "REFUSALS", {("0.18.0", "Guard"): "no such kernel"})
+    monkeypatch.setattr(engines, "REFUSALS", {("0.18.0", "Guard"): Refusal("no such kernel", "")})
     assert unexpected(column, MODELS)[0] == "Guard on 0.18.0: pass, expected the error 'no such kernel'"
 
 
