@@ -27,7 +27,7 @@ from npu_conformance.checkpoints.declared import (
 )
 from npu_conformance.traces.trace import Told
 
-VERSION = 1
+VERSION = 2
 """Raised when a reference's modules are asked something else: what they told is kept in the cache."""
 # Parts of a model that do not compute the language model's own layers.
 _ELSEWHERE = ("visual", "vision", "audio", "mtp", "draft", "image", "multi_modal", "eagle")

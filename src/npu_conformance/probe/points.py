@@ -80,12 +80,10 @@ def sampled_token(seen: Sampled) -> Finding:
     """Of requests that are asked one at a time, so that no other request's row can be meant."""
     wrong, count, where = _not_sampled(seen)
     figures = {"positions": count, "wrong": wrong}
-    if not count:
-        return Finding(verdict="wrong", message="no position was captured", figures=figures)
+    told = [] if count else ["no position was captured"]
     if wrong:
-        told = f"{wrong} of {count} captured rows have another argmax than the sampled token, first {where}"
-        return Finding(verdict="wrong", message=told, figures=figures)
-    return Finding(verdict="ok", message=f"so at all {count} positions", figures=figures)
+        told.append(f"{wrong} of {count} captured rows have another argmax than the sampled token, first {where}")
+    return _judged(told, f"so at all {count} positions", figures)
 
 
 @_point("rows_of_request", "Does each row of a batch belong to its request?", "batch", rests_on="sampled_token")
@@ -167,10 +165,8 @@ def prefill(seen: Prefilled) -> Finding:
         return Finding(verdict="wrong", message="the hook saw nothing, or not every position")
     worst, count = _largest(seen.distances), sum(map(len, seen.distances))
     figures: Figures = {"positions": count, "relative_l2_worst": worst}
-    if not worst <= CLOSE:
-        told = f"rows differ from those of decode by up to {worst:.3g} (limit {CLOSE:g})"
-        return Finding(verdict="wrong", message=told, figures=figures)
-    return Finding(verdict="ok", message=f"{count} positions within {worst:.2g} of decode", figures=figures)
+    told = [] if worst <= CLOSE else [f"rows differ from those of decode by up to {worst:.3g} (limit {CLOSE:g})"]
+    return _judged(told, f"{count} positions within {worst:.2g} of decode", figures)
 
 
 @_point("ranks", "Does one rank write, and is every rank given its rows?", "ranks")
@@ -244,10 +240,9 @@ def devices(seen: Held) -> Finding:
     rises = {name: seen.during[name] - seen.before.get(name, 0.0) for name in seen.during}
     used = tuple(name for name, rise in rises.items() if rise >= _USED)
     figures: Figures = {f"device {name} (MiB)": round(rise) for name, rise in rises.items()}
-    if sorted(used) != sorted(seen.lent):
-        told = f"lent {', '.join(seen.lent)}, memory rose on {', '.join(used) or 'none'}"
-        return Finding(verdict="wrong", message=told, figures=figures)
-    return Finding(verdict="ok", message=f"lent and used: {', '.join(used)}", figures=figures)
+    same = sorted(used) == sorted(seen.lent)
+    told = [] if same else [f"lent {', '.join(seen.lent)}, memory rose on {', '.join(used) or 'none'}"]
+    return _judged(told, f"lent and used: {', '.join(used)}", figures)
 
 
 def _judged(problems: list[str], fine: str, figures: Figures) -> Finding:
