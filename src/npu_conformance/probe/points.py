@@ -79,7 +79,7 @@ def _point(
 def sampled_token(seen: Sampled) -> Finding:
     """Of requests that are asked one at a time, so that no other request's row can be meant."""
     wrong, count, where = _not_sampled(seen)
-    figures = {"positions": count, "wrong": wrong}
+    figures: Figures = {"positions": count, "wrong": wrong}
     told = [] if count else ["no position was captured"]
     if wrong:
         told.append(f"{wrong} of {count} captured rows have another argmax than the sampled token, first {where}")
