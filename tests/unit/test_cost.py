@@ -86,6 +86,6 @@ def test_the_rate_is_measured_on_the_threads_that_a_reference_has(monkeypatch: p
         def __matmul__(self, other: object) -> int:
             return together.wait()
 
-    monkeypatch.setattr(cost, "cores", lambda: 3)
+    monkeypatch.setattr(cost, "host_cores", lambda: 3)
     monkeypatch.setattr(np, "ones", lambda *_, **__: Square())
     assert matmul_rate.__wrapped__() > 0

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from npu_conformance.errors import ConfigError
+from npu_conformance.machine import devices
 from npu_conformance.machine.devices import (
     POOL_VARIABLE,
     Device,
@@ -13,6 +14,7 @@ from npu_conformance.machine.devices import (
     cpu_binding,
     device_files,
     find_devices,
+    host_cores,
     lendable,
     narrowed,
     visible_ids,
@@ -99,6 +101,28 @@ def test_engines_of_several_workers_have_cores_of_their_own(
     environment = cpu_binding(ranks)
     assert environment.get("VLLM_CPU_OMP_THREADS_BIND") == bound
     assert environment.get("OMP_NUM_THREADS") == computing
+
+
+@pytest.mark.parametrize(
+    ("own", "workers", "platform", "expected"),
+    [
+        (2, 1, "cpu", 2),
+        (2, 2, "cpu", 1),
+        (2, 4, "cpu", 1),
+        (16, 4, "cpu", 4),
+        (192, 8, "npu", 185),
+        (4, 8, "npu", 1),
+    ],
+)
+def test_the_host_computes_on_cores_that_no_engine_has(
+    monkeypatch: pytest.MonkeyPatch, own: int, workers: int, platform: str, expected: int
+) -> None:
+    """On an accelerator an engine of another worker keeps one busy."""
+    monkeypatch.setattr(devices, "cores", lambda: own)
+    monkeypatch.setattr(devices, "find_devices", lambda: (platform, 8))
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", str(workers))
+
+    assert host_cores() == expected
 
 
 def test_a_cpu_has_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

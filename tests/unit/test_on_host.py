@@ -14,7 +14,7 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines import worker
 from npu_conformance.engines.job import RenderJob
-from npu_conformance.machine.capacity import cores
+from npu_conformance.machine.devices import host_cores
 from npu_conformance.progress import Narrator
 from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.preparation import prepare
@@ -93,12 +93,12 @@ def run_everything(published: Path, folder: Path) -> None:
     References(config, subject, prepared, Settings(configs=folder), jobs).score(base)
 
 
-def test_a_worker_imports_no_plugin_and_takes_all_cores(published: Path, told: Path, tmp_path: Path) -> None:
+def test_a_worker_imports_no_plugin_and_takes_the_hosts_cores(published: Path, told: Path, tmp_path: Path) -> None:
     """Though its tokenizer comes from transformers, and the environment says one thread."""
     job = RenderJob(output=tmp_path / "rendered.json", checkpoint=published, prompts=PROMPTS)
     Jobs(tmp_path / "run", Narrator()).run(job, "Small: prompts", 300, environment=on_the_host())
 
-    assert told.read_text().split() == [str(cores()), str(cores())]
+    assert told.read_text().split() == [str(host_cores())] * 2
     assert not imported(told).exists()
 
 
@@ -131,5 +131,7 @@ def test_no_worker_but_an_engines_does(published: Path, told: Path, tmp_path: Pa
     run_everything(published, tmp_path / "run")
 
     lines = told.read_text().splitlines()
-    assert lines == [f"{cores()} {cores()}"] * 6  # scan, convert, scan, render, audit, reference with its floor
+    assert (
+        lines == [f"{host_cores()} {host_cores()}"] * 6
+    )  # scan, convert, scan, render, audit, reference with its floor
     assert not imported(told).exists()

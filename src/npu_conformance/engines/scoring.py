@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from npu_conformance.engines import modules
 from npu_conformance.engines.dither import dithered
 from npu_conformance.engines.loading import load_model, merge_adapter
-from npu_conformance.machine.capacity import cores
 from npu_conformance.provenance import package_versions
 from npu_conformance.storage import digest, staged_file, write_json
 from npu_conformance.traces.trace import Layers, Rows, Told, load_layers, pack, write_layers
@@ -99,11 +98,8 @@ class Scorer:
         return states
 
     def _loaded(self, *, adapted: bool) -> Any:
-        import torch
-
         if self._model is None:
             self._progress(f"loading the {self._job.dtype} model", 0, 0)
-            torch.set_num_threads(cores())
             self._model = load_model(
                 self._job.checkpoint,
                 self._job.dtype,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from npu_conformance.errors import ConfigError
-from npu_conformance.machine.capacity import threads
+from npu_conformance.machine.capacity import cores, threads
 
 Platform = Literal["npu", "cuda", "cpu"]
 POOL_VARIABLE = "NPU_CONFORMANCE_DEVICES"
@@ -163,18 +163,32 @@ def cpu_binding(ranks: int) -> dict[str, str]:
     It refuses several ranks without a core for each. Engines side by side would wait for one another at every step, so
     of several workers of pytest-xdist, whose variables these are, each has its share of the cores.
     """
-    cores = sorted(os.sched_getaffinity(0))
-    worker, count = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    share = max(1, len(cores) // count)
+    own, worker = sorted(os.sched_getaffinity(0)), os.environ.get("PYTEST_XDIST_WORKER")
+    share = max(1, len(own) // _workers())
     if worker is not None:  # gw0 and on; one that replaces a dead one has the next number
-        first = int(re.sub(r"\D", "", worker)) * share % len(cores)
-        cores = cores[first:] + cores[:first]
+        first = int(re.sub(r"\D", "", worker)) * share % len(own)
+        own = own[first:] + own[:first]
     if ranks > 1:
-        return {_BIND: "|".join(map(str, cores[:ranks]))}
-    if share == len(cores) > 1:
+        return {_BIND: "|".join(map(str, own[:ranks]))}
+    if share == len(own) > 1:
         return {}
     # From 0.23 on vLLM binds the processes it starts, not the one it is in, which goes by the number of threads.
-    return {_BIND: ",".join(map(str, cores[:share])), **threads(share)}
+    return {_BIND: ",".join(map(str, own[:share])), **threads(share)}
+
+
+def host_cores() -> int:
+    """Cores for what computes on the host: all but those on which other workers' engines compute.
+
+    An engine's threads never rest, and a thread that waits for its core holds up all the others of its process.
+    """
+    others = _workers() - 1
+    each = max(1, cores() // (others + 1)) if find_devices()[0] == "cpu" else 1
+    return max(1, cores() - others * each)
+
+
+def _workers() -> int:
+    """Workers of pytest-xdist that run side by side."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
 def _told(value: str) -> list[str]:

@@ -12,7 +12,8 @@ import numpy as np
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
 from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
-from npu_conformance.machine.capacity import GIB, cores, free_memory
+from npu_conformance.machine.capacity import GIB, free_memory
+from npu_conformance.machine.devices import host_cores
 
 # Loading holds one shard beside the float32 weights, scoring a batch's activations.
 _OVERHEAD = 1.15
@@ -128,7 +129,7 @@ def matmul_rate() -> float:
 
     A product a core at once: this process's libraries may have been told to use fewer threads than a reference has.
     """
-    side, count = 1024, cores()
+    side, count = 1024, host_cores()
     square = np.ones((side, side), dtype=np.float32)
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(square.__matmul__, [square] * count))

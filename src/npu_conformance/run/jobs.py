@@ -8,7 +8,7 @@ from pathlib import Path
 from npu_conformance.engines.job import CandidateJob, Job, ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.engines.supervise import run_job
 from npu_conformance.machine.capacity import threads
-from npu_conformance.machine.devices import Device, Platform, find_devices, lendable, narrowed
+from npu_conformance.machine.devices import Device, Platform, find_devices, host_cores, lendable, narrowed
 from npu_conformance.machine.leases import lease
 from npu_conformance.progress import Narrator, Observe
 from npu_conformance.run.emptying import wait_for_memory
@@ -21,7 +21,7 @@ _TURN = Device("the turn of references", "reference")
 
 def on_the_host() -> dict[str, str]:
     """Environment of jobs that compute on this machine's processor: references, twins, and what reads weights."""
-    return {"HF_HUB_OFFLINE": "1", **threads()}
+    return {"HF_HUB_OFFLINE": "1", **threads(host_cores())}
 
 
 class Jobs:
