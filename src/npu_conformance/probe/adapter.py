@@ -5,8 +5,8 @@ from pathlib import Path
 from npu_conformance.checkpoints.headers import read_tensors
 from npu_conformance.errors import CheckpointError
 from npu_conformance.storage import write_json
+from npu_conformance.twins.adapter import LINEAR
 
-_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _RANK = 8
 # An adapter's usual size is far smaller; this one is to be seen in every row.
 _SCALE = 0.3
@@ -24,10 +24,10 @@ def write_adapter(checkpoint: Path, destination: Path) -> None:
     shapes = {
         name.removesuffix(".weight"): tensor.shape
         for name, tensor in read_tensors(checkpoint).items()
-        if name.removesuffix(".weight").rpartition(".")[2] in _TARGETS
+        if name.removesuffix(".weight").rpartition(".")[2] in LINEAR
     }
     if not shapes:
-        raise CheckpointError(f"{checkpoint}: has none of {', '.join(_TARGETS)}, so no LoRA can be made for it")
+        raise CheckpointError(f"{checkpoint}: has none of {', '.join(LINEAR)}, so no LoRA can be made for it")
     random = torch.Generator().manual_seed(0)
     weights: dict[str, torch.Tensor] = {}
     for name, (outputs, inputs) in sorted(shapes.items()):
@@ -36,5 +36,5 @@ def write_adapter(checkpoint: Path, destination: Path) -> None:
         weights |= {f"base_model.model.{name}.lora_A.weight": down, f"base_model.model.{name}.lora_B.weight": up}
     destination.mkdir(parents=True)
     save_file(weights, destination / "adapter_model.safetensors")
-    config = {"peft_type": "LORA", "r": _RANK, "lora_alpha": _RANK, "target_modules": list(_TARGETS), "bias": "none"}
+    config = {"peft_type": "LORA", "r": _RANK, "lora_alpha": _RANK, "target_modules": list(LINEAR), "bias": "none"}
     write_json(destination / "adapter_config.json", config | {"task_type": "CAUSAL_LM", "lora_dropout": 0.0})

@@ -7,7 +7,8 @@ from npu_conformance.twins.corpus import examples
 from npu_conformance.twins.recipes import Adapted, find_recipe
 from npu_conformance.twins.train import sample, train
 
-_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""Linear layers of a decoder, by the names of most models."""
 
 
 def train_adapter(
@@ -27,7 +28,7 @@ def train_adapter(
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
-        target_modules=_TARGETS,
+        target_modules=list(LINEAR),
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]):

@@ -82,6 +82,8 @@ def _qwen3_5(text: dict[str, Any], tokenizer: Any) -> Any:
         "linear_key_head_dim": 64,
         "linear_value_head_dim": 64,
         "linear_conv_kernel_dim": 4,
+        # Of the state, for engines: vLLM's kernel for a CPU knows no other.
+        "mamba_ssm_dtype": "float32",
         "rope_parameters": {
             "rope_type": "default",
             "rope_theta": 10_000_000.0,
@@ -139,14 +141,23 @@ def save_network(network: Any, tokenizer: Any, folder: Path, *, pickled: bool) -
     config = json.loads(path.read_text(encoding="utf-8"))
     # transformers 4 would pass over what 5 writes, and so would an engine beside it.
     write_json(path, config | (older_form(config) or {}))
+    weights = folder / "model.safetensors"
     if hasattr(network.config, "vision_config"):
         _save_processors(folder)
+        _move_eyes(weights)
     if pickled:
         from safetensors.torch import load_file
 
-        weights = folder / "model.safetensors"
         torch.save(load_file(weights), folder / "pytorch_model.bin")
         weights.unlink()
+
+
+def _move_eyes(weights: Path) -> None:
+    """Transformers 5.5.4 writes them as a part of the language model, where no engine looks for them."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = {name.replace("language_model.visual.", "visual."): one for name, one in load_file(weights).items()}
+    save_file(tensors, weights, metadata={"format": "pt"})
 
 
 def _save_processors(folder: Path) -> None:

@@ -67,6 +67,14 @@ CATALOGUE: dict[str, Known] = {
                 platform="cpu",
                 reason="says `spec decode is not supported.` on a CPU",
             ),
+            # v1/sample/rejection_sampler.py of 0.23.0 and 0.24.0; utils/cpu_triton_utils.py of 0.25.0 takes it.
+            Bound(
+                package="vllm",
+                before="0.23.0",
+                since="0.25.0",
+                platform="cpu",
+                reason="gives its kernel for the CPU `USE_FP64_GUMBEL`, which that does not know",
+            ),
         ),
     ),
     "long_prompt": Known(changes="prompts of more than 1,000 and 4,000 tokens", long=True),

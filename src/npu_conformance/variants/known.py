@@ -69,7 +69,7 @@ class Bound(BaseModel):
     since: str | None = None
     """The first of them."""
     before: str | None = None
-    """The first that has it no more."""
+    """The first that has it no more; where it is older than `since`, those between are without it."""
     reason: str
     """What the others are like."""
     platform: Platform | None = None
@@ -85,11 +85,13 @@ class Bound(BaseModel):
         # A checkout without tags is built as 0.1.dev1+g….
         if found == Version("0.1"):
             return None
-        if self.since is not None and found < Version(self.since):
-            return f"{self.package} {version} {self.reason}; from {self.since} on it can run"
-        if self.before is not None and found >= Version(self.before):
-            return f"{self.package} {version} {self.reason}; before {self.before} it can run"
-        return None
+        late = self.since is None or found >= Version(self.since)
+        early = self.before is None or found < Version(self.before)
+        gap = self.since is not None and self.before is not None and Version(self.before) < Version(self.since)
+        if (late or early) if gap else (late and early):
+            return None
+        when = [f"before {self.before}"] * (gap or not early) + [f"from {self.since} on"] * (gap or not late)
+        return f"{self.package} {version} {self.reason}; {' and '.join(when)} it can run"
 
 
 class Known(BaseModel):
