@@ -37,6 +37,11 @@ REFUSALS = {
         "its CPU backend takes the weight of a convolution, of three dimensions, for a matrix "
         "(`dispatch_cpu_unquantized_gemm`); by its source the one of vLLM 0.22.0 is the first that does not",
     ),
+    ("0.23.0", "Qwen3.5-4B-Condenser"): Refusal(
+        "Found no NVIDIA driver",
+        "for a LoRA it pins memory on every machine, which needs an accelerator (`PIN_MEMORY` in "
+        "vllm/utils/torch_utils.py); by its source 0.24.0 is the first that asks whether there is one",
+    ),
 }
 """By version and model."""
 # vLLM's older builds for the CPU ask for them before they start (vllm/platforms/cpu.py).

@@ -29,6 +29,10 @@ MET = {
         "already allocated; 10.24 GiB current active; 19.52 MiB free; 10.65 GiB reserved in total by PyTorch)"
     ],
     "CUDA memory": ["OutOfMemoryError: CUDA out of memory"],
+    "pinned memory": [
+        "RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed",
+        "RuntimeError: pin_memory=True requires a CUDA or other accelerator backend; no pinned memory allocator is",
+    ],
     "memory at start": [
         "ValueError: Free memory on device (10.5/61.0 GiB) on startup is less than desired GPU memory utilization (0.9"
     ],
