@@ -124,7 +124,8 @@ RECIPES: Mapping[str, Recipe] = {
         kept_sets=_PLAIN_SETS,
         rank=16,
         alpha=32,
-        training=Training(steps=200, batch_tokens=768, learning_rate=3e-3, seed=16),
+        # With less of it bfloat16 itself is beyond the limits at single positions: what is hardly learnt is hardly sure.
+        training=Training(steps=200, batch_tokens=768, learning_rate=5e-3, seed=16),
     ),
     "bitcpm4": Trained(
         twin_of="openbmb/BitCPM4-CANN-1B",
