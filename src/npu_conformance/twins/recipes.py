@@ -124,7 +124,7 @@ RECIPES: Mapping[str, Recipe] = {
         kept_sets=_PLAIN_SETS,
         rank=16,
         alpha=32,
-        # With less of it bfloat16 itself is beyond the limits at single positions: what is hardly learnt is hardly sure.
+        # Learnt more slowly, bfloat16 itself is beyond the limits at single positions, in transformers too.
         training=Training(steps=200, batch_tokens=768, learning_rate=5e-3, seed=16),
     ),
     "bitcpm4": Trained(
