@@ -21,7 +21,7 @@ from npu_conformance.checkpoints.rope import declared_ropes
 from npu_conformance.engines.modules import of_transformers, of_vllm
 from npu_conformance.traces.trace import Told, load_trace, save_modules, save_trace
 
-from .test_shared_inputs import LONG, MODEL, TYPES
+from .small_configs import LONG, MODEL, TYPES
 
 TINY = {**MODEL, "vocab_size": 50, "intermediate_size": 64, "num_hidden_layers": 2, "rms_norm_eps": 1e-5}
 
