@@ -315,7 +315,7 @@ def _convert(options: argparse.Namespace) -> int:
     stay_on_host()
     os.environ.update(threads())  # torch reads them when it is imported, below
     from npu_conformance.conversion.convert import convert, summary
-    from npu_conformance.progress import Narrator
+    from npu_conformance.run.progress import Narrator
 
     with Narrator().job(f"converting {options.source}") as observe:
         convert(options.source, options.destination, options.dtype, observe, options.ternary_group_size)

@@ -6,7 +6,7 @@ from typing import Any
 from npu_conformance.plan.forecast import Forecast
 from npu_conformance.plan.steps import Kind
 from npu_conformance.plan.text import forecast_lines
-from npu_conformance.progress import Narrator
+from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from npu_conformance.machine.cann import driver_version, find_cann
-from npu_conformance.provenance import package_versions
+from npu_conformance.machine.provenance import package_versions
 
 
 @pytest.mark.parametrize(

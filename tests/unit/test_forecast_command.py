@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from subprocess import CompletedProcess, run
 
-from npu_conformance.progress import Narrator
+from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 

@@ -15,8 +15,8 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.engines.job import CandidateJob, Job, RenderJob, SeriesJob, StatesJob
 from npu_conformance.machine.devices import Device, lendable
 from npu_conformance.machine.leases import lease
-from npu_conformance.progress import Narrator
 from npu_conformance.run.jobs import Jobs
+from npu_conformance.run.progress import Narrator
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
 

@@ -15,9 +15,9 @@ from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines import worker
 from npu_conformance.engines.job import RenderJob
 from npu_conformance.machine.devices import host_cores
-from npu_conformance.progress import Narrator
 from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.preparation import prepare
+from npu_conformance.run.progress import Narrator
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
 

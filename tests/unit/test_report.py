@@ -12,8 +12,8 @@ from npu_conformance import gates
 from npu_conformance.cli import main
 from npu_conformance.config.model import Limit
 from npu_conformance.errors import TraceError
+from npu_conformance.machine.provenance import numeric_environment
 from npu_conformance.measure.evidence import Evidence
-from npu_conformance.provenance import numeric_environment
 from npu_conformance.report.details import load_details, save_details
 from npu_conformance.report.markdown import cell, render_markdown
 from npu_conformance.report.model import SCHEMA_VERSION, Report, build_report, report_schema

@@ -14,11 +14,11 @@ from npu_conformance.cli import main
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.doctor.model import Model, model_areas
 from npu_conformance.errors import CheckpointError
-from npu_conformance.progress import Narrator
 from npu_conformance.run import older_transformers
 from npu_conformance.run.interpreters import Installed
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.preparation import prepare
+from npu_conformance.run.progress import Narrator
 from npu_conformance.run.settings import Settings
 
 from .doctor_hosts import sound_host, texts

@@ -11,7 +11,7 @@ from npu_conformance.bisect.runs import features_of
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.provenance import changed, engine_version, made_by, numeric_environment
+from npu_conformance.machine.provenance import changed, engine_version, made_by, numeric_environment
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.lacking import lacking
 from npu_conformance.run.settings import Settings

@@ -1,7 +1,7 @@
 """An error is told once: the tests that have it too say so in a word."""
 
 from npu_conformance.errors import CheckpointError, ConformanceError, JobError, PlanError, TraceError
-from npu_conformance.messages import Told
+from npu_conformance.report.messages import Told
 
 WORD = "not run: the engine did not start"
 AGAIN = "not run: for the reason that the first of these errors gives"

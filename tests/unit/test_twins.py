@@ -11,10 +11,10 @@ import pytest
 from filelock import FileLock
 
 from npu_conformance.errors import ConfigError, JobError
-from npu_conformance.progress import Narrator
 from npu_conformance.run import nursery
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.nursery import build_twins, twin_folder
+from npu_conformance.run.progress import Narrator
 from npu_conformance.twins import RECIPES, recipe_digest
 from npu_conformance.twins.corpus import examples
 from npu_conformance.twins.recipes import Trained

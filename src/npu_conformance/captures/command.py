@@ -17,8 +17,8 @@ from npu_conformance.captures.manifest import (
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.measure.realisations import FLOOR
-from npu_conformance.progress import Narrator
 from npu_conformance.report.details import SubjectFacts
+from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session, Workshop
 from npu_conformance.run.settings import Settings
 from npu_conformance.storage import digest, staged_dir

@@ -13,7 +13,7 @@ from npu_conformance.config.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
 from npu_conformance.config.prompts import Name, PromptUse
 from npu_conformance.config.yamlfile import did_you_mean, load_yaml
 from npu_conformance.errors import ConfigError
-from npu_conformance.provenance import without_secrets
+from npu_conformance.machine.provenance import without_secrets
 from npu_conformance.variants import (
     CATALOGUE,
     JUDGED,

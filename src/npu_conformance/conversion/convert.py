@@ -20,7 +20,7 @@ from npu_conformance.config.limits import Dtype
 from npu_conformance.conversion.plan import DTYPE_KEYS, LEGACY_FILE, QUANTISATION, Conversion, plan, total
 from npu_conformance.conversion.shards import Output, index, layout, write_shard
 from npu_conformance.errors import CheckpointError
-from npu_conformance.provenance import package_versions
+from npu_conformance.machine.provenance import package_versions
 from npu_conformance.storage import digest, write_json
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from npu_conformance.machine.cann import ASCEND
 from npu_conformance.machine.capacity import GIB, THREAD_VARIABLES, cores, free_memory
 from npu_conformance.machine.devices import Platform, find_devices
 from npu_conformance.machine.npu_smi import ask_npu_smi
-from npu_conformance.provenance import machine, package_versions
+from npu_conformance.machine.provenance import machine, package_versions
 from npu_conformance.run.cost import free_disk
 from npu_conformance.storage import cache_dir
 

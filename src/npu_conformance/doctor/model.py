@@ -15,9 +15,9 @@ from npu_conformance.errors import CheckpointError, ConformanceError, WeightsErr
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.plan.forecast import forecast
 from npu_conformance.plan.totals import shortages, totals
-from npu_conformance.progress import Narrator
 from npu_conformance.run.lacking import lacking
 from npu_conformance.run.older_transformers import rope_finding
+from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.variants import JUDGED, ranks

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from npu_conformance.engines import modules
 from npu_conformance.engines.dither import dithered
 from npu_conformance.engines.loading import load_model, merge_adapter
-from npu_conformance.provenance import package_versions
+from npu_conformance.machine.provenance import package_versions
 from npu_conformance.storage import digest, staged_file, write_json
 from npu_conformance.traces.trace import Layers, Rows, Told, load_layers, pack, write_layers
 

@@ -12,17 +12,17 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import load_prompts
 from npu_conformance.doctor.environment import VARIABLES
 from npu_conformance.errors import ConfigError, PlanError
+from npu_conformance.machine.provenance import machine, package_versions
 from npu_conformance.probe.engines import Start, all_starts, run
 from npu_conformance.probe.findings import judged, needed
 from npu_conformance.probe.page import markdown, report
 from npu_conformance.probe.points import POINTS
 from npu_conformance.probe.seen import Seen
-from npu_conformance.progress import Narrator
-from npu_conformance.provenance import machine, package_versions
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.nursery import build_twins, twin_folder
 from npu_conformance.run.preparation import prepare
+from npu_conformance.run.progress import Narrator
 from npu_conformance.run.settings import Settings
 from npu_conformance.storage import write_json, write_text
 

@@ -7,8 +7,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.config.limits import FIGURES, SHOWN
 from npu_conformance.measure.witnesses import IMPLICATES
-from npu_conformance.messages import number
 from npu_conformance.report.findings import BatchRow, Distances
+from npu_conformance.report.messages import number
 from npu_conformance.report.model import ModelReport, Report
 from npu_conformance.report.options import option_rows, sign_counts
 from npu_conformance.report.phrases import PHRASES

@@ -10,8 +10,8 @@ from npu_conformance.engines.supervise import run_job
 from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import Device, Platform, find_devices, host_cores, lendable, narrowed
 from npu_conformance.machine.leases import lease
-from npu_conformance.progress import Narrator, Observe
 from npu_conformance.run.emptying import wait_for_memory
+from npu_conformance.run.progress import Narrator, Observe
 from npu_conformance.variants import ranks
 
 # No device, but lent like one: a reference takes all cores and the memory of float32 weights, so that on a machine with

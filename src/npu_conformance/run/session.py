@@ -22,9 +22,8 @@ from npu_conformance.errors import ConfigError, ConformanceError, TraceError, We
 from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.saved import load_accepted, load_base, load_evidence
-from npu_conformance.messages import Told
-from npu_conformance.progress import Narrator
 from npu_conformance.report.details import save_details
+from npu_conformance.report.messages import Told
 from npu_conformance.run.accepted import bring_baseline
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.describe import describe_subject
@@ -32,6 +31,7 @@ from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.lacking import lacking
 from npu_conformance.run.nursery import build_twins
 from npu_conformance.run.preparation import Prepared, prepare
+from npu_conformance.run.progress import Narrator
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
