@@ -104,7 +104,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     session = metafunc.config.stash[SESSION]
     parameters = []
-    for model in config_names(session.settings.configs):
+    # The longest first: with pytest-xdist's workers, one dealt out last would be waited for.
+    for model in sorted(config_names(session.settings.configs), key=session.work, reverse=True):
         for variant in session.variants(model):
             reason = session.why_not(model, variant)
             marks = [pytest.mark.skip(reason=reason)] if reason else []

@@ -16,11 +16,16 @@ class Node:
     def __init__(self, name: str) -> None:
         self.gateway = SimpleNamespace(id=name)
         self.shutting_down = False
-        self.dealt: list[str] = []
+        self.sent: list[int] = []
 
     def send_runtest_some(self, indices: list[int]) -> None:
         """Take tests."""
-        self.dealt += [TESTS[index] for index in indices]
+        self.sent += indices
+
+    @property
+    def dealt(self) -> list[str]:
+        """Of TESTS."""
+        return [TESTS[index] for index in self.sent]
 
     def shutdown(self) -> None:
         """Go home when all is done."""
@@ -53,6 +58,17 @@ def test_a_model_is_one_workers() -> None:
 
     assert [found._split_scope(test) for test in TESTS] == list("AAABBBCCC")
     assert found._split_scope("test_0[D-base]") == "test_0[D-base]"
+
+
+def test_models_are_dealt_out_in_the_order_they_were_collected() -> None:
+    """Which is that of their work; xdist's own would begin with the one of most tests."""
+    tests = ["test_0[A-base]", *(f"test_{number}[B-base]" for number in range(3))]
+    found, only = dealing("loadgroup", 1), Node("only")
+    found.add_node(only)
+    found.add_node_collection(only, tests)
+    found.schedule()
+
+    assert only.sent[:1] == [0]
 
 
 def test_what_a_dead_worker_leaves_is_run_to_its_end() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.cli import main
@@ -167,6 +168,27 @@ def test_a_damaged_config_does_not_end_the_collection(configs_dir: Path, tmp_pat
     assert own.why_not("Converted", "base") is None
     assert "ep" in (own.why_not("Converted", "ep") or "")
     assert own.why_not("Converted", "long_prompt") is None
+
+
+@pytest.mark.parametrize(
+    ("config", "passes"),
+    [
+        ("{}", 2),
+        ("{adapter: org/LoRA}", 4),
+        ("{variants: [chunked_prefill]}", 3),
+        ("{variants: [lora_of_the_moon]}", 0),
+        ("{prompts: [nowhere]}", 0),
+    ],
+)
+def test_models_with_more_to_compute_are_known(configs_dir: Path, tmp_path: Path, config: str, passes: int) -> None:
+    """So that the longest is begun first; base and as_served are a pass over the prompts each, with a LoRA two."""
+    changes = {"model": "org/Other", "prompts": ["condense"]} | yaml.safe_load(config)
+    (configs_dir / "Other.yaml").write_text(yaml.safe_dump(changes))
+    put(tmp_path / "models" / "org" / "Other")
+    (put(tmp_path / "models" / "org" / "LoRA") / "adapter_config.json").write_text("{}")
+    prompts = yaml.safe_load((configs_dir / "prompts" / "condense.yaml").read_text())["prompts"]
+
+    assert session(configs_dir, tmp_path).work("Other") == passes * len(prompts)
 
 
 @pytest.mark.parametrize(("longest", "room"), [(512, False), (4096, True)])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from npu_conformance.engines import modules
 from npu_conformance.engines.dither import dithered
 from npu_conformance.engines.loading import load_model, merge_adapter
+from npu_conformance.engines.products import quick_products
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.storage import digest, staged_file, write_json
 from npu_conformance.traces.trace import Layers, Rows, Told, load_layers, pack, write_layers
@@ -68,7 +69,7 @@ class Scorer:
         for batch in batches([len(sequences[i][0]) + len(sequences[i][1]) for i in missing]):
             self._progress("scoring", done, len(missing))
             model = self._loaded(adapted=adapted)
-            with dithered(model, self._job.dither):
+            with dithered(model, self._job.dither), quick_products(self._job.dtype):
                 scored = score(model, [sequences[missing[i]] for i in batch])
             for position, rows in zip(batch, scored, strict=True):
                 _save(entries[missing[position]], pack(rows)[0])

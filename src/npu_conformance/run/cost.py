@@ -48,11 +48,13 @@ def reference_cost(checkpoint: Checkpoint, lengths: list[tuple[int, int]], width
     """
     parameters = parameters_of(checkpoint)
     vocabulary = int(checkpoint.text_config.get("vocab_size", 0))
+    # Of the largest matrix, made float32 (see `engines/products.py`).
+    widened = 0 if width == 4 else vocabulary * int(checkpoint.text_config.get("hidden_size", 0)) * 4
     positions = sum(forced for _, forced in lengths)
     tokens = sum(prompt + forced for prompt, forced in lengths)
     return Cost(
         sequences=len(lengths),
-        memory=parameters * width * _OVERHEAD + _logits_bytes(lengths, vocabulary) + _PROCESS_BYTES,
+        memory=parameters * width * _OVERHEAD + widened + _logits_bytes(lengths, vocabulary) + _PROCESS_BYTES,
         disk=positions * vocabulary * width,
         seconds=pass_seconds(parameters, tokens) + 5,
     )

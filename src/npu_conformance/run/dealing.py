@@ -24,6 +24,9 @@ def scheduler(config: pytest.Config, log: Any, model_of: Callable[[str], str | N
         return None
     from xdist.scheduler import LoadGroupScheduling  # type: ignore[import-untyped]
 
+    # xdist would begin with the model of most tests, whatever they cost.
+    config.option.loadscopereorder = False
+
     class ModelScheduling(LoadGroupScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return model_of(nodeid) or str(super()._split_scope(nodeid))

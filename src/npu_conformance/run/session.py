@@ -92,6 +92,16 @@ class Session:
         except ConformanceError:
             return JUDGED  # its tests will say
 
+    def work(self, model: str) -> int:
+        """How much a model takes, against others: sequences of all its variants; nothing where none can be run."""
+        try:
+            config = self.config(model)
+            prompts = load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
+        except ConformanceError:
+            return 0
+        runnable = [variant for variant in self.variants(model) if self.why_not(model, variant) is None]
+        return len(prompts) * len(runnable) * (1 if config.adapter is None else 2)
+
     def _not_kept(self, model: str, variant: str) -> str | None:
         """A variant that the run before may have skipped; base and as_served are never missing without an error."""
         kept = self.settings.from_dir

@@ -1,6 +1,7 @@
 """An untrained network of a twin's architecture class, and how a trained one is saved."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def new_network(recipe: Trained, tokenizer: Any) -> Any:
     }
     if recipe.architecture == "qwen3_5":
         network = transformers.Qwen3_5ForConditionalGeneration(_qwen3_5(text, tokenizer))
+        _let_remember(network)
     elif recipe.architecture == "llama":
         text |= _rotary(_long_rope(recipe))
         network = transformers.LlamaForCausalLM(transformers.LlamaConfig(**text))
@@ -111,6 +113,24 @@ def _qwen3_5(text: dict[str, Any], tokenizer: Any) -> Any:
         vision_start_token_id=start,
         vision_end_token_id=end,
     )
+
+
+def _let_remember(network: Any) -> None:
+    """Start the gated delta nets with heads that keep their state for one to a thousand tokens.
+
+    transformers starts `dt_bias` at 1, with which a head has forgotten all after a token or two, and training as
+    short as a twin's does not change that: nothing a twin says would depend on the state that engines carry, and a
+    head's output, the current token alone, is at some positions so near to nothing that its norm blows rounding up.
+    The step sizes are those of Mamba-2 (Dao and Gu, 2024, arXiv:2405.21060), log-uniform in [0.001, 0.1].
+    """
+    import torch
+
+    with torch.no_grad():
+        for module in network.modules():
+            if hasattr(module, "dt_bias"):
+                steps = torch.empty_like(module.dt_bias).uniform_(math.log(1e-3), math.log(1e-1)).exp_()
+                # What softplus turns into that step.
+                module.dt_bias.copy_(steps.expm1().log())
 
 
 def _long_rope(recipe: Trained) -> dict[str, Any]:

@@ -125,7 +125,7 @@ RECIPES: Mapping[str, Recipe] = {
         rank=16,
         alpha=32,
         # Learnt more slowly, bfloat16 itself is beyond the limits at single positions, in transformers too.
-        training=Training(steps=200, batch_tokens=768, learning_rate=5e-3, seed=16),
+        training=Training(steps=200, batch_tokens=768, learning_rate=1e-2, seed=16),
     ),
     "bitcpm4": Trained(
         twin_of="openbmb/BitCPM4-CANN-1B",

@@ -1,0 +1,90 @@
+"""Products in half precision by way of float32: as exact as they were, and only where that is quicker."""
+
+from typing import Any
+
+import pytest
+
+from npu_conformance.engines import products
+from npu_conformance.engines.products import quick_products
+
+
+@pytest.fixture(params=["bfloat16", "float16"])
+def dtype(request: pytest.FixtureRequest) -> str:
+    """A half-precision dtype."""
+    return str(request.param)
+
+
+def operands(dtype: str, *shapes: tuple[int, ...]) -> list[Any]:
+    """Random tensors."""
+    import torch
+
+    torch.manual_seed(3)
+    return [torch.randn(shape).to(getattr(torch, dtype)) for shape in shapes]
+
+
+@pytest.mark.parametrize("quicker", [True, False])
+def test_a_product_is_rounded_once(monkeypatch: pytest.MonkeyPatch, dtype: str, quicker: bool) -> None:
+    """It is the exact one in the nearest value of the dtype, but for sums on the border between two."""
+    import torch
+
+    monkeypatch.setattr(products, "_float32_is_faster", lambda _: quicker)
+    values, weight, bias = operands(dtype, (40, 96), (64, 96), (64,))
+    with quick_products(dtype), torch.inference_mode():
+        found = torch.nn.functional.linear(values, weight, bias=bias)
+        attended = values @ weight.T
+
+    assert found.dtype == attended.dtype == getattr(torch, dtype)
+    for result, exact in (
+        (found, values.double() @ weight.double().T + bias.double()),
+        (attended, values.double() @ weight.double().T),
+    ):
+        nearest = exact.to(result.dtype)
+        assert (result != nearest).float().mean() < 0.01
+        assert torch.allclose(result.double(), exact, rtol=torch.finfo(result.dtype).eps, atol=1e-4)
+
+
+def test_they_are_computed_in_float32_where_that_is_quicker(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    """Within the context only, and nothing else of a model is."""
+    import torch
+
+    seen: list[Any] = []
+
+    class Layer(torch.nn.Linear):  # type: ignore[misc]
+        def forward(self, values: Any) -> Any:
+            product = torch.nn.functional.linear(values, self.weight)
+            seen.append(getattr(product, "dtype", None))
+            return product * 3
+
+    monkeypatch.setattr(products, "_float32_is_faster", lambda _: True)
+    asked: list[Any] = []
+    to_float = torch.Tensor.float
+
+    def noted(tensor: Any) -> Any:
+        asked.append(tensor.dtype)
+        return to_float(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "float", noted)
+    (values,) = operands(dtype, (4, 8))
+    layer = Layer(8, 8).to(values.dtype)
+    with torch.inference_mode():
+        layer(values)
+        assert asked == []
+        with quick_products(dtype):
+            layer(values)
+        assert asked == [values.dtype, values.dtype]
+        with quick_products("float32"):
+            layer(values)
+    assert len(asked) == 2
+    assert seen == [values.dtype] * 3
+
+
+def test_float32_is_quicker_where_it_is(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    """By more than the noise of a measurement."""
+    products._float32_is_faster.cache_clear()
+    times = iter([1.0, 2.1, 1.0, 1.9])
+    monkeypatch.setattr(products, "_seconds", lambda _: next(times))
+
+    assert products._float32_is_faster(dtype)
+    products._float32_is_faster.cache_clear()
+    assert not products._float32_is_faster(dtype)
+    products._float32_is_faster.cache_clear()
