@@ -81,8 +81,9 @@ def main(names: Sequence[str]) -> int:
     for name in names:
         column = run(name, twins)
         _save(column)  # an engine takes long enough not to be lost by what the next one does
-        wrong += unexpected(column, twins)
-    print("\n".join(wrong))
+        for line in unexpected(column, twins):
+            print(line, flush=True)
+            wrong.append(line)
     return 1 if wrong else 0
 
 

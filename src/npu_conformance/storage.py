@@ -23,6 +23,14 @@ def cache_dir() -> Path:
     return Path(base).expanduser() / "npu-conformance"
 
 
+def link_or_copy(source: str | Path, destination: str | Path) -> None:
+    """A file in another place too: the same one where the disk allows it, else a copy."""
+    try:
+        Path(destination).hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, destination)
+
+
 @contextmanager
 def staged_file(destination: Path) -> Iterator[BinaryIO]:
     """A file to write that becomes `destination` in one rename, or vanishes if writing it fails."""

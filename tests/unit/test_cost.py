@@ -10,8 +10,9 @@ import pytest
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor
 from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
+from npu_conformance.machine.capacity import free_disk
 from npu_conformance.run import cost
-from npu_conformance.run.cost import free_disk, matmul_rate, reference_cost, refuse_what_cannot_fit
+from npu_conformance.run.cost import matmul_rate, reference_cost, refuse_what_cannot_fit
 
 GIB = 2**30
 

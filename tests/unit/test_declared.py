@@ -29,6 +29,9 @@ from .small_configs import LONG, MODEL, TYPES, folder_of
         ({"rope_theta": -1.0}, "with FloatingPointError"),
         ({"rope_scaling": {"rope_type": "linear", "factor": 0}}, "rope type 'linear' with"),
         ({"rotary_dim": 32, "partial_rotary_factor": 1.0}, "rotary_dim 32, and a partial_rotary_factor that makes 64"),
+        ({"mla_use_nope": True}, "it has no rotary embedding"),
+        ({"position_embedding_type": "nope"}, "it has no rotary embedding"),
+        ({"model_type": "gemma3_text"}, "no head_dim, so its class's own default counts"),
         ({"layer_types": ["a"], "rope_theta": None, "rope_parameters": {"b": {"rope_theta": 1.0}}}, "for none of its"),
     ],
 )
@@ -50,7 +53,10 @@ def test_what_is_not_recognised_is_not_guessed(tmp_path: Path, changes: dict[str
         ({"sliding_window": 8192}, "sliding window", "no shorter than the longest request"),
         ({"num_key_value_heads": None}, "KV heads", "does not say"),
         ({"num_key_value_heads": None, "multi_query_group_num": 2}, "KV heads", "does not say"),
-        ({"head_dim": 192, "v_head_dim": 128}, "attention heads", "v_head_dim: heads of several sizes"),
+        ({"head_dim": 192, "v_head_dim": 128}, "attention heads", "v_head_dim: its heads are not all alike"),
+        ({"attention_other_setting": {"num_attention_heads": 8}}, "KV heads", "its heads are not all alike"),
+        ({"num_key_value_heads": None, "num_attention_groups": 2}, "KV heads", "does not say"),
+        ({"model_type": "gemma3_text"}, "head size", "does not say"),
         ({"rope_scaling": {**TYPES["yarn"], "mscale": 2.0}}, "rotary scale", "libraries scale it differently"),
     ],
 )
@@ -100,6 +106,22 @@ def test_kv_heads_are_all_heads_only_where_no_key_speaks_of_them(tmp_path: Path)
 
     assert declarations(tmp_path, first).facts["KV heads"].values == (4,)
     assert "KV heads" in declarations(tmp_path, {**first, "multi_query_group_num": 2}).unknown
+
+
+def test_keys_that_a_part_of_a_config_leaves_out_are_its_classes(tmp_path: Path) -> None:
+    """Gemma 3's heads are of 256 channels, whatever hidden_size and num_attention_heads would make of them."""
+    text = {key: value for key, value in MODEL.items() if key != "num_key_value_heads"}
+    found = declarations(tmp_path, {"text_config": {**text, "model_type": "gemma3_text"}})
+
+    assert {"head size", "KV heads", "rotary frequencies"} <= set(found.unknown)
+    assert found.facts["attention heads"].values == (4,)
+
+
+def test_no_soft_cap_is_null_or_0(tmp_path: Path) -> None:
+    """As engines tell it."""
+    for none in (None, 0.0):
+        found = declarations(tmp_path, {**MODEL, "final_logit_softcapping": none})
+        assert found.facts["final soft-cap"].values == (None,)
 
 
 def test_declarations_of_windows_ties_and_ends(tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ def test_an_engine_waits_until_the_last_ones_memory_is_free(smi: Any) -> None:
 
     assert (made.asked, made.now) == (4, 6.0)
     assert said == [
-        "Model graph: waits up to 60 s for 90% of the memory, ended processes may hold it: NPU 1 has 1.0 of 64.0 GiB "
-        "free"
+        "Model graph: waits up to 60 s for 90% of the memory, which ended processes may still hold: "
+        "NPU 1 has 1.0 of 64.0 GiB free"
     ]
 
 
@@ -83,7 +83,7 @@ def test_nobody_waits_for_ever(smi: Any) -> None:
     wait_for_memory(["davinci1"], None, "Model graph", said.append)
 
     assert made.now == 60.0
-    assert said[-1] == "Model graph: starts all the same after 60 s: NPU 1 has 1.0 of 64.0 GiB free"
+    assert said[-1] == "Model graph: starts anyway after 60 s: NPU 1 has 1.0 of 64.0 GiB free"
 
 
 def test_what_is_wanted_is_what_the_yaml_says(smi: Any) -> None:

@@ -292,6 +292,17 @@ def test_suspicious_weights_and_other_weights_fail(scene: Scene) -> None:
     ]
 
 
+def test_weights_with_nothing_at_all_near_zero_are_counted(scene: Scene) -> None:
+    """A share of 0 is the worst there is."""
+    (tensor,) = scene.scan.tensors
+    shares = (0.0, 0.0, 0.06, 0.5, None)
+    tensors = tuple(tensor.model_copy(update={"name": str(at), "near_zero": near}) for at, near in enumerate(shares))
+    found = Scan(findings=(Finding("suspicion", "0", "hollow"),), tensors=tensors)
+    (check,) = gates.checkpoint_weights(dataclasses.replace(scene, scan=found).evidence())
+
+    assert (check.verdict, check.observed, check.n) == ("fail", 2, 5)
+
+
 def test_the_failure_text_says_all_five_things(scene: Scene) -> None:
     """Property, observed, allowed, where, how to reproduce."""
     other_last_tokens(scene)

@@ -71,6 +71,15 @@ def test_safetensors_are_preferred_and_other_bin_files_left_alone(pickled: Path)
     assert set(read_tensors(pickled)) == {"other"}
 
 
+def test_a_whole_file_is_read_alone(tmp_path: Path) -> None:
+    """Whatever lies beside it: the same weights under another library's names, or what is left of a .bin download."""
+    write(tmp_path, {}, {"model.norm.weight": ("F32", (2,))})
+    write(tmp_path, {}, {"norm.weight": ("F32", (2,))}, "consolidated.safetensors")
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"t": "pytorch_model-1.bin"}}))
+
+    assert set(read_tensors(tmp_path)) == {"model.norm.weight"}
+
+
 @pytest.mark.parametrize("name", ["pytorch_model.bin.index.json", "quant_model_weights.safetensors.index.json"])
 def test_an_index_of_another_name_is_followed(tmp_path: Path, name: str) -> None:
     """Only the shards it lists are read."""

@@ -121,7 +121,7 @@ def nested_vocabulary(folder: Path) -> None:
         (remove_weights, "no weights here"),
         (dangling_shard, "model-2.safetensors: missing"),
         (index_without_map, "its weights cannot be read .*weight_map"),
-        (scalar_embedding, "its weights cannot be read"),
+        (scalar_embedding, "config.json and weights do not fit together"),
     ],
 )
 def test_damage_is_one_line_that_names_the_file(checkpoint: Path, damage: Callable[[Path], None], message: str) -> None:
@@ -133,6 +133,14 @@ def test_damage_is_one_line_that_names_the_file(checkpoint: Path, damage: Callab
 
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(str(checkpoint))
+
+
+def test_an_odd_value_of_the_config_is_not_told_of_the_weights(tmp_path: Path) -> None:
+    """They need no second download."""
+    write(tmp_path, LLAMA | {"rope_scaling": "yarn"}, llama())
+
+    with pytest.raises(CheckpointError, match=r"config.json and weights do not fit together .*: compare config.json"):
+        inspect(tmp_path)
 
 
 def test_several_errors_are_one_line(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_one_that_cannot_be_made_leaves_nothing(monkeypatch: pytest.MonkeyPatch)
     ("lines", "words"),
     [
         ("#!/bin/sh\necho no such library >&2\nexit 1\n", "no such library"),
-        ("#!/bin/sh\necho hello\n", "its answer is not Python's"),
+        ("#!/bin/sh\necho hello\n", "it did not answer as a Python interpreter does"),
         ("#!/no/such/shell\n", "No such file"),
     ],
 )

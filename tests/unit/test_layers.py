@@ -24,6 +24,13 @@ def mixed() -> Shapes:
     return plain | LINEAR
 
 
+def two_attentions() -> Shapes:
+    """Attention with a gate in layers 0 to 2, plain in layer 3, whose keys and values are joined."""
+    gated: Shapes = {f"model.layers.{index}.self_attn.gate.weight": ("BF16", (64, 8)) for index in range(3)}
+    joined: Shapes = {"model.layers.3.self_attn.kv_proj.weight": ("BF16", (64, 8))}
+    return without(llama(), *[f"model.layers.3.self_attn.{name}_proj.weight" for name in "kv"]) | gated | joined
+
+
 def without(shapes: Shapes, *names: str) -> Shapes:
     """Fewer tensors."""
     assert set(names) <= set(shapes)
@@ -49,6 +56,12 @@ PACKED: Shapes = {
         pytest.param(LLAMA, llama(), id="all layers alike"),
         pytest.param(KINDS, mixed(), id="kinds by layer_types"),
         pytest.param(LLAMA, mixed(), id="kinds by modules"),
+        pytest.param(LLAMA, two_attentions(), id="kinds by tensors"),
+        pytest.param(
+            LLAMA | {"mixer_types": ["lightning"] * 3 + ["plain"]},
+            without(llama(), *[f"model.layers.3.self_attn.{name}_proj.weight" for name in "kv"]),
+            id="kinds by another key",
+        ),
         pytest.param(
             LLAMA, llama() | {"model.layers.0.self_attn.extra": ("F32", (1,))}, id="something only one layer has"
         ),

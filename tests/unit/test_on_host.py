@@ -64,7 +64,8 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: torch-npu\nVersion: 2.10.0\n")
     (facts / "entry_points.txt").write_text("[torch.backends]\ntorch_npu = torch_npu:_autoload\n")
     monkeypatch.setenv("PYTHONPATH", str(path))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    # There it is 1; here a number that is wrong however many cores there are.
+    monkeypatch.setenv("OMP_NUM_THREADS", str(host_cores() + 1))
     monkeypatch.setenv("TOLD", str(tmp_path / "told"))
     return tmp_path / "told"
 

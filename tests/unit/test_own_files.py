@@ -74,6 +74,42 @@ def test_a_key_that_one_side_has_alone(
     assert bool(found.differences) == counts
 
 
+def test_kinds_of_layers_that_rotate_differently_are_one_in_both_spellings(tmp_path: Path) -> None:
+    """Gemma 3's keys, and what transformers 5 writes of them."""
+    text = {key: value for key, value in MODEL.items() if key != "rope_theta"}
+    linear = {"rope_type": "linear", "factor": 8.0}
+    published = {**text, "rope_theta": 1e6, "rope_local_base_freq": 1e4, "rope_scaling": linear}
+    local = {"rope_type": "default", "rope_theta": 1e4}
+    saved = {**text, "rope_parameters": {"full_attention": {**linear, "rope_theta": 1e6}, "sliding_attention": local}}
+    theirs = folder_of(tmp_path / "published", published)
+    assert compare_files(folder_of(tmp_path / "same", saved), theirs).differences == ()
+
+    local["rope_theta"] = 1e3
+    (found,) = compare_files(folder_of(tmp_path / "other", saved), theirs).differences
+    assert found.startswith('config.json: rotary embeddings ["rope_theta 1000, ')
+
+
+def test_a_config_that_leaves_all_to_its_class_may_be_written_out(tmp_path: Path) -> None:
+    """As Gemma 3's is, which has not even its norms' epsilon; what both say is compared."""
+    short = {"text_config": {"hidden_size": 256, "rope_scaling": {"rope_type": "linear", "factor": 8.0}}}
+    theirs = folder_of(tmp_path / "published", short)
+    full = {"hidden_size": 256, "rms_norm_eps": 1e-6, "query_pre_attn_scalar": 256, "rope_theta": 1e6}
+    assert compare_files(folder_of(tmp_path / "full", {"text_config": full}), theirs).differences == ()
+
+    other = {"text_config": {**full, "hidden_size": 128}}
+    assert compare_files(folder_of(tmp_path / "other", other), theirs).differences == (
+        "config.json: text_config.hidden_size 128, published 256",
+    )
+
+
+def test_stop_tokens_may_be_in_either_file(tmp_path: Path) -> None:
+    """Without generation_config.json engines take them from config.json."""
+    theirs = folder_of(tmp_path / "published", {**MODEL, "eos_token_id": 2})
+    for ends, counts in (({"eos_token_id": 2}, False), ({"eos_token_id": 3}, True)):
+        own = folder_of(tmp_path / str(counts), {**MODEL, "eos_token_id": 2}, generation_config=ends)
+        assert bool(compare_files(own, theirs).differences) == counts
+
+
 def test_a_file_that_the_candidate_has_alone(tmp_path: Path) -> None:
     """Its stop tokens, penalties and template are others than those of a folder without it."""
     generation = {"eos_token_id": 7, "repetition_penalty": 1.1}

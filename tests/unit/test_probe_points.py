@@ -157,6 +157,7 @@ STARTS = [
     Start(LORA, {}, ("lora",), None),
     Start(KILL, {}, ("killed",), None),
 ]
+NAMES = [start.name for start in STARTS]
 
 
 def verdicts(seen: dict[str, Seen | str], *points: str) -> dict[str, dict[str, str]]:
@@ -227,12 +228,15 @@ def test_an_engine_that_is_another_than_was_asked_for_shows_nothing_else(
 
 def test_only_what_points_need_is_asked() -> None:
     """With what they rest on; engines that nothing is asked of are not started."""
-    asked = {start.name: start.pieces for start in needed(["forced_decode"], STARTS)}
+    asked = {start.name: start.pieces for start in needed(["forced_decode"], STARTS, NAMES)}
     assert asked == {PLAIN: ("mode", "alone", "forced")}
 
-    asked = {start.name: start.pieces for start in needed(["memory"], STARTS)}
+    asked = {start.name: start.pieces for start in needed(["memory"], STARTS, NAMES)}
     assert asked == {PLAIN: ("mode", "held"), KILL: ("killed",)}
 
-    assert needed(POINTS, STARTS) == STARTS
-    asked = {start.name: start.pieces for start in needed(["lora"], STARTS)}
+    assert needed(POINTS, STARTS, NAMES) == STARTS
+    asked = {start.name: start.pieces for start in needed(["lora"], STARTS, NAMES)}
+    assert asked == {PLAIN: ("mode", "alone"), LORA: ("lora",)}
+    # Its rows are held against the plain engine's, which is asked for nothing else.
+    asked = {start.name: start.pieces for start in needed(POINTS, STARTS, [LORA])}
     assert asked == {PLAIN: ("mode", "alone"), LORA: ("lora",)}

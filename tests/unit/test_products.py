@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from npu_conformance.engines import products
-from npu_conformance.engines.products import quick_products
+from npu_conformance.engines.products import Products, products_in, rounded_products
 
 
 @pytest.fixture(params=["bfloat16", "float16"])
@@ -22,14 +22,13 @@ def operands(dtype: str, *shapes: tuple[int, ...]) -> list[Any]:
     return [torch.randn(shape).to(getattr(torch, dtype)) for shape in shapes]
 
 
-@pytest.mark.parametrize("quicker", [True, False])
-def test_a_product_is_rounded_once(monkeypatch: pytest.MonkeyPatch, dtype: str, quicker: bool) -> None:
+@pytest.mark.parametrize("way", ["float32", "own"])
+def test_a_product_is_rounded_once(dtype: str, way: Products) -> None:
     """It is the exact one in the nearest value of the dtype, but for sums on the border between two."""
     import torch
 
-    monkeypatch.setattr(products, "_float32_is_faster", lambda _: quicker)
     values, weight, bias = operands(dtype, (40, 96), (64, 96), (64,))
-    with quick_products(dtype), torch.inference_mode():
+    with rounded_products(way), torch.inference_mode():
         found = torch.nn.functional.linear(values, weight, bias=bias)
         attended = values @ weight.T
 
@@ -43,7 +42,7 @@ def test_a_product_is_rounded_once(monkeypatch: pytest.MonkeyPatch, dtype: str, 
         assert torch.allclose(result.double(), exact, rtol=torch.finfo(result.dtype).eps, atol=1e-4)
 
 
-def test_they_are_computed_in_float32_where_that_is_quicker(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+def test_they_are_computed_in_float32_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
     """Within the context only, and nothing else of a model is."""
     import torch
 
@@ -55,7 +54,6 @@ def test_they_are_computed_in_float32_where_that_is_quicker(monkeypatch: pytest.
             seen.append(getattr(product, "dtype", None))
             return product * 3
 
-    monkeypatch.setattr(products, "_float32_is_faster", lambda _: True)
     asked: list[Any] = []
     to_float = torch.Tensor.float
 
@@ -69,10 +67,10 @@ def test_they_are_computed_in_float32_where_that_is_quicker(monkeypatch: pytest.
     with torch.inference_mode():
         layer(values)
         assert asked == []
-        with quick_products(dtype):
+        with rounded_products("float32"):
             layer(values)
         assert asked == [values.dtype, values.dtype]
-        with quick_products("float32"):
+        with rounded_products("own"):
             layer(values)
     assert len(asked) == 2
     assert seen == [values.dtype] * 3
@@ -80,11 +78,12 @@ def test_they_are_computed_in_float32_where_that_is_quicker(monkeypatch: pytest.
 
 def test_float32_is_quicker_where_it_is(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
     """By more than the noise of a measurement."""
-    products._float32_is_faster.cache_clear()
+    products_in.cache_clear()
     times = iter([1.0, 2.1, 1.0, 1.9])
     monkeypatch.setattr(products, "_seconds", lambda _: next(times))
 
-    assert products._float32_is_faster(dtype)
-    products._float32_is_faster.cache_clear()
-    assert not products._float32_is_faster(dtype)
-    products._float32_is_faster.cache_clear()
+    assert products_in(dtype) == "float32"
+    products_in.cache_clear()
+    assert products_in(dtype) == "own"
+    products_in.cache_clear()
+    assert products_in("float32") == "own"

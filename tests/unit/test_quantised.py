@@ -51,6 +51,11 @@ def without(shapes: Shapes, *names: str) -> Shapes:
             {"l.weight": ("F8_E4M3", (4, 4)), "l.scale": ("F8_E8M0", (1, 1))},
             id="FP8 of another method",
         ),
+        pytest.param(
+            {"quant_method": "modelopt"},
+            {"l.weight": ("U8", (8, 32)), "l.weight_scale": ("F8_E4M3", (8, 4)), "l.weight_scale_2": ("F32", ())},
+            id="NVFP4, whose scales are FP8",
+        ),
         pytest.param(GPTQ, PACKED, id="GPTQ"),
         pytest.param(GPTQ, without(PACKED, "l.g_idx"), id="GPTQ without an order that it does not need"),
         pytest.param(

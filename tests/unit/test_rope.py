@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from npu_conformance.checkpoints.rope import declared_ropes
+from npu_conformance.checkpoints.rope import UnknownRopeError, declared_ropes
 from npu_conformance.engines.modules import rotation
 
 from .small_configs import MODEL, TYPES
@@ -50,6 +50,18 @@ def test_heads_that_are_rotated_in_part_and_kinds_of_layers() -> None:
     assert [(rope.kind, rope.theta) for rope in declared_ropes(gemma)] == [("linear", 1e6), ("default", 1e4)]
     mrope = {**MODEL, "rope_scaling": {"type": "mrope", "mrope_section": [16, 8, 8]}}
     assert declared_ropes(mrope)[0].frequencies.tolist() == declared_ropes(MODEL)[0].frequencies.tolist()
+
+
+def test_kinds_of_layers_under_flat_keys() -> None:
+    """As MiMo-V2 has them; a scaling that may be meant for one kind is not taken for all, but for gpt-oss's."""
+    mimo = {**MODEL, "swa_rope_theta": 10_000}
+    assert [rope.theta for rope in declared_ropes(mimo)] == [1e6, 1e4]
+    kinds = ["sliding_attention", "full_attention"]
+    olmo = {**MODEL, "rope_scaling": {"rope_type": "linear", "factor": 8.0}, "layer_types": kinds}
+    with pytest.raises(UnknownRopeError, match="several kinds of layers, and a scaling"):
+        declared_ropes(olmo)
+    assert [rope.kind for rope in declared_ropes({**olmo, "model_type": "gpt_oss"})] == ["linear"]
+    assert [rope.kind for rope in declared_ropes({**MODEL, "layer_types": kinds})] == ["default"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

@@ -207,6 +207,8 @@ def test_long_texts_need_room(configs_dir: Path, tmp_path: Path, longest: int, r
     [
         ({"prompts": 0}, "--prompts 0: at least 1 is needed"),
         ({"prompts": -1}, "--prompts -1: at least 1 is needed"),
+        ({"deadline": 0.0}, "--deadline 0: must be more than 0 seconds"),
+        ({"deadline": float("nan")}, "--deadline nan: must be more than 0 seconds"),
         ({"models_root": Path("/nowhere")}, "--models-root /nowhere: no such folder"),
         ({"reference_python": Path("/nowhere")}, "--reference-python /nowhere: no such interpreter"),
     ],

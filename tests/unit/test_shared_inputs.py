@@ -73,6 +73,24 @@ def test_rotary_frequencies_that_are_not_told_leave_the_check_open(scene: Scene)
     assert by_metric(scene, "config values that the engine").verdict == "pass"
 
 
+@pytest.mark.parametrize(
+    ("text", "decoded", "verdict"),
+    [
+        (" a\n  b", "a\n  b\ufffd", "pass"),
+        ("a b", "a\n  b", "fail"),
+    ],
+)
+def test_an_engine_that_loses_lines_or_indentation_fails(scene: Scene, text: str, decoded: str, verdict: str) -> None:
+    """A space at the edge and part of a character are what decoding token by token may leave out."""
+    plain = scene.evidence()
+    first, *rest = plain.candidate.answers
+    answers = (dataclasses.replace(first, text=text, decoded=decoded), *rest)
+    candidate = dataclasses.replace(plain.candidate, answers=answers)
+    checks = shared_inputs(dataclasses.replace(plain, candidate=candidate))
+
+    assert [check.verdict for check in checks if check.metric == "answers with the text of tokenizer.json"] == [verdict]
+
+
 def test_older_traces_are_no_pass(scene: Scene) -> None:
     """Their config was read once."""
     with pytest.raises(TraceError, match="not read a second time"):

@@ -57,7 +57,7 @@ def test_a_variable_that_is_set_already_is_a_limit(pretend: Path) -> None:
         (("-n", "1", "--dist", "load"), {}, "--dist load deals a model's tests out to several workers"),
         (("-n", "1", "-d"), {}, "--dist load deals"),
         (("-n", "1", "--require-weights", "--models-root=tests"), {}, "no weights of org/"),
-        (("-n", "1", "--candidate-weights=models"), {}, "--candidate-weights is one model's, 6 models are selected"),
+        (("-n", "1", "--candidate-weights=models"), {}, "--candidate-weights is for one model, but 6 are selected"),
         ((), {"NPU_CONFORMANCE_DEVICES": "all"}, "NPU_CONFORMANCE_DEVICES=all: 'all' is no id"),
     ],
 )

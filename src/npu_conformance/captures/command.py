@@ -21,7 +21,7 @@ from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session, Workshop
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import digest, staged_dir
+from npu_conformance.storage import digest, link_or_copy, staged_dir
 from npu_conformance.variants import JUDGED, needs_base, scored_with
 
 # What the reference leaves beside a candidate.
@@ -64,7 +64,7 @@ def capture(model: str, output: Path, settings: Settings, variants: Sequence[str
     for variant in chosen:
         workshop.candidates.make(variant, chosen)
     with staged_dir(output) as stage:
-        shutil.copytree(session.folder / "traces", stage / "traces", copy_function=_move)
+        shutil.copytree(session.folder / "traces", stage / "traces", copy_function=link_or_copy)
         _seal(stage, "candidate", model, chosen)
     return _done(output)
 
@@ -96,7 +96,7 @@ def capture_reference(model: str, output: Path, settings: Settings, reports: Pat
         for variant in scored:
             for part in _SCORED:
                 if (made := workshop.traces / variant / part).is_dir():
-                    shutil.copytree(made, stage / theirs.traces / variant / part, copy_function=_move)
+                    shutil.copytree(made, stage / theirs.traces / variant / part, copy_function=link_or_copy)
         for name in ("rendered.json", "subject.json"):
             shutil.copyfile(workshop.traces / name, stage / theirs.traces / name)
         _seal(stage, "reference", model, scored)
@@ -146,14 +146,6 @@ def _facts(traces: Path) -> SubjectFacts:
 def _refuse_existing(output: Path) -> None:
     if output.exists():
         raise ConfigError(f"-o {output}: exists: name a folder that is to be made")
-
-
-def _move(source: str, destination: str) -> None:
-    """A file of the run in the captured folder: the same one where the disk allows it, else a copy."""
-    try:
-        Path(destination).hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, destination)
 
 
 def _done(output: Path) -> int:

@@ -16,7 +16,7 @@ TOKENIZER_FILES = (
 )
 
 
-EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 """Keys of a config that count a layer's experts."""
 _BESIDE_WEIGHTS = (".qzeros", ".scales", ".g_idx", "_scale", "_scale_inv", "_offset")
 

@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from npu_conformance.checkpoints.headers import find_json
-from npu_conformance.checkpoints.rope import UnknownRopeError, declared_ropes
+from npu_conformance.checkpoints.rope import UnknownRopeError, declared_ropes, has_own_defaults, head_size
 from npu_conformance.errors import CheckpointError
 
 FREQUENCIES, SCALE, KIND = "rotary frequencies", "rotary scale", "rope type"
@@ -18,7 +18,23 @@ _EPSILONS = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps",
 # Their config classes use the window in every layer where config.json does not name kinds of layers.
 _WINDOWED = ("mistral", "mixtral", "phi3", "starcoder2")
 # Keys that speak of KV heads: the usual one, and those of families that count them in their own way.
-_KV_KEYS = ("num_key_value_heads", "num_kv_heads", "multi_query", "multi_query_group_num", "block_configs")
+_KV_KEYS = (
+    "num_key_value_heads",
+    "num_kv_heads",
+    "num_attention_groups",
+    "multi_query",
+    "multi_query_group_num",
+    "block_configs",
+)
+# Keys of models whose heads are not all alike.
+_HEADS_DIFFER = (
+    "kv_lora_rank",
+    "v_head_dim",
+    "global_head_dim",
+    "attention_other_setting",
+    "swa_head_dim",
+    "swa_num_attention_heads",
+)
 _SILENT = "config.json does not say"
 
 Value = float | bool | str | tuple[float, ...] | None
@@ -63,7 +79,8 @@ def declarations(folder: Path, config: dict[str, Any]) -> Declarations:
     ropes = _asked(_rotary, text)
     found |= dict.fromkeys((FREQUENCIES, KIND, SCALE), ropes) if isinstance(ropes, str) else ropes
     found[TIED] = _asked(_tied, config, text)
-    found[ENDS] = _asked(_ends, folder)
+    ends = _asked(_ends, folder)
+    found[ENDS] = ends if not isinstance(ends, str) else ends.replace("config.json", "the tokenizer's files", 1)
     return Declarations(
         facts={name: one for name, one in found.items() if isinstance(one, Declared)},
         unknown={name: one for name, one in found.items() if isinstance(one, str)},
@@ -98,15 +115,16 @@ def _key(*names: str) -> _Finder:
 
 
 def _soft_cap(name: str) -> _Finder:
-    return lambda text: _says(text[name], key=f"{name} {text[name]}") if name in text else _SILENT
+    # Without one is told as null or as 0.
+    return lambda text: _says(text[name] or None, key=f"{name} {text[name]}") if name in text else _SILENT
 
 
 def _of_heads(find: _Finder) -> _Finder:
-    """Where all heads are of one size."""
+    """Where all heads are alike."""
 
     def found(text: dict[str, Any]) -> Declared | str:
-        several = next((key for key in ("kv_lora_rank", "v_head_dim", "global_head_dim") if key in text), None)
-        return find(text) if several is None else f"config.json: {several}: heads of several sizes"
+        several = next((key for key in _HEADS_DIFFER if key in text), None)
+        return find(text) if several is None else f"config.json: {several}: its heads are not all alike"
 
     return found
 
@@ -115,14 +133,14 @@ def _head_size(text: dict[str, Any]) -> Declared | str:
     if isinstance(found := _key("head_dim")(text), Declared):
         return found
     width, heads = text.get("hidden_size"), text.get("num_attention_heads")
-    if not width or not heads:
-        return _SILENT
-    return _says(width // heads, key=f"hidden_size {width}, num_attention_heads {heads}")
+    size = head_size(text) if width and heads else None
+    return _SILENT if size is None else _says(size, key=f"hidden_size {width}, num_attention_heads {heads}")
 
 
 def _kv_heads(text: dict[str, Any]) -> Declared | str:
     """As many as there are heads, where no key speaks of them."""
-    return _key("num_key_value_heads" if any(key in text for key in _KV_KEYS) else "num_attention_heads")(text)
+    said = has_own_defaults(text) or any(key in text for key in _KV_KEYS)
+    return _key("num_key_value_heads" if said else "num_attention_heads")(text)
 
 
 def _window(text: dict[str, Any]) -> Declared | str:

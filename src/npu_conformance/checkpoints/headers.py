@@ -9,9 +9,11 @@ from typing import Any
 
 from npu_conformance.errors import CheckpointError
 
-_INDICES = (
+# In the order in which engines look for them; beside a whole file there may be another, of another library's names.
+_PLACES = (
     "model.safetensors.index.json",
     "quant_model_weights.safetensors.index.json",
+    "model.safetensors",
     "pytorch_model.bin.index.json",
 )
 _PATTERNS = ("*.safetensors", "pytorch_model*.bin")
@@ -33,16 +35,16 @@ class Tensor:
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint folder by name: of the files its index lists, or of all it has.
+    """The tensors of a checkpoint folder by name: of the files its index lists, else of all it has.
 
     Safetensors files are preferred to `.bin` files, as the engines prefer them.
 
     Raises:
         CheckpointError: there are no weights, a file is missing or damaged, or the index is not of these files.
     """
-    index = next((folder / name for name in _INDICES if (folder / name).is_file()), None)
-    if index is not None:
-        return _read_indexed(folder, index)
+    found = next((folder / name for name in _PLACES if (folder / name).is_file()), None)
+    if found is not None:
+        return _read_indexed(folder, found) if found.suffix == ".json" else _read_file(found)
     for pattern in _PATTERNS:
         if files := sorted(folder.glob(pattern)):
             return {name: tensor for file in files for name, tensor in _read_file(file).items()}

@@ -42,14 +42,20 @@ def examine(folder: Path) -> Checkpoint:
     config = read_json(folder / "config.json", "the checkpoint folder needs it")
     try:
         checkpoint = Checkpoint(folder, config, read_tensors(folder))
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{folder}: its weights cannot be read ({error!r}): download the model again") from error
+    try:
         findings = [
             *_tokenizer(folder),
             *shape_findings(checkpoint),
             *layer_findings(checkpoint),
             *quantisation_findings(checkpoint),
         ]
-    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{folder}: its weights cannot be read ({error!r}): download the model again") from error
+    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{folder}: config.json and weights do not fit together ({error!r}): compare config.json with the "
+            "published one, or download the model again"
+        ) from error
     findings.sort(key=lambda finding: _LEVELS.index(finding.level))
     return replace(checkpoint, findings=tuple(findings))
 

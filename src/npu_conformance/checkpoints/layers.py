@@ -17,8 +17,10 @@ _WEIGHT_PARTS = re.compile(
 _COMMON = re.compile(
     r"linear_attn\..+|(self_attn|mlp(\.experts\.\d+)?)\.\w+\.(weight|bias)|\w+_layernorm\.(weight|bias)"
 )
+# Keys of configs that name the kind of each layer.
+_KINDS = ("layer_types", "mixer_types", "attn_type_list", "layers_block_type")
 # Keys of configs whose layers differ in more than their kind.
-_IRREGULAR = ("block_configs", "num_kv_shared_layers")
+_IRREGULAR = ("block_configs", "num_kv_shared_layers", "use_cla")
 
 
 def layer_findings(checkpoint: Checkpoint) -> list[Finding]:
@@ -57,7 +59,9 @@ def _missing_tensors(checkpoint: Checkpoint, stack: Stack) -> list[Finding]:
         counts = Counter(name for index in layers for name in names[index])
         expected = {name for name, count in counts.items() if 2 * count >= len(layers)}
         for index in layers:
-            if missing := sorted(expected - names[index]):
+            # A layer with tensors of its own besides is of another kind, which the config does not name.
+            if names[index] < expected:
+                missing = sorted(expected - names[index])
                 message = (
                     f"has no {some(missing, 3)}, as most of the {len(layers)} layers of its kind have: "
                     "download the model again, or convert it again"
@@ -75,11 +79,11 @@ def _common(layer: dict[str, Tensor], checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _kinds(layers: dict[int, dict[str, Tensor]], config: dict[str, Any]) -> dict[int, Any]:
-    """A kind for each layer: as the config names it, else by its modules; and whether it has experts."""
+    """A kind for each layer: as the config's lists of layers name it, else by its modules; and if it has experts."""
     experts = {index: any(".experts." in name for name in layer) for index, layer in layers.items()}
-    named = config.get("layer_types")
-    if isinstance(named, list) and len(named) >= len(layers):
-        return {index: (named[index], experts[index]) for index in layers}
+    named = [config[key] for key in _KINDS if isinstance(config.get(key), list) and len(config[key]) >= len(layers)]
+    if named:
+        return {index: (*(str(kinds[index]) for kinds in named), experts[index]) for index in layers}
     modules = {
         index: frozenset(name.split(".")[0] for name in layer if name.count(".") > 1) for index, layer in layers.items()
     }

@@ -9,10 +9,21 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from npu_conformance.checkpoints.headers import find_json
-from npu_conformance.checkpoints.rope import UnknownRopeError, rope_settings
+from npu_conformance.checkpoints.rope import UnknownRopeError, declared_ropes, rope_settings
 
 _ABSENT = "not there"
-_ROPE = ("rope_parameters", "rope_scaling", "rope_theta", "rotary_emb_base", "partial_rotary_factor", "rotary_pct")
+_ROPE = (
+    "rope_parameters",
+    "rope_scaling",
+    "rope_theta",
+    "rope_local_base_freq",
+    "rotary_emb_base",
+    "partial_rotary_factor",
+    "rotary_pct",
+)
+_GENERATION = "generation_config.json"
+# Without that file engines take these from config.json.
+_ENDS = ("eos_token_id", "bos_token_id")
 
 EXCEPTED = {
     "quantization_config": "the candidate is stored in another format",
@@ -38,6 +49,7 @@ _DECIDES = re.compile(
     r"rope|rotary|window|softcap|soft_cap|multiplier|scal|tie_|^bias|_bias|norm_topk|eos_token|bos_token|eps"
     r"|chat_template|penalty"
 )
+_TEXT = "text_config."
 # What transformers takes where config.json has no such key: a class with another default always writes it.
 _LEFT_OUT = {"tie_word_embeddings": True}
 # Files that are compared whole: a byte more is another tokenizer.
@@ -67,8 +79,13 @@ def compare_files(candidate: Path, published: Path) -> OwnFiles:
         mine, theirs = read(candidate, name), read(published, name)
         if (mine is None or theirs is None) and name in _WHOLE:
             continue  # the same words may be kept in tokenizer.json alone
+        if name == _GENERATION and (mine is None) != (theirs is None):
+            mine, theirs = mine or _ends(candidate), theirs or _ends(published)
         mine, theirs = mine or {}, theirs or {}
+        short = _short(theirs)
         for key in sorted({*mine, *theirs}):
+            if short and key.startswith(_TEXT) and (key not in theirs or (key not in mine and "rope" in key)):
+                continue  # what it means is the class's to say
             pair = mine.get(key, _ABSENT), theirs.get(key, _ABSENT)
             if not _counts(key, *pair):
                 continue
@@ -77,6 +94,18 @@ def compare_files(candidate: Path, published: Path) -> OwnFiles:
                 place = name if key == "" else f"{name}: {key}"
                 differences.append(f"{place} {_shown(pair[0])}, published {_shown(pair[1])}")
     return OwnFiles(keys=keys, differences=tuple(differences))
+
+
+def _ends(folder: Path) -> dict[str, Any]:
+    """What config.json says in place of a generation_config.json."""
+    config = find_json(folder / "config.json") or {}
+    return {key: config[key] for key in _ENDS if key in config}
+
+
+def _short(published: dict[str, Any]) -> bool:
+    """Whether a config leaves even its norms to its class's defaults, as Gemma 3's does; a library writes all out."""
+    text = [key for key in published if key.startswith(_TEXT)]
+    return bool(text) and not any("eps" in key for key in text)
 
 
 def _counts(key: str, mine: Any, theirs: Any) -> bool:
@@ -115,10 +144,23 @@ def _one_spelling(content: dict[str, Any]) -> dict[str, Any]:
         return content
     try:
         rope = rope_settings(content)
+        if "rope_local_base_freq" in content or any(isinstance(value, dict) for value in rope.values()):
+            rope = {"rotary embeddings": _by_kind(content)}
+        elif "rope_theta" not in rope:
+            return content
     except UnknownRopeError:
         return content
     plain = {key: value for key, value in content.items() if key not in _ROPE}
-    return plain | {"rope_type": "default"} | {key: _number(value) for key, value in rope.items()}
+    return plain | {"rope_type": "default"} | rope
+
+
+def _by_kind(content: dict[str, Any]) -> list[str]:
+    """The rotary embeddings of a model whose kinds of layers rotate differently: the spellings share no key."""
+    found = {
+        f"{rope.about}, {rope.frequencies[0]:.6g} to {rope.frequencies[-1]:.6g} radians a token"
+        for rope in declared_ropes(content)
+    }
+    return sorted(found)
 
 
 def _number(value: Any) -> Any:

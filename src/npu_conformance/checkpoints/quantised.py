@@ -53,7 +53,10 @@ def _without_scale(checkpoint: Checkpoint) -> list[Finding]:
     found = [
         name
         for name, tensor in checkpoint.tensors.items()
-        if tensor.dtype in _FP8 and len(tensor.shape) > 1 and _scale(checkpoint, name) is None
+        if tensor.dtype in _FP8
+        and len(tensor.shape) > 1
+        and not name.endswith((*_SCALES, ".scale"))  # those of NVFP4 are FP8 themselves
+        and _scale(checkpoint, name) is None
     ]
     if not found:
         return []

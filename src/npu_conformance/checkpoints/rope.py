@@ -16,7 +16,12 @@ Frequencies = NDArray[np.float64]
 # Older spellings of a type; `mrope` rotates as the default does, by three positions.
 _TYPES = {"su": "longrope", "mrope": "default"}
 _THETA = ("rope_theta", "rotary_emb_base")
+_LOCAL_THETA = ("rope_local_base_freq", "swa_rope_theta")
 _PARTIAL = ("partial_rotary_factor", "rotary_pct", "rotary_emb_fraction")
+
+
+# Models that rotate all kinds of layers by one scaled rotary embedding; others scale full attention's alone.
+_ONE_FOR_ALL = ("gpt_oss",)
 
 
 class UnknownRopeError(ValueError):
@@ -47,6 +52,8 @@ def declared_ropes(text: dict[str, Any]) -> list[Rope]:
     Raises:
         UnknownRopeError: it is not recognised, or contradicts itself.
     """
+    if text.get("mla_use_nope") or text.get("position_embedding_type") in ("nope", "none"):
+        raise UnknownRopeError("it has no rotary embedding")
     found = [rope for parameters in _parameters(text) for rope in _ropes(text, parameters)]
     if not found:
         raise UnknownRopeError("it has rotary settings for none of its layer_types")
@@ -92,8 +99,11 @@ def _parameters(text: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if nested:
         yield from (_renamed(value) for kind, value in nested.items() if kind in kinds)
         return
+    local = next((text[key] for key in _LOCAL_THETA if text.get(key) is not None), None)
+    scaled = settings.get("rope_type", "default") != "default" and local is None
+    if scaled and len(set(text.get("layer_types") or ())) > 1 and text.get("model_type") not in _ONE_FOR_ALL:
+        raise UnknownRopeError("several kinds of layers, and a scaling that may be meant for one of them")
     yield settings
-    local = text.get("rope_local_base_freq")
     if local is not None and ("sliding_attention" in kinds or "layer_types" not in text):
         yield {"rope_theta": local}
 
@@ -123,12 +133,33 @@ def _width(text: dict[str, Any], settings: dict[str, Any]) -> int:
         raise UnknownRopeError("heads of two sizes")
     if (rotated := text.get("qk_rope_head_dim")) is not None:
         return int(rotated)
-    head = text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"]
+    head = head_size(text)
+    if head is None:
+        raise UnknownRopeError("no head_dim, so its class's own default counts")
     part = int(head * settings.get("partial_rotary_factor", 1.0))
     rotated = text.get("rotary_dim")
     if rotated is not None and "partial_rotary_factor" in settings and rotated != part:
         raise UnknownRopeError(f"rotary_dim {rotated}, and a partial_rotary_factor that makes {part} of {head}")
     return part if rotated is None else int(rotated)
+
+
+def head_size(text: dict[str, Any]) -> int | None:
+    """Channels of an attention head; None where config.json leaves them to its class's default.
+
+    Args:
+        text: the language model's part of config.json.
+
+    Raises:
+        KeyError: the keys they follow from are not there.
+    """
+    if isinstance(given := text.get("head_dim"), int | float):
+        return int(given)
+    return None if has_own_defaults(text) else int(text["hidden_size"] // text["num_attention_heads"])
+
+
+def has_own_defaults(text: dict[str, Any]) -> bool:
+    """Whether keys that are left out have a default of the class, as in the text part of a model that also sees."""
+    return str(text.get("model_type", "")).endswith("_text")
 
 
 def _default(theta: float, width: int) -> Frequencies:

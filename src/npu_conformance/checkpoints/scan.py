@@ -1,5 +1,6 @@
 """What only the weights themselves show: NaN, scales that cannot be, and codes that were read wrongly."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 # Half of what uniform weights have. Measured on weights of the shapes that training leaves (normal, Laplace, Student
 # with 4 degrees, columns of unlike size): 0.44 to 0.93, and 0.14 to 0.4 when they have 3 bits; after their codes
 # of 3, 4 or 8 bits in groups of 32 and more were wrapped: 0.00 to 0.11. Uniform ones: 0.24, and 0.20 with 4 bits.
-LEAST_NEAR_ZERO = 0.125
+_LEAST_NEAR_ZERO = 0.125
 _WIDEST = 4096
 _WEIGHT = ("weight", "_proj")
 
@@ -110,21 +111,26 @@ def _tensor_findings(measured: Measured) -> list[Finding]:
     return findings
 
 
+def hollow(statistics: Sequence[TensorStatistics]) -> list[TensorStatistics]:
+    """Those of linear layers with next to nothing near zero."""
+    return [found for found in statistics if found.near_zero is not None and found.near_zero < _LEAST_NEAR_ZERO]
+
+
 def _wrapped(statistics: list[TensorStatistics]) -> list[Finding]:
     """Weights with next to nothing near zero.
 
     Trained weights have most of their mass there. Codes that were stored with a zero point of 128 and are read as
     signed bytes without it have it where the zero was, at both ends.
     """
-    linear = {found.name: found.near_zero for found in statistics if found.near_zero is not None}
-    hollow = {name: share for name, share in linear.items() if share < LEAST_NEAR_ZERO}
-    if not hollow:
+    linear = [found for found in statistics if found.near_zero is not None]
+    wrapped = hollow(linear)
+    if not wrapped:
         return []
     # One layer may be odd by design; most of a model are not.
-    level: Literal["suspicion", "warning"] = "suspicion" if 2 * len(hollow) > len(linear) else "warning"
+    level: Literal["suspicion", "warning"] = "suspicion" if 2 * len(wrapped) > len(linear) else "warning"
     message = (
-        f"only {next(iter(hollow.values())):.1%} of its weights are within a quarter of the greatest of their {GROUP} "
-        f"(trained ones: 45 % and more, uniform ones: 24 %), so in {len(hollow)} of {len(linear)} linear layers: most "
+        f"only {wrapped[0].near_zero:.1%} of its weights are within a quarter of the greatest of their {GROUP} "
+        f"(trained ones: 45 % and more, uniform ones: 24 %), so in {len(wrapped)} of {len(linear)} linear layers: most "
         "likely unsigned codes read as signed without their zero point; convert it again with the zero point subtracted"
     )
-    return [Finding(level, next(iter(hollow)), message)]
+    return [Finding(level, wrapped[0].name, message)]

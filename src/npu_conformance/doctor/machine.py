@@ -8,11 +8,10 @@ from pathlib import Path
 from npu_conformance.doctor.findings import Area, Finding
 from npu_conformance.doctor.torch_npu import Answer, ask_torch_npu
 from npu_conformance.machine.cann import ASCEND
-from npu_conformance.machine.capacity import GIB, THREAD_VARIABLES, cores, free_memory
+from npu_conformance.machine.capacity import GIB, THREAD_VARIABLES, cores, free_disk, free_memory
 from npu_conformance.machine.devices import Platform, find_devices
 from npu_conformance.machine.npu_smi import ask_npu_smi
 from npu_conformance.machine.provenance import machine, package_versions
-from npu_conformance.run.cost import free_disk
 from npu_conformance.storage import cache_dir
 
 # A twin's engine takes 1.7 to 2.0 GiB, its reference and logits fit beside it.

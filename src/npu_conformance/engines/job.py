@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from npu_conformance.config.limits import Dtype
 from npu_conformance.config.prompts import Prompt
 
-STARTING = "starting vLLM"
-"""What a worker says it does until its engine has come up."""
+STARTING, CLOSING = "starting vLLM", "closing"
+"""What a worker says it does until its engine has come up, and when its output is whole."""
+REFUSED = 2
+"""A worker's exit status when it gives the reason itself."""
 Manner = Literal["generate", "walk", "walk warm", "walk long", "tokens only"]
 """What a candidate does: choose its tokens, with all that is asked of `base` and `as_served`; take those of another
 trace; the same, its cache warm; take long texts; choose its tokens without its logits being captured."""
@@ -198,6 +200,8 @@ class ReferenceJob(ScorerJob):
     """Trace whose tokens are forced."""
     rendered: Path | None
     """Output of a RenderJob, whose prompts the candidate must have been given; None where it walked texts of ours."""
+    logits_only: bool = False
+    """Whether nothing else of it is compared: no hidden states, and not what its modules were made with."""
 
 
 class StatesJob(ScorerJob):

@@ -4,7 +4,6 @@ At every position it sees the prefix the candidate saw, so logits compare positi
 first position where its choice differs, the candidate's text is what it would have generated itself.
 """
 
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from npu_conformance.engines.rendering import load_rendered, load_tokenizer
 from npu_conformance.engines.scoring import Scorer, Sequence_
 from npu_conformance.machine.provenance import machine, package_versions
 from npu_conformance.measure.metrics import choice
-from npu_conformance.storage import staged_dir
+from npu_conformance.storage import link_or_copy, staged_dir
 from npu_conformance.traces.trace import (
     WITHOUT_ADAPTER,
     Answer,
@@ -55,11 +54,12 @@ def run(job: "ReferenceJob", progress: "Progress") -> None:
             entries = scorer.rows(_sequences(prompts, bare), adapted=False)
             _save(stage / WITHOUT_ADAPTER, bare, prompts, entries, tokenizer, {})
         entries = scorer.rows(_sequences(prompts, candidate), adapted=True)
-        layers = candidate.layers()
-        if layers is not None and (states := scorer.layers(prompts[: len(layers.states)])) is not None:
-            save_layers(stage, states)
-        ends = [] if rendered is None else [Told(ENDS, list(rendered.eos_token_ids), "the run's stop tokens")]
-        save_modules(stage, [*scorer.modules(), *ends])
+        if not job.logits_only:
+            layers = candidate.layers()
+            if layers is not None and (states := scorer.layers(prompts[: len(layers.states)])) is not None:
+                save_layers(stage, states)
+            ends = [] if rendered is None else [Told(ENDS, list(rendered.eos_token_ids), "the run's stop tokens")]
+            save_modules(stage, [*scorer.modules(), *ends])
         provenance = {
             "engine": "transformers",
             "platform": "cpu",
@@ -92,7 +92,7 @@ def _save(
         stored = np.load(entry, allow_pickle=False)
         storage = storage_of(stored)
         rows = unpack(stored, storage)
-        _link(entry, folder / f"{index:04d}.npy")
+        link_or_copy(entry, folder / f"{index:04d}.npy")
         choices = choice(rows).tolist()
         shown.update(answer.token_ids, choices, np.argpartition(rows, -_SHOWN, axis=1)[:, -_SHOWN:].ravel().tolist())
         words = [max(token, 0) for token in choices[: candidate.judged(index)]]
@@ -112,11 +112,3 @@ def _save(
         provenance=provenance,
         pieces={token: tokenizer.decode([token]) for token in sorted(shown) if token >= 0},
     )
-
-
-def _link(entry: Path, place: Path) -> None:
-    """The cached rows in the trace: the same file where the disk allows it, else a copy."""
-    try:
-        place.hardlink_to(entry)
-    except OSError:
-        shutil.copyfile(entry, place)

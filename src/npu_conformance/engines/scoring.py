@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from npu_conformance.engines import modules
 from npu_conformance.engines.dither import dithered
 from npu_conformance.engines.loading import load_model, merge_adapter
-from npu_conformance.engines.products import quick_products
+from npu_conformance.engines.products import products_in, rounded_products
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.storage import digest, staged_file, write_json
 from npu_conformance.traces.trace import Layers, Rows, Told, load_layers, pack, write_layers
@@ -39,19 +40,23 @@ class Scorer:
         self._progress = progress
         self._model: Any = None
         self._adapted = False
+        self._products = products_in(job.dtype)
         self.computed = 0
         """Sequences that were not in the cache."""
 
-    @property
+    @cached_property
     def setting(self) -> dict[str, Any]:
         """All that a result depends on besides the tokens."""
+        versions = package_versions()
         return {
             "weights": self._job.checkpoint_digest,
             "adapter": self._job.adapter_digest,
             "dtype": self._job.dtype,
             "attn_implementation": self._job.attn_implementation,
             "dither": self._job.dither,
-            "versions": {name: package_versions().get(name) for name in ("torch", "transformers", "peft")},
+            # Of float32 there is one way.
+            **({} if self._job.dtype == "float32" else {"products": self._products}),
+            "versions": {name: versions.get(name) for name in ("torch", "transformers", "peft")},
             "scoring": _SCORING_VERSION,
         }
 
@@ -69,7 +74,7 @@ class Scorer:
         for batch in batches([len(sequences[i][0]) + len(sequences[i][1]) for i in missing]):
             self._progress("scoring", done, len(missing))
             model = self._loaded(adapted=adapted)
-            with dithered(model, self._job.dither), quick_products(self._job.dtype):
+            with dithered(model, self._job.dither), rounded_products(self._products):
                 scored = score(model, [sequences[missing[i]] for i in batch])
             for position, rows in zip(batch, scored, strict=True):
                 _save(entries[missing[position]], pack(rows)[0])
@@ -92,7 +97,9 @@ class Scorer:
         entry = self._job.cache / f"{digest([self.setting, 'layers', prompts])}.npz"
         if (cached := load_layers(entry)) is not None:
             return cached
-        states = hidden_states(self._loaded(adapted=True), prompts)
+        model = self._loaded(adapted=True)
+        with dithered(model, self._job.dither), rounded_products(self._products):
+            states = hidden_states(model, prompts)
         if states is not None:
             with staged_file(entry) as file:
                 write_layers(file, states)

@@ -16,7 +16,7 @@ import psutil
 
 import npu_conformance
 from npu_conformance.engines.guard import alive, end_marked
-from npu_conformance.engines.job import STARTING, Job
+from npu_conformance.engines.job import CLOSING, REFUSED, STARTING, Job
 from npu_conformance.engines.known_failures import explanation
 from npu_conformance.errors import JobError
 from npu_conformance.storage import JOB_VARIABLE, sweep, write_text
@@ -28,8 +28,6 @@ _SCAN = 1.0
 _GRACE = 5.0
 _ENGINE_PROCESS = "VLLM::"
 _LOST = "the engine's own process"
-# The worker's exit status when it gives the reason itself, see `engines/worker.py`.
-_REFUSED = 2
 
 Observer = Callable[[str, int, int], None]
 
@@ -52,7 +50,7 @@ def run_job(
 
     Args:
         job: what to do.
-        name: the job's name in messages, such as `Qwen3Guard-Gen-4B/base`.
+        name: the job's name in messages, such as `Qwen3Guard-Gen-4B base`.
         workdir: an existing folder for the job's file, log and progress.
         deadline: seconds after which the worker is ended; for a series, seconds each of its jobs may take.
         environment: variables added to this process's own.
@@ -96,7 +94,7 @@ def run_job(
     refusal, (state, part) = workdir / "refusal.txt", _progress(workdir)
     starting = state is not None and state[0].endswith(STARTING)
     if problem is None and refusal.is_file():
-        known = "" if worker.returncode == _REFUSED else f"\n{explanation(log)}".rstrip()
+        known = "" if worker.returncode == REFUSED else f"\n{explanation(log)}".rstrip()
         raise JobError(f"{name}: {refusal.read_text(encoding='utf-8')}{known}", part, starting=starting)
     killed = worker.returncode == -signal.SIGKILL if problem is None else problem.startswith(_LOST)
     what = problem or _describe_exit(worker.returncode)
@@ -142,7 +140,7 @@ def _watch(
         if now - scanned > _SCAN:
             scanned = now
             engines.update({child.pid: child for child in _engine_processes(worker.pid)})
-            closing = seen is not None and seen[0].endswith("closing")
+            closing = seen is not None and seen[0].endswith(CLOSING)
             lost = [pid for pid, process in engines.items() if not alive(process)]
             if lost and not closing:
                 lost_since = lost_since or now

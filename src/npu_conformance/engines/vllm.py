@@ -13,7 +13,7 @@ from npu_conformance.engines import vllm_versions
 from npu_conformance.engines.asking import MANNERS, Asked
 from npu_conformance.engines.became import became
 from npu_conformance.engines.generation import Generator
-from npu_conformance.engines.job import STARTING
+from npu_conformance.engines.job import CLOSING, STARTING
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import JobError
 from npu_conformance.machine.provenance import numeric_environment, package_versions
@@ -72,7 +72,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
             forced=job.manner.startswith("walk") or job.walks is not None,
         )
     # The trace is whole: an engine that dies or hangs while it closes takes nothing of it along.
-    progress("closing", 0, 0)
+    progress(CLOSING, 0, 0)
     close(llm)
 
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.engines.job import JOB, CandidateJob
+from npu_conformance.engines.job import JOB, REFUSED, CandidateJob
 from npu_conformance.errors import ConformanceError
 from npu_conformance.machine.devices import stay_on_host
 from npu_conformance.storage import write_text
@@ -59,7 +59,7 @@ def main(workdir: Path) -> int:
             _do(job, progress)
     except ConformanceError as error:
         write_text(workdir / "refusal.txt", str(error))
-        return 2
+        return REFUSED
     except Exception as error:
         traceback.print_exc()
         reason = " ".join(str(error).split())

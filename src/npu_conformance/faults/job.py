@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from npu_conformance.engines.asking import Asked, layers_at, prefill_part
 from npu_conformance.engines.generation import Generator, walk
+from npu_conformance.engines.job import STARTING
 from npu_conformance.engines.rendering import Rendered, load_rendered
 from npu_conformance.engines.vllm import close, lora_of, start
 from npu_conformance.errors import TraceError
@@ -30,7 +31,7 @@ def run(job: "FaultsJob", progress: "Progress") -> None:
         raise TraceError("a campaign of faults walks base's tokens, and is told of none")
     base, rendered, done = load_trace(job.walks), load_rendered(job.rendered), 0
     for group in _engines(job.injections):
-        progress("starting vLLM", done, len(job.injections))
+        progress(STARTING, done, len(job.injections))
         with _loading(group[0]):
             llm = start(job, job.options)
         live = Live(llm.collective_rpc(_runner)[0])

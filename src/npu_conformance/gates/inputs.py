@@ -137,9 +137,9 @@ def _texts(evidence: Evidence) -> Iterator[Check]:
     yield all_of(evidence, _CHECK, metric, broken, first(broken), len(own))
 
 
-def _words(text: str) -> list[str]:
-    """Without what decoding token by token may leave out: parts of characters, and a space at the edge."""
-    return text.replace("\ufffd", "").split()
+def _words(text: str) -> str:
+    """Without what decoding token by token may leave out: parts of characters, and space at the edges."""
+    return text.replace("\ufffd", "").strip()
 
 
 def _files(evidence: Evidence) -> Iterator[Check]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance.checkpoints.scan import LEAST_NEAR_ZERO
+from npu_conformance.checkpoints.scan import hollow
 from npu_conformance.errors import TraceError
 from npu_conformance.gates.hard import all_of, first, not_applicable
 from npu_conformance.measure.evidence import Evidence
@@ -23,13 +23,12 @@ def checkpoint_weights(evidence: Evidence) -> list[Check]:
         return [not_applicable(evidence, "checkpoint_weights", "weights", "the same weights as base's")]
     suspicions = [str(finding) for finding in evidence.scan.findings if finding.level == "suspicion"]
     tensors = evidence.scan.tensors
-    hollow = [tensor.name for tensor in tensors if (tensor.near_zero or 1) < LEAST_NEAR_ZERO]
     checks = [
         all_of(
             evidence,
             "checkpoint_weights",
             "tensors without suspicious statistics",
-            (hollow or suspicions) if suspicions else [],
+            (hollow(tensors) or suspicions) if suspicions else [],
             first(suspicions),
             len(tensors),
             path="none",

@@ -7,6 +7,7 @@ top of the tree while `/proc/self/cgroup` still has the host's path to it, so of
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,3 +116,13 @@ def _reclaimable(group: Path) -> int:
 def _number(file: Path) -> int | None:
     text = file.read_text(encoding="utf-8").strip() if file.is_file() else "max"
     return None if text == "max" else int(text)
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes that are free where a folder is, or will be made."""
+    return int(shutil.disk_usage(existing(folder)).free)
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())

@@ -68,7 +68,7 @@ def find_devices(wanted: Platform | None = None, dev: Path = _DEV) -> tuple[Plat
     for platform in _ACCELERATORS:
         if wanted == platform or (wanted is None and device_files(platform, dev)):
             return platform, len(lendable(platform, dev))
-    return "cpu", len(os.sched_getaffinity(0))
+    return "cpu", cores()
 
 
 def device_files(platform: Platform, dev: Path = _DEV) -> list[str]:
@@ -164,7 +164,7 @@ def cpu_binding(ranks: int) -> dict[str, str]:
     of several workers of pytest-xdist, whose variables these are, each has its share of the cores.
     """
     own, worker = sorted(os.sched_getaffinity(0)), os.environ.get("PYTEST_XDIST_WORKER")
-    share = max(1, len(own) // _workers())
+    share = max(1, cores() // _workers())
     if worker is not None:  # gw0 and on; one that replaces a dead one has the next number
         first = int(re.sub(r"\D", "", worker)) * share % len(own)
         own = own[first:] + own[:first]

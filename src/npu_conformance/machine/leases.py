@@ -185,7 +185,7 @@ def _open(path: Path) -> int:
         if stat.S_ISREG(state.st_mode) and state.st_nlink <= 1:
             return descriptor
         os.close(descriptor)
-        raise ConfigError(f"{path}: is no plain file of one name: {_REMEDY}")
+        raise ConfigError(f"{path}: is not a regular file, or has several hard links: {_REMEDY}")
 
 
 def _sign(descriptor: int, holder: str) -> None:

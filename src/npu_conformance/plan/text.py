@@ -7,11 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from npu_conformance.machine.capacity import GIB, free_memory
+from npu_conformance.machine.capacity import GIB, free_disk, free_memory
 from npu_conformance.plan.forecast import Forecast
 from npu_conformance.plan.steps import Step
 from npu_conformance.plan.totals import shortages, totals
-from npu_conformance.run.cost import free_disk
 
 _NOTE = [
     "Nothing was started. Seconds, memory and disk are estimates; what is in the cache is not made again.",

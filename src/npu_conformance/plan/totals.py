@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from npu_conformance.machine.capacity import GIB, cores, free_memory
+from npu_conformance.machine.capacity import GIB, cores, existing, free_disk, free_memory
 from npu_conformance.plan.forecast import Forecast
 from npu_conformance.plan.steps import Step
-from npu_conformance.run.cost import existing, free_disk, shortage
+from npu_conformance.run.cost import shortage
 
 
 @dataclass(frozen=True)

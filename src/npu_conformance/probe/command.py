@@ -53,7 +53,7 @@ def probe(
     Args:
         settings: where prompt sets are, and the platform that is insisted on.
         reports: folder in which the probe's folder is made.
-        output: the report, without its ending or with either; in a folder as `probe`; in the probe's folder if None.
+        output: a folder, for `probe.json` and `probe.md` in it, or the name of one of them; the probe's folder if None.
         points: ids; all by default.
         engines: names; all by default.
 
@@ -66,7 +66,7 @@ def probe(
     points = _known(points, list(POINTS), "point")
     there = all_starts(CONFIG, settings.device)
     chosen = _known(engines, [start.name for start in there], "engine")
-    starts = needed(points, [start for start in there if start.name in chosen])
+    starts = needed(points, there, chosen)
     if not starts:
         raise ConfigError(f"no engine of {', '.join(chosen)} is asked for {', '.join(points)}: choose others")
     if all(start.lacking for start in starts):

@@ -1,6 +1,6 @@
 """From what engines left to findings, point by point."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from npu_conformance.probe.engines import LORA, PLAIN, Start
 from npu_conformance.probe.points import POINTS, Finding
@@ -15,21 +15,22 @@ _ASKED = {"killed": "held"}
 _OTHER = {LORA: PLAIN}
 
 
-def needed(points: Iterable[str], starts: Sequence[Start]) -> list[Start]:
-    """The engines that points need, each with what it is asked for them.
+def needed(points: Iterable[str], starts: Sequence[Start], chosen: Collection[str]) -> list[Start]:
+    """The engines that points need, each with what it is asked for them; also what those chosen are held against.
 
     Args:
         points: ids.
         starts: every engine there is.
+        chosen: names of the engines that are asked for the points.
     """
     asked: dict[str, set[str]] = {start.name: set() for start in starts}
     for name in points:
         point = POINTS[name]
         for start in starts:
-            if point.piece in _told(start):
+            if start.name in chosen and point.piece in _told(start):
                 asked[start.name].add(point.piece)
                 if point.rests_on is not None:
-                    asked.setdefault(_OTHER.get(start.name, start.name), set()).add(POINTS[point.rests_on].piece)
+                    asked[_OTHER.get(start.name, start.name)].add(POINTS[point.rests_on].piece)
     return [
         start._replace(pieces=tuple(one for one in start.pieces if one == "mode" or _ASKED.get(one, one) in wanted))
         for start in starts

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from npu_conformance.checkpoints.lora import lora_options
 from npu_conformance.engines.asking import Asked
 from npu_conformance.engines.generation import Generator
+from npu_conformance.engines.job import CLOSING, STARTING
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.engines.vllm import close, effective, lora_of, start
 from npu_conformance.errors import ConformanceError
@@ -30,7 +31,7 @@ def run(job: "ProbeJob", progress: "Progress") -> None:
     with scratch_dir(job.output) as scratch:
         if "lora" in job.pieces:
             job = _with_adapter(job, scratch / "probe-lora")
-        progress("starting vLLM", 0, 0)
+        progress(STARTING, 0, 0)
         llm = start(job, job.options)
         asked = Asked(job, rendered, Generator(llm, scratch, progress, lora_of(job)), scratch)
         engine = Engine(asked, job.output.with_name("first_rows.npy"), job.output.with_suffix(".measured"))
@@ -40,7 +41,7 @@ def run(job: "ProbeJob", progress: "Progress") -> None:
         if "held" in job.pieces:
             wait_to_be_measured(engine)
         write_text(job.output, seen.model_dump_json(indent=1))
-        progress("closing", 0, 0)
+        progress(CLOSING, 0, 0)
         close(llm)
 
 

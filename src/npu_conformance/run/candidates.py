@@ -10,7 +10,8 @@ from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.engines.job import CandidateJob, Job, SeriesJob, Watched
 from npu_conformance.errors import ConformanceError, JobError, PlanError
-from npu_conformance.machine.devices import cpu_binding, find_devices
+from npu_conformance.machine.capacity import threads
+from npu_conformance.machine.devices import cpu_binding, find_devices, host_cores
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.kv_cache import SPACE, bounded, said_otherwise, space
 from npu_conformance.run.preparation import Prepared
@@ -215,8 +216,10 @@ class Candidates:
         environment = {**_ENGINE_ENVIRONMENT, **given}
         if self._on_cpu:
             environment |= self._cache(options, given)
-        if find_devices(self._settings.device)[0] == "cpu":
+        if self._on_cpu:
             environment = cpu_binding(max(map(ranks, options))) | environment
+        elif find_devices(self._settings.device)[0] == "cpu":
+            environment = threads(host_cores()) | environment
         return environment
 
     def _cache(self, options: Sequence[dict[str, Any]], envs: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """What a job will cost, before it runs: refuse what cannot fit, with the figure."""
 
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
 from npu_conformance.engines.scoring import batches
 from npu_conformance.errors import PlanError
-from npu_conformance.machine.capacity import GIB, free_memory
+from npu_conformance.machine.capacity import GIB, free_disk, free_memory
 from npu_conformance.machine.devices import host_cores
 
 # Loading holds one shard beside the float32 weights, scoring a batch's activations.
@@ -104,16 +103,6 @@ def shortage(memory: float, disk: float, folder: Path) -> str | None:
             "free some, or name another cache with NPU_CONFORMANCE_CACHE"
         )
     return None
-
-
-def free_disk(folder: Path) -> int:
-    """Bytes that are free where a folder is, or will be made."""
-    return int(shutil.disk_usage(existing(folder)).free)
-
-
-def existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
 def _logits_bytes(lengths: list[tuple[int, int]], vocabulary: int) -> int:

@@ -64,7 +64,7 @@ def _first_layer(scan: Scan) -> list[TensorStatistics]:
 def _architecture(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, str | int | float | bool]:
     text = checkpoint.text_config
     found: dict[str, Any] = {
-        "architecture": ", ".join(checkpoint.config.get("architectures", [])),
+        "architecture": ", ".join(checkpoint.config.get("architectures") or []),
         "attention_heads": text.get("num_attention_heads"),
         "key_value_heads": text.get("num_key_value_heads"),
         "hidden_layers": text.get("num_hidden_layers"),

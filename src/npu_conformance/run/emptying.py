@@ -13,9 +13,7 @@ _LONGEST = 60.0
 _POLL = 2.0
 
 
-def wait_for_memory(
-    lent: Collection[str], share: float | None, name: str, say: Callable[[str], None], longest: float = _LONGEST
-) -> None:
+def wait_for_memory(lent: Collection[str], share: float | None, name: str, say: Callable[[str], None]) -> None:
     """Return as soon as NPUs have as much free as an engine wants, or after a while: then vLLM says what it lacks.
 
     Where npu-smi does not answer there is nothing to wait for.
@@ -25,18 +23,18 @@ def wait_for_memory(
         share: of a device's memory that the engine wants; None for vLLM's own.
         name: the engine's, for the people who wait.
         say: told what is waited for, when there is something.
-        longest: seconds.
     """
-    wanted, ends, told = share or SHARE, time.monotonic() + longest, False
+    wanted, ends, told = share or SHARE, time.monotonic() + _LONGEST, False
     while busy := [npu for npu in _npus(lent) if npu.total - npu.used < wanted * npu.total]:
         held = ", ".join(f"NPU {npu.number} has {npu.free}" for npu in busy)
         if time.monotonic() >= ends:
-            say(f"{name}: starts all the same after {longest:g} s: {held}")
+            say(f"{name}: starts anyway after {_LONGEST:g} s: {held}")
             return
         if not told:
             told = True
             say(
-                f"{name}: waits up to {longest:g} s for {wanted:.0%} of the memory, ended processes may hold it: {held}"
+                f"{name}: waits up to {_LONGEST:g} s for {wanted:.0%} of the memory, which ended processes may still "
+                f"hold: {held}"
             )
         time.sleep(_POLL)
 

@@ -77,10 +77,13 @@ def installed(python: Path | None = None) -> Installed:
     except (OSError, subprocess.TimeoutExpired) as error:
         why = str(error)
     except (TypeError, ValueError):
-        why = "its answer is not Python's"
+        why = "it did not answer as a Python interpreter does"
     else:
         return Installed(packages, None if folder is None else Path(folder))
-    raise PlanError(f"{python}: cannot be asked for its packages: {why}; name another with --reference-python")
+    raise PlanError(
+        f"{python}: cannot be asked for its packages: {why}; name another with --reference-python, or make one with "
+        f"`{COMMAND}`"
+    )
 
 
 def interpreter_for(model_type: str | None, chosen: Path | None, *, own_code: bool = False) -> Path | None:
@@ -114,7 +117,7 @@ def make_interpreter() -> Path:
     A virtual environment of this interpreter's Python that sees this one's packages, with newer ones before them.
 
     Raises:
-        PlanError: pip could not install them.
+        PlanError: no virtual environment can be made here, or pip could not install them.
     """
     place = _place()
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +133,13 @@ def make_interpreter() -> Path:
 
 
 def _fill(place: Path) -> None:
-    venv.create(place, with_pip=True)
+    try:
+        venv.create(place, with_pip=True)
+    except subprocess.CalledProcessError as error:
+        raise PlanError(
+            f"{place}: this Python cannot make a virtual environment with pip ({error}); on Debian and Ubuntu install "
+            "python3-venv"
+        ) from error
     own = Path(sysconfig.get_path("purelib", vars={"base": str(place), "platbase": str(place)}))
     # A path in a .pth file comes after the environment's own packages.
     outer = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]

@@ -126,7 +126,12 @@ def _needed(job: Job) -> tuple[Platform, Sequence[Device], int]:
     engines = [part for part in parts if isinstance(part, CandidateJob)]
     platform = find_devices(engines[0].device)[0] if engines else "cpu"
     pool = lendable(platform)
-    return platform, pool, 0 if platform == "cpu" else max(ranks(engine.options) for engine in engines)
+    return platform, pool, 0 if platform == "cpu" else max(map(_devices, engines))
+
+
+def _devices(engine: CandidateJob) -> int:
+    """Devices that an engine computes on; transformers has no serve options."""
+    return ranks(engine.options) if engine.engine == "vllm" else 1
 
 
 def _share(job: Job) -> float | None:

@@ -6,6 +6,7 @@ What is costly is kept in the cache under a digest of everything it depends on, 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 from filelock import FileLock
@@ -154,7 +155,7 @@ def _plan(reference: Checkpoint, lengths: Sequence[tuple[int, int]], jobs: Jobs)
 
 def _convert(config: ModelConfig, subject: Subject, reference: Checkpoint, jobs: Jobs) -> Path:
     """The reference's weights as plain ones of the config's dtype."""
-    key = digest([folder_digest(subject.reference), config.convert, code_digest(Path(conversion.__file__).parent)])
+    key = digest([folder_digest(subject.reference), config.convert, *_code(conversion, checkpoints)])
     folder = cache_dir() / "converted" / f"{subject.name}-{key}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
@@ -171,7 +172,7 @@ def _scan(checkpoint: Checkpoint, name: str, jobs: Jobs) -> Scan:
     Raises:
         CheckpointError: they cannot be those of a model.
     """
-    key = digest([folder_digest(checkpoint.folder), code_digest(Path(checkpoints.__file__).parent)])
+    key = digest([folder_digest(checkpoint.folder), *_code(checkpoints)])
     job = ScanJob(output=cache_dir() / "scans" / f"{key}.json", checkpoint=checkpoint.folder)
     scan = _cached(job, f"{name}: reading weights", Scan, jobs, weight_bytes(checkpoint))
     errors = [finding for finding in scan.findings if finding.level == "error"]
@@ -182,11 +183,15 @@ def _scan(checkpoint: Checkpoint, name: str, jobs: Jobs) -> Scan:
 
 
 def _audit(reference: Checkpoint, candidate: Checkpoint, subject: Subject, jobs: Jobs) -> Audit:
-    source = Path(audit.__file__).parent
-    key = digest([folder_digest(reference.folder), folder_digest(candidate.folder), code_digest(source)])
+    key = digest([folder_digest(reference.folder), folder_digest(candidate.folder), *_code(audit, checkpoints)])
     job = AuditJob(output=cache_dir() / "audits" / f"{key}.json", source=reference.folder, candidate=candidate.folder)
     size = weight_bytes(reference) + weight_bytes(candidate)
     return _cached(job, f"{subject.name}: comparing weights", Audit, jobs, size)
+
+
+def _code(*rooms: ModuleType) -> list[str]:
+    """Digests of packages that something is made by: what an older version made is not used."""
+    return [code_digest(Path(str(room.__file__)).parent) for room in rooms]
 
 
 def _cached(job: ScanJob | AuditJob, name: str, result: type[Result], jobs: Jobs, size: int) -> Result:

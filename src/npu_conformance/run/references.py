@@ -56,6 +56,7 @@ class References:
                 output=variant / one.name,
                 candidate=variant / "candidate",
                 rendered=variant.parent / "rendered.json" if variant.name in JUDGED else None,
+                logits_only=one.name != "reference",
             )
             for one in realisations
         )

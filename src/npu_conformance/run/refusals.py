@@ -31,7 +31,7 @@ def refuse(session: Session, selected: Mapping[str, tuple[str, ...]], baselines:
         ("--candidate-adapter", settings.candidate_adapter),
     ):
         if given and len(models) > 1:
-            raise pytest.UsageError(f"{option} is one model's, {len(models)} models are selected: choose one with -k")
+            raise pytest.UsageError(f"{option} is for one model, but {len(models)} are selected: choose one with -k")
     everything = set(models) == set(config_names(settings.configs))
     if everything and (files := unused(baselines, settings.configs)):
         raise pytest.UsageError(f"{files[0]}: a baseline of no model config and platform: remove or rename it")

@@ -27,7 +27,7 @@ def add_subject_options(add: Callable[..., Any]) -> None:
     add("--prompts", type=int, metavar="N", help="use N prompts, dealt from the model's sets")
     add("--reference-python", type=Path, metavar="PATH", help="interpreter of the reference's process")
     add("--trust-remote-code", action="store_true", help="allow models whose YAML asks for it to run their own code")
-    add("--deadline", type=float, metavar="SECONDS", help="end a job that takes longer; default: the YAML's, else 1800")
+    add("--deadline", type=float, metavar="SECONDS", help="end a longer job; default: the YAML's, else its forecast's")
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ class Settings:
             )
         if self.prompts is not None and self.prompts < 1:
             raise ConfigError(f"--prompts {self.prompts}: at least 1 is needed")
+        if self.deadline is not None and not self.deadline > 0:
+            raise ConfigError(f"--deadline {self.deadline:g}: must be more than 0 seconds")
 
     @property
     def scores(self) -> bool:
