@@ -296,5 +296,9 @@ def _command() -> str:
 
 
 def _reproduce(request: pytest.FixtureRequest) -> str:
+    """The command that runs this test alone: `-k` would also take others whose names begin alike."""
     words = request.config.stash[SESSION].settings.words()
-    return f"pytest {shlex.join(words)} -k '{request.node.callspec.id} and {request.function.__name__}'"
+    for name in ("model_configs", "baselines"):
+        if any(one.startswith(f"{name}=") for one in request.config.getoption("override_ini") or ()):
+            words.append(f"-o={name}={request.config.getini(name)}")
+    return shlex.join(["pytest", *words, request.node.nodeid])

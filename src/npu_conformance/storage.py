@@ -1,12 +1,14 @@
 """Where things are kept, and how they are written so that nothing half-written is ever found."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +23,14 @@ def cache_dir() -> Path:
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "npu-conformance"
+
+
+def run_folder(reports: Path, name: str = "") -> Path:
+    """A folder for a run among reports, not made yet; no other run, also of this second, has the same."""
+    stem = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{os.getpid()}"
+    stems = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    places = (reports / (f"{one}-{name}" if name else one) for one in stems)
+    return next(place for place in places if not place.exists())
 
 
 def link_or_copy(source: str | Path, destination: str | Path) -> None:

@@ -225,13 +225,21 @@ def written(finding: Finding, subject: str = "real") -> str:
     )
 
 
+def test_a_token_of_markup_stays_a_token() -> None:
+    """What a model says is anybody's text."""
+    told = "set/2, position 3: walked '\n# <img src=x>' (#4)"
+    page_ = written(dataclasses.replace(FINDING, position=dataclasses.replace(POSITION, told=told)))
+
+    assert "position 3: walked ' \\# &lt;img src=x&gt;' (\\#4)\n" in page_
+
+
 def test_the_whole_page() -> None:
     """As it is pasted into a bug report."""
     assert written(FINDING) == (
         "# a/b: fails in async_scheduling + graph\n"
         "\n"
         "- features: async_scheduling + graph\n"
-        "- first position: set/2, position 3: walked 'a' (#4), base 'b' (#5)\n"
+        "- first position: set/2, position 3: walked 'a' (\\#4), base 'b' (\\#5)\n"
         "- relative L2 distance there 0.5; the largest of a clean run 0.0125; 7 of 24 positions of the answers are "
         "beyond twice that\n"
         "- layer: layer 1 is the first beyond a clean run's spread: distance 0.25 (clean at most 0.01), norm 5 "

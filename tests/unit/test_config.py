@@ -71,6 +71,7 @@ def test_the_smallest_config_is_one_line(tmp_path: Path) -> None:
         ("", "expected a mapping of keys to values, found nothing"),
         ("model: [a\n", "not valid YAML"),
         ("model: a/b\nserve: {additional_config: {enable_reduce_sample: true}}\n", "enable_reduce_sample"),
+        ("model: a/b\nserve: {engine_args: {hf_token: hf_x}}\n", "engine_args.hf_token: a secret in this file"),
         ("model: a/b\nserve: {engine_args: {dtype: float16}}\n", "engine_args.dtype: has a key of its own"),
         (
             "model: a/b\nenvs: {OWN: '1', ASCEND_RT_VISIBLE_DEVICES: '0,1'}\n",
@@ -133,6 +134,17 @@ def test_base_turns_every_feature_off_and_as_served_is_the_yaml(tmp_path: Path) 
     assert base["enforce_eager"] is True
     assert base["enable_prefix_caching"] is False
     assert base["max_model_len"] == 4096
+
+
+def test_a_config_may_end_in_yml(tmp_path: Path) -> None:
+    """Instead of being passed over in silence; two files of a model are refused."""
+    (tmp_path / "Model.yml").write_text("model: a/b\n")
+    assert config_names(tmp_path) == ["Model"]
+    assert load_config(config_path(tmp_path, "Model")).model == "a/b"
+
+    (tmp_path / "Model.yaml").write_text("model: a/b\n")
+    with pytest.raises(ConfigError, match=r"Model.yml: Model.yaml is beside it: keep one of the two"):
+        load_config(config_path(tmp_path, "Model"))
 
 
 def test_the_checked_in_schema_is_current(configs: Path) -> None:

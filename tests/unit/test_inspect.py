@@ -143,6 +143,14 @@ def test_an_odd_value_of_the_config_is_not_told_of_the_weights(tmp_path: Path) -
         inspect(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["qwen.tiktoken", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"])
+def test_tokenizers_of_older_families_are_tokenizers(checkpoint: Path, name: str) -> None:
+    """Qwen's first, BERT's, T5's and XLM-R's files."""
+    (checkpoint / "tokenizer.json").rename(checkpoint / name)
+
+    assert inspect(checkpoint).findings == ()
+
+
 def test_several_errors_are_one_line(tmp_path: Path) -> None:
     """The first in full, the others by what they are about."""
     shapes = llama() | {"extra.weight": ("I8", (8, 8))}

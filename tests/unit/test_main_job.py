@@ -169,7 +169,8 @@ def test_a_perturbed_candidate_fails_its_check_alone(
     assert found.status == 1
     assert found.failing() == set(checks.split())
     for check in checks.split():
-        assert f"reproduce   pytest --from={copy} -k '{MODEL}-base and test_{check}'" in found.output
+        test = f"tests/conformance/test_{check}.py::test_{check}[{MODEL}-base]"
+        assert f"reproduce   pytest --from={copy} '{test}'" in found.output
 
 
 def copy_of(twin: Path, folder: Path) -> Path:

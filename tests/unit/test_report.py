@@ -242,3 +242,13 @@ def test_latest_points_at_the_newest(report: Report, tmp_path: Path) -> None:
         write_report(report, tmp_path / name)
 
     assert (tmp_path / "latest").resolve() == (tmp_path / "two").resolve()
+
+
+def test_a_folder_named_latest_is_left_alone(report: Report, tmp_path: Path) -> None:
+    """As a copy of reports may have it; the report is written all the same, and nothing else is left."""
+    reports = tmp_path / "reports"
+    (reports / "latest").mkdir(parents=True)
+    write_report(report, reports / "one")
+
+    assert (reports / "one" / "report.json").is_file()
+    assert sorted(path.name for path in reports.iterdir()) == ["latest", "one"]

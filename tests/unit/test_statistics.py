@@ -147,6 +147,13 @@ def test_the_tail_of_an_exponential_is_itself() -> None:
     assert tail.chance(-1.0, 1000) == pytest.approx(1 - 0.95**1000)
 
 
+def test_beyond_a_sample_of_one_value_is_a_surprise() -> None:
+    """There is no tail to measure; what reaches no further is none."""
+    tail = fit_tail(np.full(200, -7.0))
+
+    assert (tail.chance(-7.0, 1000), tail.chance(-6.9, 1000), tail.reach(1e-4, 1000)) == (1.0, 0.0, -7.0)
+
+
 @pytest.mark.parametrize(("kept", "rate"), [(300, 0.01), (300, 0.001), (3000, 0.001)])
 def test_the_largest_of_few_exponential_values_is_not_surprising(kept: int, rate: float) -> None:
     """Though the scale of their tail was measured on fifteen of them."""

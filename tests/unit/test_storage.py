@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.storage import cache_dir, digest, staged_dir, write_text
+from npu_conformance.storage import cache_dir, digest, run_folder, staged_dir, write_text
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
@@ -59,6 +59,17 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert cache_dir() == Path("/x/npu-conformance")
     monkeypatch.setenv("NPU_CONFORMANCE_CACHE", "/y")
     assert cache_dir() == Path("/y")
+
+
+def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    """Also those of one process."""
+    folders = []
+    for _ in range(4):
+        folders.append(run_folder(tmp_path, "bisect-Model"))
+        folders[-1].mkdir()
+
+    assert len(set(folders)) == 4
+    assert all(folder.name.endswith("-bisect-Model") for folder in folders)
 
 
 def test_digests_ignore_key_order_only() -> None:

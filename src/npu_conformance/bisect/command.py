@@ -3,7 +3,6 @@
 import shlex
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 from npu_conformance.bisect.finding import page
@@ -16,7 +15,7 @@ from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import write_text
+from npu_conformance.storage import run_folder, write_text
 
 
 def bisect(model: str, variants: Sequence[str], settings: Settings, reports: Path) -> int:
@@ -31,7 +30,7 @@ def bisect(model: str, variants: Sequence[str], settings: Settings, reports: Pat
     Raises:
         ConformanceError: the model cannot be run, or a variant cannot be bisected.
     """
-    folder = reports / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-bisect-{model}"
+    folder = run_folder(reports, f"bisect-{model}")
     narrator = Narrator()
     session = Session(settings, folder, narrator)
     config = session.config(model)

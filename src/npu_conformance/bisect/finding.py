@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 from npu_conformance.bisect.layer import LayerFinding, first_layer
 from npu_conformance.bisect.position import Position
+from npu_conformance.report.markdown import cell
+
+# Of a position's line: a token may be any text.
+_LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def _position_lines(position: Position | None) -> list[str]:
         return ["- position: none"]
     row = "" if position.row is None else f", all of them in the engine's batch row {position.row}"
     return [
-        f"- {'first' if position.beyond else 'worst'} position: {position.told}",
+        f"- {'first' if position.beyond else 'worst'} position: {cell(position.told, _LONGEST)}",
         f"- relative L2 distance there {position.distance:.4g}; the largest of a clean run {position.noise:.4g}; "
         f"{position.beyond} of {position.positions} positions of the {position.part} are beyond twice that{row}",
     ]

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 from npu_conformance.captures.manifest import (
@@ -21,7 +20,7 @@ from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session, Workshop
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import digest, link_or_copy, staged_dir
+from npu_conformance.storage import digest, link_or_copy, run_folder, staged_dir
 from npu_conformance.variants import JUDGED, needs_base, scored_with
 
 # What the reference leaves beside a candidate.
@@ -104,7 +103,7 @@ def capture_reference(model: str, output: Path, settings: Settings, reports: Pat
 
 
 def _session(model: str, settings: Settings, reports: Path) -> Session:
-    folder = reports / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-capture-{model}"
+    folder = run_folder(reports, f"capture-{model}")
     return Session(settings, folder, Narrator())
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import shlex
 import shutil
 import sys
-from datetime import datetime
 from pathlib import Path
 
 from npu_conformance.captures.engines import compare_engines
@@ -17,7 +16,7 @@ from npu_conformance.results import Check, worst
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import staged_dir
+from npu_conformance.storage import run_folder, staged_dir
 from npu_conformance.variants import scored_with
 
 
@@ -65,7 +64,7 @@ def _judge(candidate: Path, run: Manifest, reference: Path, scores: Manifest, se
     if lacking := {scored_with(variant) for variant in run.variants} - scores.tokens.keys():
         raise TraceError(f"{reference}: has no scores of {', '.join(sorted(lacking))}: capture the reference again")
     # To the microsecond: of two in one second, the later must not be judged by the traces of the other.
-    folder = reports / f"{datetime.now().astimezone():%Y%m%d-%H%M%S-%f}-compare-{run.model}"
+    folder = run_folder(reports, f"compare-{run.model}")
     with staged_dir(folder / "traces" / run.model) as stage:
         # The reference's first: what both have, such as the subject's facts, is to be the candidate's.
         for source in (reference / scores.traces, candidate / run.traces):

@@ -12,8 +12,13 @@ TOKENIZER_FILES = (
     "tokenizer.model",
     "vocab.json",
     "tiktoken.model",
+    "*.tiktoken",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
     "tokenization_config.json",
 )
+"""Names and patterns of the files that a tokenizer may be made from."""
 
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")

@@ -61,7 +61,7 @@ def examine(folder: Path) -> Checkpoint:
 
 
 def _tokenizer(folder: Path) -> list[Finding]:
-    if any((folder / name).is_file() for name in TOKENIZER_FILES):
+    if any(path.is_file() for name in TOKENIZER_FILES for path in folder.glob(name)):
         return []
     message = (
         f"no tokenizer here (looked for {', '.join(TOKENIZER_FILES)}): copy the tokenizer files of the original "

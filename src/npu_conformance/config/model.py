@@ -73,6 +73,16 @@ class Serve(_Section):
     """Any other vLLM engine argument, passed on as it is."""
 
     @model_validator(mode="after")
+    def _no_secret(self) -> "Serve":
+        for name, value in self.engine_args.items():
+            if isinstance(value, str) and name.split("_")[-1] in ("token", "key", "password", "secret"):
+                raise ValueError(
+                    f"engine_args.{name}: a secret in this file would be written into traces and reports; set it in "
+                    "the environment, such as HF_TOKEN"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _no_corrupting_option(self) -> "Serve":
         refuse_corrupting({**self.engine_args, "additional_config": self.additional_config})
         repeated = sorted(set(self.engine_args) & set(Serve.model_fields))
@@ -270,20 +280,23 @@ class ModelConfig(_Section):
 
 def config_path(folder: Path, name: str) -> Path:
     """The file of a model's config."""
-    return folder / f"{name}.yaml"
+    other = folder / f"{name}.yml"
+    return other if other.is_file() else folder / f"{name}.yaml"
 
 
 def config_names(folder: Path) -> list[str]:
     """The models there are configs for, by file name, sorted."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    return sorted({path.stem for pattern in ("*.yaml", "*.yml") for path in folder.glob(pattern)})
 
 
 def load_config(path: Path) -> ModelConfig:
     """Read a model config.
 
     Raises:
-        ConfigError: one line naming file and key.
+        ConfigError: one line naming file and key; or there are two files of the model.
     """
+    if path.suffix == ".yml" and path.with_suffix(".yaml").is_file():
+        raise ConfigError(f"{path}: {path.stem}.yaml is beside it: keep one of the two")
     return load_yaml(path, ModelConfig)
 
 

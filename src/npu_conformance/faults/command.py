@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -21,7 +20,7 @@ from npu_conformance.faults.table import table
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import write_text
+from npu_conformance.storage import run_folder, write_text
 
 Found = TypeVar("Found")
 
@@ -70,7 +69,7 @@ def faults(configs: Path, reports: Path, kinds: Sequence[str] = (), record: Path
     """
     if kinds and record is not None:
         raise ConfigError("--record is of all kinds: leave out --kinds")
-    kinds, folder = known(kinds), _folder(reports, "faults")
+    kinds, folder = known(kinds), run_folder(reports, "faults")
 
     def study(session: Session, model: str, subject: str) -> list[Judged]:
         return list(campaign(session, model, subject, kinds))
@@ -98,7 +97,7 @@ def false_alarms(configs: Path, reports: Path) -> int:
     Raises:
         ConformanceError: a twin cannot be run.
     """
-    folder = _folder(reports, "false-alarms")
+    folder = run_folder(reports, "false-alarms")
     found = _over(ALL, configs, folder, alarms, PROMPTS)
     _leave(folder, "false_alarms", TypeAdapter(list[Alarms]).dump_json(found, indent=1).decode(), alarms_table(found))
     worst = max(sum(one.engine for one in found), sum(one.realisations for one in found))
@@ -123,10 +122,6 @@ def _over(
     # Of this thread, and of the processes that it starts.
     with ThreadPoolExecutor(len(cores), initializer=lambda: os.sched_setaffinity(0, {next(free)})) as pool:
         return list(pool.map(ask, twins))
-
-
-def _folder(reports: Path, name: str) -> Path:
-    return reports / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{name}"
 
 
 def _leave(folder: Path, name: str, found: str, page: str) -> None:

@@ -192,11 +192,15 @@ class Tail(NamedTuple):
 
     def chance(self, value: float, draws: int) -> float:
         """That the largest of so many draws reaches the value."""
+        if not self.n:  # all are alike: beyond them nothing was seen, and less is no surprise
+            return 0.0 if value > self.threshold else 1.0
         one = _TAIL * (1 + max(value - self.threshold, 0.0) / (self.n * self.scale)) ** -self.n
         return float(-np.expm1(draws * np.log1p(-one)))
 
     def reach(self, chance: float, draws: int) -> float:
         """The value that the largest of so many draws reaches with that chance."""
+        if not self.n:
+            return self.threshold
         one = -np.expm1(np.log1p(-chance) / draws)
         return float(self.threshold + self.n * self.scale * ((one / _TAIL) ** (-1 / self.n) - 1))
 
@@ -206,7 +210,7 @@ def fit_tail(sample: ArrayLike) -> Tail:
     values = np.asarray(sample, dtype=np.float64)
     threshold = float(np.quantile(values, 1 - _TAIL))
     beyond = values[values > threshold] - threshold
-    return Tail(threshold, float(beyond.mean()), len(beyond))
+    return Tail(threshold, float(beyond.mean()) if len(beyond) else 0.0, len(beyond))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

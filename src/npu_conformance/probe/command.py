@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from npu_conformance.run.nursery import build_twins, twin_folder
 from npu_conformance.run.preparation import prepare
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import write_json, write_text
+from npu_conformance.storage import run_folder, write_json, write_text
 
 RECIPE = "qwen3-guard"
 _PROMPTS = 6
@@ -62,7 +61,7 @@ def probe(
         PlanError: no engine can be started here.
         ConformanceError: the twin cannot be built.
     """
-    folder = reports / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-probe"
+    folder = run_folder(reports, "probe")
     points = _known(points, list(POINTS), "point")
     there = all_starts(CONFIG, settings.device)
     chosen = _known(engines, [start.name for start in there], "engine")

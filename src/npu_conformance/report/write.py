@@ -44,4 +44,7 @@ def _point_latest(folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
     temporary.symlink_to(folder.name)
-    temporary.replace(folder.parent / "latest")
+    try:
+        temporary.replace(folder.parent / "latest")
+    except OSError:  # a folder that somebody copied there: the report is written, only its short name is not
+        temporary.unlink()

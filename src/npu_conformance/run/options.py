@@ -1,14 +1,13 @@
 """The suite's options on pytest's command line, and the settings they make."""
 
 import dataclasses
-import os
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from npu_conformance.errors import ConfigError
 from npu_conformance.run.settings import Settings, add_subject_options
+from npu_conformance.storage import run_folder
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -72,9 +71,8 @@ def report_folder(config: pytest.Config) -> Path:
     """Where the run's report goes: a new folder, which pytest-xdist's workers are told."""
     if (given := getattr(config, "workerinput", {}).get("conformance_folder")) is not None:
         return Path(given)
-    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     reports: str = config.getini("reports")
-    return config.rootpath / reports / f"{stamp}-{os.getpid()}"
+    return run_folder(config.rootpath / reports)
 
 
 def baselines_folder(config: pytest.Config) -> Path:
