@@ -133,7 +133,7 @@ def test_what_is_to_be_replaced_is_shown_and_decides_nothing(scene: Scene) -> No
 
     assert {check.verdict for check in checks.values()} == {"not_applicable"}
     assert (checks[METRICS[0]].observed or 0) > 1.1
-    assert "held against it the run would be fail" in (checks[METRICS[0]].message or "")
+    assert "against the old baseline this run would be fail" in (checks[METRICS[0]].message or "")
     (stale,) = regression(dataclasses.replace(worse, baseline=None, stale="the weights changed"))
     assert (stale.verdict, stale.message) == ("not_applicable", "the baseline is to be replaced: the weights changed")
     scene.edit_answer("candidate", 2, prompt_ids=[9, 9])

@@ -183,7 +183,7 @@ def test_base_that_fails_takes_its_walkers_along(tmp_path: Path) -> None:
     assert error_of(made, "base", others) == cause
     made.make("as_served", others)
     for variant in ("graph", "tp2", "fresh_engine"):
-        expected = f"Model {variant}: is held against base, and there is none: {cause}"
+        expected = f"Model {variant}: not run: it is compared with base, and base failed: {cause}"
         assert error_of(made, variant, others) == expected
     assert processes.ran == [["base", "as_served", "graph"], ["as_served"]]
 
@@ -194,7 +194,7 @@ def test_base_that_failed_before_is_not_tried_again(tmp_path: Path) -> None:
     made = candidates(tmp_path, processes)
     error_of(made, "base")
 
-    assert "is held against base" in error_of(made, "graph")
+    assert "it is compared with base" in error_of(made, "graph")
     assert error_of(made, "graph") == error_of(made, "graph")
     assert processes.ran == [["base"]]
 

@@ -55,7 +55,7 @@ def test_both_paths_clean(scene: Scene) -> None:
         (lambda s: edit_decode(s, larger), Witnesses(False, True, False), "decode alone: KV cache"),
         (lambda s: edit_prefill(s, larger), Witnesses(True, False, False), "prefill alone: attention"),
         (lambda s: edit_both(s, larger, larger), Witnesses(False, False, True), "what both paths share: weights"),
-        (lambda s: edit_both(s, larger, smaller), Witnesses(False, False, False), "and decode besides"),
+        (lambda s: edit_both(s, larger, smaller), Witnesses(False, False, False), "and decode has a second error"),
     ],
     ids=["decode", "prefill", "both", "both, differently"],
 )

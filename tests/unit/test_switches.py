@@ -259,7 +259,7 @@ def test_variables_are_shown_whatever_they_are_called(tmp_path: Path, monkeypatc
 def test_a_variant_with_the_configs_own_variables_is_base(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another value is a change."""
     config: dict[str, Any] = {"envs": {"VLLM_BATCH_INVARIANT": "1"}}
-    told = "batch_invariant: base has its options already, by the config's serve section and envs"
+    told = "batch_invariant: the config's serve section and envs already set these options in base"
     assert why_not(monkeypatch, "batch_invariant", **config) == told
     assert why_not(monkeypatch, "batch_invariant", envs={"VLLM_BATCH_INVARIANT": "0"}) is None
 

@@ -14,7 +14,7 @@ def starting(message: str) -> JobError:
 
 def lost(variant: str, cause: ConformanceError) -> JobError:
     """A variant that has nothing to be held against."""
-    error = JobError(f"Model {variant}: is held against base, and there is none: {cause}")
+    error = JobError(f"Model {variant}: not run: it is compared with base, and base failed: {cause}")
     error.__cause__ = cause
     return error
 
@@ -61,5 +61,5 @@ def test_an_engine_that_came_up_is_not_said_not_to_have_started() -> None:
 def test_whoever_has_it_first_tells_it() -> None:
     """Where only a variant is selected that base kept from running."""
     base = starting("Model base: ValueError: no memory")
-    assert told(lost("graph", base), lost("tp2", base))[0].endswith("there is none: Model base: ValueError: no memory")
+    assert told(lost("graph", base), lost("tp2", base))[0].endswith("base failed: Model base: ValueError: no memory")
     assert told(lost("graph", base), lost("tp2", base))[1] == WORD

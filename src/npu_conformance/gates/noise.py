@@ -88,7 +88,10 @@ def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted:
 
 def _undecided(found: Found, interval: tuple[float, float]) -> str:
     if interval[0] > found.allowed:
-        return f"beyond {found.allowed:g}, yet at this rate of false alarms {found.n} are too few to fail: --prompts"
+        # A failure must be rarer by chance than the rate of false alarms that a run has.
+        return (
+            f"above the limit {found.allowed:g}, but {found.n} are too few to call it a failure: use more, --prompts N"
+        )
     more = "" if found.prompts_needed is None else f"; at this spread {found.prompts_needed} prompts would"
     return f"{found.n} cannot show {found.allowed:g} with 95 % confidence{more}"
 

@@ -11,7 +11,11 @@ from npu_conformance.results import Check
 def prompt_tokens(evidence: Evidence) -> list[Check]:
     """Candidate and reference were given the same token ids, and the engine's own tokenisation gives them too."""
     if evidence.long_texts:
-        return [not_applicable(evidence, "prompt_tokens", "prompt ids", "walks texts of ours, given as token ids")]
+        return [
+            not_applicable(
+                evidence, "prompt_tokens", "prompt ids", "this variant uses texts of the suite, given as token ids"
+            )
+        ]
     different = list(differing_prompt_ids(evidence.candidate, evidence.reference))
     where = None
     if different:

@@ -101,7 +101,7 @@ def _replacing(check: Check) -> Check:
     """What is to be replaced is shown and decides nothing."""
     told = "the baseline is to be replaced"
     if check.verdict != "pass":
-        told = f"{told}; held against it the run would be {check.verdict}: {check.message}"
+        told = f"{told}; against the old baseline this run would be {check.verdict}: {check.message}"
     return check.model_copy(update={"verdict": "not_applicable", "message": told})
 
 

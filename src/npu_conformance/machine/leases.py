@@ -62,10 +62,8 @@ def lease(pool: Sequence[Device], count: int, holder: str, say: Callable[[str], 
         ConfigError: there is no folder for locks, or one of them cannot be used.
     """
     if count > len(pool):
-        ids = f" ({', '.join(device.id for device in pool)})" if pool else ""
-        raise PlanError(
-            f"{holder}: needs {count} devices, {len(pool)} can be lent{ids}: see {POOL_VARIABLE}, or ask for fewer"
-        )
+        ids = ", ".join(device.id for device in pool) or "none"
+        raise PlanError(f"{holder}: needs {count} devices, only these may be used: {ids}; see {POOL_VARIABLE}")
     with ExitStack() as held:
         taken = _take(pool, count, holder, say) if count else {}
         for descriptor in taken.values():

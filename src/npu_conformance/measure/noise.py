@@ -1,7 +1,7 @@
 """The calibrated tests: a candidate's deviations against those of other realisations of the same model.
 
 Each answers one question with a value, where there is one an interval, and a p-value; a gate judges them together.
-The floor is not unique, so it is an envelope: the worst of several realisations where means are compared.
+There are several floor runs: means are compared with the worst of them, prompt by prompt.
 """
 
 from collections.abc import Callable, Mapping

@@ -31,6 +31,6 @@ IMPLICATES: dict[Witnesses, str] = {
         True, False, True
     ): "prefill alone, narrowly: it breaks a limit that decode just keeps; look at its worst position",
     Witnesses(False, False, True): "what both paths share: weights, their conversion, or the arithmetic of the layers",
-    Witnesses(False, False, False): "what both paths share, and decode besides: mend what prefill shows first",
+    Witnesses(False, False, False): "weights or layers are wrong, and decode has a second error: fix prefill first",
 }
 """What each combination implicates."""

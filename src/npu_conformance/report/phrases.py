@@ -64,7 +64,7 @@ PHRASES: dict[str, str] = {
     "what both paths share: weights, their conversion, or the arithmetic of the layers": (
         "两条路径共有的部分:权重、权重转换或各层的计算"
     ),
-    "what both paths share, and decode besides: mend what prefill shows first": (
+    "weights or layers are wrong, and decode has a second error: fix prefill first": (
         "两条路径共有的部分,且 decode 另有问题:先解决 prefill 暴露的问题"
     ),
     # Other batches (cases.py)

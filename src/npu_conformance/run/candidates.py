@@ -121,7 +121,7 @@ class Candidates:
         return group[-1], None
 
     def _lost(self, variant: str, cause: ConformanceError) -> JobError:
-        lost = JobError(f"{self._subject.name} {variant}: is held against base, and there is none: {cause}")
+        lost = JobError(f"{self._subject.name} {variant}: not run: it is compared with base, and base failed: {cause}")
         lost.__cause__ = cause
         return lost
 

@@ -30,7 +30,7 @@ def lacking(
         return f"{variant} needs {needed} devices, {there} of platform {platform} {are} here"
     known = CATALOGUE.get(variant)
     if variant not in JUDGED and not _differs(config, variant):
-        return f"{variant}: base has its options already, by the config's serve section and envs"
+        return f"{variant}: the config's serve section and envs already set these options in base"
     return None if known is None else _lacking_for(known, config, variant, platform, checkpoint)
 
 
