@@ -14,7 +14,7 @@ from rich.table import Table
 from bench import alone, capture, collection, metrics, reference
 from bench.timing import ROUNDS, Row
 from npu_conformance.machine.provenance import machine, package_versions
-from npu_conformance.storage import write_json
+from npu_conformance.machine.storage import write_json
 
 _PARTS = (reference.measure, capture.measure, collection.measure, metrics.measure, alone.measure)
 _OUTPUT = Path(__file__).resolve().parents[1] / "reports" / "bench.json"

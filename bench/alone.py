@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.timing import Row, race
-from npu_conformance.storage import CACHE_VARIABLE, cache_dir
+from npu_conformance.machine.storage import CACHE_VARIABLE, cache_dir
 
 _ROOT = Path(__file__).resolve().parents[1]
 _MODEL = "Qwen3Guard-Gen-4B"

@@ -15,7 +15,7 @@ from rich.console import Console
 from bench import shape
 from npu_conformance.config.limits import Dtype
 from npu_conformance.conversion.convert import convert, summary
-from npu_conformance.storage import write_json
+from npu_conformance.machine.storage import write_json
 
 _WIDTH = 1024
 # Of a model of 27B parameters: one is 356 MB in float32, as the embedding is 622 MB.

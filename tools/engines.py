@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from npu_conformance.config.model import config_names, config_path, load_config
-from npu_conformance.storage import write_json, write_text
+from npu_conformance.machine.storage import write_json, write_text
 
 ROOT = Path(__file__).parents[1]
 PLACE, CONFIGS = ROOT / ".engines", ROOT / "model_configs"

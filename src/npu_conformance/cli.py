@@ -15,9 +15,9 @@ from npu_conformance.config.prompts import load_prompts
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import stay_on_host
+from npu_conformance.machine.storage import write_json
 from npu_conformance.run.settings import Settings, add_subject_options
 from npu_conformance.run.subjects import check_twin
-from npu_conformance.storage import write_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -293,9 +293,9 @@ def _suggest(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from npu_conformance.machine.storage import write_text
     from npu_conformance.report.markdown import render_markdown
     from npu_conformance.report.model import SCHEMA_VERSION, Report
-    from npu_conformance.storage import write_text
 
     source = options.folder / "report.json"
     if not source.is_file():

@@ -12,13 +12,13 @@ import numpy as np
 
 from npu_conformance import gates
 from npu_conformance.config.model import Limit, ModelConfig
+from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.results import Check
 from npu_conformance.report.details import save_details
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report, Run, build_report
 from npu_conformance.report.words import WORDS
-from npu_conformance.results import Check
-from npu_conformance.storage import write_json
 from npu_conformance.traces.cases import Case, Flip
 from npu_conformance.traces.trace import (
     PREFILL,

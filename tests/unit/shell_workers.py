@@ -8,7 +8,7 @@ import pytest
 
 from npu_conformance.engines.job import RenderJob
 from npu_conformance.engines.supervise import run_job
-from npu_conformance.storage import JOB_VARIABLE
+from npu_conformance.machine.storage import JOB_VARIABLE
 
 Run = Callable[..., float]
 

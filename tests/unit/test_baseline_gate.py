@@ -10,7 +10,7 @@ from npu_conformance.baselines.against import Since, since
 from npu_conformance.gates import judged_or_error, regression
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.evidence import Evidence
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 
 from .accepted_runs import FACTS, accepted, held, noisy
 from .conftest import Scene

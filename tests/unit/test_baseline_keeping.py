@@ -10,7 +10,7 @@ import pytest
 
 from npu_conformance.baselines import keeping
 from npu_conformance.errors import ConfigError
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 
 from .accepted_runs import FACTS, accepted
 from .conftest import Scene

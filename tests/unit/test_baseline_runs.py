@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from npu_conformance.baselines.stored import read_baseline
-from npu_conformance.storage import cache_dir
+from npu_conformance.machine.storage import cache_dir
 
 from .suite_runs import MODEL, ROOT, Outcome, changed_config, clean_environment, command, judge
 

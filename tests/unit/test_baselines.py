@@ -15,7 +15,7 @@ from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import read_baseline
 from npu_conformance.errors import ConfigError
 from npu_conformance.measure.metrics import kl_divergence
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 
 from .accepted_runs import CREATED, FACTS, accepted
 from .conftest import Scene

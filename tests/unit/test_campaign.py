@@ -21,8 +21,8 @@ from npu_conformance.faults.precision import in_bits, in_fp8
 from npu_conformance.faults.results import summarise
 from npu_conformance.faults.table import table
 from npu_conformance.measure.metrics import METRICS_VERSION
+from npu_conformance.measure.results import Check
 from npu_conformance.report.ruled_out import ruled_out
-from npu_conformance.results import Check
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings

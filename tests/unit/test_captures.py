@@ -15,7 +15,7 @@ import pytest
 from npu_conformance.captures.manifest import MANIFEST, difference, open_capture, tokenizer_digest
 from npu_conformance.cli import main
 from npu_conformance.errors import TraceError
-from npu_conformance.storage import write_text
+from npu_conformance.machine.storage import write_text
 
 from .captured_runs import TRACES, capture_folder, sealed
 from .conftest import Scene

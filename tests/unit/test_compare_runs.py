@@ -12,8 +12,8 @@ import pytest
 
 from npu_conformance.cli import main
 from npu_conformance.config.limits import FALSE_ALARMS
+from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.deviations import RUNNERS_UP, Deviations
-from npu_conformance.storage import write_json
 from npu_conformance.traces.trace import PREFILL, Rows, load_trace
 from npu_conformance.versions.judging import GROWTH, Judged, Two, judge
 from npu_conformance.versions.runs import Side, pair

@@ -13,8 +13,8 @@ from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.model import ModelConfig, Serve
 from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.results import worst
 from npu_conformance.report.messages import failure_text
-from npu_conformance.results import worst
 from npu_conformance.traces.trace import PREFILL, Rows, load_trace
 
 from .conftest import SCORED, Scene

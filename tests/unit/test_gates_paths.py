@@ -8,8 +8,8 @@ import pytest
 from npu_conformance import gates
 from npu_conformance.gates import judged_or_error
 from npu_conformance.gates.paths import witnesses
+from npu_conformance.measure.results import worst
 from npu_conformance.measure.witnesses import IMPLICATES, Witnesses
-from npu_conformance.results import worst
 from npu_conformance.traces.trace import PREFILL, Rows
 
 from .conftest import Scene, failing

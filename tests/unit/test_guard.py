@@ -13,7 +13,7 @@ import pytest
 from npu_conformance.engines.guard import alive, end_marked
 from npu_conformance.machine.devices import Device
 from npu_conformance.machine.leases import lease
-from npu_conformance.storage import JOB_VARIABLE
+from npu_conformance.machine.storage import JOB_VARIABLE
 
 from . import shell_workers
 from .shell_workers import Run, left_over

@@ -13,7 +13,7 @@ from typing import TypeVar
 import psutil
 import pytest
 
-from npu_conformance.storage import JOB_VARIABLE
+from npu_conformance.machine.storage import JOB_VARIABLE
 
 from .suite_runs import MODEL, ROOT, clean_environment, command, judge, outcome
 

@@ -14,13 +14,13 @@ from npu_conformance.config.model import Limit
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import numeric_environment
 from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.results import Check
 from npu_conformance.report.details import load_details, save_details
 from npu_conformance.report.markdown import cell, render_markdown
 from npu_conformance.report.model import SCHEMA_VERSION, Report, build_report, report_schema
 from npu_conformance.report.prompt_rows import prompt_rows
 from npu_conformance.report.words import WORDS
 from npu_conformance.report.write import summary_lines, write_report
-from npu_conformance.results import Check
 from npu_conformance.traces.trace import Rows, load_trace
 
 from .conftest import Scene

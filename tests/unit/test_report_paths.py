@@ -6,12 +6,12 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from npu_conformance.measure.results import Check
 from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.report.findings import paths
 from npu_conformance.report.markdown import besides, render_markdown
 from npu_conformance.report.options import option_rows
 from npu_conformance.report.words import WORDS
-from npu_conformance.results import Check
 from npu_conformance.traces.trace import PREFILL, save_cases
 
 from .conftest import Scene

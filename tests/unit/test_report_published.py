@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from npu_conformance.baselines.published import Published
+from npu_conformance.measure.results import Check
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.markdown import Language, environment
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow
 from npu_conformance.report.published import PublishedRow, published_prompts, published_rows
 from npu_conformance.report.words import WORDS
-from npu_conformance.results import Check
 
 from .test_published_reports import MODELS, load
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from npu_conformance import gates
+from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.realisations import FLOOR
 from npu_conformance.measure.statistics import effective_n, rate_interval
 from npu_conformance.report.markdown import render_markdown
@@ -16,7 +17,6 @@ from npu_conformance.report.model import Report
 from npu_conformance.report.tokens import Agreement, Mismatch, agreement, mismatches
 from npu_conformance.report.words import WORDS
 from npu_conformance.report.write import write_report
-from npu_conformance.storage import write_json
 from npu_conformance.traces.trace import Rows, load_trace
 
 from .conftest import SCORED, Scene

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from npu_conformance.config.model import ModelConfig
+from npu_conformance.machine.storage import write_json
+from npu_conformance.measure.results import Check
 from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.report.findings import distances
 from npu_conformance.report.markdown import render_markdown
@@ -17,8 +19,6 @@ from npu_conformance.report.picture import drawn
 from npu_conformance.report.rows import tally, variant_rows
 from npu_conformance.report.words import WORDS
 from npu_conformance.report.write import summary_lines, write_report
-from npu_conformance.results import Check
-from npu_conformance.storage import write_json
 from npu_conformance.traces.cases import Scenario
 from npu_conformance.traces.trace import Rows, load_trace, save_trace
 from npu_conformance.variants import CATALOGUE, Sign

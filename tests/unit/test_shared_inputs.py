@@ -9,7 +9,7 @@ from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.own_files import OwnFiles
 from npu_conformance.errors import TraceError
 from npu_conformance.gates import shared_inputs
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 
 from .conftest import Scene
 from .small_traces import DECLARED

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.storage import cache_dir, digest, run_folder, staged_dir, write_text
+from npu_conformance.machine.storage import cache_dir, digest, run_folder, staged_dir, write_text
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from npu_conformance.cli import main
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.model import ModelConfig, load_config
 from npu_conformance.config.prompts import Prompt
+from npu_conformance.machine.storage import write_json, write_text
 from npu_conformance.measure.realisations import FLOOR
 from npu_conformance.measure.saved import load_evidence
-from npu_conformance.storage import write_json, write_text
 from npu_conformance.suggest.edit import diff, edited
 from npu_conformance.suggest.rules import CHANCE, Sample, Supported, supported
 from npu_conformance.traces.trace import Rows

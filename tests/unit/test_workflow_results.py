@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from npu_conformance.results import Verdict
+from npu_conformance.measure.results import Verdict
 
 from . import workflow_runner
 from .suite_runs import ROOT

@@ -12,7 +12,7 @@ from npu_conformance.audit.mistakes import Case
 from npu_conformance.audit.pairing import pair
 from npu_conformance.audit.published import read, stored_name
 from npu_conformance.checkpoints.inspect import Checkpoint, inspect
-from npu_conformance.storage import write_text
+from npu_conformance.machine.storage import write_text
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import AuditJob

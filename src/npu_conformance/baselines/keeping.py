@@ -11,9 +11,9 @@ from npu_conformance.baselines.stored import Baseline, read_baseline
 from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.devices import Platform
+from npu_conformance.machine.storage import cache_dir, write_text
 from npu_conformance.measure.metrics import METRICS_VERSION
-from npu_conformance.results import Check, Verdict, worst
-from npu_conformance.storage import cache_dir, write_text
+from npu_conformance.measure.results import Check, Verdict, worst
 
 Kind = Literal["real", "twin"]
 Action = Literal["create", "update"]

@@ -17,7 +17,7 @@ from npu_conformance.baselines.stored import (
 )
 from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.metrics import choice, root_mean_square
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 from npu_conformance.traces.trace import Trace
 
 LARGEST = 300_000

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from npu_conformance.baselines.narrow import Ids, Narrow, Values, narrow_deviations
 from npu_conformance.baselines.packed import Packed, Part
 from npu_conformance.errors import ConfigError
+from npu_conformance.machine.storage import digest
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.metrics import METRICS_VERSION
-from npu_conformance.storage import digest
 from npu_conformance.traces.trace import Answer, Trace
 
 SCHEMA_VERSION = 1

@@ -9,13 +9,13 @@ from npu_conformance.bisect.finding import page
 from npu_conformance.bisect.runs import Runs, features_of
 from npu_conformance.bisect.search import search
 from npu_conformance.machine.provenance import package_versions
+from npu_conformance.machine.storage import run_folder, write_text
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.saved import load_evidence
 from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import run_folder, write_text
 
 
 def bisect(model: str, variants: Sequence[str], settings: Settings, reports: Path) -> int:

@@ -23,8 +23,8 @@ from npu_conformance.gates import (
 from npu_conformance.gates.paths import breaks, witnesses
 from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.results import Check
 from npu_conformance.measure.witnesses import IMPLICATES
-from npu_conformance.results import Check
 from npu_conformance.run.session import Workshop
 from npu_conformance.traces.trace import PROBES, Trace
 

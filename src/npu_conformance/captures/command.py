@@ -15,12 +15,12 @@ from npu_conformance.captures.manifest import (
 )
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import ConfigError, TraceError
+from npu_conformance.machine.storage import digest, link_or_copy, run_folder, staged_dir
 from npu_conformance.measure.realisations import FLOOR
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session, Workshop
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import digest, link_or_copy, run_folder, staged_dir
 from npu_conformance.variants import JUDGED, needs_base, scored_with
 
 # What the reference leaves beside a candidate.

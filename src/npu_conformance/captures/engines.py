@@ -13,9 +13,9 @@ from npu_conformance.errors import TraceError
 from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.figures import judge_figure
 from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.results import Check, worst
+from npu_conformance.measure.results import Path as EnginePath
 from npu_conformance.measure.saved import load_evidence
-from npu_conformance.results import Check, worst
-from npu_conformance.results import Path as EnginePath
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.trace import PREFILL, load_trace
 from npu_conformance.variants import CATALOGUE

@@ -10,13 +10,13 @@ from npu_conformance.captures.engines import compare_engines
 from npu_conformance.captures.manifest import MANIFEST, Manifest, difference, open_capture
 from npu_conformance.errors import TraceError
 from npu_conformance.gates import PROPERTIES, judged_or_error
+from npu_conformance.machine.storage import run_folder, staged_dir
+from npu_conformance.measure.results import Check, worst
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.write import summary_lines, write_report
-from npu_conformance.results import Check, worst
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import run_folder, staged_dir
 from npu_conformance.variants import scored_with
 
 

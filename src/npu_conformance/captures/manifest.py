@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from npu_conformance.engines.rendering import Rendered, load_rendered
 from npu_conformance.errors import TraceError
+from npu_conformance.machine.storage import digest, write_text
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.report.details import SubjectFacts
-from npu_conformance.storage import digest, write_text
 from npu_conformance.traces.trace import FORMAT, load_trace
 
 MANIFEST = "capture.json"

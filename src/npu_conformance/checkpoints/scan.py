@@ -17,7 +17,7 @@ from npu_conformance.checkpoints.statistics import (
     measure,
     operator_norm,
 )
-from npu_conformance.storage import write_text
+from npu_conformance.machine.storage import write_text
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import ScanJob

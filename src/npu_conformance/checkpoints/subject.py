@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from npu_conformance.errors import WeightsError
-from npu_conformance.storage import cache_dir, digest, write_json
+from npu_conformance.machine.storage import cache_dir, digest, write_json
 
 _CHUNK = 1 << 22
 # Files that nobody loads, and in which copies of the same model differ by the hub they came from (configuration.json is

@@ -21,7 +21,7 @@ from npu_conformance.conversion.plan import DTYPE_KEYS, LEGACY_FILE, QUANTISATIO
 from npu_conformance.conversion.shards import Output, index, layout, write_shard
 from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.provenance import package_versions
-from npu_conformance.storage import digest, write_json
+from npu_conformance.machine.storage import digest, write_json
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import ConvertJob

@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npu_conformance.storage import staged_file
+from npu_conformance.machine.storage import staged_file
 
 if TYPE_CHECKING:
     import torch

@@ -15,8 +15,8 @@ from npu_conformance.checkpoints.rope_forms import older_form
 from npu_conformance.checkpoints.shapes import corrections
 from npu_conformance.doctor.findings import Area, Finding, Level
 from npu_conformance.errors import CheckpointError
+from npu_conformance.machine.storage import staged_file, write_json
 from npu_conformance.run.older_transformers import rope_finding
-from npu_conformance.storage import staged_file, write_json
 
 # A suspicion fails a check, while engines start.
 _LEVELS: dict[str, Level] = {"error": "error", "suspicion": "warning", "warning": "warning", "note": "note"}

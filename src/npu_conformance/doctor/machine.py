@@ -12,7 +12,7 @@ from npu_conformance.machine.capacity import GIB, THREAD_VARIABLES, cores, free_
 from npu_conformance.machine.devices import Platform, find_devices
 from npu_conformance.machine.npu_smi import ask_npu_smi
 from npu_conformance.machine.provenance import machine, package_versions
-from npu_conformance.storage import cache_dir
+from npu_conformance.machine.storage import cache_dir
 
 # A twin's engine takes 1.7 to 2.0 GiB, its reference and logits fit beside it.
 _MEMORY, _DISK = 3 * GIB, 2 * GIB

@@ -15,7 +15,7 @@ import time
 
 import psutil
 
-from npu_conformance.storage import JOB_VARIABLE
+from npu_conformance.machine.storage import JOB_VARIABLE
 
 _PAUSE = 0.5
 _POLL = 0.02

@@ -14,8 +14,8 @@ from npu_conformance.checkpoints.declared import ENDS
 from npu_conformance.engines.rendering import load_rendered, load_tokenizer
 from npu_conformance.engines.scoring import Scorer, Sequence_
 from npu_conformance.machine.provenance import machine, package_versions
+from npu_conformance.machine.storage import link_or_copy, staged_dir
 from npu_conformance.measure.metrics import choice
-from npu_conformance.storage import link_or_copy, staged_dir
 from npu_conformance.traces.trace import (
     WITHOUT_ADAPTER,
     Answer,

@@ -10,7 +10,7 @@ from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines.tokenizer_file import tokenizer_file
 from npu_conformance.errors import CheckpointError, TraceError
-from npu_conformance.storage import write_json
+from npu_conformance.machine.storage import write_json
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import RenderJob

@@ -14,7 +14,7 @@ from npu_conformance.engines.dither import dithered
 from npu_conformance.engines.loading import load_model, merge_adapter
 from npu_conformance.engines.products import products_in, rounded_products
 from npu_conformance.machine.provenance import package_versions
-from npu_conformance.storage import digest, staged_file, write_json
+from npu_conformance.machine.storage import digest, staged_file, write_json
 from npu_conformance.traces.trace import Layers, Rows, Told, load_layers, pack, write_layers
 
 if TYPE_CHECKING:

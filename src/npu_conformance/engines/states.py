@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from npu_conformance.engines.scoring import Scorer
 from npu_conformance.errors import JobError
-from npu_conformance.storage import staged_file
+from npu_conformance.machine.storage import staged_file
 from npu_conformance.traces.trace import write_layers
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from npu_conformance.engines.guard import alive, end_marked
 from npu_conformance.engines.job import CLOSING, REFUSED, STARTING, Job
 from npu_conformance.engines.known_failures import explanation
 from npu_conformance.errors import JobError
-from npu_conformance.storage import JOB_VARIABLE, sweep, write_text
+from npu_conformance.machine.storage import JOB_VARIABLE, sweep, write_text
 
 LOG_LINES = 15
 _POLL = 0.1

@@ -13,7 +13,7 @@ from npu_conformance.engines.scoring import hidden_states
 from npu_conformance.engines.tokenizer_file import TokenizerFile, tokenizer_file
 from npu_conformance.errors import JobError
 from npu_conformance.machine.provenance import numeric_environment, package_versions
-from npu_conformance.storage import staged_dir
+from npu_conformance.machine.storage import staged_dir
 from npu_conformance.traces.trace import (
     WITHOUT_ADAPTER,
     Answer,

@@ -17,7 +17,7 @@ from npu_conformance.engines.job import CLOSING, STARTING
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import JobError
 from npu_conformance.machine.provenance import numeric_environment, package_versions
-from npu_conformance.storage import scratch_dir, staged_dir
+from npu_conformance.machine.storage import scratch_dir, staged_dir
 from npu_conformance.traces.trace import PROBES, Told, load_trace, save_modules, save_trace
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 from npu_conformance.engines.job import JOB, REFUSED, CandidateJob
 from npu_conformance.errors import ConformanceError
 from npu_conformance.machine.devices import stay_on_host
-from npu_conformance.storage import write_text
+from npu_conformance.machine.storage import write_text
 
 # The module whose `run(job, progress)` does a kind of job.
 _ROOMS = {

@@ -17,10 +17,10 @@ from npu_conformance.faults.judging import Judged
 from npu_conformance.faults.recorded import RECORDED
 from npu_conformance.faults.results import summarise
 from npu_conformance.faults.table import table
+from npu_conformance.machine.storage import run_folder, write_text
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import run_folder, write_text
 
 Found = TypeVar("Found")
 

@@ -14,7 +14,7 @@ from npu_conformance.errors import TraceError
 from npu_conformance.faults.catalogue import KINDS
 from npu_conformance.faults.live import Live
 from npu_conformance.faults.weights import loading
-from npu_conformance.storage import scratch_dir, staged_dir
+from npu_conformance.machine.storage import scratch_dir, staged_dir
 from npu_conformance.traces.trace import Trace, load_trace, save_layers, save_trace
 
 if TYPE_CHECKING:

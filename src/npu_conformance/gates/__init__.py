@@ -29,7 +29,7 @@ from npu_conformance.gates.tokens import greedy_determinism, token_agreement
 from npu_conformance.gates.variants import variant_closeness
 from npu_conformance.gates.weights import adapter_effect, checkpoint_weights
 from npu_conformance.measure.evidence import Evidence
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 
 __all__ = [
     "CALIBRATED",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from npu_conformance.gates.hard import all_of, first, not_applicable
 from npu_conformance.measure.evidence import Evidence
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 
 
 def expected_substrings(evidence: Evidence) -> list[Check]:

@@ -2,7 +2,7 @@
 
 from npu_conformance.gates.hard import all_of, first, not_applicable
 from npu_conformance.measure.evidence import Evidence
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 from npu_conformance.traces.cases import Case, by_scenario, farthest
 from npu_conformance.variants import JUDGED
 

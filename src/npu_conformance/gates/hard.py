@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from npu_conformance.measure.evidence import Evidence
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 
 
 def all_of(

@@ -10,7 +10,7 @@ from npu_conformance.checkpoints.declared import FREQUENCIES, SCALE, Declaration
 from npu_conformance.errors import TraceError
 from npu_conformance.gates.hard import all_of, first, first_difference, not_applicable
 from npu_conformance.measure.evidence import Evidence
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 from npu_conformance.traces.trace import Told
 from npu_conformance.variants import scored_with
 

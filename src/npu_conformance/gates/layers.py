@@ -7,7 +7,7 @@ from npu_conformance.config.limits import LAYER_COSINE, LAYER_NORM, Figure
 from npu_conformance.gates.hard import all_of, not_applicable
 from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.layer_table import LayerRow, layer_table
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 
 
 def hidden_states(evidence: Evidence) -> list[Check]:

@@ -7,7 +7,7 @@ from npu_conformance.gates.hard import all_of
 from npu_conformance.measure.compare import require_finite
 from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.figures import judge_figure
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 
 
 def finite_logits(evidence: Evidence) -> list[Check]:

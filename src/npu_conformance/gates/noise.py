@@ -7,7 +7,7 @@ where its interval lies within the limit; else it is inconclusive, and says how 
 from npu_conformance.gates.hard import not_applicable
 from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.noise import Found
-from npu_conformance.results import Check, Path, Verdict
+from npu_conformance.measure.results import Check, Path, Verdict
 
 
 def error_over_floor(evidence: Evidence) -> list[Check]:

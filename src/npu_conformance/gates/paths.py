@@ -8,8 +8,8 @@ from npu_conformance.measure.compare import require_finite
 from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.figures import judge_figure
 from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.results import Check, Path
 from npu_conformance.measure.witnesses import IMPLICATES, Witnesses
-from npu_conformance.results import Check, Path
 from npu_conformance.variants import JUDGED
 
 

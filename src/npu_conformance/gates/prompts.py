@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from npu_conformance.gates.hard import all_of, first_difference, not_applicable
 from npu_conformance.measure.compare import differing_prompt_ids
 from npu_conformance.measure.evidence import Evidence
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 
 
 def prompt_tokens(evidence: Evidence) -> list[Check]:

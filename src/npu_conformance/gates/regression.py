@@ -7,8 +7,8 @@ from npu_conformance.errors import TraceError
 from npu_conformance.gates.hard import not_applicable
 from npu_conformance.machine.provenance import changed, made_by
 from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.results import Check
 from npu_conformance.measure.statistics import Tested, holm, mean_above, more_often, settled
-from npu_conformance.results import Check
 from npu_conformance.versions.judging import GROWTH, error_of
 
 _CHECK = "regression"

@@ -8,7 +8,7 @@ from npu_conformance.gates.paths import same_tokens
 from npu_conformance.measure.compare import require_finite
 from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.figures import judge_figure
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 from npu_conformance.traces.trace import row_digest
 
 

@@ -10,7 +10,7 @@ from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.figures import judge_figure
 from npu_conformance.measure.metrics import choice, root_mean_square, tied
 from npu_conformance.measure.pair import Pair
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 from npu_conformance.traces.trace import Trace
 from npu_conformance.variants import CATALOGUE
 

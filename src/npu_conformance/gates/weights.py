@@ -9,7 +9,7 @@ from npu_conformance.checkpoints.scan import hollow
 from npu_conformance.errors import TraceError
 from npu_conformance.gates.hard import all_of, first, not_applicable
 from npu_conformance.measure.evidence import Evidence
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 from npu_conformance.traces.trace import WITHOUT_ADAPTER, Rows, Trace
 from npu_conformance.variants import JUDGED
 

@@ -13,8 +13,8 @@ from npu_conformance.measure.compare import Comparison
 from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.metrics import Values
 from npu_conformance.measure.pair import Pair
+from npu_conformance.measure.results import Check, Path, Verdict
 from npu_conformance.measure.statistics import Interval, effective_n, mean_interval, rate_interval
-from npu_conformance.results import Check, Path, Verdict
 
 _REDUCE: dict[str, Callable[[Comparison], float]] = {
     "token_agreement": lambda c: float(c.matches.mean()),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.results import Path
 from npu_conformance.measure.statistics import (
     Tested,
     effective_n,
@@ -23,7 +24,6 @@ from npu_conformance.measure.statistics import (
     needed_for,
     rate_above,
 )
-from npu_conformance.results import Path
 
 Floor = Mapping[str, Deviations]
 """Deviations of realisations by name, at the candidate's positions."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from npu_conformance.checkpoints.headers import read_tensors
 from npu_conformance.errors import CheckpointError
-from npu_conformance.storage import write_json
+from npu_conformance.machine.storage import write_json
 from npu_conformance.twins.adapter import LINEAR
 
 _RANK = 8

@@ -12,6 +12,7 @@ from npu_conformance.config.prompts import load_prompts
 from npu_conformance.doctor.environment import VARIABLES
 from npu_conformance.errors import ConfigError, PlanError
 from npu_conformance.machine.provenance import machine, package_versions
+from npu_conformance.machine.storage import run_folder, write_json, write_text
 from npu_conformance.probe.engines import Start, all_starts, run
 from npu_conformance.probe.findings import judged, needed
 from npu_conformance.probe.page import markdown, report
@@ -23,7 +24,6 @@ from npu_conformance.run.nursery import build_twins, twin_folder
 from npu_conformance.run.preparation import prepare
 from npu_conformance.run.progress import Narrator
 from npu_conformance.run.settings import Settings
-from npu_conformance.storage import run_folder, write_json, write_text
 
 RECIPE = "qwen3-guard"
 _PROMPTS = 6

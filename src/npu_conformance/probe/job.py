@@ -10,10 +10,10 @@ from npu_conformance.engines.job import CLOSING, STARTING
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.engines.vllm import close, effective, lora_of, start
 from npu_conformance.errors import ConformanceError
+from npu_conformance.machine.storage import scratch_dir, write_text
 from npu_conformance.probe.adapter import write_adapter
 from npu_conformance.probe.asking import PIECES, Engine, generate_until_killed, wait_to_be_measured
 from npu_conformance.probe.seen import Seen
-from npu_conformance.storage import scratch_dir, write_text
 
 if TYPE_CHECKING:
     from npu_conformance.engines.job import ProbeJob

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from npu_conformance.errors import CheckpointError, ConformanceError, JobError, PlanError
-from npu_conformance.results import Check
+from npu_conformance.measure.results import Check
 
 
 def failure_text(property_: str, failed: Sequence[Check], reproduce: str) -> str:

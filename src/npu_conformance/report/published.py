@@ -4,9 +4,9 @@ import operator
 from dataclasses import dataclass
 
 from npu_conformance.baselines.published import Published, PublishedPrompt, Quantity
+from npu_conformance.measure.results import Check
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow
-from npu_conformance.results import Check
 
 _BOUNDS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _PRINTED = {"=": "", "~": "~ ", "<": "< ", "<=": "≤ ", ">": "> ", ">=": "≥ "}

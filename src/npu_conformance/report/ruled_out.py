@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.faults.recorded import would_have_caught
+from npu_conformance.measure.results import Check, worst
 from npu_conformance.report.part import Part
-from npu_conformance.results import Check, worst
 from npu_conformance.variants import JUDGED
 
 

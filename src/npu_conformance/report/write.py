@@ -4,10 +4,10 @@ import contextlib
 import os
 from pathlib import Path
 
+from npu_conformance.machine.storage import write_text
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
 from npu_conformance.report.picture import draw, drawn
-from npu_conformance.storage import write_text
 
 
 def write_report(report: Report, folder: Path) -> None:

@@ -10,9 +10,9 @@ from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.checkpoints.subject import Subject, folder_digest
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.conversion.convert import RECORD
+from npu_conformance.machine.storage import digest
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.preparation import Prepared
-from npu_conformance.storage import digest
 
 
 def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared, *, own: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from npu_conformance.errors import PlanError
-from npu_conformance.storage import cache_dir, digest
+from npu_conformance.machine.storage import cache_dir, digest
 
 PACKAGES = ("transformers>=5.5.4,<6", "peft>=0.17")
 """What the interpreter gets; all else, torch too, it has from this one."""

@@ -12,10 +12,10 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from npu_conformance.engines.job import TwinJob
 from npu_conformance.errors import ConformanceError, JobError
 from npu_conformance.machine.capacity import cores
+from npu_conformance.machine.storage import cache_dir
 from npu_conformance.run.interpreters import installed, interpreter_for
 from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.progress import Observe
-from npu_conformance.storage import cache_dir
 from npu_conformance.twins import architecture_of, base_of, recipe_digest
 
 _DEADLINE = 1800

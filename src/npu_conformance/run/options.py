@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from npu_conformance.errors import ConfigError
+from npu_conformance.machine.storage import run_folder
 from npu_conformance.run.settings import Settings, add_subject_options
-from npu_conformance.storage import run_folder
 
 
 def add_options(parser: pytest.Parser) -> None:

@@ -24,11 +24,11 @@ from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines.job import AuditJob, ConvertJob, RenderJob, ScanJob
 from npu_conformance.engines.rendering import check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError
+from npu_conformance.machine.storage import cache_dir, code_digest, digest
 from npu_conformance.run.cost import reference_cost, refuse_what_cannot_fit
 from npu_conformance.run.deadlines import reading_deadline
 from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.older_transformers import rope_finding
-from npu_conformance.storage import cache_dir, code_digest, digest
 
 _RENDER_DEADLINE = 300
 Result = TypeVar("Result", bound=BaseModel)

@@ -19,6 +19,7 @@ from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.model import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.config.prompts import load_prompts
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
+from npu_conformance.machine.storage import write_json, write_text
 from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.saved import load_accepted, load_base, load_evidence
@@ -35,7 +36,6 @@ from npu_conformance.run.progress import Narrator
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
-from npu_conformance.storage import write_json, write_text
 from npu_conformance.variants import JUDGED, is_long, needs_base, scored_with
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from npu_conformance.checkpoints.declared import Value
 from npu_conformance.errors import TraceError
-from npu_conformance.storage import write_json
+from npu_conformance.machine.storage import write_json
 from npu_conformance.traces.cases import Case
 
 FORMAT = 3

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from npu_conformance.storage import write_json
+from npu_conformance.machine.storage import write_json
 from npu_conformance.twins.adapter import train_adapter
 from npu_conformance.twins.corpus import examples, words
 from npu_conformance.twins.formats import store

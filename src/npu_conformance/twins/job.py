@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from npu_conformance.storage import staged_dir
+from npu_conformance.machine.storage import staged_dir
 from npu_conformance.twins import build
 
 if TYPE_CHECKING:

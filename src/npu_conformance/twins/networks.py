@@ -7,7 +7,7 @@ from typing import Any
 
 from npu_conformance.checkpoints.rope_forms import older_form
 from npu_conformance.errors import ConfigError
-from npu_conformance.storage import write_json
+from npu_conformance.machine.storage import write_json
 from npu_conformance.twins.recipes import Trained
 from npu_conformance.twins.tokenizer import VISION_TOKENS
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.results import Path
 from npu_conformance.measure.statistics import Tested, holm, mean_above, more_often, needed_for, settled
-from npu_conformance.results import Path
 
 GROWTH = 1.1
 """Times by which the error may grow: other kernels that are as correct cost more than nothing (docs/compare.md)."""

@@ -11,7 +11,7 @@ import numpy as np
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import changed, made_by
 from npu_conformance.measure.deviations import Deviations, deviations
-from npu_conformance.results import Path as Path_
+from npu_conformance.measure.results import Path as Path_
 from npu_conformance.traces.trace import PREFILL, Trace, load_trace
 from npu_conformance.variants import CATALOGUE, JUDGED, no_effect, scored_with, signs_of
 from npu_conformance.versions.judging import Two
