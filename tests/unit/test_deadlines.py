@@ -44,7 +44,7 @@ def test_a_references_deadline_follows_its_forecast(
     monkeypatch: pytest.MonkeyPatch, native: bool, dtypes: list[Dtype], expected: float
 ) -> None:
     """With room for a slow machine, and for one that has no bfloat16 where that is computed."""
-    monkeypatch.setattr(deadlines, "has_bfloat16", lambda: native)
+    monkeypatch.setattr(deadlines, "computes_in", lambda dtype: native or dtype == "float32")
 
     assert reference_deadline(1000, dtypes) == expected
     assert reference_deadline(1, dtypes) == 1800
@@ -66,7 +66,7 @@ def test_what_is_said_goes_before_a_forecast(
     monkeypatch.setenv("NPU_CONFORMANCE_CACHE", str(tmp_path / "cache"))
     # 36 tokens of 10^9 parameters: 7,200 s, and ten times as many.
     monkeypatch.setattr(cost, "matmul_rate", lambda: 1e7)
-    monkeypatch.setattr(deadlines, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(deadlines, "computes_in", lambda _: True)
     (tmp_path / "config.json").write_text("{}")
     weights = checkpoint(10**9)
     object.__setattr__(weights, "folder", tmp_path)

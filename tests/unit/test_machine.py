@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from npu_conformance.machine.capacity import cores, free_memory, has_bfloat16, killed_for_memory, threads
+from npu_conformance.machine.capacity import computes_in, cores, free_memory, killed_for_memory, threads
 
 GIB = 2**30
 UNLIMITED = str(2**63 - 4096)
@@ -124,17 +124,19 @@ def test_threads_are_told_whatever_the_environment_says(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("line", "expected"),
+    ("line", "halves"),
     [
-        ("Features\t: fp asimd evtstrm aes asimddp sha512 asimdfhm", False),  # Kunpeng 920
-        ("Features\t: fp asimd sve i8mm bf16 dgh", True),
-        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile", True),
-        ("flags\t\t: fpu avx512f avx512_vnni", False),
+        ("Features\t: fp asimd evtstrm aes fphp asimdhp asimddp sha512 asimdfhm", {"float16"}),  # Kunpeng 920
+        ("Features\t: fp asimd asimdhp sve i8mm bf16 dgh", {"bfloat16", "float16"}),
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile", {"bfloat16"}),
+        ("flags\t\t: fpu avx512f avx512_fp16 amx_bf16", {"bfloat16", "float16"}),
+        ("flags\t\t: fpu avx512f avx512_vnni", set()),
     ],
 )
-def test_which_processors_compute_in_bfloat16(tmp_path: Path, line: str, expected: bool) -> None:
-    """By the words of /proc/cpuinfo."""
+def test_which_processors_compute_in_16_bits(tmp_path: Path, line: str, halves: set[str]) -> None:
+    """By the words of /proc/cpuinfo; all have float32."""
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/cpuinfo").write_text(f"processor\t: 0\n{line}\n")
 
-    assert has_bfloat16(tmp_path) is expected
+    asked = ("float32", "bfloat16", "float16")
+    assert {dtype for dtype in asked if computes_in(dtype, tmp_path)} == {"float32", *halves}

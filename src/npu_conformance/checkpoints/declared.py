@@ -79,8 +79,7 @@ def declarations(folder: Path, config: dict[str, Any]) -> Declarations:
     ropes = _asked(_rotary, text)
     found |= dict.fromkeys((FREQUENCIES, KIND, SCALE), ropes) if isinstance(ropes, str) else ropes
     found[TIED] = _asked(_tied, config, text)
-    ends = _asked(_ends, folder)
-    found[ENDS] = ends if not isinstance(ends, str) else ends.replace("config.json", "the tokenizer's files", 1)
+    found[ENDS] = _told_of("the tokenizer's files", _ends, folder)
     return Declarations(
         facts={name: one for name, one in found.items() if isinstance(one, Declared)},
         unknown={name: one for name, one in found.items() if isinstance(one, str)},
@@ -88,13 +87,18 @@ def declarations(folder: Path, config: dict[str, Any]) -> Declarations:
 
 
 def _asked(find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | str:
+    """What config.json gives, or why not."""
+    return _told_of("config.json", find, *args, **kwargs)
+
+
+def _told_of(file: str, find: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | str:
     """What is found, or why not: an odd value, as a number in quotes, is no reason to read nothing else."""
     try:
         return find(*args, **kwargs)
     except UnknownRopeError as error:
-        return f"config.json: {error}: not recognised"
+        return f"{file}: {error}: not recognised"
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        return f"config.json: {error!r}: not recognised"
+        return f"{file}: {error!r}: not recognised"
 
 
 _Finder = Callable[[dict[str, Any]], Declared | str]

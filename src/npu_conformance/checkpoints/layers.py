@@ -17,8 +17,6 @@ _WEIGHT_PARTS = re.compile(
 _COMMON = re.compile(
     r"linear_attn\..+|(self_attn|mlp(\.experts\.\d+)?)\.\w+\.(weight|bias)|\w+_layernorm\.(weight|bias)"
 )
-# Keys of configs that name the kind of each layer.
-_KINDS = ("layer_types", "mixer_types", "attn_type_list", "layers_block_type")
 # Keys of configs whose layers differ in more than their kind.
 _IRREGULAR = ("block_configs", "num_kv_shared_layers", "use_cla")
 
@@ -79,15 +77,25 @@ def _common(layer: dict[str, Tensor], checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _kinds(layers: dict[int, dict[str, Tensor]], config: dict[str, Any]) -> dict[int, Any]:
-    """A kind for each layer: as the config's lists of layers name it, else by its modules; and if it has experts."""
+    """A kind for each layer: as config.json's lists of layers name it, else by its modules; and if it has experts."""
     experts = {index: any(".experts." in name for name in layer) for index, layer in layers.items()}
-    named = [config[key] for key in _KINDS if isinstance(config.get(key), list) and len(config[key]) >= len(layers)]
-    if named:
+    if named := _named(config, len(layers)):
         return {index: (*(str(kinds[index]) for kinds in named), experts[index]) for index in layers}
     modules = {
         index: frozenset(name.split(".")[0] for name in layer if name.count(".") > 1) for index, layer in layers.items()
     }
     return {index: (_fullest(own, set(modules.values())), experts[index]) for index, own in modules.items()}
+
+
+def _named(config: dict[str, Any], layers: int) -> list[list[Any]]:
+    """Lists with a word or a small number for each layer, whatever key a family has for them."""
+    lists = [value for value in config.values() if isinstance(value, list)]
+    return [
+        value
+        for value in lists
+        if layers <= len(value) == config.get("num_hidden_layers", layers)
+        and all(isinstance(kind, str | int) for kind in value)
+    ]
 
 
 def _fullest(own: frozenset[str], others: set[frozenset[str]]) -> frozenset[str]:

@@ -1,18 +1,17 @@
 """Products in a half-precision dtype on a processor that has no instructions for it."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, Literal
+
+from npu_conformance.machine.capacity import computes_in
 
 Products = Literal["float32", "own"]
 """The dtype in which a model's products are computed, before they are rounded to its own."""
 
 
-@cache
 def products_in(dtype: str) -> Products:
-    """How products of a dtype are best computed here, by trying both ways: in float32 where that halves the time.
+    """How products of a dtype are best computed here: in float32 where the processor has no instructions for it.
 
     An accelerator's matrix units multiply values of 16 bits exactly, add the products in float32 and round the sum
     once. Processors without such instructions emulate them, in a multiple of float32's time; there the values are made
@@ -21,30 +20,7 @@ def products_in(dtype: str) -> Products:
     Args:
         dtype: of the model, by torch's name.
     """
-    if dtype == "float32":
-        return "own"
-    import torch
-
-    left, right = (torch.ones(256, 256, dtype=getattr(torch, dtype)) for _ in range(2))
-
-    def product() -> None:
-        torch.nn.functional.linear(left, right)
-
-    def by_float32() -> None:
-        with rounded_products("float32"):
-            product()
-
-    return "float32" if _seconds(by_float32) * 2 < _seconds(product) else "own"
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    work()
-    taken = []
-    for _ in range(3):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    return min(taken)
+    return "own" if computes_in(dtype) else "float32"
 
 
 @contextmanager

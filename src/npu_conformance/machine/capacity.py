@@ -18,6 +18,8 @@ _GROUPS = "sys/fs/cgroup"
 GIB = 2**30
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What the libraries that compute on a processor read for their number of threads."""
+# Words of /proc/cpuinfo, of Arm's and of x86's.
+_INSTRUCTIONS = {"bfloat16": "bf16|avx512_bf16|amx_bf16", "float16": "asimdhp|avx512_fp16|amx_fp16"}
 
 
 def free_memory(root: Path = _ROOT) -> int:
@@ -70,15 +72,19 @@ def threads(number: int | None = None) -> dict[str, str]:
     return dict.fromkeys(THREAD_VARIABLES, str(number or cores()))
 
 
-def has_bfloat16(root: Path = _ROOT) -> bool:
-    """Whether the processor computes in bfloat16 itself; a Kunpeng 920, for one, does not.
+def computes_in(dtype: str, root: Path = _ROOT) -> bool:
+    """Whether the processor itself multiplies numbers of a dtype; a Kunpeng 920, for one, has no bfloat16.
 
     Args:
+        dtype: by torch's name.
         root: where `proc` is.
     """
+    words = _INSTRUCTIONS.get(dtype)
+    if words is None:
+        return True
     cpuinfo = root / "proc/cpuinfo"
     text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.is_file() else ""
-    return re.search(r"^(?:flags|Features)\s*:.*\b(?:bf16|avx512_bf16|amx_bf16)\b", text, re.MULTILINE) is not None
+    return re.search(rf"^(?:flags|Features)\s*:.*\b(?:{words})\b", text, re.MULTILINE) is not None
 
 
 def _groups(root: Path, kind: str) -> Iterator[Path]:

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 
 from npu_conformance.config.limits import Dtype
-from npu_conformance.machine.capacity import has_bfloat16
+from npu_conformance.machine.capacity import computes_in
 
 USUAL = 1800.0
 """Seconds an engine may take, and a reference that is not forecast to take long."""
 _READING = 3600.0
 # A forecast is what the machine can do at most, so a reference is given this many times as long; and again this many in
-# a dtype of 16 bits on a processor without bfloat16, where torch computes in a fallback. Round numbers.
+# a dtype of 16 bits that the processor does not have, where torch computes attention in a fallback. Round numbers.
 _SLACK = 10
 _FALLBACK = 4
 # Bytes a second that a slow disk gives and one core converts.
@@ -23,7 +23,7 @@ def reference_deadline(seconds: float, dtypes: Iterable[Dtype]) -> float:
         seconds: the forecast of a pass in float32 (see `reference_cost`).
         dtypes: that it computes in.
     """
-    emulated = not has_bfloat16() and any(dtype != "float32" for dtype in dtypes)
+    emulated = not all(map(computes_in, dtypes))
     return max(USUAL, seconds * _SLACK * (_FALLBACK if emulated else 1))
 
 
