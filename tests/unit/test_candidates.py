@@ -311,6 +311,15 @@ def test_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not {"VLLM_CPU_OMP_THREADS_BIND", "VLLM_CPU_KVCACHE_SPACE"} & npu.keys()
 
 
+def test_transformers_on_a_cpu_takes_the_hosts_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ascend's images say one; it has no ranks to bind."""
+    monkeypatch.setattr("npu_conformance.run.candidates.host_cores", lambda: 3)
+    made = candidates(tmp_path, Processes(), candidate="transformers").environment({"tensor_parallel_size": 2})
+
+    assert made["OMP_NUM_THREADS"] == "3"
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in made
+
+
 def test_ranks_are_spawned_unless_the_config_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this shell says is not asked: an NPU cannot be initialised again in a forked process."""
     monkeypatch.setenv("VLLM_WORKER_MULTIPROC_METHOD", "fork")

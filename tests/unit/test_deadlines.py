@@ -25,9 +25,11 @@ class Noted:
 
     def __init__(self) -> None:
         self.deadlines: dict[str, float] = {}
+        self.jobs: list[Any] = []
 
-    def run(self, _: Any, name: str, deadline: float, **__: object) -> None:
-        """Keep the deadline."""
+    def run(self, job: Any, name: str, deadline: float, **__: object) -> None:
+        """Keep the job and its deadline."""
+        self.jobs.append(job)
         self.deadlines[name.partition(": ")[2]] = deadline
 
 
@@ -80,6 +82,10 @@ def test_what_is_said_goes_before_a_forecast(
         cast(Jobs, noted),
     )
     references.score(tmp_path / "base")
+    (series,) = noted.jobs
+    # Of a floor's realisations nothing reads hidden states or modules, so nothing computes them.
+    assert {job.output.name for job in series.jobs if not job.logits_only} == {"reference"}
+    assert len(series.jobs) > 1
 
     assert noted.deadlines["reference"] == pytest.approx(expected, rel=0.01)
 

@@ -103,6 +103,18 @@ def test_engines_of_several_workers_have_cores_of_their_own(
     assert environment.get("OMP_NUM_THREADS") == computing
 
 
+def test_an_engine_keeps_to_its_containers_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads on all 64 cores would share the time of four, and a variant of more ranks than that cannot run."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setattr(devices, "cores", lambda: 4)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
+
+    assert cpu_binding(1)["VLLM_CPU_OMP_THREADS_BIND"] == "0,1,2,3"
+    assert cpu_binding(1)["OMP_NUM_THREADS"] == "4"
+    assert find_devices("cpu") == ("cpu", 4)
+
+
 @pytest.mark.parametrize(
     ("own", "workers", "platform", "expected"),
     [

@@ -53,6 +53,18 @@ def test_one_that_was_made_is_found_again(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("cache")
+def test_a_python_without_pip_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Debian's is without python3-venv."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise subprocess.CalledProcessError(1, ["python", "-m", "ensurepip"])
+
+    monkeypatch.setattr("venv.create", broken)
+    with pytest.raises(PlanError, match=r"cannot make a virtual environment with pip .*install python3-venv"):
+        make_interpreter()
+
+
+@pytest.mark.usefixtures("cache")
 def test_one_that_cannot_be_made_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that it is not found, half filled, by the next run."""
     monkeypatch.setattr(interpreters, "PACKAGES", ("/no/such.whl",))

@@ -96,6 +96,14 @@ def test_a_series_needs_what_its_widest_engine_needs(tmp_path: Path, started: St
     assert started.environments == [{"ASCEND_RT_VISIBLE_DEVICES": "0,1,2,3"}]
 
 
+def test_transformers_computes_on_one_device(tmp_path: Path, started: Started) -> None:
+    """Whatever the YAML asks of vLLM."""
+    job = candidate(tmp_path, "npu", tensor_parallel_size=4).model_copy(update={"engine": "transformers"})
+    Jobs(tmp_path, Told()).run(job, "Model base", 9, environment={})
+
+    assert started.environments == [{"ASCEND_RT_VISIBLE_DEVICES": "0"}]
+
+
 def test_what_runs_on_the_host_is_lent_nothing(tmp_path: Path, started: Started) -> None:
     """Neither what reads weights nor an engine on a CPU; both run while every device is taken."""
     jobs = Jobs(tmp_path, Told())

@@ -17,7 +17,7 @@ from npu_conformance.checkpoints.inputs import read_inputs
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.model import ModelConfig, check_remote_code, config_path, load_config
-from npu_conformance.config.prompts import load_prompts
+from npu_conformance.config.prompts import Prompt, load_prompts
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
 from npu_conformance.machine.storage import write_json, write_text
 from npu_conformance.measure.evidence import Evidence
@@ -96,7 +96,7 @@ class Session:
         """How much a model takes, against others: sequences of all its variants; nothing where none can be run."""
         try:
             config = self.config(model)
-            prompts = load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
+            prompts = self._prompts(config)
         except ConformanceError:
             return 0
         runnable = [variant for variant in self.variants(model) if self.why_not(model, variant) is None]
@@ -174,12 +174,18 @@ class Session:
         made: T = value
         return made
 
+    def _prompts(self, config: ModelConfig) -> list[Prompt]:
+        uses = repr(config.prompts)
+        return self._once(
+            ("prompts", uses), lambda: load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
+        )
+
     def _load_config(self, model: str) -> ModelConfig:
         path = config_path(self.settings.configs, model)
         config = load_config(path)
         if self.settings.from_dir is None:
             check_remote_code(config, path, self.settings.trust_remote_code)
-            load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
+            self._prompts(config)
             if self.settings.candidate_adapter is not None and config.adapter is None:
                 raise ConfigError(f"{path}: adapter: missing, --candidate-adapter has nothing to be compared with")
         if self.settings.twin_recipe is not None:
@@ -272,8 +278,7 @@ class Session:
             problems = self._once(("twins", *group), lambda: self._build_twins(group))
             if config.twin in problems:
                 raise problems[config.twin]
-        prompts = load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
-        prepared = prepare(config, subject, prompts, traces, self._jobs, scored=self.settings.scores)
+        prepared = prepare(config, subject, self._prompts(config), traces, self._jobs, scored=self.settings.scores)
         write_text(traces / "scan.json", prepared.scan.model_dump_json(indent=1))
         inputs = read_inputs(prepared.candidate, prepared.reference)
         write_text(traces / "inputs.json", inputs.model_dump_json(indent=1))
