@@ -73,10 +73,20 @@ def test_an_odd_value_is_told_and_the_rest_is_judged(
 @pytest.mark.parametrize(
     ("config", "generation", "ids", "source"),
     [
-        ({"eos_token_id": 2}, None, (2, 9), "config.json: eos_token_id [2]; tokenizer_config.json: eos_token"),
+        (
+            {"eos_token_id": 2, "model_type": "qwen3"},
+            None,
+            (2, 9),
+            "config.json: eos_token_id [2]; tokenizer_config.json: eos_token",
+        ),
         ({"eos_token_id": 2}, {"eos_token_id": [5, 7]}, (5, 7, 9), "generation_config.json: eos_token_id [5, 7]; "),
         ({"eos_token_id": 2}, {}, (9,), "generation_config.json: eos_token_id []; "),
-        ({"text_config": {"eos_token_id": [3]}}, None, (3, 9), "config.json: eos_token_id [3]; "),
+        (
+            {"text_config": {"eos_token_id": [3]}, "model_type": "mistral3"},
+            None,
+            (3, 9),
+            "config.json: eos_token_id [3]; ",
+        ),
     ],
 )
 def test_stop_tokens_are_those_that_an_engine_takes(
@@ -90,14 +100,26 @@ def test_stop_tokens_are_those_that_an_engine_takes(
 
     assert found.values == (ids,)
     assert found.source.startswith(source)
-    assert eos_token_ids(folder, SimpleNamespace(eos_token_id=9)) == list(ids)
+    assert eos_token_ids(folder, SimpleNamespace(eos_token_id=9), False) == list(ids)
 
 
 def test_stop_tokens_that_are_none_are_refused(tmp_path: Path) -> None:
     """With file and key."""
     folder = folder_of(tmp_path / "m", {}, generation_config={"eos_token_id": [[1]]})
-    with pytest.raises(CheckpointError, match=r"eos_token_id is \[\[1\]\], expected a token id or a list of them"):
-        declarations(folder, {})
+    for read in (
+        lambda: declarations(folder, {}),
+        lambda: eos_token_ids(folder, SimpleNamespace(eos_token_id=9), False),
+    ):
+        with pytest.raises(CheckpointError, match=r"eos_token_id is \[\[1\]\], expected a token id or a list of them"):
+            read()
+
+
+def test_stop_tokens_that_no_file_lists_are_not_judged(tmp_path: Path) -> None:
+    """The model's class has some: Llama's is 2."""
+    folder = folder_of(tmp_path / "m", {"model_type": "llama"}, tokenizer={}, tokenizer_config={})
+
+    assert "config.json does not say" in declarations(folder, {}).unknown["end-of-text ids"]
+    assert eos_token_ids(folder, SimpleNamespace(eos_token_id=9), False) == [2, 9]
 
 
 def test_kv_heads_are_all_heads_only_where_no_key_speaks_of_them(tmp_path: Path) -> None:

@@ -192,20 +192,18 @@ def _tied(config: dict[str, Any], text: dict[str, Any]) -> Declared | str:
     return Declared(values=(bool(tied),), source=f"config.json: tie_word_embeddings {str(bool(tied)).lower()}")
 
 
-def listed_ends(folder: Path) -> tuple[str, list[int]]:
+def _listed_ends(folder: Path) -> tuple[str, list[int]] | None:
     """The stop tokens of generation_config.json, without it of config.json as engines do; and the file's name.
 
-    Args:
-        folder: of a checkpoint.
-
-    Raises:
-        CheckpointError: they are no token ids.
+    None where neither speaks of them: the model's class may.
     """
     file = "generation_config.json"
     if (given := find_json(folder / file)) is None:
         file, config = "config.json", find_json(folder / "config.json") or {}
         nested = config.get("text_config")
         given = {**(nested if isinstance(nested, dict) else {}), **config}
+        if "eos_token_id" not in given:
+            return None
     asked = given.get("eos_token_id")
     listed = [one for one in (asked if isinstance(asked, list) else [asked]) if one is not None]
     if not all(isinstance(one, int) for one in listed):
@@ -215,7 +213,9 @@ def listed_ends(folder: Path) -> tuple[str, list[int]]:
 
 def _ends(folder: Path) -> Declared | str:
     """Tokens at which engines stop: those listed, and the tokenizer's own."""
-    file, listed = listed_ends(folder)
+    if (told := _listed_ends(folder)) is None:
+        return "generation_config.json is not there, and config.json does not say"
+    file, listed = told
     ids = set(listed)
     source = f"{file}: eos_token_id {listed}"
     own = _tokenizers_end(folder)

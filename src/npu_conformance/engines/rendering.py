@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npu_conformance.checkpoints.declared import listed_ends
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines.tokenizer_file import tokenizer_file
@@ -109,7 +108,7 @@ def run(job: "RenderJob", progress: "Progress") -> None:
     write_json(
         job.output,
         {
-            "eos_token_ids": eos_token_ids(job.checkpoint, tokenizer),
+            "eos_token_ids": eos_token_ids(job.checkpoint, tokenizer, job.trust_remote_code),
             "prompts": [prompt.model_dump() for prompt in job.prompts],
             "prompt_ids": ids,
             "chat": chat,
@@ -138,7 +137,29 @@ def load_tokenizer(checkpoint: Path, trust_remote_code: bool) -> Any:
         raise CheckpointError(f"{checkpoint}: its tokenizer cannot be loaded: {error}") from error
 
 
-def eos_token_ids(checkpoint: Path, tokenizer: Any) -> list[int]:
-    """Tokens at which engines stop: those that its configs list and the tokenizer's own."""
-    _, listed = listed_ends(checkpoint)
+def eos_token_ids(checkpoint: Path, tokenizer: Any, trust_remote_code: bool) -> list[int]:
+    """Tokens at which engines stop: those that transformers reads of the checkpoint's configs, and the tokenizer's own.
+
+    Not by `checkpoints.declared`, against which they are held.
+
+    Raises:
+        CheckpointError: they are no token ids, or transformers does not know the model.
+    """
+    asked = _listed_ends(checkpoint, trust_remote_code)
+    listed = [one for one in (asked if isinstance(asked, list) else [asked]) if one is not None]
+    if not all(isinstance(one, int) for one in listed):
+        raise CheckpointError(f"{checkpoint}: eos_token_id is {asked!r}, expected a token id or a list of them")
     return sorted({*listed, tokenizer.eos_token_id} - {None})
+
+
+def _listed_ends(checkpoint: Path, trust_remote_code: bool) -> Any:
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(checkpoint, local_files_only=True).eos_token_id
+    except OSError:  # as in vLLM: without generation_config.json by config.json and the model's class
+        try:
+            config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code, local_files_only=True)
+        except Exception as error:
+            raise CheckpointError(f"{checkpoint}: its config.json cannot be loaded: {error}") from error
+        return GenerationConfig.from_model_config(config).eos_token_id
