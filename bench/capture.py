@@ -13,7 +13,7 @@ from typing import Any
 
 from bench import shape
 from bench.timing import Row, race
-from npu_conformance.engines.scratch import capture_settings, read_rows
+from npu_conformance.engines.vllm.scratch import capture_settings, read_rows
 from npu_conformance.traces.trace import Storage, unpack
 
 WHAT = "capture"
@@ -77,7 +77,7 @@ def _start(model: Path) -> Any:
         max_logprobs=-1,
         # The same prompts come again and again: each turn is to compute all of them.
         enable_prefix_caching=False,
-        logits_processors=["npu_conformance.engines.capture:LogitsCapture"],
+        logits_processors=["npu_conformance.engines.vllm.capture:LogitsCapture"],
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench import shape
 from bench.timing import Row, race
-from npu_conformance.engines.scoring import Sequence_, score
+from npu_conformance.engines.reference.scoring import Sequence_, score
 
 _TOKENS = 48
 

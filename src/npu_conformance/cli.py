@@ -199,14 +199,14 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _matrix(options: argparse.Namespace) -> int:
-    from npu_conformance.plan.matrix import print_matrix
+    from npu_conformance.commands.plan.matrix import print_matrix
 
     return print_matrix(options.configs, options.filter, trust_remote_code=options.trust_remote_code)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from npu_conformance.doctor.command import doctor
-    from npu_conformance.doctor.machine import this_host
+    from npu_conformance.commands.doctor.command import doctor
+    from npu_conformance.commands.doctor.machine import this_host
 
     settings = Settings(options.configs, models_root=options.models_root, device=options.device)
     settings.check()
@@ -230,19 +230,19 @@ def _reference_python(_options: argparse.Namespace) -> int:
 
 
 def _probe(options: argparse.Namespace) -> int:
-    from npu_conformance.probe.command import probe
+    from npu_conformance.commands.probe.command import probe
 
     return probe(_settings(options), options.reports, options.output, options.points, options.engines)
 
 
 def _bisect(options: argparse.Namespace) -> int:
-    from npu_conformance.bisect.command import bisect
+    from npu_conformance.commands.bisect.command import bisect
 
     return bisect(options.model, _names(options.variant), _settings(options), options.reports)
 
 
 def _capture(options: argparse.Namespace) -> int:
-    from npu_conformance.captures.command import capture, capture_reference
+    from npu_conformance.commands.captures.command import capture, capture_reference
 
     settings = dataclasses.replace(_settings(options), part="reference" if options.reference else "candidate")
     if options.reference:
@@ -251,20 +251,20 @@ def _capture(options: argparse.Namespace) -> int:
 
 
 def _faults(options: argparse.Namespace) -> int:
-    from npu_conformance.faults.command import faults
+    from npu_conformance.selftest.command import faults
 
     return faults(options.configs, options.reports, options.kinds, options.record)
 
 
 def _false_alarms(options: argparse.Namespace) -> int:
-    from npu_conformance.faults.command import false_alarms
+    from npu_conformance.selftest.command import false_alarms
 
     return false_alarms(options.configs, options.reports)
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from npu_conformance.captures.judging import compare_captures, is_capture
-    from npu_conformance.versions.command import compare_runs
+    from npu_conformance.commands.captures.judging import compare_captures, is_capture
+    from npu_conformance.commands.versions.command import compare_runs
 
     if is_capture(options.before) or is_capture(options.after):
         return compare_captures(options.before, options.after, _settings(options), options.reports)
@@ -272,7 +272,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    from npu_conformance.watch.command import watch
+    from npu_conformance.commands.watch.command import watch
 
     return watch(
         options.server,
@@ -287,7 +287,7 @@ def _watch(options: argparse.Namespace) -> int:
 
 
 def _suggest(options: argparse.Namespace) -> int:
-    from npu_conformance.suggest.command import suggest
+    from npu_conformance.commands.suggest.command import suggest
 
     return suggest(options.model, options.report, options.configs)
 
@@ -315,7 +315,7 @@ def _convert(options: argparse.Namespace) -> int:
     stay_on_host()
     os.environ.update(threads())  # torch reads them when it is imported, below
     from npu_conformance.conversion.convert import convert, summary
-    from npu_conformance.run.progress import Narrator
+    from npu_conformance.workers.progress import Narrator
 
     with Narrator().job(f"converting {options.source}") as observe:
         convert(options.source, options.destination, options.dtype, observe, options.ternary_group_size)

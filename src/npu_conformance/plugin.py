@@ -13,24 +13,24 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.checks import judged_or_error
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.commands.plan.forecast import forecast
+from npu_conformance.commands.plan.text import forecast_lines
 from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError, ConformanceError
-from npu_conformance.gates import judged_or_error
 from npu_conformance.machine.devices import find_devices
 from npu_conformance.machine.storage import cache_dir
-from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.results import Check
-from npu_conformance.plan.forecast import forecast
-from npu_conformance.plan.text import forecast_lines
 from npu_conformance.report.messages import failure_text
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.run.dealing import WHOLE, scheduler
 from npu_conformance.run.keep import keep_baselines
 from npu_conformance.run.options import add_options, baselines_folder, report_folder, settings_of
-from npu_conformance.run.progress import Narrator
 from npu_conformance.run.refusals import refuse
 from npu_conformance.run.session import Session
+from npu_conformance.workers.progress import Narrator
 
 _CHECKS = "conformance_checks"
 _IDENTITY = "conformance_identity"

@@ -1,6 +1,6 @@
 """The adapter changes the candidate's logits as it changes the reference's."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

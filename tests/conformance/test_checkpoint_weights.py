@@ -1,6 +1,6 @@
 """The candidate's weights are the published ones, and look like a trained model's."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

@@ -1,6 +1,6 @@
 """The candidate chooses another token than the reference hardly more often than rounding alone does."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

@@ -1,6 +1,6 @@
 """Every answer contains what its prompt says it must."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

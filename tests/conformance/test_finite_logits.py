@@ -1,6 +1,6 @@
 """Every logit at every position is a finite number, on both sides."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

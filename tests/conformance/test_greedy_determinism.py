@@ -1,6 +1,6 @@
 """The same prompts again, in the same engine, give the same tokens and bitwise the same logits."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

@@ -1,6 +1,6 @@
 """The candidate's hidden states follow the reference's through every layer."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

@@ -1,6 +1,6 @@
 """The candidate's label is the reference's, and the expected one."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

@@ -1,6 +1,6 @@
 """The candidate's logits stay within the dtype's limits of the reference's."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

@@ -1,6 +1,6 @@
 """Every answer has the format its prompt set asks for."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

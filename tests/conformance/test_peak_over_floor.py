@@ -1,6 +1,6 @@
 """The candidate's largest error of any one logit is no larger than what rounding alone costs the model."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

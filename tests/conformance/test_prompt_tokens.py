@@ -1,6 +1,6 @@
 """Candidate and reference were given the same token ids, as the engine's own tokenisation makes them."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

@@ -1,6 +1,6 @@
 """Since its baseline the engine's error did not grow, and its tokens are no more often not the reference's."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

@@ -1,6 +1,6 @@
 """Config and tokenizer are read by engine and reference as a second reading of their files says."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

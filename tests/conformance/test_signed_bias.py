@@ -1,6 +1,6 @@
 """The candidate's errors have no direction, as those of rounding have none."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

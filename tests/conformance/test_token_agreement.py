@@ -1,6 +1,6 @@
 """The candidate's greedy token is the reference's choice after the same prefix."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

@@ -1,6 +1,6 @@
 """What the variant changes of base changes no token, and no logit beyond rounding."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

@@ -1,6 +1,6 @@
 """No single position is further from the reference than chance lets the worst of so many be."""
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.plugin import Judge
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from npu_conformance.baselines.make import make_baseline
 from npu_conformance.baselines.stored import Baseline, Change, as_reference
-from npu_conformance.gates import logits_closeness, token_agreement
-from npu_conformance.measure.evidence import Evidence
+from npu_conformance.checks import logits_closeness, token_agreement
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.run.baseline import make_baseline
 from npu_conformance.traces.trace import Rows
 
 from .conftest import Scene

@@ -13,20 +13,20 @@ from typing import Any, cast
 
 import numpy as np
 
-from npu_conformance.bisect.runs import Runs
-from npu_conformance.checkpoints.scan import Scan
+from npu_conformance.audit.scan import Scan
 from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.commands.bisect.runs import Runs
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.engines.job import CandidateJob
 from npu_conformance.errors import JobError
-from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.realisations import FLOOR
 from npu_conformance.run.candidates import Candidates
-from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.session import Workshop
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.trace import COLD, PROBES, Layers, Rows, load_trace
+from npu_conformance.workers.job import CandidateJob
+from npu_conformance.workers.jobs import Jobs
 
 from .small_traces import logits, moved, tokens_of, write_trace
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from npu_conformance.captures.manifest import Role, seal
+from npu_conformance.commands.captures.manifest import Role, seal
 from npu_conformance.machine.storage import write_json, write_text
 from npu_conformance.measure.realisations import FLOOR
 from npu_conformance.report.details import SubjectFacts

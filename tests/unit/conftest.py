@@ -12,22 +12,21 @@ import numpy as np
 import pytest
 
 from npu_conformance.audit.audit import Audit
+from npu_conformance.audit.scan import Scan
+from npu_conformance.audit.statistics import TensorStatistics
 from npu_conformance.checkpoints.inputs import Inputs
-from npu_conformance.checkpoints.scan import Scan
-from npu_conformance.checkpoints.statistics import TensorStatistics
+from npu_conformance.checks import PROPERTIES, judged_or_error
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.pair import Pair
 from npu_conformance.config.model import Labels, ModelConfig
 from npu_conformance.config.prompts import Prompt
-from npu_conformance.gates import PROPERTIES, judged_or_error
 from npu_conformance.machine.storage import write_json
-from npu_conformance.measure.evidence import Evidence
+from npu_conformance.measure.cases import hold_against
 from npu_conformance.measure.floor import load_floor
-from npu_conformance.measure.pair import Pair
 from npu_conformance.measure.realisations import FLOOR
 from npu_conformance.measure.results import Check, Verdict, worst
-from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.nursery import build_twins, twin_folder
-from npu_conformance.run.progress import Narrator
-from npu_conformance.traces.cases import Scenario, hold_against
+from npu_conformance.traces.cases import Scenario
 from npu_conformance.traces.trace import (
     PREFILL,
     PROBES,
@@ -45,6 +44,8 @@ from npu_conformance.traces.trace import (
     save_trace,
     unpack,
 )
+from npu_conformance.workers.jobs import Jobs
+from npu_conformance.workers.progress import Narrator
 
 from .published_checkpoints import DOWN, GATE, Published
 from .report_runs import Runs, made_up_runs

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.doctor.environment import DETERMINISTIC
-from npu_conformance.doctor.findings import Area
-from npu_conformance.doctor.machine import Host
-from npu_conformance.doctor.torch_npu import Answer
+from npu_conformance.commands.doctor.environment import DETERMINISTIC
+from npu_conformance.commands.doctor.findings import Area
+from npu_conformance.commands.doctor.machine import Host
+from npu_conformance.commands.doctor.torch_npu import Answer
 from npu_conformance.machine.capacity import GIB
 
 SOUND = {

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.plan.forecast import Forecast
-from npu_conformance.plan.steps import Kind
-from npu_conformance.plan.text import forecast_lines
-from npu_conformance.run.progress import Narrator
+from npu_conformance.commands.plan.forecast import Forecast
+from npu_conformance.commands.plan.steps import Kind
+from npu_conformance.commands.plan.text import forecast_lines
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
+from npu_conformance.workers.progress import Narrator
 
 VARIANTS = "[graph, prefix_caching, fresh_engine, spec_decode, long_prompt, {name: few, options: {max_num_seqs: 4}}]"
 

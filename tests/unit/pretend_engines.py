@@ -54,7 +54,7 @@ def run(job, progress):
     note("end", ids)
     job.output.mkdir(parents=True, exist_ok=True)
 
-engine = types.ModuleType("npu_conformance.engines.vllm")
+engine = types.ModuleType("npu_conformance.engines.vllm.engine")
 engine.run = run
 sys.modules[engine.__name__] = engine
 """

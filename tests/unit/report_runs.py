@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
+from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.model import Limit, ModelConfig
+from npu_conformance.config.variants import CATALOGUE
 from npu_conformance.machine.storage import write_json
-from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.results import Check
 from npu_conformance.report.details import save_details
 from npu_conformance.report.markdown import render_markdown
@@ -32,7 +33,6 @@ from npu_conformance.traces.trace import (
     save_rows,
     save_trace,
 )
-from npu_conformance.variants import CATALOGUE
 
 from .small_traces import MODULES
 from .suite_runs import ROOT

@@ -6,9 +6,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from npu_conformance.engines.job import RenderJob
-from npu_conformance.engines.supervise import run_job
 from npu_conformance.machine.storage import JOB_VARIABLE
+from npu_conformance.workers.job import RenderJob
+from npu_conformance.workers.supervise import run_job
 
 Run = Callable[..., float]
 

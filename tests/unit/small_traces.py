@@ -7,7 +7,7 @@ import numpy as np
 
 from npu_conformance.checkpoints.declared import Declarations, Declared
 from npu_conformance.checkpoints.inputs import Inputs
-from npu_conformance.measure.pair import Pair
+from npu_conformance.checks.pair import Pair
 from npu_conformance.traces.trace import (
     Answer,
     Layers,

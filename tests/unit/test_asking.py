@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from npu_conformance.engines import vllm
-from npu_conformance.engines.asking import MANNERS, Asked
-from npu_conformance.engines.generation import Captured, Generated
-from npu_conformance.engines.job import JOB, CandidateJob, Manner
 from npu_conformance.engines.rendering import Rendered
-from npu_conformance.engines.scratch import NARROW, PLACE
+from npu_conformance.engines.vllm import engine as vllm
+from npu_conformance.engines.vllm.asking import MANNERS, Asked
+from npu_conformance.engines.vllm.generation import Captured, Generated
+from npu_conformance.engines.vllm.scratch import NARROW, PLACE
 from npu_conformance.traces.trace import PROBES, Answer, load_trace, pack
+from npu_conformance.workers.job import JOB, CandidateJob, Manner
 
 RENDERED = Rendered(prompts=(), prompt_ids=(), chat=(), eos_token_ids=(9,))
 
@@ -105,7 +105,7 @@ def test_a_walk_needs_a_trace_to_walk(tmp_path: Path, manner: Manner) -> None:
 
 def test_the_device_is_asked_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """With several ranks the process that asks has none, and asking the platform there would initialise one."""
-    from npu_conformance.engines.extension import Extension
+    from npu_conformance.engines.vllm.extension import Extension
 
     def initialises() -> str:
         raise RuntimeError("this process has no device")

@@ -9,7 +9,7 @@ import pytest
 
 from npu_conformance.audit import audit as audit_module
 from npu_conformance.audit.audit import Audit, audit, run
-from npu_conformance.engines.job import AuditJob
+from npu_conformance.workers.job import AuditJob
 
 from .published_checkpoints import (
     DOWN,

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from npu_conformance.checks import PROPERTIES, judged_or_error
+from npu_conformance.checks.saved import load_base
 from npu_conformance.errors import ConfigError, TraceError
-from npu_conformance.gates import PROPERTIES, judged_or_error
-from npu_conformance.measure.saved import load_base
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.trace import Rows
 

@@ -7,9 +7,9 @@ import pytest
 
 from npu_conformance.baselines import keeping
 from npu_conformance.baselines.against import Since, since
-from npu_conformance.gates import judged_or_error, regression
+from npu_conformance.checks import judged_or_error, regression
+from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.deviations import Deviations
-from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.results import Check
 
 from .accepted_runs import FACTS, accepted, held, noisy

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.baselines import keeping, make
-from npu_conformance.baselines.make import LARGEST, make_baseline
+from npu_conformance.baselines import keeping
 from npu_conformance.baselines.narrow import kl_at_least, likeliest, narrow
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import read_baseline
 from npu_conformance.errors import ConfigError
 from npu_conformance.measure.metrics import kl_divergence
 from npu_conformance.measure.results import Check
+from npu_conformance.run import baseline as making
+from npu_conformance.run.baseline import LARGEST, make_baseline
 
 from .accepted_runs import CREATED, FACTS, accepted
 from .conftest import Scene
@@ -121,7 +122,7 @@ def test_a_large_run_keeps_fewer_words_and_never_fewer_than_five(scene: Scene, m
     """Measured as the file is written, in UTF-8."""
     most = accepted(scene.evidence())
     for largest, words in ((len(most.text().encode()), 16), (len(most.text().encode()) - 1, 12), (1000, 5)):
-        monkeypatch.setattr(make, "LARGEST", largest)
+        monkeypatch.setattr(making, "LARGEST", largest)
         assert accepted(scene.evidence()).words.shape[1] == words
 
 

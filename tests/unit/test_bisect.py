@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.bisect.finding import Finding, page
-from npu_conformance.bisect.layer import LayerFinding, first_layer, layer_findings
-from npu_conformance.bisect.position import Position, first_beyond, largest, worst
+from npu_conformance.commands.bisect.finding import Finding, page
+from npu_conformance.commands.bisect.layer import LayerFinding, first_layer, layer_findings
+from npu_conformance.commands.bisect.position import Position, first_beyond, largest, worst
 from npu_conformance.traces.trace import Layers, Rows
 
 from .small_traces import logits, moved, pair_of

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.bisect.runs import features_of, name_of
+from npu_conformance.commands.bisect.runs import features_of, name_of
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.engines.hidden import TAP_ROWS
-from npu_conformance.engines.job import Watched
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.traces.trace import PROBES
+from npu_conformance.workers.job import Watched
 
 from .bisected import FEATURES, Model
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.bisect.finding import Finding
-from npu_conformance.bisect.search import search
-from npu_conformance.engines.job import Watched
+from npu_conformance.commands.bisect.finding import Finding
+from npu_conformance.commands.bisect.search import search
 from npu_conformance.errors import ConfigError, JobError
 from npu_conformance.traces.cases import Case, Flip
 from npu_conformance.traces.trace import PREFILL, Layers, save_cases, save_layers
+from npu_conformance.workers.job import Watched
 
 from .bisected import POINTS, ROUNDING, Model, states_of
 from .small_traces import moved, write_trace

@@ -8,25 +8,26 @@ import numpy as np
 import pytest
 import torch
 
-from npu_conformance.engines.job import Injection
 from npu_conformance.errors import ConfigError
-from npu_conformance.faults import recorded
-from npu_conformance.faults.alarms import Alarms, alarms_table, upper_bound
-from npu_conformance.faults.campaign import campaign
-from npu_conformance.faults.catalogue import CLEAN, KINDS, known
-from npu_conformance.faults.judging import Judged, judged
-from npu_conformance.faults.kinds import layers
-from npu_conformance.faults.live import Inject, Live
-from npu_conformance.faults.precision import in_bits, in_fp8
-from npu_conformance.faults.results import summarise
-from npu_conformance.faults.table import table
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.measure.results import Check
-from npu_conformance.report.ruled_out import ruled_out
-from npu_conformance.run.progress import Narrator
+from npu_conformance.report import ruled_out as quoting
+from npu_conformance.report.ruled_out import CAUGHT, AllCaught, ruled_out
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
+from npu_conformance.selftest.alarms import Alarms, alarms_table, upper_bound
+from npu_conformance.selftest.campaign import campaign
+from npu_conformance.selftest.catalogue import CLEAN, KINDS, known
+from npu_conformance.selftest.judging import Judged, judged
+from npu_conformance.selftest.kinds import layers
+from npu_conformance.selftest.live import Inject, Live
+from npu_conformance.selftest.precision import in_bits, in_fp8
+from npu_conformance.selftest.recorded import all_caught, recorded
+from npu_conformance.selftest.results import summarise
+from npu_conformance.selftest.table import table
 from npu_conformance.traces.trace import load_trace
+from npu_conformance.workers.job import Injection
+from npu_conformance.workers.progress import Narrator
 
 from .conftest import Scene
 from .tapped_models import run, tiny_model
@@ -201,30 +202,19 @@ def test_none_in_a_thousand_is_not_never() -> None:
     assert "The engine: 0 of 1000 sets, which share prompts and are worth 100: at most 3.0%" in page
 
 
-def test_reports_quote_what_was_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The weakest strength that a check caught on every twin; nothing to a run of fewer prompts."""
+def test_reports_quote_what_was_recorded() -> None:
+    """The weakest strength that a check caught on every twin."""
     at = {10.0: ("hidden_states",), 8.0: ("drift",), 6.0: ("drift", "signed_bias"), 4.0: ("drift", "signed_bias")}
-    results = summarise([], ["cache_bits"], [one("a", strength, *gates) for strength, gates in at.items()])
-    path = tmp_path / "recorded.json"
-    path.write_text(results.model_dump_json(exclude={"judged"}))
-    monkeypatch.setattr(recorded, "RECORDED", path)
-    recorded.recorded.cache_clear()
-    try:
-        assert recorded.would_have_caught("drift", 60) == (("cache_bits", 8.0),)
-        assert recorded.would_have_caught("signed_bias", 60) == (("cache_bits", 6.0),)
-        assert recorded.would_have_caught("hidden_states", 60) == ()  # at 8 it sees nothing
-        assert recorded.would_have_caught("drift", 59) == ()
-        path.unlink()
-        recorded.recorded.cache_clear()
-        assert recorded.would_have_caught("drift", 60) == ()
-    finally:
-        recorded.recorded.cache_clear()
+    found = all_caught(summarise([], ["cache_bits"], [one("a", strength, *gates) for strength, gates in at.items()]))
+
+    # At 8 hidden_states sees nothing, so that it is not caught from 10 on.
+    assert {caught.check: caught.strength for caught in found.caught} == {"drift": 8.0, "signed_bias": 6.0}
 
 
 def test_the_record_is_of_this_catalogue() -> None:
     """Whoever changes a kind, or a strength, records the campaign again."""
-    results = recorded.recorded()
-    assert results is not None
+    results = recorded()
+    assert AllCaught.model_validate_json(CAUGHT.read_bytes()) == all_caught(results)
     assert results.metrics_version == METRICS_VERSION
     assert {kind.kind: tuple(at.strength for at in kind.strengths) for kind in results.kinds} == {
         name: kind.strengths for name, kind in KINDS.items() if name != CLEAN
@@ -248,15 +238,13 @@ def test_an_engine_with_a_fault_is_caught(configs: Path, tmp_path: Path, kinds: 
     assert [one.kind for one in strong if not one.logits] == []
 
 
-def test_reports_quote_only_what_was_judged_as_strictly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not of a wider limit, another variant, a failing check, or a part that the model has not."""
+def test_reports_quote_only_what_was_judged_as_strictly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of a wider limit, another variant, a failing check, fewer prompts, or a part that the model has not."""
     kinds_seen = ["layer_scaled", "lora_scale"]
     judged = [one("a", 1.1, "drift", "logits_closeness", kind=kind) for kind in kinds_seen]
     judged += [one("a", strength, kind=kind) for kind in kinds_seen for strength in (1.003, 1.01, 1.03)]
     results = summarise([], kinds_seen, judged)
-    (tmp_path / "recorded.json").write_text(results.model_dump_json(exclude={"judged"}))
-    monkeypatch.setattr(recorded, "RECORDED", tmp_path / "recorded.json")
-    recorded.recorded.cache_clear()
+    monkeypatch.setattr(quoting, "_recorded", lambda: all_caught(results))
 
     def quoted(check: Check, adapter: bool = False) -> dict[str, float]:
         found = list(ruled_out([check], check.variant, 60, adapter=adapter))
@@ -264,17 +252,15 @@ def test_reports_quote_only_what_was_judged_as_strictly(tmp_path: Path, monkeypa
 
     passed = Check(check="drift", variant="base", metric="drift", limit=1.15, verdict="pass")
     wide = {"check": "logits_closeness", "metric": "relative_l2_mean"}
-    try:
-        assert quoted(passed) == {"layer_scaled": 1.1}
-        assert quoted(passed, adapter=True) == {"layer_scaled": 1.1, "lora_scale": 1.1}
-        assert quoted(passed.model_copy(update=wide | {"limit": 0.02})) == {"layer_scaled": 1.1}
-        for change in (
-            {"limit": 1.3},
-            {"limit": None},
-            {"verdict": "inconclusive"},
-            {"variant": "graph"},
-            wide | {"limit": 0.4},
-        ):
-            assert quoted(passed.model_copy(update=change)) == {}
-    finally:
-        recorded.recorded.cache_clear()
+    assert quoted(passed) == {"layer_scaled": 1.1}
+    assert quoted(passed, adapter=True) == {"layer_scaled": 1.1, "lora_scale": 1.1}
+    assert quoted(passed.model_copy(update=wide | {"limit": 0.02})) == {"layer_scaled": 1.1}
+    assert list(ruled_out([passed], "base", results.prompts - 1, adapter=False)) == []
+    for change in (
+        {"limit": 1.3},
+        {"limit": None},
+        {"verdict": "inconclusive"},
+        {"variant": "graph"},
+        wide | {"limit": 0.4},
+    ):
+        assert quoted(passed.model_copy(update=change)) == {}

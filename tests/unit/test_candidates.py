@@ -10,12 +10,12 @@ import pytest
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.engines.job import CandidateJob, Job, SeriesJob
 from npu_conformance.errors import JobError
 from npu_conformance.machine.devices import Platform
 from npu_conformance.run.candidates import Candidates
-from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.settings import Settings
+from npu_conformance.workers.job import CandidateJob, Job, SeriesJob
+from npu_conformance.workers.jobs import Jobs
 
 OWN = [
     {"name": "small_blocks", "options": {"block_size": 16}},

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.scratch import (
+from npu_conformance.engines.vllm.scratch import (
     EXTRA_ARGS_KEY,
     capture_settings,
     read_digests,
@@ -22,7 +22,7 @@ from npu_conformance.engines.scratch import (
 )
 from npu_conformance.traces.trace import Rows, row_digest, unpack
 
-CAPTURE = "npu_conformance.engines.capture"
+CAPTURE = "npu_conformance.engines.vllm.capture"
 WORDS = 6
 
 
@@ -58,7 +58,7 @@ def capture(vllm: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:  # no
     """A capture of a bfloat16 model."""
     import torch
 
-    from npu_conformance.engines.capture import LogitsCapture
+    from npu_conformance.engines.vllm.capture import LogitsCapture
 
     monkeypatch.delitem(sys.modules, CAPTURE)
     config: Any = SimpleNamespace(model_config=SimpleNamespace(dtype=torch.bfloat16))

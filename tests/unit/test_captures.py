@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.captures.manifest import MANIFEST, difference, open_capture, tokenizer_digest
 from npu_conformance.cli import main
+from npu_conformance.commands.captures.manifest import MANIFEST, difference, open_capture, tokenizer_digest
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import write_text
 

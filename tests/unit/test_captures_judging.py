@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.captures.manifest import Role
 from npu_conformance.cli import main
+from npu_conformance.commands.captures.manifest import Role
 
 from .captured_runs import TRACES, capture_folder, change_rows, change_tokens, sealed
 from .conftest import Scene

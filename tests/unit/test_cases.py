@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from npu_conformance.traces.cases import Case, Flip, Scenario, by_scenario, farthest, hold_against
+from npu_conformance.measure.cases import by_scenario, farthest, hold_against, tied
+from npu_conformance.traces.cases import Case, Flip, Scenario
 from npu_conformance.traces.trace import Rows
 
 from .small_traces import WORDS, logits, moved
@@ -127,15 +128,15 @@ def test_a_choice_that_nan_leaves_open_is_no_tie(before: Rows) -> None:
 
 
 @pytest.mark.parametrize(
-    ("margin", "lead", "tied"),
+    ("margin", "lead", "close"),
     [(0.1, 0.1, True), (0.1, 2.0, False), (2.0, 0.1, False), (0.1, float("nan"), False)],
 )
-def test_a_flip_is_tied_where_both_runs_are_near(margin: float, lead: float, tied: bool) -> None:
+def test_a_flip_is_tied_where_both_runs_are_near(margin: float, lead: float, close: bool) -> None:
     """Else a batch that is sure of another token would be a tie wherever the first run was unsure."""
     flip = Flip(step=0, token=1, choice=2, margin=margin, lead=lead, rms=4.0)
 
-    assert flip.tied(0.04) is tied
-    assert not flip.tied(float("nan"))
+    assert tied(flip, 0.04) is close
+    assert not tied(flip, float("nan"))
 
 
 def test_the_farthest_case_is_one_that_is_not_finite(before: Rows) -> None:

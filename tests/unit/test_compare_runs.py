@@ -1,4 +1,4 @@
-"""Two runs held against each other: what got worse is found, what did not is not, and too little says nothing."""
+"""RunPair runs held against each other: what got worse is found, what did not is not, and too little says nothing."""
 
 import json
 import subprocess
@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from npu_conformance.cli import main
+from npu_conformance.commands.versions.runs import Side, pair
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.deviations import RUNNERS_UP, Deviations
+from npu_conformance.measure.growth import GROWTH, Judged, RunPair, judge
 from npu_conformance.traces.trace import PREFILL, Rows, load_trace
-from npu_conformance.versions.judging import GROWTH, Judged, Two, judge
-from npu_conformance.versions.runs import Side, pair
 
 from .small_traces import logits, moved, write_trace
 
@@ -105,7 +105,7 @@ def test_an_equal_run_is_no_worse(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_too_few_prompts_say_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two are too few for anything; of five that scatter it says how many would do."""
+    """RunPair are too few for anything; of five that scatter it says how many would do."""
     exact = logits(5, 6)
     before = report(tmp_path / "a", exact, [moved(one, 0.005 * (1 + n % 2), n) for n, one in enumerate(exact)])
     after = report(tmp_path / "b", exact, [moved(one, 0.005 * (1 + n % 3), 9 + n) for n, one in enumerate(exact)])
@@ -146,7 +146,7 @@ def measured(rows: np.ndarray, flipped: np.ndarray) -> Deviations:
     return Deviations(bounds, rows.ravel(), blank, blank, flipped.ravel(), np.zeros((rows.size, RUNNERS_UP)))
 
 
-def pretended(rng: np.random.Generator, growth: float = 1.0, flips: float = 0.01, prompts: int = 40) -> Two:
+def pretended(rng: np.random.Generator, growth: float = 1.0, flips: float = 0.01, prompts: int = 40) -> RunPair:
     """A pair of runs by what is measured of them: sizes of prompts and positions are shared, the rest scatters.
 
     More than runs of the twins do whose kernels round otherwise: base and graph, prompt by prompt, by 0.06 to 0.07.
@@ -158,7 +158,7 @@ def pretended(rng: np.random.Generator, growth: float = 1.0, flips: float = 0.01
         rows = shared + more + rng.normal(0, 0.1, (prompts, 1)) + rng.normal(0, 0.3, (prompts, 16))
         runs.append(measured(rows, (rng.random(rows.shape) < rate) | (unsure & (rng.random(rows.shape) < 0.5))))
     names = tuple(f"set/{number}" for number in range(prompts))
-    return Two(names, {"decode": (runs[0], runs[1])}, (16,) * prompts)
+    return RunPair(names, {"decode": (runs[0], runs[1])}, (16,) * prompts)
 
 
 @pytest.mark.parametrize("growth", [1.0, pytest.param(GROWTH, marks=pytest.mark.slow)])
@@ -174,7 +174,7 @@ def test_false_alarms_are_rarer_than_their_rate(growth: float) -> None:
     assert false / commands <= FALSE_ALARMS + 3 * (FALSE_ALARMS * (1 - FALSE_ALARMS) / commands) ** 0.5
 
 
-def verdicts(make: Callable[[np.random.Generator], Two]) -> list[Judged]:
+def verdicts(make: Callable[[np.random.Generator], RunPair]) -> list[Judged]:
     """Of fifty pairs, each by itself."""
     return [judge([make(np.random.default_rng(seed))])[0] for seed in range(50)]
 
@@ -196,7 +196,7 @@ def test_flips_that_are_not_settled() -> None:
     rows = rng.normal(-5, 0.4, (40, 16))
     flipped = np.zeros((40, 16), dtype=bool)
     flipped[:5, 3] = True
-    two = Two(
+    two = RunPair(
         tuple(map(str, range(40))),
         {"decode": (measured(rows, np.zeros_like(flipped)), measured(rows, flipped))},
         (16,) * 40,

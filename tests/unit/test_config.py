@@ -14,9 +14,9 @@ from npu_conformance.config.model import (
     load_config,
 )
 from npu_conformance.config.prompts import load_prompts
+from npu_conformance.config.variants import JUDGED, engine_options
 from npu_conformance.errors import ConfigError
 from npu_conformance.twins import RECIPES
-from npu_conformance.variants import JUDGED, engine_options
 
 
 def write(folder: Path, text: str) -> Path:

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.checks import judged_or_error, variant_closeness
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.engines.ascend import ascend_config, ascend_signs
-from npu_conformance.engines.became import became
-from npu_conformance.gates import judged_or_error, variant_closeness
+from npu_conformance.config.variants import CATALOGUE, no_effect, signs_of, unconfirmed
+from npu_conformance.engines.vllm.ascend import ascend_config, ascend_signs
+from npu_conformance.engines.vllm.became import became
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.options import option_rows
 from npu_conformance.report.rows import variant_rows
 from npu_conformance.report.words import WORDS
 from npu_conformance.traces.trace import Rows
-from npu_conformance.variants import CATALOGUE, no_effect, signs_of, unconfirmed
 
 from .conftest import Scene
 from .report_runs import Runs, line, unsteady

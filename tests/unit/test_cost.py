@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor
-from npu_conformance.engines.scoring import batches
+from npu_conformance.engines.reference.scoring import batches
 from npu_conformance.errors import PlanError
 from npu_conformance.machine.capacity import free_disk
 from npu_conformance.run import cost

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npu_conformance.bisect.ddmin import smallest_failing
+from npu_conformance.commands.bisect.ddmin import smallest_failing
 
 NAMES = tuple("abcdefg")
 

@@ -11,9 +11,9 @@ from npu_conformance.config.limits import Dtype
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.run import cost, deadlines, preparation
 from npu_conformance.run.deadlines import reading_deadline, reference_deadline
-from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
+from npu_conformance.workers.jobs import Jobs
 
 from .small_traces import logits, write_trace
 from .test_cost import checkpoint

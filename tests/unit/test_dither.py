@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.engines.dither import dithered
+from npu_conformance.engines.reference.dither import dithered
 
 from .tapped_models import run, tiny_model
 

@@ -9,7 +9,7 @@ import pytest
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
 from npu_conformance.cli import main
-from npu_conformance.doctor.checkpoint import checkpoint_area
+from npu_conformance.commands.doctor.checkpoint import checkpoint_area
 
 from .tiny_checkpoints import LLAMA, llama, write
 

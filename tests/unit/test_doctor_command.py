@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from npu_conformance.cli import main
-from npu_conformance.doctor.findings import Area, Diagnosis, Finding
+from npu_conformance.commands.doctor.findings import Area, Diagnosis, Finding
 
 from .tiny_checkpoints import LLAMA, llama, write
 

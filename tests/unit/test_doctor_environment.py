@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.doctor.environment import DETERMINISTIC, VARIABLES, environment_area
+from npu_conformance.commands.doctor.environment import DETERMINISTIC, VARIABLES, environment_area
 
 from .doctor_hosts import SOUND, texts
 

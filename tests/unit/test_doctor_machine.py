@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from npu_conformance.doctor.machine import machine_area
+from npu_conformance.commands.doctor.machine import machine_area
 from npu_conformance.machine.capacity import GIB
 
 from .doctor_hosts import sound_host, texts

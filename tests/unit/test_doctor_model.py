@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.doctor.command import doctor
-from npu_conformance.doctor.machine import Host
-from npu_conformance.doctor.torch_npu import Answer
+from npu_conformance.commands.doctor.command import doctor
+from npu_conformance.commands.doctor.machine import Host
+from npu_conformance.commands.doctor.torch_npu import Answer
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.run.settings import Settings
@@ -140,7 +140,7 @@ def test_a_configs_variables_are_looked_at(run: Run) -> None:
 
 def test_a_model_that_does_not_fit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each kind of shortage once, however many variants meet it."""
-    monkeypatch.setattr("npu_conformance.plan.totals.free_memory", lambda: 1)
+    monkeypatch.setattr("npu_conformance.commands.plan.totals.free_memory", lambda: 1)
     monkeypatch.setattr("npu_conformance.run.cost.free_memory", lambda: 1)
     status, found = run("variants: [graph, prefix_caching]")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from npu_conformance.doctor.npu_health import npu_findings
+from npu_conformance.commands.doctor.npu_health import npu_findings
 from npu_conformance.machine.npu_smi import Npu, lent_npus, read_npu_smi
 
 from .doctor_hosts import A2, A3

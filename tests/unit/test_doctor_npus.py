@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.doctor.findings import Diagnosis
-from npu_conformance.doctor.machine import Host
-from npu_conformance.doctor.npus import npu_area, npus_of
-from npu_conformance.doctor.torch_npu import Answer
+from npu_conformance.commands.doctor.findings import Diagnosis
+from npu_conformance.commands.doctor.machine import Host
+from npu_conformance.commands.doctor.npus import npu_area, npus_of
+from npu_conformance.commands.doctor.torch_npu import Answer
 from npu_conformance.machine.cann import Cann
 
 from .doctor_hosts import A2, sound_host, texts

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.doctor.torch_npu import Answer, ask_torch_npu, read_answer
+from npu_conformance.commands.doctor.torch_npu import Answer, ask_torch_npu, read_answer
 
 ANSWERED = "npu-conformance asks: 1 2"
 

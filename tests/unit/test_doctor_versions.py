@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.doctor.versions import PAIRS, versions_area
+from npu_conformance.commands.doctor.versions import PAIRS, versions_area
 from npu_conformance.machine.cann import Cann
 
 from .doctor_hosts import SOUND, texts

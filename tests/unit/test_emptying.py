@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.run.emptying import wait_for_memory
-from npu_conformance.run.jobs import Jobs
+from npu_conformance.workers.emptying import wait_for_memory
+from npu_conformance.workers.jobs import Jobs
 
 from .doctor_hosts import A2
 from .test_jobs import Started, Told, candidate, started
@@ -44,10 +44,10 @@ def smi(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def put(*answers: str | None) -> Smi:
         made = Smi(*answers)
-        monkeypatch.setattr("npu_conformance.run.emptying.ask_npu_smi", made.ask)
-        monkeypatch.setattr("npu_conformance.run.emptying.device_files", lambda _: ["davinci0", "davinci1"])
-        monkeypatch.setattr("npu_conformance.run.emptying.time.sleep", made.sleep)
-        monkeypatch.setattr("npu_conformance.run.emptying.time.monotonic", lambda: made.now)
+        monkeypatch.setattr("npu_conformance.workers.emptying.ask_npu_smi", made.ask)
+        monkeypatch.setattr("npu_conformance.workers.emptying.device_files", lambda _: ["davinci0", "davinci1"])
+        monkeypatch.setattr("npu_conformance.workers.emptying.time.sleep", made.sleep)
+        monkeypatch.setattr("npu_conformance.workers.emptying.time.monotonic", lambda: made.now)
         return made
 
     return put

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from npu_conformance.checkpoints.inspect import inspect
-from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.nursery import build_twins, twin_folder
-from npu_conformance.run.progress import Narrator
+from npu_conformance.workers.jobs import Jobs
+from npu_conformance.workers.progress import Narrator
 
 from .suite_runs import ROOT, Outcome, judge
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance import gates
-from npu_conformance.checkpoints.scan import Scan
+from npu_conformance import checks as gates
+from npu_conformance.audit.scan import Scan
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.figures import judge_figure, observe
 from npu_conformance.config.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES, Figure
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.measure.compare import Comparison, compare
-from npu_conformance.measure.evidence import Evidence
-from npu_conformance.measure.figures import judge_figure, observe
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.noise import TESTS
 from npu_conformance.measure.realisations import FLOOR

@@ -8,15 +8,15 @@ import pytest
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.commands.plan.forecast import forecast
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import load_prompts
+from npu_conformance.config.variants import CATALOGUE, engine_options
 from npu_conformance.machine.storage import write_json
-from npu_conformance.plan.forecast import forecast
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.sharing import may_share, processes
-from npu_conformance.variants import CATALOGUE, engine_options
 
 from .forecasts import lines, names, real, session_of_twins
 from .tiny_checkpoints import LLAMA, llama, write

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 from subprocess import CompletedProcess, run
 
-from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
+from npu_conformance.workers.progress import Narrator
 
 from .suite_runs import MODEL, ROOT, clean_environment, command
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.commands.plan.estimate import Load, Take, engine_take
+from npu_conformance.commands.plan.forecast import Forecast
+from npu_conformance.commands.plan.steps import Kind, Step
+from npu_conformance.commands.plan.totals import shortages, totals
 from npu_conformance.machine.capacity import GIB
-from npu_conformance.plan.estimate import Load, Take, engine_take
-from npu_conformance.plan.forecast import Forecast
-from npu_conformance.plan.steps import Kind, Step
-from npu_conformance.plan.totals import shortages, totals
 
 
 def step(kind: Kind = "engine", process: int = 1, **take: float) -> Step:
@@ -76,7 +76,7 @@ def test_logits_are_copied_to_another_disk(tmp_path: Path, monkeypatch: pytest.M
     """Where a link is not possible they are on both."""
     disks = {"cache": 1, "reports": 2}
     monkeypatch.setattr(
-        "npu_conformance.plan.totals.existing",
+        "npu_conformance.commands.plan.totals.existing",
         lambda folder: SimpleNamespace(stat=lambda: SimpleNamespace(st_dev=disks[folder.name])),
     )
     whole = totals(Forecast((step("reference", disk=1000),), ()), tmp_path / "cache", tmp_path / "reports")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from npu_conformance.commands.plan.forecast import Forecast, forecast
+from npu_conformance.commands.plan.totals import shortages
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.realisations import noise_floor
-from npu_conformance.plan.forecast import Forecast, forecast
-from npu_conformance.plan.totals import shortages
 from npu_conformance.run.session import Session
 
 from .forecasts import lines, real, session_of_twins

@@ -6,13 +6,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.audit.audit import Audit
+from npu_conformance.audit.scan import Scan
 from npu_conformance.checkpoints.inspect import Finding
-from npu_conformance.checkpoints.scan import Scan
+from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.limits import FIGURES
-from npu_conformance.config.model import ModelConfig, Serve
-from npu_conformance.measure.evidence import Evidence
+from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.serve import Serve
 from npu_conformance.measure.results import worst
 from npu_conformance.report.messages import failure_text
 from npu_conformance.traces.trace import PREFILL, Rows, load_trace

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.checkpoints.scan import Scan
+from npu_conformance.audit.scan import Scan
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.pair import Pair
+from npu_conformance.checks.paths import breaks
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.gates.paths import breaks
-from npu_conformance.measure.evidence import Evidence
-from npu_conformance.measure.pair import Pair
 
 from .small_traces import logits, moved, pair_of
 

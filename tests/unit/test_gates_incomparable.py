@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.compare import compare
 from npu_conformance.traces.trace import Rows

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from npu_conformance import gates
-from npu_conformance.gates import judged_or_error
-from npu_conformance.gates.paths import witnesses
+from npu_conformance import checks as gates
+from npu_conformance.checks import judged_or_error
+from npu_conformance.checks.paths import witnesses
 from npu_conformance.measure.results import worst
 from npu_conformance.measure.witnesses import IMPLICATES, Witnesses
 from npu_conformance.traces.trace import PREFILL, Rows

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
+from npu_conformance.checks import PROPERTIES, judged_or_error
+from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.limits import VARIANT_SPREAD
-from npu_conformance.gates import PROPERTIES, judged_or_error
 from npu_conformance.machine.storage import write_json
-from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.results import worst
 from npu_conformance.traces.cases import Flip
 from npu_conformance.traces.trace import PROBES, Rows, load_trace, save_cases

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.generation import Generator, Request, Watch, drive, walk
-from npu_conformance.engines.scratch import DIGEST_BYTES, EXTRA_ARGS_KEY, NARROW, PLACE
+from npu_conformance.engines.vllm.generation import Generator, Request, Watch, drive, walk
+from npu_conformance.engines.vllm.scratch import DIGEST_BYTES, EXTRA_ARGS_KEY, NARROW, PLACE
 
 WORDS = 5
 LONGEST = 40

@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from npu_conformance.engines.guard import alive, end_marked
 from npu_conformance.machine.devices import Device
 from npu_conformance.machine.leases import lease
 from npu_conformance.machine.storage import JOB_VARIABLE
+from npu_conformance.workers.guard import alive, end_marked
 
 from . import shell_workers
 from .shell_workers import Run, left_over
@@ -23,8 +23,8 @@ run = shell_workers.run  # a fixture is found by name in each module
 ABANDONED = """
 import os, sys
 from pathlib import Path
-from npu_conformance.engines import supervise
-from npu_conformance.engines.job import RenderJob
+from npu_conformance.workers import supervise
+from npu_conformance.workers.job import RenderJob
 from npu_conformance.machine.devices import Device
 from npu_conformance.machine.leases import lease
 folder, interrupt = Path(sys.argv[1]), sys.argv[2] == "interrupted twice"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.scoring import hidden_states
+from npu_conformance.engines.reference.scoring import hidden_states
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def states_of(decoder: Any) -> dict[str, list[float]]:
     """Of the second of two tokens."""
     import torch
 
-    from npu_conformance.engines.tap import install
+    from npu_conformance.engines.vllm.tap import install
 
     tap = install(decoder, rows=2)
     assert tap is not None

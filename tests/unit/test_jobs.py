@@ -12,13 +12,13 @@ import pytest
 
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.engines.job import CandidateJob, Job, RenderJob, SeriesJob, StatesJob
 from npu_conformance.machine.devices import Device, lendable
 from npu_conformance.machine.leases import lease
-from npu_conformance.run.jobs import Jobs
-from npu_conformance.run.progress import Narrator
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
+from npu_conformance.workers.job import CandidateJob, Job, RenderJob, SeriesJob, StatesJob
+from npu_conformance.workers.jobs import Jobs
+from npu_conformance.workers.progress import Narrator
 
 
 class Started:
@@ -56,7 +56,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Started:
         monkeypatch.setenv(f"NPU_CONFORMANCE_{name}", value)
     monkeypatch.delenv("ASCEND_RT_VISIBLE_DEVICES", raising=False)
     found = Started()
-    monkeypatch.setattr("npu_conformance.run.jobs.run_job", found)
+    monkeypatch.setattr("npu_conformance.workers.jobs.run_job", found)
     return found
 
 

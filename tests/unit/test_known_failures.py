@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.engines.known_failures import KNOWN, explanation, find_known
+from npu_conformance.workers.known_failures import KNOWN, explanation, find_known
 
 from .suite_runs import judge
 from .tiny_checkpoints import LLAMA, llama, write
@@ -261,7 +261,7 @@ def test_an_explanation_reaches_the_failing_tests_text(own_configs: Path, tmp_pa
     (own_configs / "Model.yaml").write_text("model: org/Model\n")
     write(tmp_path / "models" / "org" / "Model", LLAMA, llama())
     line = MET["NPU memory"][0]
-    dying = f"if 'npu_conformance.engines.worker' in sys.orig_argv: print({line!r}, flush=True); os._exit(7)"
+    dying = f"if 'npu_conformance.workers.worker' in sys.orig_argv: print({line!r}, flush=True); os._exit(7)"
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(f"import os, sys\n{dying}\n")
 

@@ -41,7 +41,7 @@ SERIES = """
 import json, sys
 from pathlib import Path
 from types import SimpleNamespace
-from npu_conformance.engines import vllm
+from npu_conformance.engines.vllm import engine as vllm
 
 def held():
     lines = Path("/proc/self/status").read_text().splitlines()

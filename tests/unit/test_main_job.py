@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.job import CandidateJob
-from npu_conformance.engines.supervise import run_job
-from npu_conformance.gates import PROPERTIES
+from npu_conformance.checks import PROPERTIES
 from npu_conformance.traces.trace import Rows, load_trace, pack, row_digest, save_layers
+from npu_conformance.workers.job import CandidateJob
+from npu_conformance.workers.supervise import run_job
 
 from .suite_runs import JUDGED_TWICE, MODEL, Outcome, judge
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from npu_conformance.cli import main
+from npu_conformance.commands.plan.matrix import selected
 from npu_conformance.config.model import config_names, load_config
 from npu_conformance.errors import ConfigError
-from npu_conformance.plan.matrix import selected
 
 from .suite_runs import ROOT, clean_environment
 

@@ -12,14 +12,14 @@ import pytest
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
-from npu_conformance.engines import worker
-from npu_conformance.engines.job import RenderJob
 from npu_conformance.machine.devices import host_cores
-from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.preparation import prepare
-from npu_conformance.run.progress import Narrator
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
+from npu_conformance.workers import worker
+from npu_conformance.workers.job import RenderJob
+from npu_conformance.workers.jobs import Jobs, on_the_host
+from npu_conformance.workers.progress import Narrator
 
 from .small_traces import logits, write_trace
 from .test_fp8 import save_qwen3

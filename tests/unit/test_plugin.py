@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.gates import PROPERTIES
+from npu_conformance.checks import PROPERTIES
 from npu_conformance.run.spaced_options import joined
 
 from .suite_runs import ROOT, clean_environment

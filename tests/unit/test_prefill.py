@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.prefill import PrefillTap, prefill_answers
+from npu_conformance.engines.vllm.prefill import PrefillTap, prefill_answers
 from npu_conformance.traces.trace import PREFILL, Answer, Rows, unpack
 
 IDS = (5, 3, 8, 1, 9, 2, 7)

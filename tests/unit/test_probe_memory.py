@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.commands.probe import memory
+from npu_conformance.commands.probe.memory import Measure
+from npu_conformance.commands.probe.points import POINTS
 from npu_conformance.errors import JobError
 from npu_conformance.machine.devices import Device
-from npu_conformance.probe import memory
-from npu_conformance.probe.memory import Measure
-from npu_conformance.probe.points import POINTS
 
 HOLDS = "import time; held = bytearray(64 * 2**20); print('here', flush=True); time.sleep(60)"
 

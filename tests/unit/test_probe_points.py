@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.probe.engines import KILL, LORA, PLAIN, Start
-from npu_conformance.probe.findings import judged, needed
-from npu_conformance.probe.points import POINTS, Finding, worst
-from npu_conformance.probe.seen import (
+from npu_conformance.commands.probe.engines import KILL, LORA, PLAIN, Start
+from npu_conformance.commands.probe.findings import judged, needed
+from npu_conformance.commands.probe.points import POINTS, Finding, worst
+from npu_conformance.commands.probe.seen import (
     Adapted,
     Batched,
     Forced,

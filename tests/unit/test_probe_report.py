@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from npu_conformance.cli import main
-from npu_conformance.probe import command, scrub
-from npu_conformance.probe.engines import KILL, LORA, PLAIN, Start
-from npu_conformance.probe.page import markdown, report
-from npu_conformance.probe.points import POINTS, Finding
-from npu_conformance.probe.seen import Seen
+from npu_conformance.commands.probe import command, scrub
+from npu_conformance.commands.probe.engines import KILL, LORA, PLAIN, Start
+from npu_conformance.commands.probe.page import markdown, report
+from npu_conformance.commands.probe.points import POINTS, Finding
+from npu_conformance.commands.probe.seen import Seen
 
 from .test_probe_points import GOOD, whole
 
@@ -161,8 +161,8 @@ def test_where_no_engine_can_start_nothing_passes(
 
 def test_what_is_served_asks_for_graphs() -> None:
     """And the plain engine for none: each must show it (see `graph_mode`)."""
-    from npu_conformance.probe.engines import all_starts
-    from npu_conformance.variants import implied_signs
+    from npu_conformance.commands.probe.engines import all_starts
+    from npu_conformance.config.variants import implied_signs
 
     signs = {start.name: implied_signs(start.options) for start in all_starts(command.CONFIG, "npu")}
     assert {name for name, found in signs.items() if "graph" in found} == {
@@ -192,7 +192,7 @@ def test_a_table_holds_any_message() -> None:
 
 def test_the_pieces_of_the_points_are_those_that_engines_are_asked() -> None:
     """Each once: an engine has something for every point."""
-    from npu_conformance.probe.engines import all_starts
+    from npu_conformance.commands.probe.engines import all_starts
 
     there: set[Any] = {piece for start in all_starts(command.CONFIG, "cpu") for piece in start.pieces}
     assert {point.piece for point in POINTS.values()} == there - {"killed"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from npu_conformance.engines.generation import Request
-from npu_conformance.engines.probes import long_texts, probes
+from npu_conformance.engines.vllm.generation import Request
+from npu_conformance.engines.vllm.probes import long_texts, probes
 
 PROMPTS = ((7, 8), (1, 2, 3, 4, 5), (9, 9, 9))
 TEXT = [1, 2, 3, 4, 5, 9, 9, 9, 7, 8] * 500

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.engines import products
-from npu_conformance.engines.products import Products, products_in, rounded_products
+from npu_conformance.engines.reference import products
+from npu_conformance.engines.reference.products import Products, products_in, rounded_products
 
 
 @pytest.fixture(params=["bfloat16", "float16"])

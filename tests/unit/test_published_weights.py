@@ -1,7 +1,7 @@
 """What a run knows of a checkpoint, under the names publishers use."""
 
 from npu_conformance.audit.audit import Audit
-from npu_conformance.checkpoints.statistics import TensorStatistics
+from npu_conformance.audit.statistics import TensorStatistics
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.report.published_weights import measured_weights
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.gates import PROPERTIES
+from npu_conformance.checks import PROPERTIES
 
 from .suite_runs import ROOT, judge
 

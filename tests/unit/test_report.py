@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
+from npu_conformance.checks.evidence import Evidence
 from npu_conformance.cli import main
 from npu_conformance.config.model import Limit
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import numeric_environment
-from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.results import Check
 from npu_conformance.report.details import load_details, save_details
 from npu_conformance.report.markdown import cell, render_markdown

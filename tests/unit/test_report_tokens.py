@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from npu_conformance import gates
+from npu_conformance import checks as gates
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.realisations import FLOOR
 from npu_conformance.measure.statistics import effective_n, rate_interval

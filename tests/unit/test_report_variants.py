@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.variants import CATALOGUE, Sign
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.results import Check
 from npu_conformance.measure.witnesses import IMPLICATES
@@ -21,7 +22,6 @@ from npu_conformance.report.words import WORDS
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.traces.cases import Scenario
 from npu_conformance.traces.trace import Rows, load_trace, save_trace
-from npu_conformance.variants import CATALOGUE, Sign
 
 from .report_runs import PROVENANCE, Runs, another, exchanged, line
 

@@ -11,15 +11,15 @@ from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.rope_forms import older_form, unread_rope
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.cli import main
+from npu_conformance.commands.doctor.model import Model, model_areas
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.doctor.model import Model, model_areas
 from npu_conformance.errors import CheckpointError
 from npu_conformance.run import older_transformers
 from npu_conformance.run.interpreters import Installed
-from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.preparation import prepare
-from npu_conformance.run.progress import Narrator
 from npu_conformance.run.settings import Settings
+from npu_conformance.workers.jobs import Jobs
+from npu_conformance.workers.progress import Narrator
 
 from .doctor_hosts import sound_host, texts
 from .tiny_checkpoints import LLAMA, llama, write

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from npu_conformance.audit.scan import Scan, run, scan
 from npu_conformance.checkpoints.inspect import examine
-from npu_conformance.checkpoints.scan import Scan, run, scan
-from npu_conformance.engines.job import ScanJob
+from npu_conformance.workers.job import ScanJob
 
 from .tiny_checkpoints import LLAMA, llama
 
@@ -198,7 +198,7 @@ def test_places_are_right_beyond_the_first_chunk(
     tmp_path: Path, rng: "torch.Generator", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Statistics too are of the whole tensor, however it is cut."""
-    monkeypatch.setattr("npu_conformance.checkpoints.statistics._CHUNK", 1000)
+    monkeypatch.setattr("npu_conformance.audit.statistics._CHUNK", 1000)
     weight = bell(rng)
     (found,) = scanned(tmp_path, {"up_proj.weight": weight}).tensors
     assert found.mean == pytest.approx(float(weight.mean()), abs=1e-7)

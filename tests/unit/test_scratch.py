@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.engines.scratch import FLOAT32, NARROW, capture_settings, read_digests, read_rows
+from npu_conformance.engines.vllm.scratch import FLOAT32, NARROW, capture_settings, read_digests, read_rows
 from npu_conformance.errors import TraceError
 from npu_conformance.traces.trace import Rows, unpack
 

@@ -12,9 +12,9 @@ from npu_conformance.cli import main
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines.rendering import Rendered, check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError, ConfigError, ConformanceError, JobError, TraceError, WeightsError
-from npu_conformance.run.progress import Narrator
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
+from npu_conformance.workers.progress import Narrator
 
 
 @pytest.fixture

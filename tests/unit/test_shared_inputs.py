@@ -7,8 +7,8 @@ import pytest
 
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.own_files import OwnFiles
+from npu_conformance.checks import shared_inputs
 from npu_conformance.errors import TraceError
-from npu_conformance.gates import shared_inputs
 from npu_conformance.measure.results import Check
 
 from .conftest import Scene

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import yaml
 
-from npu_conformance import gates
-from npu_conformance.checkpoints.scan import Scan
+from npu_conformance import checks as gates
+from npu_conformance.audit.scan import Scan
+from npu_conformance.checks.saved import load_evidence
 from npu_conformance.cli import main
+from npu_conformance.commands.suggest.edit import diff, edited
+from npu_conformance.commands.suggest.rules import CHANCE, Sample, Supported, supported
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.model import ModelConfig, load_config
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.machine.storage import write_json, write_text
 from npu_conformance.measure.realisations import FLOOR
-from npu_conformance.measure.saved import load_evidence
-from npu_conformance.suggest.edit import diff, edited
-from npu_conformance.suggest.rules import CHANCE, Sample, Supported, supported
 from npu_conformance.traces.trace import Rows
 
 from .small_traces import logits, tokens_of, write_trace

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from npu_conformance.engines import supervise
 from npu_conformance.errors import JobError
+from npu_conformance.workers import supervise
 
 from . import shell_workers
 from .shell_workers import Run, left_over
@@ -215,7 +215,7 @@ def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
     """The real worker: when pytest is killed outright, no engine goes on."""
     code = (
         "import subprocess, sys, time\n"
-        "child = 'import time, npu_conformance.engines.worker as worker; worker._die_with_parent(); '\n"
+        "child = 'import time, npu_conformance.workers.worker as worker; worker._die_with_parent(); '\n"
         "child += 'print(1, flush=True); time.sleep(60)'\n"
         "p = subprocess.Popen([sys.executable, '-c', child], stdout=subprocess.PIPE)\n"
         "p.stdout.readline(); print(p.pid, flush=True); time.sleep(60)\n"

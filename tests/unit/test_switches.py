@@ -7,16 +7,16 @@ from typing import Any, cast
 
 import pytest
 
-from npu_conformance.bisect.runs import features_of
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.commands.bisect.runs import features_of
 from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.refused import CORRUPTING
+from npu_conformance.config.variants import CATALOGUE, Bound, Requirement
 from npu_conformance.machine.provenance import changed, engine_version, made_by, numeric_environment
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.lacking import lacking
 from npu_conformance.run.settings import Settings
-from npu_conformance.variants import CATALOGUE, Bound, Requirement
-from npu_conformance.variants.refused import CORRUPTING
 
 from .bisected import Model
 from .test_candidates import Processes

@@ -14,7 +14,7 @@ def test_every_forward_pass_leaves_its_states(backend: str | None) -> None:
     """Whatever the number of tokens; `aot_eager` leaves operators that write as Ascend's own compiler does."""
     import torch
 
-    from npu_conformance.engines.tap import install
+    from npu_conformance.engines.vllm.tap import install
 
     model = tiny_model()
     tap = install(model, rows=9)
@@ -34,7 +34,7 @@ def test_a_tapped_model_computes_the_same() -> None:
     """To the bit, and in its own dtype."""
     import torch
 
-    from npu_conformance.engines.tap import install
+    from npu_conformance.engines.vllm.tap import install
 
     plain, model = tiny_model().bfloat16(), tiny_model().bfloat16()
     assert install(model, rows=4) is not None
@@ -46,7 +46,7 @@ def test_the_two_terms_are_added_in_float32() -> None:
     """What bfloat16 cannot hold of their sum is not lost."""
     import torch
 
-    from npu_conformance.engines.tap import install
+    from npu_conformance.engines.vllm.tap import install
 
     model = tiny_model().bfloat16()
     tap = install(model, rows=4)
@@ -61,7 +61,7 @@ def test_the_two_terms_are_added_in_float32() -> None:
 
 def test_more_tokens_than_rows_keep_the_first() -> None:
     """And never count as more than are held."""
-    from npu_conformance.engines.tap import install
+    from npu_conformance.engines.vllm.tap import install
 
     model = tiny_model()
     tap = install(model, rows=3)
@@ -77,7 +77,7 @@ def test_a_batch_dimension_counts_tokens() -> None:
     """As vLLM's transformers backend has one."""
     import torch
 
-    from npu_conformance.engines.tap import install
+    from npu_conformance.engines.vllm.tap import install
 
     model = tiny_model()
     tap = install(model, rows=4)
@@ -93,7 +93,7 @@ def test_what_was_not_passed_is_not_held() -> None:
     """Before the first pass, and where one layer is left out."""
     import torch
 
-    from npu_conformance.engines.tap import install
+    from npu_conformance.engines.vllm.tap import install
 
     model = tiny_model()
     tap = install(model, rows=4)
@@ -111,7 +111,7 @@ def test_states_of_another_width_are_not_held() -> None:
     """Nor cut to fit."""
     import torch
 
-    import npu_conformance.engines.tap  # noqa: F401 (declares the operator)
+    import npu_conformance.engines.vllm.tap  # noqa: F401 (declares the operator)
 
     written, states = torch.zeros(1, dtype=torch.int64), torch.zeros(1, 4, WIDTH)
     torch.ops.npu_conformance.tap(written, states, 0, torch.ones(2, WIDTH // 2), None)
@@ -123,7 +123,7 @@ def test_a_model_of_another_make_is_not_tapped() -> None:
     """Nor one whose last layers are on another rank."""
     import torch
 
-    from npu_conformance.engines.tap import install, installed
+    from npu_conformance.engines.vllm.tap import install, installed
 
     part = tiny_model()
     part[0].norm = torch.nn.Identity()
@@ -134,7 +134,7 @@ def test_a_model_of_another_make_is_not_tapped() -> None:
 
 def test_hooks_are_replaced_and_removed() -> None:
     """A model has one tap at most."""
-    from npu_conformance.engines.tap import install, installed
+    from npu_conformance.engines.vllm.tap import install, installed
 
     model = tiny_model()
     first, second = install(model, rows=4), install(model, rows=4)

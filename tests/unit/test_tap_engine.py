@@ -17,9 +17,9 @@ from vllm import LLM, SamplingParams
 
 def main(folder, eager, out):
     llm = LLM(
-        folder, worker_extension_cls="npu_conformance.engines.layers.LayerTap", enforce_eager=eager, max_model_len=256,
-        max_num_batched_tokens=64, max_num_seqs=4, enable_prefix_caching=False, logprobs_mode="raw_logits",
-        max_logprobs=-1,
+        folder, worker_extension_cls="npu_conformance.engines.vllm.layers.LayerTap", enforce_eager=eager,
+        max_model_len=256, max_num_batched_tokens=64, max_num_seqs=4, enable_prefix_caching=False,
+        logprobs_mode="raw_logits", max_logprobs=-1,
     )
 
     def run(name):

@@ -28,7 +28,7 @@ class Vllm:
 
 def test_nothing_is_tapped_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is vLLM looked at."""
-    from npu_conformance.engines.tap import register
+    from npu_conformance.engines.vllm.tap import register
 
     vllm = Vllm(monkeypatch)
     before = vllm.loader.load_model
@@ -43,7 +43,7 @@ def test_the_main_model_is_tapped_as_it_is_loaded(monkeypatch: pytest.MonkeyPatc
     """A drafter, which is loaded later, is not; the compile cache knows nothing of it and is left out."""
     import torch
 
-    from npu_conformance.engines.tap import installed, register
+    from npu_conformance.engines.vllm.tap import installed, register
 
     vllm = Vllm(monkeypatch)
     monkeypatch.setenv(TAP_ROWS, "6")
@@ -78,7 +78,7 @@ class Worker(SimpleNamespace):
 
 def layer_tap(model: Any, **runner: Any) -> Any:
     """The class that is mixed into workers, in one."""
-    from npu_conformance.engines.layers import LayerTap
+    from npu_conformance.engines.vllm.layers import LayerTap
 
     return type("TappedWorker", (Worker, LayerTap), {})(model, **runner)
 

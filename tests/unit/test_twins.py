@@ -12,12 +12,12 @@ from filelock import FileLock
 
 from npu_conformance.errors import ConfigError, JobError
 from npu_conformance.run import nursery
-from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.nursery import build_twins, twin_folder
-from npu_conformance.run.progress import Narrator
 from npu_conformance.twins import RECIPES, recipe_digest
 from npu_conformance.twins.corpus import examples
 from npu_conformance.twins.recipes import Trained
+from npu_conformance.workers.jobs import Jobs
+from npu_conformance.workers.progress import Narrator
 
 
 def test_the_digest_changes_with_the_prompts(tmp_path: Path, configs: Path) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.config.model import Serve
-from npu_conformance.variants import (
+from npu_conformance.config.serve import Serve
+from npu_conformance.config.variants import (
     CATALOGUE,
     JUDGED,
     Sign,

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from npu_conformance.config.model import ModelConfig, load_config
+from npu_conformance.config.variants import Sign, Variant, implied_signs
 from npu_conformance.errors import ConfigError
-from npu_conformance.variants import Sign, Variant, implied_signs
 
 
 def variants_of(tmp_path: Path, text: str) -> ModelConfig:

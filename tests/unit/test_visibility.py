@@ -2,8 +2,8 @@
 
 import pytest
 
-from npu_conformance.doctor.torch_npu import Answer
-from npu_conformance.doctor.visibility import visibility
+from npu_conformance.commands.doctor.torch_npu import Answer
+from npu_conformance.commands.doctor.visibility import visibility
 
 TWO = ["davinci0", "davinci1"]
 LATER = ["davinci4", "davinci5"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.engines import vllm_versions as versions
+from npu_conformance.engines.vllm import versions
 
 
 class Mode(Enum):

@@ -10,8 +10,8 @@ import pytest
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.cli import main
-from npu_conformance.watch import command
-from npu_conformance.watch.judging import Found, chosen_prompts
+from npu_conformance.commands.watch import command
+from npu_conformance.commands.watch.judging import Found, chosen_prompts
 
 from .accepted_runs import FACTS, accepted
 from .conftest import Scene

@@ -10,9 +10,9 @@ import pytest
 
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import Baseline
+from npu_conformance.commands.watch.asking import Said
+from npu_conformance.commands.watch.judging import judge
 from npu_conformance.traces.trace import Rows, load_trace
-from npu_conformance.watch.asking import Said
-from npu_conformance.watch.judging import judge
 
 from .accepted_runs import accepted, noisy
 from .conftest import SCORED, Scene

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.plan.matrix import selected
+from npu_conformance.commands.plan.matrix import selected
 
 from .suite_runs import ROOT
 from .workflow_steps import load, steps

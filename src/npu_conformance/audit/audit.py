@@ -15,8 +15,8 @@ from npu_conformance.checkpoints.inspect import Checkpoint, inspect
 from npu_conformance.machine.storage import write_text
 
 if TYPE_CHECKING:
-    from npu_conformance.engines.job import AuditJob
-    from npu_conformance.engines.worker import Progress
+    from npu_conformance.workers.job import AuditJob
+    from npu_conformance.workers.worker import Progress
 
 _SHOWN = 20
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from npu_conformance.checkpoints.headers import Tensor
+from npu_conformance.checkpoints.tensor import Tensor
 
 TOKENIZER_FILES = (
     "tokenizer.json",

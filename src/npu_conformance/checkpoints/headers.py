@@ -2,11 +2,10 @@
 
 import json
 import struct
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.errors import CheckpointError
 
 # In the order in which engines look for them; beside a whole file there may be another, of another library's names.
@@ -17,21 +16,6 @@ _PLACES = (
     "pytorch_model.bin.index.json",
 )
 _PATTERNS = ("*.safetensors", "pytorch_model*.bin")
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor as a header declares it."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    """safetensors' name, such as `BF16`."""
-    file: Path
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return prod(self.shape)
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding, some
-from npu_conformance.checkpoints.headers import Tensor
 from npu_conformance.checkpoints.stack import Stack, find_stack
+from npu_conformance.checkpoints.tensor import Tensor
 
 # Parts of a quantised weight; some layers may be quantised and others not.
 _WEIGHT_PARTS = re.compile(

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding, some
-from npu_conformance.checkpoints.headers import Tensor, read_json
+from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.stack import find_stack
+from npu_conformance.checkpoints.tensor import Tensor
 
 DESCRIPTION = "quant_model_description.json"
 

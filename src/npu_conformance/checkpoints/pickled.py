@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import IO, Any
 
-from npu_conformance.checkpoints.headers import Tensor
+from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.errors import CheckpointError
 
 _STORAGES = {

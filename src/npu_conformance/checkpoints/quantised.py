@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding, some
-from npu_conformance.checkpoints.headers import Tensor
 from npu_conformance.checkpoints.modelslim import is_modelslim, modelslim_findings
+from npu_conformance.checkpoints.tensor import Tensor
 
 _FP8 = {"F8_E4M3", "F8_E5M2"}
 _CODES = {"I8", "U8", "I32", *_FP8}

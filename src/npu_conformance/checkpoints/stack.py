@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.checkpoints.headers import Tensor
+from npu_conformance.checkpoints.tensor import Tensor
 
 _EMBEDDING = "embed_tokens.weight"
 # Stacks beside the language model's own: encoders, drafts of speculative decoding, the rows a layer adds.

@@ -7,14 +7,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from npu_conformance.config.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
 from npu_conformance.config.prompts import Name, PromptUse
-from npu_conformance.config.yamlfile import did_you_mean, load_yaml
-from npu_conformance.errors import ConfigError
-from npu_conformance.machine.provenance import without_secrets
-from npu_conformance.variants import (
+from npu_conformance.config.serve import Positive, Section, Serve
+from npu_conformance.config.variants import (
     CATALOGUE,
     JUDGED,
     Envs,
@@ -22,76 +20,19 @@ from npu_conformance.variants import (
     Variant,
     engine_options,
     known_changes,
-    refuse_corrupting,
 )
+from npu_conformance.config.yamlfile import did_you_mean, load_yaml
+from npu_conformance.errors import ConfigError
+from npu_conformance.machine.provenance import without_secrets
 
 # Beside the variants in a run's folders.
 _RESERVED = "subject"
-Positive = Annotated[int, Field(gt=0, strict=True)]
-
 
 # As the hubs have it; no "..", so that it stays inside the folder it is looked for in.
 HubId = Annotated[str, Field(pattern=r"^[A-Za-z0-9](?:[._-]?[A-Za-z0-9_])*/[A-Za-z0-9](?:[._-]?[A-Za-z0-9_])*$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Serve(_Section):
-    """How the model is served: vLLM's engine arguments, by vLLM's names."""
-
-    dtype: Dtype = "bfloat16"
-    """Dtype of the candidate's weights and activations."""
-    tensor_parallel_size: Positive = 1
-    """Devices the model is sharded over."""
-    max_model_len: Positive | None = None
-    """Longest prompt plus answer in tokens; vLLM's own default is the model's maximum."""
-    max_num_seqs: Positive | None = None
-    """Requests in one batch at most."""
-    max_num_batched_tokens: Positive | None = None
-    """Tokens in one engine step at most."""
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Share of the device's memory the engine may take."""
-    enforce_eager: bool | None = None
-    """True: no graph capture or compilation. `base` is always eager."""
-    enable_prefix_caching: bool | None = None
-    """Reuse of the KV cache between requests. Always off in `base`."""
-    enable_chunked_prefill: bool | None = None
-    """Prompts split over engine steps. Always off in `base`."""
-    async_scheduling: bool | None = None
-    """Scheduling of a step while the last one runs. Always off in `base`."""
-    quantization: str | None = None
-    """vLLM's quantisation method, where the checkpoint does not say it."""
-    trust_remote_code: bool = False
-    """Runs code that comes with the weights. Takes effect only with `--trust-remote-code` as well."""
-    compilation_config: dict[str, Any] | None = None
-    """vLLM's compilation settings, such as `cudagraph_mode`."""
-    additional_config: dict[str, Any] | None = None
-    """Platform settings, such as vLLM-Ascend's `weight_nz_mode`."""
-    engine_args: dict[str, Any] = {}
-    """Any other vLLM engine argument, passed on as it is."""
-
-    @model_validator(mode="after")
-    def _no_secret(self) -> "Serve":
-        for name, value in self.engine_args.items():
-            if isinstance(value, str) and name.split("_")[-1] in ("token", "key", "password", "secret"):
-                raise ValueError(
-                    f"engine_args.{name}: a secret in this file would be written into traces and reports; set it in "
-                    "the environment, such as HF_TOKEN"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _no_corrupting_option(self) -> "Serve":
-        refuse_corrupting({**self.engine_args, "additional_config": self.additional_config})
-        repeated = sorted(set(self.engine_args) & set(Serve.model_fields))
-        if repeated:
-            raise ValueError(f"engine_args.{repeated[0]}: has a key of its own in serve; set it there")
-        return self
-
-
-class Reference(_Section):
+class Reference(Section):
     """What the candidate is compared with: HF transformers in float32 on the CPU."""
 
     model: HubId | None = None
@@ -102,7 +43,7 @@ class Reference(_Section):
     """A second reference in this dtype, whose tokens are reported beside and never judged."""
 
 
-class Labels(_Section):
+class Labels(Section):
     """The label a classifying model writes into its answer."""
 
     pattern: str
@@ -125,7 +66,7 @@ class Labels(_Section):
         return None if found is None else {name: text.strip() for name, text in found.groupdict("").items()}
 
 
-class Limit(_Section):
+class Limit(Section):
     """A limit of this model that differs from the dtype's default."""
 
     value: Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -134,7 +75,7 @@ class Limit(_Section):
     """Why this model needs another limit than the default; the report shows it."""
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """A model under test."""
 
     model: HubId
@@ -149,7 +90,7 @@ class ModelConfig(_Section):
     the unquantised original, named under `reference.model`."""
     serve: Serve = Serve()
     """How it is served; the variant `as_served` is exactly this."""
-    envs: Envs = {}
+    envs: Envs = Field({})
     """Environment variables of the engine's process."""
     reference: Reference = Reference()
     """What it is compared with."""
@@ -162,13 +103,13 @@ class ModelConfig(_Section):
         PromptUse(set=name) for name in ("general", "chinese", "code", "maths", "long")
     )
     """Prompt sets: a name, or a mapping that changes how the set is used."""
-    chat_template_kwargs: dict[str, Any] = {}
+    chat_template_kwargs: dict[str, Any] = Field({})
     """Arguments of the chat template, such as `enable_thinking: false`."""
     max_tokens: Positive = 48
     """Longest answer in tokens; shorter ones end at their end-of-text token."""
     labels: Labels | None = None
     """Set for a model whose answers are labels, such as a guard model."""
-    limits: dict[str, Limit] = {}
+    limits: dict[str, Limit] = Field({})
     """Limits that replace the dtype's default, by figure."""
     twin: Name | None = None
     """Recipe of the trained stand-in that `--twin` uses."""

@@ -24,7 +24,7 @@ from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import digest, write_json
 
 if TYPE_CHECKING:
-    from npu_conformance.engines.job import ConvertJob
+    from npu_conformance.workers.job import ConvertJob
 
 RECORD = "conversion.json"
 """What was converted, how, and what rounding cost."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.checkpoints.headers import Tensor, read_json
+from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.load import load_tensor
+from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.config.limits import Dtype
 from npu_conformance.conversion import fp8, gptq, ternary
 from npu_conformance.conversion.rounding import Rounding

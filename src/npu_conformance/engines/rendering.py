@@ -12,8 +12,8 @@ from npu_conformance.errors import CheckpointError, TraceError
 from npu_conformance.machine.storage import write_json
 
 if TYPE_CHECKING:
-    from npu_conformance.engines.job import RenderJob
-    from npu_conformance.engines.worker import Progress
+    from npu_conformance.workers.job import RenderJob
+    from npu_conformance.workers.worker import Progress
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from npu_conformance.checkpoints.declared import ENDS
 from npu_conformance.engines.loading import load_model, merge_adapter
 from npu_conformance.engines.modules import of_transformers
+from npu_conformance.engines.reference.scoring import hidden_states
 from npu_conformance.engines.rendering import Rendered, as_messages, load_rendered, load_tokenizer
-from npu_conformance.engines.scoring import hidden_states
 from npu_conformance.engines.tokenizer_file import TokenizerFile, tokenizer_file
 from npu_conformance.errors import JobError
 from npu_conformance.machine.provenance import numeric_environment, package_versions
@@ -28,8 +28,8 @@ from npu_conformance.traces.trace import (
 )
 
 if TYPE_CHECKING:
-    from npu_conformance.engines.job import CandidateJob
-    from npu_conformance.engines.worker import Progress
+    from npu_conformance.workers.job import CandidateJob
+    from npu_conformance.workers.worker import Progress
 
 
 def run(job: "CandidateJob", progress: "Progress") -> None:

@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import Field
 
 from npu_conformance.audit.audit import Audit
-from npu_conformance.checkpoints.statistics import TensorStatistics
+from npu_conformance.audit.statistics import TensorStatistics
+from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.model import Limit
+from npu_conformance.config.variants import JUDGED
 from npu_conformance.machine.storage import write_text
-from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.layer_table import LayerRow, layer_table
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.report.findings import (
@@ -28,7 +29,6 @@ from npu_conformance.report.findings import (
 from npu_conformance.report.part import Part
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow, label_rows, prompt_rows
 from npu_conformance.report.tokens import Agreement, Mismatch, agreement, mismatches
-from npu_conformance.variants import JUDGED
 
 
 class VariantDetails(Part):

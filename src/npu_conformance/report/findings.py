@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from npu_conformance.gates.paths import witnesses
-from npu_conformance.measure.evidence import Evidence
-from npu_conformance.measure.pair import Pair
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.pair import Pair
+from npu_conformance.checks.paths import witnesses
+from npu_conformance.measure.cases import by_scenario, farthest, tied
 from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.report.part import Part
-from npu_conformance.traces.cases import Case, by_scenario, farthest
+from npu_conformance.traces.cases import Case
 
 
 class Distances(Part):
@@ -114,7 +115,7 @@ def batches(evidence: Evidence) -> list[BatchRow]:
 def _batch_row(evidence: Evidence, scenario: str, cases: list[Case]) -> BatchRow:
     worst = farthest(cases)
     flips = [(case.prompt, flip) for case in cases for flip in case.flips]
-    ties = sum(flip.tied(evidence.tie_width_at(prompt, flip.step)) for prompt, flip in flips)
+    ties = sum(tied(flip, evidence.tie_width_at(prompt, flip.step)) for prompt, flip in flips)
     different = sum(case.different for case in cases)
     return BatchRow(
         scenario=scenario,

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.config.limits import FIGURES, SHOWN
+from npu_conformance.config.variants import JUDGED
 from npu_conformance.measure.results import Check
 from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.report.findings import BatchRow, Distances
@@ -19,7 +20,6 @@ from npu_conformance.report.published_weights import measured_weights
 from npu_conformance.report.rows import has_others, tally, variant_rows
 from npu_conformance.report.tokens import Rate
 from npu_conformance.report.words import WORDS
-from npu_conformance.variants import JUDGED
 
 Language = Literal["en", "zh"]
 _MARKS = {

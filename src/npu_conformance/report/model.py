@@ -7,14 +7,14 @@ from typing import Any
 from pydantic import Field
 
 from npu_conformance.baselines.published import Published, load_published
-from npu_conformance.gates import PROPERTIES
+from npu_conformance.checks import PROPERTIES
+from npu_conformance.config.variants import JUDGED
 from npu_conformance.machine.provenance import commit, machine, package_versions
 from npu_conformance.measure.results import Check, Verdict, worst
 from npu_conformance.report.details import SubjectFacts, VariantDetails, load_details
 from npu_conformance.report.part import Part
 from npu_conformance.report.ruled_out import RuledOut, ruled_out
 from npu_conformance.report.tokens import Agreement
-from npu_conformance.variants import JUDGED
 
 SCHEMA_VERSION = 2
 """Raised whenever a report.json of before can no longer be read as one of now."""

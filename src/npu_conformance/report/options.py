@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from npu_conformance.config.variants import follows
 from npu_conformance.report.details import VariantDetails
-from npu_conformance.variants import follows
 
 _NONE = "—"
 # Names that vLLM makes up anew in every process.

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from npu_conformance.config.limits import FIGURES
+from npu_conformance.config.variants import JUDGED
 from npu_conformance.machine.storage import staged_file
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.model import ModelReport
-from npu_conformance.variants import JUDGED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

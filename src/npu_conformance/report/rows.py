@@ -4,11 +4,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from npu_conformance.config.variants import JUDGED, known_changes
 from npu_conformance.measure.results import Check, Verdict, worst
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.model import ModelReport
 from npu_conformance.report.tokens import Agreement
-from npu_conformance.variants import JUDGED, known_changes
 
 
 @dataclass(frozen=True)

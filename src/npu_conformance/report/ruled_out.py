@@ -1,12 +1,36 @@
 """What passes are worth: the smallest faults that the recorded campaign says they would have caught."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
 
 from npu_conformance.config.limits import FIGURES
-from npu_conformance.faults.recorded import would_have_caught
+from npu_conformance.config.variants import JUDGED
 from npu_conformance.measure.results import Check, worst
 from npu_conformance.report.part import Part
-from npu_conformance.variants import JUDGED
+
+CAUGHT = Path(__file__).with_name("caught.json")
+"""Written by `npu-conformance faults --record`: what each property caught in the recorded campaign."""
+
+
+class Caught(Part):
+    """A kind of fault that a property caught on every twin."""
+
+    check: str
+    """The property."""
+    kind: str
+    strength: float
+    """The weakest from which on it did."""
+    needs: str | None
+    """A part of the model that only some have, and the fault is in."""
+
+
+class AllCaught(Part):
+    """Of a campaign."""
+
+    prompts: int
+    """Of the twin that had fewest."""
+    caught: tuple[Caught, ...]
 
 
 class RuledOut(Part):
@@ -33,8 +57,21 @@ def ruled_out(checks: Sequence[Check], variant: str, prompts: int, *, adapter: b
         mine = [check for check in own if check.check == name]
         if worst(check.verdict for check in mine) != "pass" or not all(map(_strict, mine)):
             continue
-        if faults := dict(would_have_caught(name, prompts, parts=("lora",) if adapter else ())):
+        if faults := _would_have_caught(name, prompts, (None, "lora") if adapter else (None,)):
             yield RuledOut(variant=variant, check=name, faults=faults)
+
+
+def _would_have_caught(check: str, prompts: int, parts: Sequence[str | None]) -> dict[str, float]:
+    recorded = _recorded()
+    # The campaign says nothing of a run on fewer prompts.
+    if recorded is None or prompts < recorded.prompts:
+        return {}
+    return {one.kind: one.strength for one in recorded.caught if one.check == check and one.needs in parts}
+
+
+@cache
+def _recorded() -> AllCaught | None:
+    return AllCaught.model_validate_json(CAUGHT.read_bytes()) if CAUGHT.is_file() else None
 
 
 def _strict(check: Check) -> bool:

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.figures import agreement_interval
 from npu_conformance.measure.compare import Comparison
-from npu_conformance.measure.evidence import Evidence
-from npu_conformance.measure.figures import agreement_interval
 from npu_conformance.report.part import Part
 
 

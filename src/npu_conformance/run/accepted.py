@@ -6,11 +6,11 @@ from npu_conformance.baselines.against import other_prompts
 from npu_conformance.baselines.keeping import Kind, baseline_path, find_baseline, platform_of, stale
 from npu_conformance.baselines.stored import tokens_to_walk
 from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.checks.saved import BASELINE
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.machine.devices import find_devices
 from npu_conformance.machine.storage import write_text
-from npu_conformance.measure.saved import BASELINE
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.trace import save_trace

@@ -8,17 +8,17 @@ from npu_conformance.checkpoints.inspect import weight_bytes
 from npu_conformance.checkpoints.lora import lora_options
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.engines.job import CandidateJob, Job, SeriesJob, Watched
+from npu_conformance.config.variants import CATALOGUE, JUDGED, needs_base, ranks, walks_warm
 from npu_conformance.errors import ConformanceError, JobError, PlanError
 from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import cpu_binding, find_devices, host_cores
-from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.kv_cache import SPACE, bounded, said_otherwise, space
 from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.room import refuse_what_has_no_room
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.sharing import may_share, next_process
-from npu_conformance.variants import CATALOGUE, JUDGED, needs_base, ranks, walks_warm
+from npu_conformance.workers.job import CandidateJob, Job, SeriesJob, Watched
+from npu_conformance.workers.jobs import Jobs
 
 # Inline, so that the schedule is not a race between processes; see docs/how-it-works.md.
 _ENGINE_ENVIRONMENT = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
-from npu_conformance.engines.scoring import batches
+from npu_conformance.engines.reference.scoring import batches
 from npu_conformance.errors import PlanError
 from npu_conformance.machine.capacity import GIB, free_disk, free_memory
 from npu_conformance.machine.devices import host_cores

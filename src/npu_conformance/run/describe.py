@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.audit.scan import Scan
+from npu_conformance.audit.statistics import TensorStatistics
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
-from npu_conformance.checkpoints.scan import Scan
-from npu_conformance.checkpoints.statistics import TensorStatistics
 from npu_conformance.checkpoints.subject import Subject, folder_digest
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.conversion.convert import RECORD

@@ -5,14 +5,14 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from npu_conformance.baselines.keeping import Action, baseline_path, misplaced, platform_of, refusal, write_baseline
-from npu_conformance.baselines.make import LARGEST, make_baseline
 from npu_conformance.baselines.stored import Change, read_baseline
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.saved import load_evidence
 from npu_conformance.config.prompts import load_prompts
 from npu_conformance.errors import ConformanceError
-from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.floor import load_floor
-from npu_conformance.measure.saved import load_evidence
 from npu_conformance.report.model import ModelReport, Report
+from npu_conformance.run.baseline import LARGEST, make_baseline
 from npu_conformance.run.session import Session
 
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from npu_conformance.engines.probes import LONGEST_TEXT, long_texts, probes
-from npu_conformance.engines.scenarios import COPIES
+from npu_conformance.config.variants import walks_warm
+from npu_conformance.engines.vllm.probes import LONGEST_TEXT, long_texts, probes
+from npu_conformance.engines.vllm.scenarios import COPIES
 from npu_conformance.machine.capacity import GIB
-from npu_conformance.variants import walks_warm
 
 SPACE = "VLLM_CPU_KVCACHE_SPACE"
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from npu_conformance.engines.job import TwinJob
 from npu_conformance.errors import ConformanceError, JobError
 from npu_conformance.machine.capacity import cores
 from npu_conformance.machine.storage import cache_dir
 from npu_conformance.run.interpreters import installed, interpreter_for
-from npu_conformance.run.jobs import Jobs, on_the_host
-from npu_conformance.run.progress import Observe
 from npu_conformance.twins import architecture_of, base_of, recipe_digest
+from npu_conformance.workers.job import TwinJob
+from npu_conformance.workers.jobs import Jobs, on_the_host
+from npu_conformance.workers.progress import Observe
 
 _DEADLINE = 1800
 

@@ -14,21 +14,21 @@ from pydantic import BaseModel
 
 from npu_conformance import audit, checkpoints, conversion
 from npu_conformance.audit.audit import Audit
+from npu_conformance.audit.scan import Scan
 from npu_conformance.checkpoints.inspect import Checkpoint, Finding, inspect, weight_bytes
 from npu_conformance.checkpoints.longrope import longrope_warning
 from npu_conformance.checkpoints.modelslim import is_modelslim, schemes
-from npu_conformance.checkpoints.scan import Scan
 from npu_conformance.checkpoints.subject import Subject, folder_digest
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
-from npu_conformance.engines.job import AuditJob, ConvertJob, RenderJob, ScanJob
 from npu_conformance.engines.rendering import check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.storage import cache_dir, code_digest, digest
 from npu_conformance.run.cost import reference_cost, refuse_what_cannot_fit
 from npu_conformance.run.deadlines import reading_deadline
-from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.older_transformers import rope_finding
+from npu_conformance.workers.job import AuditJob, ConvertJob, RenderJob, ScanJob
+from npu_conformance.workers.jobs import Jobs, on_the_host
 
 _RENDER_DEADLINE = 300
 Result = TypeVar("Result", bound=BaseModel)

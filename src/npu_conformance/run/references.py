@@ -9,17 +9,17 @@ from filelock import FileLock
 from npu_conformance.checkpoints.subject import Subject, folder_digest
 from npu_conformance.config.limits import Dtype
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.engines.job import ReferenceJob, SeriesJob, StatesJob
+from npu_conformance.config.variants import JUDGED
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import cache_dir
 from npu_conformance.measure.realisations import Attention, Realisation, noise_floor, reference
 from npu_conformance.run.cost import reference_cost
 from npu_conformance.run.deadlines import reference_deadline
-from npu_conformance.run.jobs import Jobs, on_the_host
 from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.trace import Layers, load_layers, load_trace
-from npu_conformance.variants import JUDGED
+from npu_conformance.workers.job import ReferenceJob, SeriesJob, StatesJob
+from npu_conformance.workers.jobs import Jobs, on_the_host
 
 
 class References:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.variants import Known, Requirement
+from npu_conformance.config.variants import Known, Requirement
 
 # Those of vllm_ascend/xlite/xlite.py in 0.18.0, 0.23.0 and 0.26.0rc1.
 _XLITE = {

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from npu_conformance.config.variants import ranks
 from npu_conformance.errors import PlanError
 from npu_conformance.machine.capacity import GIB, free_memory
 from npu_conformance.run.kv_cache import Length, given_bytes, own_longest
-from npu_conformance.variants import ranks
 
 # Memory of a process with an engine besides weights and KV cache: twins' peaked at 1.7 to 2.0 GiB in all.
 PROCESS = 1.7 * GIB

@@ -15,28 +15,28 @@ from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.inputs import read_inputs
 from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.saved import load_accepted, load_base, load_evidence
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.model import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.config.prompts import Prompt, load_prompts
+from npu_conformance.config.variants import JUDGED, is_long, needs_base, scored_with
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
 from npu_conformance.machine.storage import write_json, write_text
-from npu_conformance.measure.evidence import Evidence
 from npu_conformance.measure.floor import load_floor
-from npu_conformance.measure.saved import load_accepted, load_base, load_evidence
 from npu_conformance.report.details import save_details
 from npu_conformance.report.messages import Told
 from npu_conformance.run.accepted import bring_baseline
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.describe import describe_subject
-from npu_conformance.run.jobs import Jobs
 from npu_conformance.run.lacking import lacking
 from npu_conformance.run.nursery import build_twins
 from npu_conformance.run.preparation import Prepared, prepare
-from npu_conformance.run.progress import Narrator
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
-from npu_conformance.variants import JUDGED, is_long, needs_base, scored_with
+from npu_conformance.workers.jobs import Jobs
+from npu_conformance.workers.progress import Narrator
 
 T = TypeVar("T")
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from npu_conformance.config.variants import CATALOGUE, ranks
 from npu_conformance.machine.devices import Platform
-from npu_conformance.variants import CATALOGUE, ranks
 
 
 def may_share(

@@ -6,8 +6,8 @@ from npu_conformance.machine.storage import staged_dir
 from npu_conformance.twins import build
 
 if TYPE_CHECKING:
-    from npu_conformance.engines.job import TwinJob
-    from npu_conformance.engines.worker import Progress
+    from npu_conformance.workers.job import TwinJob
+    from npu_conformance.workers.worker import Progress
 
 
 def run(job: "TwinJob", progress: "Progress") -> None:

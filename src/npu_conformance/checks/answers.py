@@ -1,0 +1,89 @@
+"""What the candidate's answers say: substrings, formats and labels."""
+
+import re
+from dataclasses import dataclass
+
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.hard import all_of, first, not_applicable
+from npu_conformance.measure.results import Check
+
+
+def expected_substrings(evidence: Evidence) -> list[Check]:
+    """Every answer contains what its prompt says it must."""
+    asked = [(prompt, text) for prompt in evidence.prompts for text in prompt.expect]
+    if not asked:
+        return [not_applicable(evidence, "expected_substrings", "substrings", "no prompt expects a substring")]
+    answers = {answer.prompt: answer.text for answer in evidence.candidate.answers}
+    missing = [
+        f"{prompt.id}: expected {text!r} in the answer, found {answers[prompt.id]!r}"
+        for prompt, text in asked
+        if text not in answers[prompt.id]
+    ]
+    return [all_of(evidence, "expected_substrings", "expected substrings found", missing, first(missing), len(asked))]
+
+
+def output_format(evidence: Evidence) -> list[Check]:
+    """Every answer has the format its prompt set asks for."""
+    asked = [prompt for prompt in evidence.prompts if prompt.format is not None]
+    if not asked:
+        return [not_applicable(evidence, "output_format", "formats", "no prompt set asks for a format")]
+    answers = {answer.prompt: answer.text for answer in evidence.candidate.answers}
+    broken = [
+        f"{prompt.id}: expected an answer of the form {prompt.format!r}, found {answers[prompt.id]!r}"
+        for prompt in asked
+        if not re.match(prompt.format or "", answers[prompt.id], re.DOTALL)
+    ]
+    return [all_of(evidence, "output_format", "answers of the format asked for", broken, first(broken), len(asked))]
+
+
+@dataclass(frozen=True)
+class LabelCase:
+    """The labels of one prompt: None where the pattern does not occur."""
+
+    prompt: str
+    expected: dict[str, str]
+    candidate: dict[str, str] | None
+    reference: dict[str, str] | None
+    answer: str
+
+
+def label_cases(evidence: Evidence) -> list[LabelCase]:
+    """The labelled prompts with what candidate and reference said; empty for a model without labels."""
+    pattern = evidence.config.labels
+    if pattern is None:
+        return []
+    expected = {prompt.id: prompt.labels for prompt in evidence.prompts if prompt.labels}
+    return [
+        LabelCase(mine.prompt, expected[mine.prompt], pattern.parse(mine.text), pattern.parse(theirs.text), mine.text)
+        for mine, theirs in zip(evidence.candidate.answers, evidence.reference.answers, strict=True)
+        if mine.prompt in expected
+    ]
+
+
+def labels(evidence: Evidence) -> list[Check]:
+    """The candidate's label is the reference's, and the expected one."""
+    cases = label_cases(evidence)
+    if not cases:
+        why = "no prompt has labels" if evidence.config.labels else "the model config has no labels.pattern"
+        return [not_applicable(evidence, "labels", "labels", why)]
+    versus_reference = [
+        f"{case.prompt}: candidate {case.candidate}, reference {case.reference}"
+        for case in cases
+        if case.candidate is None or case.candidate != case.reference
+    ]
+    versus_expected = [
+        f"{case.prompt}: expected {case.expected}, candidate {case.candidate}, answer {case.answer!r}"
+        for case in cases
+        if case.candidate is None or any(case.candidate.get(key) != value for key, value in case.expected.items())
+    ]
+    return [
+        all_of(
+            evidence,
+            "labels",
+            "labels equal to the reference's",
+            versus_reference,
+            first(versus_reference),
+            len(cases),
+        ),
+        all_of(evidence, "labels", "labels as expected", versus_expected, first(versus_expected), len(cases)),
+    ]

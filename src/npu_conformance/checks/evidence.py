@@ -1,0 +1,233 @@
+"""The evidence on one model in one variant: what its checks may look at, and nothing else."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npu_conformance.audit.audit import Audit
+from npu_conformance.audit.scan import Scan
+from npu_conformance.baselines.against import Since, narrowed, since
+from npu_conformance.baselines.stored import Baseline
+from npu_conformance.checkpoints.inputs import Inputs
+from npu_conformance.checks.pair import Pair
+from npu_conformance.config.limits import FALSE_ALARMS, NOISE_FIGURES
+from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.prompts import Prompt
+from npu_conformance.config.variants import CATALOGUE, JUDGED, is_long, no_effect, signs_of, unconfirmed
+from npu_conformance.errors import TraceError
+from npu_conformance.measure.compare import Comparison, require_finite
+from npu_conformance.measure.deviations import Deviations, deviations
+from npu_conformance.measure.floor import NoiseFloor
+from npu_conformance.measure.noise import Family, family
+from npu_conformance.measure.ties import TieWidths, tie_widths
+from npu_conformance.traces.trace import COLD, PREFILL, PROBES, Trace
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the checks of one model in one variant may look at."""
+
+    variant: str
+    config: ModelConfig
+    prompts: tuple[Prompt, ...]
+    """What the candidate was asked; none where it walked texts of ours."""
+    candidate: Trace
+    reference: Trace
+    scan: Scan
+    """What the candidate's weights show."""
+    audit: Audit | None = None
+    """The candidate's weights against the published ones; None where they are the same files."""
+    inputs: Inputs | None = None
+    """What config and tokenizer say by a second reading; None in traces that are older than it."""
+    second_ids: tuple[tuple[tuple[int, ...], ...], ...] | None = None
+    """The prompts' ids by tokenizer.json alone (see `Rendered`)."""
+    second_reference: Trace | None = None
+    """The same tokens scored in another dtype, to be reported beside."""
+    base: Pair | None = None
+    """The base variant against the same reference, whose tokens this variant was to take or find; None where it is
+    compared with the reference only."""
+
+    noise: NoiseFloor | None = None
+    """What rounding alone costs; None where it was not measured."""
+    false_alarms: float = FALSE_ALARMS
+    """This variant's share of the run's rate of false alarms."""
+    baseline: Baseline | None = None
+    """The run that was accepted last; None where there is none."""
+    stale: str | None = None
+    """Why the run that was accepted last cannot be held against this one; None where it can, or there is none."""
+    replacing: bool = False
+    """Whether the run is to take the place of the one that was accepted last."""
+    alone: bool = False
+    """Whether no reference was computed: the baseline's stands for it, at the tokens that the candidate had to take."""
+
+    @property
+    def tokens_only(self) -> bool:
+        """Whether the engine's logits could not be seen."""
+        return self.variant in CATALOGUE and CATALOGUE[self.variant].tokens_only
+
+    @property
+    def long_texts(self) -> bool:
+        """Whether the candidate walked texts of ours, which no model is sure of at every word."""
+        return is_long(self.variant)
+
+    @cached_property
+    def no_effect(self) -> str | None:
+        """Why this variant's run says nothing about it: the engine did not do what it was asked."""
+        if self.variant in JUDGED:
+            return None
+        options = self.config.changes(self.variant)
+        return no_effect(options, signs_of(self.variant, options), self.candidate.provenance)
+
+    @cached_property
+    def unconfirmed(self) -> str | None:
+        """What was asked for this variant and nothing in its run shows, by name; None where it took effect."""
+        if self.variant in JUDGED:
+            return None
+        options, envs = self.config.changes(self.variant), self.config.changed_envs(self.variant)
+        return unconfirmed(self.variant, options, envs, self.candidate.provenance)
+
+    @cached_property
+    def floor(self) -> dict[str, Deviations]:
+        """Deviations of the realisations that are not the candidate's own."""
+        attention = self.config.reference.attn_implementation
+        own = attention if self.candidate.provenance.get("engine") == "transformers" else None
+        found = {} if self.noise is None else self.noise.realised
+        if self.alone and self.baseline is not None:
+            found = self.baseline.floor_deviations
+        return {name: one for name, one in found.items() if name != own}
+
+    @cached_property
+    def ties(self) -> TieWidths:
+        """How near two tokens must be for rounding to exchange them; only where there is a floor."""
+        return tie_widths(self.floor)
+
+    @property
+    def no_floor(self) -> str | None:
+        """Why the candidate cannot be held against the noise floor; None where it can."""
+        if self.config.scheme is not None:
+            return f"the floor is that of plain weights, the candidate's are {self.config.scheme}"
+        return None if len(self.floor) > 1 else "fewer than two realisations of the noise floor"
+
+    def tie_width(self, pair: Pair) -> NDArray[np.float64] | float:
+        """Width of a tie at each position of a pair, over the root mean square of the logits (see `metrics.tied`)."""
+        if not self.floor or (self.config.scheme is not None and not pair.same_weights):
+            # Without a floor the limit on the mean error stands in for it, on either side.
+            return 2 * (self.config.limit("relative_l2_mean", same_weights=pair.same_weights) or float("nan"))
+        # Two runs of the engine have errors each.
+        sides = np.sqrt(2) if pair.same_weights else 1.0
+        return sides * (self.ties.positions if pair.scored else self.ties.overall)
+
+    def tie_width_at(self, prompt: str, step: int) -> float:
+        """The same between two runs of the engine, at a step of a prompt."""
+        index = [answer.prompt for answer in self.candidate.answers].index(prompt)
+        widths = self.tie_width(Pair(self.candidate, self.candidate, self.reference, same_weights=True))
+        if isinstance(widths, float):
+            return float(widths)
+        return float(widths[self.ties.place(index, step)])
+
+    @cached_property
+    def deviations(self) -> Deviations:
+        """The candidate's, in decode."""
+        return self._deviations(self.pair)
+
+    def _deviations(self, pair: Pair) -> Deviations:
+        require_finite(pair.comparison)
+        if pair.baseline is not None:
+            return pair.baseline.deviations(narrowed(pair.candidate, pair.baseline))
+        return deviations(pair.candidate, pair.reference)
+
+    @cached_property
+    def prefill_deviations(self) -> Deviations | None:
+        """Those of its prefill path; None where it was not captured."""
+        return None if self.prefill is None else self._deviations(self.prefill)
+
+    @cached_property
+    def since(self) -> Since | None:
+        """The candidate beside the accepted run; None where there is none, or it is of another variant.
+
+        Raises:
+            TraceError: they have no position in common.
+        """
+        if self.baseline is None or self.variant != "base":
+            return None
+        require_finite(self.comparison)
+        return since(self.candidate, self.baseline)
+
+    @cached_property
+    def calibrated(self) -> Family:
+        """The tests against the noise floor, which gates judge together."""
+        limits = {figure.name: self.config.limit(figure.name) or float("nan") for figure in NOISE_FIGURES}
+        return family(self.deviations, self.prefill_deviations, self.floor, limits, self.false_alarms)
+
+    @cached_property
+    def pair(self) -> Pair:
+        """Candidate against reference."""
+        return Pair(self.candidate, self.reference, self.reference, baseline=self._stands_in)
+
+    @property
+    def _stands_in(self) -> Baseline | None:
+        return self.baseline if self.alone else None
+
+    @property
+    def comparison(self) -> Comparison:
+        """Candidate against reference at every position (see `compare` for what it raises)."""
+        return self.pair.comparison
+
+    @cached_property
+    def prefill(self) -> Pair | None:
+        """The engine's prefill path against the reference; None where it was not captured."""
+        part = self.candidate.part(PREFILL)
+        if part is None:
+            return None
+        return Pair(part, self.reference, self.reference, ("prefill", "reference"), baseline=self._stands_in)
+
+    @cached_property
+    def own_prefill(self) -> Pair | None:
+        """The engine's decode path against its own prefill path; None where that was not captured."""
+        part = self.candidate.part(PREFILL)
+        # What the sampler made of the logits is another check's.
+        decode = replace(self.candidate, forced=True)
+        if part is None:
+            return None
+        return Pair(decode, part, self.reference, ("decode", "prefill"), same_weights=True)
+
+    @property
+    def base_distance(self) -> float:
+        """The largest relative L2 error of base's rows at the same positions: what rounding alone costs this model.
+
+        Raises:
+            TraceError: base and the reference are not of the same tokens, or a row of theirs is not finite.
+        """
+        if self.base is None:
+            raise TraceError(f"{self.candidate.folder}: is held against no base")
+        if self.alone and self.baseline is not None:
+            # Few words do not tell the size of a whole row.
+            return self.baseline.figures["base"]["logits_closeness: relative_l2_max"]
+        require_finite(self.base.comparison)
+        return float(self.base.comparison.values["relative_l2"].max())
+
+    @cached_property
+    def against_base(self) -> Pair | None:
+        """This variant against base at base's positions; None where there are none."""
+        return None if self.base is None or self.tokens_only else self._against(self.candidate, self.base.candidate)
+
+    @cached_property
+    def probes_against_base(self) -> Pair | None:
+        """The same at the probes, which cut text at the edges of blocks."""
+        return self._part_against(PROBES, self.base.candidate.part(PROBES) if self.base else None)
+
+    @cached_property
+    def cold_against_base(self) -> Pair | None:
+        """The same before the prefix cache was warm; None where the variant has none."""
+        return self._part_against(COLD, self.base.candidate if self.base else None)
+
+    def _part_against(self, name: str, theirs: Trace | None) -> Pair | None:
+        mine = self.candidate.part(name)
+        if mine is None or theirs is None or not mine.answers:
+            return None
+        return self._against(mine, theirs, scored=name != PROBES)
+
+    def _against(self, mine: Trace, theirs: Trace, *, scored: bool = True) -> Pair:
+        return Pair(mine, theirs, self.reference, (self.variant, "base"), same_weights=True, scored=scored)

@@ -1,0 +1,64 @@
+"""The residual stream, layer by layer."""
+
+import numpy as np
+
+from npu_conformance.checkpoints.checkpoint import some
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.hard import all_of, not_applicable
+from npu_conformance.config.limits import LAYER_COSINE, LAYER_NORM, Figure
+from npu_conformance.measure.layer_table import LayerRow, layer_table
+from npu_conformance.measure.results import Check
+
+
+def hidden_states(evidence: Evidence) -> list[Check]:
+    """The candidate's hidden states follow the reference's through every layer."""
+    check = "hidden_states"
+    rows = layer_table(evidence.candidate, evidence.reference)
+    if not rows:
+        why = "hidden states are kept in base only" if evidence.variant != "base" else "no decoder layers were found"
+        return [not_applicable(evidence, check, check, why)]
+    not_finite = [row.point for row in rows if not row.finite]
+    checks = [
+        all_of(
+            evidence,
+            check,
+            "points with finite hidden states",
+            not_finite,
+            f"first at {not_finite[0]}" if not_finite else None,
+            len(rows),
+            path="prefill",
+        )
+    ]
+    if not_finite:
+        return checks
+    cosine = _judge(evidence, rows, LAYER_COSINE, [row.cosine for row in rows])
+    explosions = [f"{row.point} (norm {row.candidate_norm:.4g})" for row in rows if row.explodes]
+    if explosions:
+        cosine = cosine.model_copy(update={"message": f"the norm explodes at {some(explosions)}"})
+    return [*checks, cosine, _judge(evidence, rows, LAYER_NORM, [row.norm_deviation for row in rows])]
+
+
+def _judge(evidence: Evidence, rows: list[LayerRow], figure: Figure, values: list[float]) -> Check:
+    """The first point beyond the limit, or the worst within it."""
+    limit = evidence.config.limit(figure.name)
+    # NaN, as of states that are all zero, is within no limit, and is no minimum either.
+    beyond = (i for i, value in enumerate(values) if limit is not None and not figure.within(value, limit))
+    first = next(beyond, None)
+    worst = int((np.argmin if figure.sense == "min" else np.argmax)(values))
+    shown = worst if first is None else first
+    return Check(
+        check="hidden_states",
+        variant=evidence.variant,
+        path="prefill",
+        metric=figure.name,
+        observed=values[shown],
+        limit=limit,
+        relation=">=" if figure.sense == "min" else "<=",
+        n=len(rows),
+        verdict="pass" if first is None else "fail",
+        where=f"{'worst' if first is None else 'first beyond'} at {_norms(rows[shown])}",
+    )
+
+
+def _norms(row: LayerRow) -> str:
+    return f"{row.point}: norm {row.candidate_norm:.4g}, reference {row.reference_norm:.4g}"

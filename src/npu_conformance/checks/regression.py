@@ -1,0 +1,152 @@
+"""What became of a model since the run that was accepted last."""
+
+import numpy as np
+
+from npu_conformance.baselines.against import Since
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.hard import not_applicable
+from npu_conformance.errors import TraceError
+from npu_conformance.machine.provenance import changed, made_by
+from npu_conformance.measure.growth import GROWTH, PROMPTS, RunPair, error_of, grown
+from npu_conformance.measure.results import Check
+from npu_conformance.measure.statistics import Tested, holm, settled
+
+_CHECK = "regression"
+_GROWTH = "growth of the error since the baseline"
+
+
+def regression(evidence: Evidence) -> list[Check]:
+    """Since its baseline the engine's error did not grow, and its tokens are no more often not the reference's."""
+    if evidence.variant != "base":
+        return [not_applicable(evidence, _CHECK, _CHECK, "a baseline is of base")]
+    if evidence.replacing and (why := _incomparable(evidence)):
+        return [not_applicable(evidence, _CHECK, _CHECK, f"the baseline is to be replaced: {why}")]
+    if evidence.stale is not None:
+        return [
+            Check(check=_CHECK, variant="base", metric=_CHECK, path="none", verdict="error", message=evidence.stale)
+        ]
+    if (found := evidence.since) is None:
+        why = "the run was held against no baseline: --baseline=create makes one, of a run that passes"
+        return [not_applicable(evidence, _CHECK, _CHECK, why)]
+    checks = _judge(evidence, found)
+    return [_replacing(check) for check in checks] if evidence.replacing else checks
+
+
+def _incomparable(evidence: Evidence) -> str | None:
+    """Why the run that was accepted last says nothing of this one."""
+    try:
+        return evidence.stale or (None if evidence.since else "nothing in common")
+    except TraceError as error:
+        return str(error)
+
+
+def _judge(evidence: Evidence, found: Since) -> list[Check]:
+    shown = [_distance(evidence, found), _tokens(evidence, found)]
+    pair = RunPair(found.prompts, {"decode": (found.before, found.now)}, tuple(np.diff(found.bounds).tolist()))
+    if not (tests := grown(pair)):
+        why = f"{len(found.prompts)} prompts: at least {PROMPTS} are needed"
+        return [not_applicable(evidence, _CHECK, _GROWTH, why), *shown]
+    error, more = tests["decode"], tests["flips"]
+    adjusted = holm([error.p_value, more.p_value])
+    return [_growth(evidence, found, error, adjusted[0]), _flips(evidence, found, more, adjusted[1]), *shown]
+
+
+def _growth(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) -> Check:
+    observed, interval, p_value = tested
+    ends = None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1])))
+    check = _base(evidence, found, _GROWTH).model_copy(
+        update={
+            "observed": float(np.exp(observed)),
+            "interval": ends,
+            "limit": GROWTH,
+            "relation": "<=",
+            "p_value": p_value,
+            "p_adjusted": p_adjusted,
+            "where": _place(evidence, found, int((error_of(found.now) - error_of(found.before)).argmax())),
+        }
+    )
+    # Written so that NaN fails.
+    if not p_adjusted > evidence.false_alarms:
+        return check.model_copy(update={"verdict": "fail", "message": _changes(evidence)})
+    if not settled(tested, float(np.log(GROWTH))):
+        why = f"{len(found.prompts)} prompts cannot tell whether the error grew by more than {GROWTH:g} times"
+        return check.model_copy(update={"verdict": "inconclusive", "message": why})
+    return check
+
+
+def _flips(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) -> Check:
+    new = found.now.flipped & ~found.before.flipped
+    check = _base(evidence, found, "growth of the share of flips since the baseline").model_copy(
+        update={
+            "observed": tested.observed,
+            "relation": "<=",
+            "p_value": tested.p_value,
+            "p_adjusted": p_adjusted,
+            "where": _place(evidence, found, int(new.argmax())) if new.any() else None,
+        }
+    )
+    if not p_adjusted > evidence.false_alarms:
+        return check.model_copy(update={"verdict": "fail", "message": _changes(evidence)})
+    if not settled(tested, 0.0):
+        why = f"{len(found.prompts)} prompts cannot tell whether flips are more frequent than they were"
+        return check.model_copy(update={"verdict": "inconclusive", "message": why})
+    return check
+
+
+def _replacing(check: Check) -> Check:
+    """What is to be replaced is shown and decides nothing."""
+    told = "the baseline is to be replaced"
+    if check.verdict != "pass":
+        told = f"{told}; against the old baseline this run would be {check.verdict}: {check.message}"
+    return check.model_copy(update={"verdict": "not_applicable", "message": told})
+
+
+def _changes(evidence: Evidence) -> str | None:
+    """What else is not as it was, in words."""
+    if evidence.baseline is None:
+        return None
+    pairs = changed(made_by(evidence.baseline.candidate), made_by(evidence.candidate.provenance))
+    told = [f"{name} {then} then, {now} now" for name, then, now in pairs]
+    return (
+        f"changed since: {'; '.join(told)}"
+        if told
+        else "engine, device, versions, options and variables are as they were"
+    )
+
+
+def _distance(evidence: Evidence, found: Since) -> Check:
+    return _base(evidence, found, "KL(baseline‖candidate), mean, at least").model_copy(
+        update={"observed": float(found.kl.mean()), "where": _place(evidence, found, int(found.kl.argmax()))}
+    )
+
+
+def _tokens(evidence: Evidence, found: Since) -> Check:
+    then, now = found.tokens
+    different = np.flatnonzero(then != now)
+    return _base(evidence, found, "tokens of the baseline").model_copy(
+        update={
+            "observed": float((then == now).mean()),
+            "where": _place(evidence, found, int(different[0])) if len(different) else None,
+        }
+    )
+
+
+def _base(evidence: Evidence, found: Since, metric: str) -> Check:
+    """A check that passes, of the positions that can be compared."""
+    n = found.bounds[-1]
+    told = [] if not found.missing else [f"{len(found.missing)} of the baseline's prompts were not asked"]
+    if n != found.positions:
+        told.append(f"{n} of the baseline's {found.positions} positions had seen the same tokens")
+    return Check(
+        check=_CHECK, variant=evidence.variant, metric=metric, n=n, verdict="pass", message="; ".join(told) or None
+    )
+
+
+def _place(evidence: Evidence, found: Since, at: int) -> str:
+    prompt = int(np.searchsorted(found.bounds, at, side="right")) - 1
+    then, now = (evidence.reference.piece(int(tokens[at])) for tokens in found.tokens)
+    errors = np.exp([found.before.row[at], found.now.row[at]])
+    return (
+        f"{found.prompts[prompt]}, position {at - found.bounds[prompt]}: {then} in the baseline, {now} now; relative "
+        f"error {errors[0]:.3g} and {errors[1]:.3g}"
+    )

@@ -1,0 +1,118 @@
+"""From what a run left in a model's folder of traces to the evidence that its checks look at."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from npu_conformance.audit.audit import Audit
+from npu_conformance.audit.scan import Scan
+from npu_conformance.baselines.stored import Baseline, as_reference, read_baseline
+from npu_conformance.checkpoints.inputs import Inputs
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.pair import Pair
+from npu_conformance.config.limits import FALSE_ALARMS
+from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.variants import is_long, scored_with
+from npu_conformance.engines.rendering import load_rendered
+from npu_conformance.errors import TraceError
+from npu_conformance.measure.floor import NoiseFloor
+from npu_conformance.traces.trace import Trace, load_trace
+
+Result = TypeVar("Result", bound=BaseModel)
+BASELINE = "baseline.json"
+"""The baseline that a run was held against, beside its traces."""
+
+
+def load_evidence(
+    traces: Path,
+    variant: str,
+    config: ModelConfig,
+    *,
+    reference: Trace | None = None,
+    base: Pair | None = None,
+    noise: NoiseFloor | None = None,
+    baseline: Baseline | None = None,
+    stale: str | None = None,
+    replacing: bool = False,
+    false_alarms: float = FALSE_ALARMS,
+) -> Evidence:
+    """What a run left in a model's folder of traces.
+
+    Args:
+        traces: the folder.
+        variant: whose evidence it is.
+        config: of the model.
+        reference: what to hold the candidate against instead of the reference that the run left.
+        base: see `load_base`; only for a variant that needs it.
+        noise: see `load_floor`.
+        baseline: see `load_accepted`.
+        stale: why it is not given though there is one.
+        replacing: whether the run is to take its place.
+        false_alarms: the variant's share.
+
+    Raises:
+        TraceError: a part of it is missing or damaged.
+    """
+    second = traces / variant / "second_reference"
+    rendered = None if is_long(variant) else load_rendered(traces / "rendered.json")
+    return Evidence(
+        variant=variant,
+        config=config,
+        prompts=() if rendered is None else rendered.prompts,
+        second_ids=None if rendered is None else rendered.second_ids,
+        candidate=load_trace(traces / variant / "candidate"),
+        reference=reference or _reference(traces, scored_with(variant), baseline),
+        base=base,
+        noise=noise,
+        false_alarms=false_alarms,
+        second_reference=load_trace(second) if second.is_dir() else None,
+        inputs=_saved(traces / "inputs.json", Inputs) if (traces / "inputs.json").is_file() else None,
+        scan=_saved(traces / "scan.json", Scan),
+        audit=_saved(traces / "audit.json", Audit) if (traces / "audit.json").is_file() else None,
+        baseline=baseline,
+        stale=stale,
+        replacing=replacing,
+        alone=_alone(traces, scored_with(variant), baseline),
+    )
+
+
+def load_base(traces: Path, baseline: Baseline | None = None) -> Pair:
+    """Base against its reference: what other variants are held against, compared once for all of them.
+
+    Raises:
+        TraceError: a trace of it is missing or damaged.
+    """
+    reference = _reference(traces, "base", baseline)
+    stands_in = baseline if _alone(traces, "base", baseline) else None
+    return Pair(load_trace(traces / "base" / "candidate"), reference, reference, baseline=stands_in)
+
+
+def load_accepted(traces: Path) -> Baseline | None:
+    """The baseline that a run was held against; None where there was none.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    path = traces / BASELINE
+    return read_baseline(path) if path.is_file() else None
+
+
+def _alone(traces: Path, scored: str, baseline: Baseline | None) -> bool:
+    """Whether a run took the baseline's tokens: of one that lost its reference some other way it knows nothing."""
+    if baseline is None or (traces / scored / "reference").is_dir():
+        return False
+    return load_trace(traces / scored / "candidate").forced
+
+
+def _reference(traces: Path, scored: str, baseline: Baseline | None) -> Trace:
+    if baseline is not None and _alone(traces, scored, baseline):
+        return as_reference(baseline, traces / BASELINE)
+    return load_trace(traces / scored / "reference")
+
+
+def _saved(path: Path, kind: type[Result]) -> Result:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error

@@ -1,0 +1,1 @@
+"""A subcommand a file or folder."""

@@ -1,0 +1,192 @@
+"""A model: its weights, their format, the devices, memory and disk it needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from npu_conformance.checkpoints.checkpoint import Checkpoint, some, weight_bytes
+from npu_conformance.checkpoints.inspect import examine
+from npu_conformance.checkpoints.subject import find_weights
+from npu_conformance.commands.doctor.checkpoint import checkpoint_area, unreadable, with_findings
+from npu_conformance.commands.doctor.findings import Area, Finding, Level
+from npu_conformance.commands.doctor.machine import Host
+from npu_conformance.commands.plan.forecast import forecast
+from npu_conformance.commands.plan.totals import shortages, totals
+from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.variants import JUDGED, ranks
+from npu_conformance.errors import CheckpointError, ConformanceError, WeightsError
+from npu_conformance.machine.capacity import GIB
+from npu_conformance.run.lacking import lacking
+from npu_conformance.run.older_transformers import rope_finding
+from npu_conformance.run.session import Session
+from npu_conformance.run.settings import Settings
+from npu_conformance.workers.progress import Narrator
+
+# vllm_ascend 0.23.0 platform.py:140 and 0.26.0rc1 platform.py:139; `ascend` is ModelSlim.
+_LOADABLE = ("ascend", "compressed-tensors", "fp8", "deepseek_v4_fp8")
+# Of the loadable, those an A2 or A3 has no arithmetic for: "for FP8 you will need the A5, for A2/A3 it's a no go"
+# (vllm-project/vllm-ascend issue 1526).
+_A5_ONLY = ("fp8", "deepseek_v4_fp8")
+_A5 = ("950", "A5")
+# vLLM passes tensors between ranks through it; Docker's own default is 64 MiB, installation.html asks for 1 GiB.
+_SHARED = GIB
+_PLAN = "`pytest --conformance-plan` has the figures of each step"
+# Of plan/totals.py's lines: words, level, remedy, or none where the line ends with it. That a reference is refused is
+# certain, the others are estimates.
+_TOO_LITTLE: tuple[tuple[str, Level, str], ...] = (
+    ("would be refused", "error", ""),
+    ("GiB of memory", "warning", f"free some; on a CPU VLLM_CPU_KVCACHE_SPACE bounds an engine's share; {_PLAN}"),
+    ("", "warning", _PLAN),
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model config and where it is from."""
+
+    name: str
+    path: Path
+    config: ModelConfig
+
+
+def model_areas(model: Model, settings: Settings, host: Host, device_name: str | None) -> list[Area]:
+    """Everything about a model.
+
+    Args:
+        model: which.
+        settings: where its weights and configs are.
+        host: where to look.
+        device_name: what npu-smi calls the NPUs here.
+    """
+    weights, candidate = _weights_areas(model.config, settings)
+    areas = [_config_area(model, host), *weights]
+    if candidate is not None:
+        areas += [Area("format", _format_facts(candidate), tuple(_format(model.config, candidate, host, device_name)))]
+    return [*areas, _cost_area(model, settings, host)]
+
+
+def _config_area(model: Model, host: Host) -> Area:
+    config = model.config
+    facts = {
+        "config": str(model.path),
+        "model": config.model,
+        "dtype": config.serve.dtype,
+        "devices it needs": str(ranks(config.options("as_served"))),
+        "meant for": config.hardware or "not said",
+        "stand-in": config.twin or "none",
+    }
+    findings = [_variant(config, variant, host) for variant in config.variant_names]
+    if config.serve.trust_remote_code:
+        found = "the config asks to run code that comes with the weights"
+        findings.append(Finding("note", found, "that you trust it", "run pytest with --trust-remote-code if you do"))
+    if ranks(config.options("as_served")) > 1 and (shared := host.dev / "shm").is_dir() and host.disk(shared) < _SHARED:
+        found = f"{host.disk(shared) / GIB:.2f} GiB are free in {shared}"
+        remedy = "start the container with `--shm-size=1g` or more"
+        findings.append(Finding("warning", found, "1 GiB, through which several ranks talk", remedy))
+    return Area("model", facts, tuple(finding for finding in findings if finding is not None))
+
+
+def _variant(config: ModelConfig, variant: str, host: Host) -> Finding | None:
+    """A variant that this machine cannot run; one that is always judged is an error."""
+    reason = lacking(config, variant, host.device, lambda: None)
+    if reason is None:
+        return None
+    judged = variant in JUDGED
+    remedy = "use a machine with more devices, or lower tensor_parallel_size" if judged else "nothing: it is skipped"
+    return Finding("error" if judged else "note", reason, "a machine that has what the variant needs", remedy)
+
+
+def _weights_areas(config: ModelConfig, settings: Settings) -> tuple[list[Area], Checkpoint | None]:
+    """The weights as they were found, and the candidate's where they can be read."""
+    wanted = {"weights": (config.model, "config.json")}
+    if config.reference.model is not None:
+        wanted["reference weights"] = (config.reference.model, "config.json")
+    if config.adapter is not None:
+        wanted["adapter"] = (config.adapter, "adapter_config.json")
+    areas, candidate = [], None
+    read_by: dict[str, list[_Reader]] = {"weights": [(None, "the engine's")], "reference weights": []}
+    if config.reference.model is not None or settings.reference_python is not None:
+        published = "weights" if config.reference.model is None else "reference weights"
+        read_by[published].append((settings.reference_python, "the reference's"))
+    for name, (hub_id, marker) in wanted.items():
+        area, checkpoint = _weights_area(name, hub_id, marker, settings, read_by.get(name, []))
+        areas.append(area)
+        candidate = checkpoint if name == "weights" else candidate
+    return areas, candidate
+
+
+_Reader = tuple[Path | None, str]
+"""An interpreter, this process's where None, and whose it is."""
+
+
+def _weights_area(
+    name: str, hub_id: str, marker: str, settings: Settings, readers: Sequence[_Reader]
+) -> tuple[Area, Checkpoint | None]:
+    try:
+        folder = find_weights(hub_id, settings.models_root, marker)
+        if marker != "config.json":
+            return Area(name, {"model": hub_id, "folder": str(folder)}), None
+        checkpoint = examine(folder)
+        checkpoint = with_findings(checkpoint, (rope_finding(checkpoint, python, whose) for python, whose in readers))
+    except WeightsError as error:
+        remedy = "download it, name its folder with --models-root, or run the stand-in with `pytest --twin`"
+        found = str(error).split(";")[0]
+        return Area(name, {"model": hub_id}, (Finding("error", found, f"a folder with {marker}", remedy),)), None
+    except CheckpointError as error:
+        return Area(name, {"model": hub_id}, (unreadable(error),)), None
+    area = checkpoint_area(checkpoint, name)
+    size = f"{weight_bytes(checkpoint) / GIB:.2f} GiB"
+    return Area(name, {"model": hub_id, **area.facts, "size": size}, area.findings), checkpoint
+
+
+def _format_facts(checkpoint: Checkpoint) -> dict[str, str]:
+    dtypes = sorted({tensor.dtype for tensor in checkpoint.tensors.values()})
+    method = checkpoint.quantisation.get("quant_method")
+    return {"stored as": ", ".join(dtypes) + (f", quantised by {method}" if method else "")}
+
+
+def _format(config: ModelConfig, checkpoint: Checkpoint, host: Host, device_name: str | None) -> list[Finding]:
+    """A format that the NPU it is meant for cannot load."""
+    method = checkpoint.quantisation.get("quant_method")
+    meant = device_name or config.hardware or ("an NPU" if host.platform[0] == "npu" else "")
+    on_npu = host.platform[0] == "npu" or any(word in meant for word in ("Atlas", "Ascend", "NPU"))
+    if method is None or config.convert is not None or not on_npu:
+        return []
+    if method in _LOADABLE and not (method in _A5_ONLY and not any(word in meant for word in _A5)):
+        return []
+    found = f"weights quantised by {method}, for {meant}"
+    expected = "plain weights, compressed-tensors or ModelSlim, which vllm-ascend has kernels for there"
+    remedy = f"`convert: {config.serve.dtype}` in the YAML, or `npu-conformance convert SRC DST`"
+    return [Finding("error", found, expected, remedy)]
+
+
+def _cost_area(model: Model, settings: Settings, host: Host) -> Area:
+    """What a run takes, by the suite's own forecast; nothing is started for it."""
+    session = Session(settings, host.reports / "doctor", Narrator())
+    try:
+        runnable = [one for one in model.config.variant_names if session.why_not(model.name, one) is None]
+        found = forecast(session, {model.name: runnable})
+    except ConformanceError as error:
+        return Area("a run", {"forecast": f"none: {error}"})
+    if found.broken or not found.steps:
+        return Area("a run", {"forecast": "none without its weights"})
+    whole = totals(found, host.cache, host.reports)
+    facts = {
+        "variants": ", ".join(runnable),
+        "memory": f"{whole.memory / GIB:.1f} GiB at most",
+        "disk": f"{whole.cache / GIB:.2f} GiB in {host.cache}, {whole.reports / GIB:.2f} GiB in {host.reports}",
+    }
+    return Area("a run", facts, tuple(_shortages(shortages(found, host.cache, host.reports))))
+
+
+def _shortages(lines: list[str]) -> list[Finding]:
+    """What this machine has too little of, each kind once: variants of one model lack the same."""
+    findings = []
+    for words, level, remedy in _TOO_LITTLE:
+        matching = [line for line in lines if words in line]
+        lines = [line for line in lines if words not in line]
+        if matching and not remedy:
+            matching[0], _, remedy = matching[0].rpartition(": ")
+        if matching:
+            findings.append(Finding(level, some(matching), "a machine that has it", remedy))
+    return findings

@@ -1,0 +1,130 @@
+"""`npu-conformance compare`: from two report folders to a table that says what got worse."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from npu_conformance.commands.versions.runs import Side, differences, held, pair
+from npu_conformance.config.limits import FALSE_ALARMS
+from npu_conformance.errors import ConfigError, TraceError
+from npu_conformance.measure.growth import GROWTH, Judged, RunPair, judge
+from npu_conformance.measure.statistics import Tested, more_often
+
+# Places named where something is open; elsewhere one.
+_PLACES = 3
+# Of a table that is not printed to a terminal.
+_WIDTH = 120
+
+
+def compare_runs(before: Path, after: Path, models: Sequence[str]) -> int:
+    """Print what became of each model in each variant; 0 where nothing is worse, else 1.
+
+    Args:
+        before: report folder of the earlier version.
+        after: of the later one.
+        models: names of those to compare; all where empty.
+
+    Raises:
+        ConfigError: a folder has no traces of a model that was named.
+        TraceError: there is nothing that can be compared.
+    """
+    sides, notes = _both(before, after, models)
+    found: list[tuple[Side, Side, RunPair]] = []
+    for side in sides:
+        other = Side(after, side.model, side.variant)
+        try:
+            found.append((side, other, pair(side, other)))
+        except TraceError as error:
+            notes.append((f"not compared: {error}", _name(side)))
+            continue
+        notes += [(line, _name(side)) for line in differences(side, other)]
+    if not found:
+        raise TraceError(f"{before} and {after}: nothing can be compared: {'; '.join(_gathered(notes))}")
+    judged = judge([two for _, _, two in found])
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, emoji=False, width=_WIDTH)
+    console.print(_table([(_name(side), two, one) for (side, _, two), one in zip(found, judged, strict=True)]))
+    for (side, other, two), one in zip(found, judged, strict=True):
+        console.print("", *_account(side, other, two, one), sep="\n", soft_wrap=True)
+    console.print("", *_gathered(notes), _rule(len(found)), sep="\n", soft_wrap=True)
+    return int(any(one.verdict == "worse" for one in judged))
+
+
+def _both(before: Path, after: Path, models: Sequence[str]) -> tuple[list[Side], list[tuple[str, str]]]:
+    """Models and variants that both folders have, as they are before, and a note on each that only one has."""
+    then, now = held(before), held(after)
+    for name in models:
+        for folder, found in ((before, then), (after, now)):
+            if name not in found:
+                raise ConfigError(f"--model {name}: {folder} has traces of {', '.join(found)} only")
+    sides, notes = [], []
+    for model in models or sorted({*then, *now}):
+        for variant in dict.fromkeys([*then.get(model, []), *now.get(model, [])]):
+            side = Side(before, model, variant)
+            if variant in then.get(model, []) and variant in now.get(model, []):
+                sides.append(side)
+            else:
+                when = "before" if variant in then.get(model, []) else "now"
+                notes.append((f"not compared: traces only {when}", _name(side)))
+    return sides, notes
+
+
+def _table(rows: Sequence[tuple[str, RunPair, Judged]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("model, variant", "prompts", "error, decode", "error, prefill", "flips, %", "verdict"):
+        table.add_column(name, overflow="fold")
+    for name, two, one in rows:
+        rates = " → ".join(f"{100 * share.mean():.2f}" for share in two.flips)
+        ratios = (_ratio(one.tests.get(path)) for path in ("decode", "prefill"))
+        table.add_row(name, str(len(two.prompts)), *ratios, rates, one.verdict)
+    return table
+
+
+def _ratio(tested: Tested | None) -> str:
+    """Growth of an error, with its interval."""
+    if tested is None or tested.interval is None:
+        return "—"
+    value, low, high = np.exp([tested.observed, *tested.interval])
+    return f"× {value:.3g} ({low:.3g} to {high:.3g})"
+
+
+def _account(before: Side, after: Side, two: RunPair, one: Judged) -> Iterator[str]:
+    """What a row of the table rests on, and where to look."""
+    yield f"{_name(before)}: {one.verdict}: {one.why}"
+    then, now = two.flips
+    newly, no_longer = (two.turned > 0).sum(), (two.turned < 0).sum()
+    more, fewer = (now > then).sum(), (now < then).sum()
+    yield (
+        f"  flips: more in {more} prompts (p {more_often(now, then):.2g}), fewer in {fewer} "
+        f"(p {more_often(then, now):.2g}); {newly} newly and {no_longer} no longer at {len(two.turned)} positions "
+        "after the same tokens"
+    )
+    reference, candidate = after.reference, after.candidate
+    places = {answer.prompt: index for index, answer in enumerate(candidate.answers)}
+    for prompt, step, error, grown in two.worst(1 if one.verdict == "no worse" else _PLACES):
+        index = places[two.prompts[prompt]]
+        own, choice = (int(trace.logits(index)[step].argmax()) for trace in (candidate, reference))
+        tokens = f"token {reference.piece(own)}" + ("" if own == choice else f", reference {reference.piece(choice)}")
+        yield f"  {two.prompts[prompt]}, position {step}: error {error:.3g} before, {grown:.3g} now; {tokens}"
+
+
+def _gathered(notes: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Each note once, with all that it is of."""
+    for line in dict.fromkeys(line for line, _ in notes):
+        yield f"{line} ({', '.join(where for other, where in notes if other == line)})"
+
+
+def _rule(pairs: int) -> str:
+    return (
+        f"worse: the error, a mean over prompts, grew by more than {GROWTH:g} times, or flips are more frequent in "
+        f"more prompts than rarer; by chance alone in at most {FALSE_ALARMS:.0%} of such comparisons of {pairs}. "
+        f"no worse: the 95 % interval of the growth ends below {GROWTH:g}, and flips are not more frequent at 5 %."
+    )
+
+
+def _name(side: Side) -> str:
+    return f"{side.model} {side.variant}"

@@ -1,0 +1,1 @@
+"""Transformers in full precision as the reference, and the floor runs."""

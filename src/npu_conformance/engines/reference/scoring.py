@@ -1,0 +1,200 @@
+"""Scores given tokens with the reference model, one forward pass for a batch, each sequence computed once ever."""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npu_conformance.engines import modules
+from npu_conformance.engines.loading import load_model, merge_adapter
+from npu_conformance.engines.reference.dither import dithered
+from npu_conformance.engines.reference.products import products_in, rounded_products
+from npu_conformance.machine.provenance import package_versions
+from npu_conformance.machine.storage import digest, staged_file, write_json
+from npu_conformance.traces.trace import Layers, Rows, Told, load_layers, pack, write_layers
+
+if TYPE_CHECKING:
+    from npu_conformance.workers.job import ScorerJob
+    from npu_conformance.workers.worker import Progress
+
+# Part of every cache key: raised when this module computes other numbers for the same inputs.
+_SCORING_VERSION = 3
+# Tokens of a batch, padding included: enough to keep two to sixty-four cores busy, 40 MB a float32 layer of 4B.
+_BATCH_TOKENS = 2048
+# Of a batch, at most this share may be padding.
+_PADDING = 0.25
+
+Sequence_ = tuple[tuple[int, ...], tuple[int, ...]]
+"""Prompt ids and forced token ids."""
+
+
+class Scorer:
+    """The reference model, loaded when something is not in the cache."""
+
+    def __init__(self, job: "ScorerJob", progress: "Progress") -> None:
+        self._job = job
+        self._progress = progress
+        self._model: Any = None
+        self._adapted = False
+        self._products = products_in(job.dtype)
+        self.computed = 0
+        """Sequences that were not in the cache."""
+
+    @cached_property
+    def setting(self) -> dict[str, Any]:
+        """All that a result depends on besides the tokens."""
+        versions = package_versions()
+        return {
+            "weights": self._job.checkpoint_digest,
+            "adapter": self._job.adapter_digest,
+            "dtype": self._job.dtype,
+            "attn_implementation": self._job.attn_implementation,
+            "dither": self._job.dither,
+            # Of float32 there is one way.
+            **({} if self._job.dtype == "float32" else {"products": self._products}),
+            "versions": {name: versions.get(name) for name in ("torch", "transformers", "peft")},
+            "scoring": _SCORING_VERSION,
+        }
+
+    def rows(self, sequences: Sequence[Sequence_], *, adapted: bool) -> list[Path]:
+        """Files of the logits that predict each sequence's forced tokens [tokens, vocabulary], as `trace.pack` stores.
+
+        Args:
+            sequences: prompt ids and forced token ids.
+            adapted: with the job's LoRA; must not be asked for before everything without it was.
+        """
+        setting = self.setting if adapted else self.setting | {"adapter": None}
+        entries = [self._job.cache / f"{digest([setting, sequence])}.npy" for sequence in sequences]
+        missing = [i for i, entry in enumerate(entries) if not _is_whole(entry, len(sequences[i][1]))]
+        done = 0
+        for batch in batches([len(sequences[i][0]) + len(sequences[i][1]) for i in missing]):
+            self._progress("scoring", done, len(missing))
+            model = self._loaded(adapted=adapted)
+            with dithered(model, self._job.dither), rounded_products(self._products):
+                scored = score(model, [sequences[missing[i]] for i in batch])
+            for position, rows in zip(batch, scored, strict=True):
+                _save(entries[missing[position]], pack(rows)[0])
+            done += len(batch)
+        self.computed += len(missing)
+        return entries
+
+    def modules(self) -> list[Told]:
+        """What the model's modules were made with."""
+        entry = self._job.cache / f"{digest([self.setting, 'modules', modules.VERSION])}.json"
+        if entry.is_file():
+            return [Told(*one) for one in json.loads(entry.read_text(encoding="utf-8"))]
+        # An adapter that was merged meanwhile changed weights only.
+        told = modules.of_transformers(self._loaded(adapted=False))
+        write_json(entry, told)
+        return told
+
+    def layers(self, prompts: Sequence[tuple[int, ...]]) -> Layers | None:
+        """Hidden states at each prompt's last token; None for a model that cannot be tapped."""
+        entry = self._job.cache / f"{digest([self.setting, 'layers', prompts])}.npz"
+        if (cached := load_layers(entry)) is not None:
+            return cached
+        model = self._loaded(adapted=True)
+        with dithered(model, self._job.dither), rounded_products(self._products):
+            states = hidden_states(model, prompts)
+        if states is not None:
+            with staged_file(entry) as file:
+                write_layers(file, states)
+        return states
+
+    def _loaded(self, *, adapted: bool) -> Any:
+        if self._model is None:
+            self._progress(f"loading the {self._job.dtype} model", 0, 0)
+            self._model = load_model(
+                self._job.checkpoint,
+                self._job.dtype,
+                self._job.attn_implementation,
+                trust_remote_code=self._job.trust_remote_code,
+            )
+        if adapted and not self._adapted and self._job.adapter is not None:
+            self._model = merge_adapter(self._model, self._job.adapter)
+            self._adapted = True
+        return self._model
+
+
+def batches(length: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of sequences of these lengths, longest first, in batches of similar length."""
+    batch: list[int] = []
+    for index in sorted(range(len(length)), key=lambda i: -length[i]):
+        longest = length[batch[0]] if batch else length[index]
+        too_many = longest * (len(batch) + 1) > _BATCH_TOKENS
+        if batch and (too_many or length[index] < (1 - _PADDING) * longest):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def score(model: Any, sequences: Sequence[Sequence_]) -> list[Rows]:
+    """Logits that predict each forced token, one forward pass for the batch.
+
+    Args:
+        model: a causal LM of transformers.
+        sequences: prompt ids and forced token ids; the last token need not be fed.
+
+    Returns:
+        Per sequence float32 [tokens, vocabulary].
+    """
+    import torch
+
+    fed = [prompt + tokens[:-1] for prompt, tokens in sequences]
+    width = max(map(len, fed))
+    ids = torch.zeros((len(fed), width), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, tokens in enumerate(fed):
+        # Padding goes to the right, where a causal model cannot see it.
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask[row, : len(tokens)] = 1
+    spans = [range(len(prompt) - 1, len(prompt) - 1 + len(tokens)) for prompt, tokens in sequences]
+    kept = sorted({position for span in spans for position in span})
+    place = {position: index for index, position in enumerate(kept)}
+    with torch.inference_mode():
+        logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=torch.tensor(kept), use_cache=False).logits
+    rows = [logits[row, [place[position] for position in span]] for row, span in enumerate(spans)]
+    return [part.float().numpy() for part in rows]
+
+
+def hidden_states(model: Any, prompts: Sequence[tuple[int, ...]]) -> Layers | None:
+    """Hidden states at the last token of each prompt; None for a model without a decoder of the usual make."""
+    import torch
+
+    from npu_conformance.engines.vllm.tap import install
+
+    tap = install(model, max(map(len, prompts)))
+    if tap is None:
+        return None
+    found = []
+    try:
+        with torch.inference_mode():
+            for ids in prompts:
+                model(input_ids=torch.tensor([ids], device=model.device), use_cache=False, logits_to_keep=1)
+                if tap.held < len(ids):
+                    return None
+                found += tap.read([len(ids) - 1])
+    finally:
+        tap.remove()
+    return Layers(tap.points, np.array([list(states.values()) for states in found], dtype=np.float32))
+
+
+def _is_whole(entry: Path, positions: int) -> bool:
+    """Whether a cached entry is there and readable; one that is not is computed again."""
+    try:
+        return len(np.load(entry, mmap_mode="r", allow_pickle=False)) == positions
+    except (OSError, ValueError, EOFError):
+        return False
+
+
+def _save(entry: Path, rows: NDArray[Any]) -> None:
+    with staged_file(entry) as file:
+        np.save(file, rows, allow_pickle=False)
+    # Traces link to it: who edits a trace must not edit the cache.
+    entry.chmod(0o444)

@@ -1,0 +1,291 @@
+"""What is asked of a running vLLM engine, by manner: to choose its tokens, or to walk those of another trace."""
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+import numpy as np
+
+from npu_conformance.engines.rendering import Rendered, as_messages
+from npu_conformance.engines.tokenizer_file import tokenizer_file
+from npu_conformance.engines.vllm.generation import Captured, Generated, Generator, Request, Watch, walk
+from npu_conformance.engines.vllm.prefill import prefill_answers
+from npu_conformance.engines.vllm.probes import long_texts, probes
+from npu_conformance.engines.vllm.scenarios import batch_cases
+from npu_conformance.errors import TraceError
+from npu_conformance.measure.metrics import choice
+from npu_conformance.traces.trace import (
+    COLD,
+    PREFILL,
+    PROBES,
+    WITHOUT_ADAPTER,
+    Answer,
+    Layers,
+    load_trace,
+    save_cases,
+    save_layers,
+    save_rows,
+    save_trace,
+    unpack,
+)
+from npu_conformance.workers.job import WalkPart, Watched
+
+if TYPE_CHECKING:
+    from npu_conformance.workers.job import CandidateJob
+
+
+@dataclasses.dataclass
+class Asked:
+    """An engine, a job for it, and the staged trace its answers go to."""
+
+    job: "CandidateJob"
+    rendered: Rendered
+    generator: Generator
+    stage: Path
+    observed: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Signs that features took effect (see `variants.Sign`)."""
+    seconds: float = 0.0
+    """What the answers took, without all that is asked about them."""
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Within it the answers are made."""
+        started = time.monotonic()
+        yield
+        self.seconds = time.monotonic() - started
+
+    def requests(self) -> list[Request]:
+        """The prompts, each for an answer of the engine's own, as long as it may be; or for a given one."""
+        if self.job.walks is not None:
+            return [walk(answer.prompt_ids, answer.token_ids) for answer in load_trace(self.job.walks).answers]
+        lengths = self.rendered.lengths(self.job.max_tokens)
+        return [Request(ids, length) for ids, length in zip(self.rendered.prompt_ids, lengths, strict=True)]
+
+    def names(self) -> list[str]:
+        """Those of the prompts."""
+        return [prompt.id for prompt in self.rendered.prompts]
+
+    def save(self, names: Sequence[str], captured: Captured, *, forced: bool, part: str = "") -> list[Answer]:
+        """Write captured rows into the staged trace, or into a part of it.
+
+        Args:
+            names: of the prompts.
+            captured: their rows, by the same index.
+            forced: whether the requests were made to take their tokens, so that the text is not the engine's own.
+            part: its name; its folder is there already.
+
+        Returns:
+            The answers the rows belong to.
+        """
+        decode, answers = self.generator.llm.get_tokenizer().decode, []
+        file = None if forced else tokenizer_file(self.job.checkpoint)
+        for index, (name, one) in enumerate(zip(names, captured.generated, strict=True)):
+            stored, storage = captured.stored(index)
+            save_rows(self.stage / part, index, stored)
+            text = one.text
+            if forced:
+                # What it would have said itself at each position; a NaN leaves no choice, and -1 is no token.
+                own = np.maximum(choice(unpack(stored, storage)), 0)
+                text = decode(own.tolist(), skip_special_tokens=True)
+            rows = tuple(int(row) for row in one.places["row"])
+            decoded = None if file is None else file.text(one.token_ids)
+            answers.append(Answer(name, one.prompt_ids, one.token_ids, text, storage, batch_rows=rows, decoded=decoded))
+        return answers
+
+    def save_part(
+        self, part: str, names: Sequence[str], captured: Captured, *, forced: bool, ends: Sequence[int] = ()
+    ) -> None:
+        """Write a new part of the trace (see `save`); `ends` are tokens after which nothing counts."""
+        (self.stage / part).mkdir()
+        answers = self.save(names, captured, forced=forced, part=part)
+        save_trace(self.stage / part, answers, eos_token_ids=ends, provenance={}, forced=forced)
+
+
+def generate(asked: Asked) -> list[Answer]:
+    """The engine chooses its tokens, or takes those it is given; then all that can be asked about them."""
+    job, generator, requests = asked.job, asked.generator, asked.requests()
+    with asked.timed():
+        first = generator.rows("generating", requests)
+    answers = asked.save(asked.names(), first, forced=job.walks is not None)
+    # Cold again, or the second run would prefill other lengths than the first.
+    generator.llm.reset_prefix_cache()
+    again = generator.digests("generating again", requests)
+    own = _own_tokenisation(asked)
+    answers = [
+        dataclasses.replace(answer, own_prompt_ids=ids, repeat_token_ids=tokens, repeat_digests=digests)
+        for answer, ids, (tokens, digests) in zip(answers, own, again, strict=True)
+    ]
+    save_cases(asked.stage, batch_cases(generator, answers, first))
+    _probe(asked)
+    prefill_part(asked, answers)
+    if job.adapter is not None:
+        first_tokens = [Request(request.prompt_ids, 1) for request in requests]
+        bare = generator.rows("generating without the adapter", first_tokens, adapted=False)
+        asked.save_part(WITHOUT_ADAPTER, asked.names(), bare, forced=False)
+    if job.layer_prompts and (layers := layers_at(asked)):
+        save_layers(asked.stage, layers)
+    return answers
+
+
+def walk_base(asked: Asked) -> list[Answer]:
+    """The engine takes base's tokens, in base's batches; where the cache is to be warm, a second time."""
+    base = load_trace(cast("Path", asked.job.walks))  # the job sees to it that there is one
+    probed = base.part(PROBES)
+    if probed is None:
+        raise TraceError(f"{base.folder}: has no probes; run base again")
+    generator = asked.generator
+    requests, cuts = (
+        [walk(answer.prompt_ids, answer.token_ids) for answer in trace.answers] for trace in (base, probed)
+    )
+    names, probe_names = ([answer.prompt for answer in trace.answers] for trace in (base, probed))
+    watches = {part: _watch(asked.job, part) for part in get_args(WalkPart)}
+    if asked.job.manner == "walk warm":
+        cold = generator.rows("filling the cache", requests, watch=watches["cold"])
+        asked.save_part(COLD, names, cold, forced=True, ends=base.eos_token_ids)
+        generator.digests("filling the cache", cuts)
+    with asked.timed():
+        walked = generator.rows("walking base's tokens", requests, watch=watches["answers"])
+    answers = asked.save(names, walked, forced=True)
+    crossed = generator.rows("walking probes", cuts, watch=watches["probes"])
+    asked.save_part(PROBES, probe_names, crossed, forced=True)
+    _observe(asked, [*walked.generated, *crossed.generated])
+    if asked.job.watched:
+        save_layers(asked.stage, _as_layers([_seen(watches[at.part], at) for at in asked.job.watched]))
+    return answers
+
+
+def _watch(job: "CandidateJob", part: WalkPart) -> Watch | None:
+    wanted = [(at.prompt, at.step) for at in job.watched if at.part == part]
+    return Watch(wanted) if wanted else None
+
+
+def _seen(watch: Watch | None, at: Watched) -> dict[str, list[float]] | None:
+    return None if watch is None else watch.states.get((at.prompt, at.step))
+
+
+def walk_long(asked: Asked) -> list[Answer]:
+    """The engine takes what follows in long texts."""
+    _, longest = _limits(asked.generator.llm)
+    texts = long_texts(asked.rendered.prompt_ids, longest)
+    with asked.timed():
+        walked = asked.generator.rows("walking long texts", list(texts.values()))
+    _observe(asked, walked.generated)
+    return asked.save(list(texts), walked, forced=True)
+
+
+def tokens_only(asked: Asked) -> list[Answer]:
+    """The engine chooses its tokens, and its logits are not seen."""
+    with asked.timed():
+        generated = asked.generator.tokens("generating", asked.requests())
+    file = tokenizer_file(asked.job.checkpoint)
+    return [
+        Answer(name, one.prompt_ids, one.token_ids, one.text, decoded=file.text(one.token_ids) if file else None)
+        for name, one in zip(asked.names(), generated, strict=True)
+    ]
+
+
+MANNERS: dict[str, Callable[[Asked], list[Answer]]] = {
+    "generate": generate,
+    "walk": walk_base,
+    "walk warm": walk_base,
+    "walk long": walk_long,
+    "tokens only": tokens_only,
+}
+"""What to do, by a candidate job's `manner`."""
+
+
+def _probe(asked: Asked) -> None:
+    """Walk the probes, cold, and keep them as a part of the trace; a part without any where none fits."""
+    requests = probes(asked.rendered.prompt_ids, *_limits(asked.generator.llm))
+    asked.generator.llm.reset_prefix_cache()
+    captured = asked.generator.rows("walking probes", list(requests.values()))
+    asked.save_part(PROBES, list(requests), captured, forced=True)
+
+
+def prefill_part(asked: Asked, answers: Sequence[Answer]) -> None:
+    """Each prompt with its answer in one prefill, as a part of the trace; none where the model cannot be looked at."""
+    generator, folder = asked.generator, asked.stage / PREFILL
+    generator.progress("prefilling", 0, 0)
+    folder.mkdir()
+    prefilled = prefill_answers(generator.llm, asked.stage, answers, generator.lora)
+    if prefilled is None:
+        shutil.rmtree(folder)  # some rows may be there
+        return
+    save_trace(folder, prefilled, eos_token_ids=asked.rendered.eos_token_ids, provenance={}, forced=True)
+
+
+def _observe(asked: Asked, walked: Sequence[Generated]) -> None:
+    asked.observed["cached_tokens"] = sum(one.cached_tokens for one in walked)
+    asked.observed["prefills_of_a_prompt"] = max((int(one.places["prefills"].max()) for one in walked), default=0)
+
+
+def _limits(llm: Any) -> tuple[int, int]:
+    """Tokens of a KV cache block and of the longest request."""
+    config = llm.llm_engine.vllm_config
+    return int(config.cache_config.block_size), int(config.model_config.max_model_len)
+
+
+def layers_at(asked: Asked) -> Layers | None:
+    """Hidden states at the last token of the first prompts, one request at a time."""
+    from vllm import SamplingParams
+
+    llm, one = asked.generator.llm, SamplingParams(temperature=0.0, max_tokens=1)
+    found: list[dict[str, list[float]]] = []
+    prompts = asked.rendered.prompt_ids[: asked.job.layer_prompts]
+    llm.collective_rpc("start_layer_tap", args=(max(map(len, prompts)),))
+    for ids in prompts:
+        llm.generate([{"prompt_token_ids": list(ids)}], one, use_tqdm=False, lora_request=asked.generator.lora)
+        states = llm.collective_rpc("hidden_states", args=(len(ids),))[0]
+        if states is None:
+            break
+        found.append(states)
+    llm.collective_rpc("stop_layer_tap")
+    if not found:
+        return None
+    return _as_layers(found)
+
+
+def _as_layers(found: Sequence[dict[str, list[float]] | None]) -> Layers:
+    """States by point as an array.
+
+    Raises:
+        TraceError: those of a position are missing.
+    """
+    states = [one for one in found if one is not None]
+    if not states or len(states) < len(found):
+        raise TraceError(
+            f"hidden states of {len(found) - len(states)} of {len(found)} positions could not be read: the model has "
+            "no decoder of the usual make, its layers lie on several ranks, its batch is more than the tap keeps, or "
+            "it schedules asynchronously"
+        )
+    points = tuple(states[0])
+    return Layers(points, np.array([[one[point] for point in points] for one in states], dtype=np.float32))
+
+
+def _own_tokenisation(asked: Asked) -> list[tuple[int, ...]]:
+    """The ids a user's request would get: the engine is sent text and messages, and says what it made of them."""
+    from vllm import SamplingParams
+
+    llm, lora, rendered = asked.generator.llm, asked.generator.lora, asked.rendered
+    one = SamplingParams(temperature=0.0, max_tokens=1)
+    own: dict[int, tuple[int, ...]] = {}
+    chat = [index for index, templated in enumerate(rendered.chat) if templated]
+    plain = [index for index, templated in enumerate(rendered.chat) if not templated]
+    if chat:
+        outputs = llm.chat(
+            [as_messages(rendered.prompts[index]) for index in chat],
+            one,
+            use_tqdm=False,
+            chat_template_kwargs=asked.job.chat_template_kwargs or None,
+            lora_request=lora,
+        )
+        own |= {index: tuple(output.prompt_token_ids) for index, output in zip(chat, outputs, strict=True)}
+    if plain:
+        texts = [rendered.prompts[index].text for index in plain]
+        outputs = llm.generate(texts, one, use_tqdm=False, lora_request=lora)
+        own |= {index: tuple(output.prompt_token_ids) for index, output in zip(plain, outputs, strict=True)}
+    return [own[index] for index in range(len(rendered.prompts))]

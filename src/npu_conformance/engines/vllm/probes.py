@@ -1,0 +1,63 @@
+"""Probes: text cut at the edges of KV cache blocks, where prefix hits, chunks and preemptions begin and end.
+
+What follows the cut is forced, so a probe is as long as it must be whatever the model would say.
+"""
+
+from collections.abc import Sequence
+
+from npu_conformance.engines.vllm.generation import Request, walk
+
+# Tokens walked from each cut: enough to cross into the next block from just before its edge.
+_WALKED = 8
+_BLOCKS = (1, 2)
+_LONG, _LONG_WALKED = (1100, 4200), 200
+LONGEST_TEXT = max(_LONG) + _LONG_WALKED
+"""Tokens of the longest request made here."""
+
+
+def probes(prompt_ids: Sequence[Sequence[int]], block_size: int, max_model_len: int) -> dict[str, Request]:
+    """Requests by name, all with one beginning, made of the longest prompts.
+
+    Args:
+        prompt_ids: the run's prompts as token ids.
+        block_size: of the engine's KV cache, in tokens.
+        max_model_len: longest request the engine takes; probes beyond it are left out.
+    """
+    text = _text(prompt_ids, max(_BLOCKS) * block_size + 1 + _WALKED)
+    cuts = {
+        f"probes/{_name(blocks, offset)}": blocks * block_size + offset for blocks in _BLOCKS for offset in (-1, 0, 1)
+    }
+    return {
+        name: walk(tuple(text[:cut]), tuple(text[cut : cut + _WALKED]))
+        for name, cut in cuts.items()
+        if cut + _WALKED <= max_model_len
+    }
+
+
+def long_texts(prompt_ids: Sequence[Sequence[int]], max_model_len: int) -> dict[str, Request]:
+    """Requests with more than 1,000 and more than 4,000 tokens of text before what is walked, by name.
+
+    Args:
+        prompt_ids: the run's prompts as token ids.
+        max_model_len: longest request the engine takes; texts beyond it are left out.
+    """
+    text = _text(prompt_ids, LONGEST_TEXT)
+    return {
+        f"long texts/{length} tokens": walk(tuple(text[:length]), tuple(text[length : length + _LONG_WALKED]))
+        for length in _LONG
+        if length + _LONG_WALKED <= max_model_len
+    }
+
+
+def _text(prompt_ids: Sequence[Sequence[int]], length: int) -> list[int]:
+    """All prompts one after another, the longest first, again and again until it is long enough."""
+    text: list[int] = []
+    while len(text) < length:
+        for ids in sorted(prompt_ids, key=len, reverse=True):
+            text += ids
+    return text
+
+
+def _name(blocks: int, offset: int) -> str:
+    edge = f"{blocks} block{'s' if blocks > 1 else ''}"
+    return edge if offset == 0 else f"{edge} {'+' if offset > 0 else '-'} 1 token"

@@ -1,0 +1,214 @@
+"""Starts a worker process for a job, watches it, and ends it with all its children."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+import npu_conformance
+from npu_conformance.errors import JobError
+from npu_conformance.machine.storage import JOB_VARIABLE, sweep, write_text
+from npu_conformance.workers.guard import alive, end_marked
+from npu_conformance.workers.job import CLOSING, REFUSED, STARTING, Job
+from npu_conformance.workers.known_failures import explanation
+
+LOG_LINES = 15
+_POLL = 0.1
+_SCAN = 1.0
+# vLLM may notice a dead engine process by itself and say more than we can; past this it hangs.
+_GRACE = 5.0
+_ENGINE_PROCESS = "VLLM::"
+_LOST = "the engine's own process"
+
+Observer = Callable[[str, int, int], None]
+
+
+def run_job(
+    job: Job,
+    *,
+    name: str,
+    workdir: Path,
+    deadline: float,
+    environment: Mapping[str, str] | None = None,
+    python: Path | None = None,
+    observe: Observer | None = None,
+    stop: threading.Event | None = None,
+    held: Sequence[int] = (),
+) -> float:
+    """Run a job in a worker process; when this returns, its output is complete and no process is left.
+
+    When this process is killed outright or interrupted once more, the job's processes are ended all the same.
+
+    Args:
+        job: what to do.
+        name: the job's name in messages, such as `Qwen3Guard-Gen-4B base`.
+        workdir: an existing folder for the job's file, log and progress.
+        deadline: seconds after which the worker is ended; for a series, seconds each of its jobs may take.
+        environment: variables added to this process's own.
+        python: the interpreter; this one by default.
+        observe: called with the worker's progress whenever it changed.
+        stop: ends the job when it is set, for callers whose own thread no signal reaches.
+        held: descriptors of locks, which stay open as long as there are processes of the job.
+
+    Returns:
+        Seconds it took.
+
+    Raises:
+        JobError: the worker died, hung, lost an engine process or refused; with the reason, what is known of
+            the failure, and the last lines of its log where it did not give a reason itself.
+    """
+    started = time.monotonic()
+    write_text(workdir / "job.json", job.model_dump_json(indent=1))
+    for stale in ("refusal.txt", "progress.json"):
+        (workdir / stale).unlink(missing_ok=True)
+    log, token = workdir / "log.txt", uuid.uuid4().hex[:16]
+    with log.open("wb") as sink, _guard(token, held) as guard:
+        worker = subprocess.Popen(
+            [str(python or sys.executable), "-m", "npu_conformance.workers.worker", str(workdir)],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=_environment(environment or {}, token),
+            pass_fds=held,
+        )
+        try:
+            _tell(guard, worker.pid)
+            problem = _watch(worker, workdir, deadline, observe, stop)
+        finally:
+            _end(worker, token)
+            guard.kill()  # not before: a second Ctrl-C may come while the first is dealt with
+            for folder in job.stages:
+                sweep(folder, token)
+    if problem is None and worker.returncode == 0:
+        return time.monotonic() - started
+    refusal, (state, part) = workdir / "refusal.txt", _progress(workdir)
+    starting = state is not None and state[0].endswith(STARTING)
+    if problem is None and refusal.is_file():
+        known = "" if worker.returncode == REFUSED else f"\n{explanation(log)}".rstrip()
+        raise JobError(f"{name}: {refusal.read_text(encoding='utf-8')}{known}", part, starting=starting)
+    killed = worker.returncode == -signal.SIGKILL if problem is None else problem.startswith(_LOST)
+    what = problem or _describe_exit(worker.returncode)
+    known = explanation(log, killed=killed)
+    raise JobError(f"{name}: {what}\n{known}last lines of {log}:\n{tail(log)}", part, starting=starting)
+
+
+def tail(log: Path, lines: int = LOG_LINES) -> str:
+    """The last lines of a log, indented; progress bars count as their last state."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    kept = [line.rsplit("\r", 1)[-1].rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(f"  | {line}" for line in kept[-lines:]) or "  | (the log is empty)"
+
+
+def _watch(
+    worker: "subprocess.Popen[bytes]",
+    workdir: Path,
+    deadline: float,
+    observe: Observer | None,
+    stop: threading.Event | None,
+) -> str | None:
+    """Wait for the worker; None when it ended by itself, else why it must be ended."""
+    started = scanned = time.monotonic()
+    engines: dict[int, psutil.Process] = {}
+    lost_since: float | None = None
+    seen: tuple[str, int, int] | None = None
+    part = 0
+    while worker.poll() is None:
+        now = time.monotonic()
+        if stop is not None and stop.is_set():
+            return "was stopped"
+        if now - started > deadline:
+            phase = f"while {seen[0]}" if seen else "before it said what it was doing"
+            return f"the worker was not done after {deadline:g} s ({phase}) and was ended"
+        state, current = _progress(workdir)
+        if current != part:
+            part, started = current, now
+            engines.clear()  # the last job's were its own to close
+        if state is not None and state != seen:
+            seen = state
+            if observe is not None:
+                observe(*state)
+        if now - scanned > _SCAN:
+            scanned = now
+            engines.update({child.pid: child for child in _engine_processes(worker.pid)})
+            closing = seen is not None and seen[0].endswith(CLOSING)
+            lost = [pid for pid, process in engines.items() if not alive(process)]
+            if lost and not closing:
+                lost_since = lost_since or now
+                if now - lost_since > _GRACE:
+                    return f"{_LOST} (pid {lost[0]}) died under the worker, which was ended"
+        time.sleep(_POLL)
+    return None
+
+
+def _engine_processes(worker: int) -> list[psutil.Process]:
+    found = []
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(worker).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if any(word.startswith(_ENGINE_PROCESS) for word in (child.name(), *child.cmdline()[:1])):
+                    found.append(child)
+    return found
+
+
+def _progress(workdir: Path) -> tuple[tuple[str, int, int] | None, int]:
+    """What the worker says it is doing, and in which job of a series."""
+    try:
+        phase, done, total, part = json.loads((workdir / "progress.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None, 0
+    return (phase, done, total), part
+
+
+def _end(worker: "subprocess.Popen[bytes]", token: str) -> None:
+    """Kill the worker's process group, then whatever still carries its token in its environment."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+    end_marked(token)
+
+
+def _guard(token: str, held: Sequence[int]) -> "subprocess.Popen[bytes]":
+    """Another process that ends the job when its input ends: with the context, or because this process was killed."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "npu_conformance.workers.guard", token],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=_environment({}, None),
+        pass_fds=held,
+    )
+
+
+def _tell(guard: "subprocess.Popen[bytes]", group: int) -> None:
+    """Name the worker's process group; who is killed before has a worker that dies with him and has started nothing."""
+    with contextlib.suppress(BrokenPipeError):  # somebody killed the guard
+        if guard.stdin is not None:
+            os.write(guard.stdin.fileno(), str(group).encode())
+
+
+def _environment(extra: Mapping[str, str], token: str | None) -> dict[str, str]:
+    # The package must be importable also where --reference-python names an interpreter without it.
+    source = str(Path(npu_conformance.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    # SPT_NOENV: titles that processes give themselves must not write over the token, see `guard`.
+    marked = {} if token is None else {JOB_VARIABLE: token, "SPT_NOENV": "1"}
+    # Who crashes in native code says so in the log.
+    talking = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    return {**os.environ, "PYTHONPATH": path, **talking, **extra, **marked}
+
+
+def _describe_exit(code: int) -> str:
+    if code < 0:
+        return f"the worker was killed by signal {signal.Signals(-code).name}"
+    return f"the worker ended with exit status {code}"

@@ -1,0 +1,95 @@
+"""The worker process: reads a job file, does the job, ends. Started by `supervise`, never imported."""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from npu_conformance.errors import ConformanceError
+from npu_conformance.machine.devices import stay_on_host
+from npu_conformance.machine.storage import write_text
+from npu_conformance.workers.job import JOB, REFUSED, CandidateJob
+
+# The module whose `run(job, progress)` does a kind of job.
+_ROOMS = {
+    "twin": "npu_conformance.twins.job",
+    "scan": "npu_conformance.audit.scan",
+    "convert": "npu_conformance.conversion.convert",
+    "audit": "npu_conformance.audit.audit",
+    "render": "npu_conformance.engines.rendering",
+    "candidate:vllm": "npu_conformance.engines.vllm.engine",
+    "candidate:transformers": "npu_conformance.engines.transformers",
+    "reference": "npu_conformance.engines.reference.score",
+    "faults": "npu_conformance.selftest.job",
+    "probe": "npu_conformance.commands.probe.job",
+    "states": "npu_conformance.engines.reference.states",
+}
+_PR_SET_PDEATHSIG = 1
+# Of an engine's own error, which may quote a whole config.
+_LONGEST = 600
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much is done, and of how much; 0 of 0 while that is unknown."""
+
+
+def main(workdir: Path) -> int:
+    """Do the job in `workdir/job.json`; 0 when its output is there, else the reason is in `refusal.txt`."""
+    _die_with_parent()
+    job = JOB.validate_json((workdir / "job.json").read_bytes())
+
+    def progress(phase: str, done: int, total: int, part: int = 0) -> None:
+        write_text(workdir / "progress.json", json.dumps([phase, done, total, part]))
+
+    parts = job.jobs if job.kind == "series" else (job,)
+    # An engine runs on whatever device it finds; all other jobs stay on the host.
+    if not any(isinstance(part, CandidateJob) for part in parts):
+        stay_on_host()
+    progress("loading", 0, 0)
+    try:
+        if job.kind == "series":
+            for place, part in enumerate(job.jobs):
+                _do(part, _part_of(progress, place, part.label))
+        else:
+            _do(job, progress)
+    except ConformanceError as error:
+        write_text(workdir / "refusal.txt", str(error))
+        return REFUSED
+    except Exception as error:
+        traceback.print_exc()
+        reason = " ".join(str(error).split())
+        write_text(
+            workdir / "refusal.txt",
+            f"{type(error).__name__}: {reason[:_LONGEST]}; log: {workdir / 'log.txt'}",
+        )
+        return 3
+    return 0
+
+
+def _do(job: Any, progress: Progress) -> None:
+    room = import_module(_ROOMS[f"candidate:{job.engine}" if job.kind == "candidate" else job.kind])
+    run: Callable[[Any, Progress], None] = room.run
+    run(job, progress)
+
+
+def _part_of(progress: Callable[[str, int, int, int], None], place: int, name: str) -> Progress:
+    return lambda phase, done, total: progress(f"{name}: {phase}", done, total, place)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process with its parent, however the parent ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    code = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The output is in place; interpreter shutdown of an accelerator runtime can only hang or crash now.
+    os._exit(code)
