@@ -22,6 +22,7 @@ lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 # Apart, for a test with an engine takes minutes; those of a file share what they begin with.
 unit: .venv/.installed

@@ -46,11 +46,10 @@ from npu_conformance.traces.trace import (
 )
 from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator
-
-from .published_checkpoints import DOWN, GATE, Published
-from .report_runs import Runs, made_up_runs
-from .small_traces import INPUTS, MODULES
-from .suite_runs import JUDGED_TWICE, ROOT, Outcome, judge
+from tests.unit.helpers.published_checkpoints import DOWN, GATE, Published
+from tests.unit.helpers.report_runs import Runs, made_up_runs
+from tests.unit.helpers.small_traces import INPUTS, MODULES
+from tests.unit.helpers.suite_runs import JUDGED_TWICE, ROOT, Outcome, judge
 
 
 @pytest.fixture(scope="session")

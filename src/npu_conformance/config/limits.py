@@ -85,7 +85,7 @@ LAYER_NORM = Figure(
 )
 LAYER_FIGURES = (LAYER_COSINE, LAYER_NORM)
 # Of two engines that round alike the errors add to 2; other kernels may err by twice base's.
-# tests/unit/test_clean_runs.py holds ten prompt sets of a twin to it.
+# tests/unit/whole/test_clean_runs.py holds ten prompt sets of a twin to it.
 VARIANT_SPREAD = Figure(
     "variant_spread",
     "Largest distance from base, over base's from the reference",

@@ -1,6 +1,6 @@
 """Intervals and tests that hold for few prompts whose positions are not independent.
 
-Simulated coverage and size are checked in tests/unit/test_statistics.py.
+Simulated coverage and size are checked in tests/unit/measure/test_statistics.py.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,74 @@
+"""A run judged by its baseline alone, without a reference."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from npu_conformance.checks import PROPERTIES, judged_or_error
+from npu_conformance.checks.saved import load_base
+from npu_conformance.errors import ConfigError, TraceError
+from npu_conformance.run.settings import Settings
+from npu_conformance.traces.trace import Rows
+from tests.unit.conftest import Scene
+from tests.unit.helpers.accepted_runs import accepted, held, noisy
+
+
+def test_alone_a_clean_run_passes(scene: Scene) -> None:
+    """Without the reference's rows."""
+    evidence = held(scene, accepted(scene.evidence()), alone=True)
+    verdicts = {one.__name__: [check.verdict for check in judged_or_error(one, evidence)] for one in PROPERTIES}
+
+    assert {name for name, found in verdicts.items() if {"fail", "error"} & set(found)} == set()
+    for name in ("error_over_floor", "worst_positions", "token_agreement", "finite_logits"):
+        assert "pass" in verdicts[name], name
+
+
+@pytest.mark.parametrize(
+    ("change", "gates"),
+    [
+        (noisy(0.05), {"error_over_floor", "peak_over_floor"}),
+        (lambda rows: rows * np.float32(1.02), {"signed_bias"}),
+        (
+            lambda rows: np.where(np.arange(len(rows))[:, None] == 7, rows + np.eye(1, 20, 3) * 9, rows),
+            {"worst_logits"},
+        ),
+        (lambda rows: np.where(np.arange(len(rows))[:, None] == 7, np.nan, rows), {"finite_logits"}),
+    ],
+)
+def test_alone_faults_are_caught(scene: Scene, change: Callable[[Rows], Rows], gates: set[str]) -> None:
+    """By the gates that catch them with a reference."""
+    found = accepted(scene.evidence())
+    for index in range(3):
+        scene.edit_logits("candidate", index, change)
+    evidence = held(scene, found, alone=True)
+    failing = {
+        one.__name__ for one in PROPERTIES if {"fail"} & {check.verdict for check in judged_or_error(one, evidence)}
+    }
+
+    assert gates <= failing
+
+
+def test_alone_other_tokens_are_refused(scene: Scene) -> None:
+    """An engine that was not made to take the baseline's."""
+    found = accepted(scene.evidence())
+    scene.edit_answer("candidate", 0, token_ids=[5] * 200)
+
+    with pytest.raises(TraceError, match="did not take the baseline's tokens"):
+        _ = held(scene, found, alone=True).comparison
+
+
+def test_a_run_that_lost_its_reference_is_not_judged_alone(scene: Scene, tmp_path: Path) -> None:
+    """It chose its own tokens: what is lost is an error by name."""
+    (tmp_path / "traces").mkdir()
+    shutil.copytree(scene.folder / "candidate", tmp_path / "traces" / "base" / "candidate")
+    with pytest.raises(TraceError, match=r"base/reference"):
+        load_base(tmp_path / "traces", accepted(scene.evidence()))
+
+
+def test_alone_of_saved_traces_is_refused() -> None:
+    """They have taken the tokens they have."""
+    with pytest.raises(ConfigError, match="leave out --from"):
+        Settings(configs=Path(), baseline="alone", from_dir=Path()).check()

@@ -1,0 +1,153 @@
+"""A run beside the one that was accepted last: what is a regression, what is not, what cannot be told."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from npu_conformance.baselines import keeping
+from npu_conformance.baselines.against import Since, since
+from npu_conformance.checks import judged_or_error, regression
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.results import Check
+from tests.unit.conftest import Scene
+from tests.unit.helpers.accepted_runs import FACTS, accepted, held, noisy
+
+
+def by_metric(evidence: Evidence) -> dict[str, Check]:
+    """The checks of the gate."""
+    return {check.metric: check for check in regression(evidence)}
+
+
+def test_the_same_run_again_is_no_worse(scene: Scene) -> None:
+    """Its error is what it was, up to the digits a baseline keeps."""
+    checks = by_metric(held(scene, accepted(scene.evidence())))
+
+    assert {check.verdict for check in checks.values()} == {"pass"}
+    assert checks["growth of the error since the baseline"].observed == pytest.approx(1, abs=1e-3)
+    assert checks["tokens of the baseline"].observed == 1
+    assert checks["KL(baseline‖candidate), mean, at least"].observed == pytest.approx(0, abs=1e-7)
+
+
+def test_an_error_that_grew_is_a_regression(scene: Scene) -> None:
+    """Though every token is still the reference's."""
+    found = accepted(scene.evidence())
+    for index in range(3):
+        scene.edit_logits("candidate", index, noisy(0.02))
+    checks = by_metric(held(scene, found))
+
+    assert checks["growth of the error since the baseline"].verdict == "fail"
+    assert "relative error" in (checks["growth of the error since the baseline"].where or "")
+    assert checks["growth of the share of flips since the baseline"].verdict == "pass"
+
+
+def test_an_error_that_shrank_is_none(scene: Scene) -> None:
+    """A better engine is no regression."""
+    clean = accepted(scene.evidence())
+    for index in range(3):
+        scene.edit_logits("candidate", index, noisy(0.02))
+    worse = accepted(scene.evidence())
+    for index in range(3):
+        scene.edit_logits("candidate", index, lambda rows: rows)
+
+    assert by_metric(held(scene, worse))["growth of the error since the baseline"].verdict == "pass"
+    assert by_metric(held(scene, clean))["growth of the error since the baseline"].verdict == "fail"
+
+
+def test_only_what_both_had_seen_is_compared(scene: Scene) -> None:
+    """Beyond another token the two walk different texts."""
+    found = accepted(scene.evidence())
+    tokens = list(scene.evidence().candidate.answers[1].token_ids)
+    tokens[50] = 1 + tokens[50] % 19
+    for side in ("candidate", "reference", *(f"floor/{name}" for name in ("dithered1", "eager", "sdpa"))):
+        scene.edit_answer(side, 1, token_ids=tokens)
+    checks = by_metric(held(scene, found))
+
+    assert checks["growth of the error since the baseline"].n == 200 + 51 + 200
+    assert "451 of the baseline's 600" in (checks["growth of the error since the baseline"].message or "")
+
+
+def test_other_weights_or_prompts_are_said_by_name(scene: Scene) -> None:
+    """They are not compared."""
+    found = accepted(scene.evidence())
+
+    assert keeping.stale(found, FACTS) is None
+    for key, name in (
+        ("reference_digest", "weights of the reference"),
+        ("adapter_digest", "LoRA"),
+        ("kind", "subject"),
+    ):
+        assert f"the {name} changed" in (keeping.stale(found, FACTS | {key: "other"}) or "")
+    scene.edit_answer("candidate", 2, prompt_ids=[9, 9])
+    scene.edit_answer("reference", 2, prompt_ids=[9, 9])
+    (check,) = judged_or_error(regression, held(scene, found))
+    assert check.verdict == "error"
+    assert "set/third: its token ids are not those" in (check.message or "")
+
+
+def test_what_is_stale_is_an_error_and_what_is_missing_is_told(scene: Scene) -> None:
+    """Neither passes for a comparison."""
+    (missing,) = regression(scene.evidence())
+    (stale,) = regression(dataclasses.replace(scene.evidence(), stale="the weights changed"))
+
+    assert (missing.verdict, stale.verdict) == ("not_applicable", "error")
+    assert "--baseline=create" in (missing.message or "")
+
+
+METRICS = ("growth of the error since the baseline", "growth of the share of flips since the baseline")
+
+
+def with_flips(evidence: Evidence, prompts: int, flips: int) -> Evidence:
+    """A run of so many prompts of ten positions, with so many new flips in each."""
+    n = prompts * 10
+    bounds = tuple(range(0, n + 1, 10))
+    row = np.random.default_rng(4).normal(-5, 0.01, size=n)
+    clean = Deviations(bounds, row, row, row, np.zeros(n, dtype=bool), np.zeros((n, 4)))
+    now = dataclasses.replace(clean, flipped=np.arange(n) % 10 < flips)
+    names = tuple(f"set/{index}" for index in range(prompts))
+    tokens = (np.zeros(n, dtype=np.int64), now.flipped.astype(np.int64))
+    found = dataclasses.replace(evidence)
+    found.__dict__["since"] = Since(names, bounds, clean, now, np.zeros(n), tokens, n, ())
+    return found
+
+
+@pytest.mark.parametrize(("prompts", "flips", "verdict"), [(14, 5, "fail"), (5, 5, "inconclusive"), (14, 0, "pass")])
+def test_flips_that_became_more_frequent(scene: Scene, prompts: int, flips: int, verdict: str) -> None:
+    """A regression where there are prompts enough to say so; never a silent pass of a few."""
+    found = by_metric(with_flips(held(scene, accepted(scene.evidence())), prompts, flips))
+
+    assert (found[METRICS[0]].verdict, found[METRICS[1]].verdict) == ("pass", verdict)
+    if verdict == "inconclusive":
+        assert found[METRICS[1]].message == "5 prompts cannot tell whether flips are more frequent than they were"
+
+
+def test_what_is_to_be_replaced_is_shown_and_decides_nothing(scene: Scene) -> None:
+    """Or no run could ever take the place of one that it differs from."""
+    found = accepted(scene.evidence())
+    for index in range(3):
+        scene.edit_logits("candidate", index, noisy(0.02))
+    worse = dataclasses.replace(held(scene, found), replacing=True)
+    checks = by_metric(worse)
+
+    assert {check.verdict for check in checks.values()} == {"not_applicable"}
+    assert (checks[METRICS[0]].observed or 0) > 1.1
+    assert "against the old baseline this run would be fail" in (checks[METRICS[0]].message or "")
+    (stale,) = regression(dataclasses.replace(worse, baseline=None, stale="the weights changed"))
+    assert (stale.verdict, stale.message) == ("not_applicable", "the baseline is to be replaced: the weights changed")
+    scene.edit_answer("candidate", 2, prompt_ids=[9, 9])
+    scene.edit_answer("reference", 2, prompt_ids=[9, 9])
+    (other,) = judged_or_error(regression, dataclasses.replace(held(scene, found), replacing=True))
+    assert other.verdict == "not_applicable"
+    assert "set/third" in (other.message or "")
+
+
+def test_prompts_that_were_not_asked_are_named_as_such(scene: Scene) -> None:
+    """And not taken for texts that went another way."""
+    found = accepted(scene.evidence())
+    evidence = held(scene, found)
+    fewer = dataclasses.replace(evidence.candidate, answers=evidence.candidate.answers[:2])
+    compared = since(fewer, found)
+
+    assert compared.missing == ("set/third",)
+    assert compared.positions == compared.bounds[-1] == 400

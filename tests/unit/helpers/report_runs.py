@@ -1,0 +1,224 @@
+"""Made-up runs of several variants, and reports of them."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from npu_conformance import checks as gates
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.config.model import Limit, ModelConfig
+from npu_conformance.config.variants import CATALOGUE
+from npu_conformance.machine.storage import write_json
+from npu_conformance.measure.results import Check
+from npu_conformance.report.details import save_details
+from npu_conformance.report.markdown import render_markdown
+from npu_conformance.report.model import Report, Run, build_report
+from npu_conformance.report.words import WORDS
+from npu_conformance.traces.cases import Case, Flip
+from npu_conformance.traces.trace import (
+    PREFILL,
+    PROBES,
+    Answer,
+    Rows,
+    Trace,
+    load_trace,
+    save_cases,
+    save_modules,
+    save_rows,
+    save_trace,
+)
+from tests.unit.helpers.small_traces import MODULES
+from tests.unit.helpers.suite_runs import ROOT
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Scene
+
+PROVENANCE = {
+    "engine": "vllm",
+    "versions": {"vllm": "0.32.0", "python": "3.11.7"},
+    "platform": "cpu",
+    "device": "a processor",
+    "effective": {"dtype": "bfloat16", "enforce_eager": True},
+    "environment": {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
+    "seconds": {"start": 2.0, "generate": 1.5},
+}
+REFERENCE = {
+    "engine": "transformers",
+    "versions": {"transformers": "5.19.0"},
+    "platform": "cpu",
+    "device": "a processor",
+    "setting": {"attn_implementation": "sdpa"},
+    "seconds": {"total": 4.0},
+    "computed": 3,
+    "from_cache": 0,
+}
+FACTS = {
+    "kind": "twin",
+    "model": "a/b",
+    "hardware": "Atlas 800 A2",
+    "weights": "/w",
+    "weights_digest": "d1",
+    "reference_weights": "/w",
+    "reference_digest": "d1",
+    "config_digest": "c1",
+    "architecture": {"hidden_layers": 4},
+}
+RUN = Run(
+    started=datetime(2026, 1, 2, tzinfo=timezone.utc),
+    command="pytest --twin",
+    versions={"python": "3.11.7"},
+    machine={"processor": "a processor"},
+    suite=None,
+)
+# What three prompts of 200 positions can show of rates.
+SHOWABLE = {
+    name: Limit(value=value, reason="three prompts cannot show more")
+    for name, value in (("token_agreement", 0.93), ("excess_flips", 0.07))
+}
+Change = Callable[[Rows], Rows]
+
+
+def write(
+    folder: Path,
+    rows: Sequence[Rows],
+    answers: tuple[Answer, ...],
+    *,
+    ends: Sequence[int] = (0,),
+    provenance: dict[str, Any] | None = None,
+) -> Trace:
+    """A trace with these logits for these answers, in place of one that is there."""
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    for index, row in enumerate(rows):
+        save_rows(folder, index, row)
+    once: dict[str, Any] = {"storage": "float32", "repeat_token_ids": None, "repeat_digests": None}
+    plain = [dataclasses.replace(answer, **once) for answer in answers]
+    save_modules(folder, MODULES)
+    save_trace(folder, plain, eos_token_ids=ends, provenance=provenance or {}, forced=True)
+    return load_trace(folder)
+
+
+def unsteady(rows: Rows) -> Rows:
+    """Off by one in a thousand, up and down in turn: within the limits, and no more than rounding costs."""
+    turns = np.float32(1) + np.float32(0.001) * (1 - 2 * (np.arange(len(rows)) % 2))
+    return (rows * turns[:, None]).astype(np.float32)
+
+
+def exchanged(rows: Rows) -> Rows:
+    """The largest logit of the first position goes to another token, far ahead."""
+    rows[0, another(rows, 5)] = rows[0].max() + 5
+    return rows
+
+
+def another(rows: Rows, away: int = 0) -> int:
+    """A token that is not the first position's largest, nor the end of text."""
+    return 1 + (int(rows[0].argmax()) + away) % 19
+
+
+@dataclasses.dataclass
+class Runs:
+    """A made-up run of several variants, from which a report is made."""
+
+    scene: "Scene"
+    folder: Path
+    checks: list[Check] = dataclasses.field(default_factory=list)
+    names: list[str] = dataclasses.field(default_factory=lambda: ["base", "as_served"])
+
+    @property
+    def base(self) -> Trace:
+        """Base's candidate."""
+        return load_trace(self.scene.folder / "candidate")
+
+    def take(self, evidence: Evidence) -> Evidence:
+        """Save the details of a variant and judge it."""
+        self.names += [evidence.variant] if evidence.variant not in self.names else []
+        facts = FACTS | {"variants": self.names}
+        save_details(self.folder, "Model", facts, evidence)
+        self.checks += [check for one in gates.PROPERTIES for check in gates.judged_or_error(one, evidence)]
+        return evidence
+
+    def variant(self, name: str, change: Change = unsteady, probes: Change = unsteady, **provenance: Any) -> Evidence:
+        """A variant that walks base's tokens and probes, with changed logits."""
+        base = self.base
+        probed = base.part(PROBES)
+        assert probed is not None
+        rows = [change(base.logits(index).copy()) for index in range(3)]
+        told = PROVENANCE | {"effective": {"dtype": "bfloat16"}, "seconds": {"start": 1.25}} | provenance
+        trace = write(self.scene.folder / name, rows, base.answers, provenance=told)
+        cut = [probes(probed.logits(index).copy()) for index in range(len(probed.answers))]
+        write(trace.folder / PROBES, cut, probed.answers, ends=())
+        config = self.scene.config
+        if name not in CATALOGUE:
+            own = {"name": name, "options": {"max_num_seqs": 2}}
+            config = ModelConfig.model_validate(config.model_dump(exclude_unset=True) | {"variants": [own]})
+        return self.take(
+            dataclasses.replace(
+                self.scene.evidence(), variant=name, config=config, candidate=trace, base=self.scene.base()
+            )
+        )
+
+    def report(self) -> Report:
+        """The report of all that was taken."""
+        return build_report(self.folder, {"Model": self.checks}, {"Model": "twin"}, RUN, ROOT / "baselines")
+
+
+def case(**fields: Any) -> Case:
+    """A prompt that joined others."""
+    common = {"scenario": "alone", "prompt": "set/first", "batch_rows": (0, 0), "positions": 2, "different": 0}
+    return Case.model_validate(common | {"first_different": None, "worst": 0, "distance": 0.0, "flips": ()} | fields)
+
+
+def tell_provenance(scene: "Scene") -> None:
+    """Where both sides ran."""
+    for side, provenance in (("candidate", PROVENANCE), ("reference", REFERENCE)):
+        path = scene.folder / side / "trace.json"
+        write_json(path, json.loads(path.read_text()) | {"provenance": provenance})
+
+
+def showable(scene: "Scene") -> "Scene":
+    """The scene with limits that its three prompts are enough for."""
+    return dataclasses.replace(scene, config=scene.config.model_copy(update={"limits": SHOWABLE}))
+
+
+def made_up_runs(scene: "Scene", tmp_path: Path) -> Runs:
+    """Base, with its prefill, probes and other batches."""
+    tell_provenance(scene)
+    candidate = load_trace(scene.folder / "candidate")
+    write(candidate.folder / PREFILL, [candidate.logits(index) for index in range(3)], candidate.answers)
+    first = dataclasses.replace(candidate.answers[0], prompt="probes/1 block", token_ids=(1, 2, 3, 4))
+    write(candidate.folder / PROBES, [candidate.logits(0)[:4]], (first,), ends=())
+    flip = Flip(step=1, token=1, choice=2, margin=5.0, lead=0.1, rms=1.0)
+    save_cases(
+        candidate.folder,
+        [
+            case(),
+            case(scenario="another batch order", different=1, worst=1, distance=0.25, flips=(flip,)),
+            case(
+                scenario="another batch order",
+                prompt="set/second",
+                copy_number=2,
+                distance=0.5,
+                different=2,
+                flips=(flip.model_copy(update={"margin": 1e-6, "lead": 1e-6}),),
+            ),
+        ],
+    )
+    made = Runs(showable(scene), tmp_path / "run")
+    made.take(made.scene.evidence())
+    return made
+
+
+def line(report: Report, start: str, language: Literal["en", "zh"] = "en", heading: str = "variants") -> list[str]:
+    """The cells of the row that begins so, in the section of that heading."""
+    word = WORDS[heading][language == "zh"]
+    text = render_markdown(report, language)
+    section = text.split(f"## {word} ·", 1)[1].split("\n## ", 1)[0]
+    (found,) = [row for row in section.splitlines() if row.startswith(f"| {start} |")]
+    return [cell.strip() for cell in found.strip("|").split(" | ")]
