@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.checks import judged_or_error
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.commands.plan.forecast import forecast
 from npu_conformance.commands.plan.text import forecast_lines
@@ -21,7 +21,7 @@ from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.machine.devices import find_devices
 from npu_conformance.machine.storage import cache_dir
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.report.messages import failure_text
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.write import summary_lines, write_report
@@ -40,8 +40,8 @@ _LOG_WIDTH = 180
 _ID = re.compile(r"::test_(\w+)\[(.+)-([^-]+)\]$")
 SESSION = pytest.StashKey[Session]()
 
-Judge = Callable[[Callable[[Evidence], list[Check]]], None]
-"""Judges the evidence by a property's function, records its checks and fails the test when any of them failed."""
+Judge = Callable[[str], None]
+"""Judges the evidence by a check, records what it found and fails the test when any of it failed."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -173,19 +173,18 @@ def evidence(request: pytest.FixtureRequest) -> Evidence:
 
 @pytest.fixture
 def judge(request: pytest.FixtureRequest, evidence: Evidence) -> Judge:
-    """Judge a property, record its checks in the report, then pass, fail or skip the test by them."""
+    """Judge a check, record its results in the report, then pass, fail or skip the test by them."""
     bad = {"fail", "error", "inconclusive"} if request.config.getoption("require_confidence") else {"fail", "error"}
 
-    def judge_property(property_: Callable[[Evidence], list[Check]]) -> None:
-        checks = judged_or_error(property_, evidence)
-        request.node.user_properties.append((_CHECKS, [check.model_dump(mode="json") for check in checks]))
-        if failed := [check for check in checks if check.verdict in bad]:
-            doc = request.function.__doc__ or request.function.__name__
-            pytest.fail(failure_text(doc, failed, _reproduce(request)), pytrace=False)
-        if all(check.verdict == "not_applicable" for check in checks):
-            pytest.skip(f"not applicable: {checks[0].message}")
+    def judge_check(check: str) -> None:
+        results = CHECKS[check].judge(evidence)
+        request.node.user_properties.append((_CHECKS, [one.model_dump(mode="json") for one in results]))
+        if failed := [one for one in results if one.verdict in bad]:
+            pytest.fail(failure_text(CHECKS[check].question[0], failed, _reproduce(request)), pytrace=False)
+        if all(one.verdict == "not_applicable" for one in results):
+            pytest.skip(f"not applicable: {results[0].message}")
 
-    return judge_property
+    return judge_check
 
 
 class Results:
@@ -193,7 +192,7 @@ class Results:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._checks: dict[str, list[Check]] = defaultdict(list)
+        self._checks: dict[str, list[Result]] = defaultdict(list)
         self._lines: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -206,7 +205,7 @@ class Results:
         model, variant, check = identity
         judged = properties.get(_CHECKS)
         if report.when == "call" and judged:
-            self._checks[model] += [Check.model_validate(entry) for entry in judged]
+            self._checks[model] += [Result.model_validate(entry) for entry in judged]
         elif report.failed:
             self._add(model, variant, check, "error", str(report.longrepr))
         elif report.skipped and report.when == "setup":
@@ -241,7 +240,7 @@ class Results:
 
     def _add(self, model: str, variant: str, check: str, verdict: Any, message: str) -> None:
         self._checks[model].append(
-            Check(check=check, variant=variant, metric=check, verdict=verdict, message=message, path="none")
+            Result(check=check, variant=variant, metric=check, verdict=verdict, message=message, path="none")
         )
 
 

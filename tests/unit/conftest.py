@@ -15,7 +15,7 @@ from npu_conformance.audit.audit import Audit
 from npu_conformance.audit.scan import Scan
 from npu_conformance.audit.statistics import TensorStatistics
 from npu_conformance.checkpoints.inputs import Inputs
-from npu_conformance.checks import PROPERTIES, judged_or_error
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.pair import Pair
 from npu_conformance.config.model import Labels, ModelConfig
@@ -24,7 +24,7 @@ from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.cases import hold_against
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.realisations import FLOOR
-from npu_conformance.measure.results import Check, Verdict, worst
+from npu_conformance.measure.results import Result, Verdict, worst
 from npu_conformance.run.nursery import build_twins, twin_folder
 from npu_conformance.traces.cases import Scenario
 from npu_conformance.traces.trace import (
@@ -114,10 +114,7 @@ class Scene:
     def verdicts(self) -> dict[str, Verdict]:
         """Each property's worst verdict."""
         evidence = self.evidence()
-        return {
-            property_.__name__: worst(check.verdict for check in judged_or_error(property_, evidence))
-            for property_ in PROPERTIES
-        }
+        return {name: worst(one.verdict for one in check.judge(evidence)) for name, check in CHECKS.items()}
 
     def walked(self, variant: str, change: Callable[[Rows], Rows] = lambda rows: rows, **effective: Any) -> Evidence:
         """The evidence on a variant that walked the candidate's tokens: its rows, changed in the second prompt."""
@@ -268,9 +265,14 @@ def _add_floor(folder: Path, answers: list[Answer]) -> None:
         save_trace(place, answers, eos_token_ids=[0], provenance={})
 
 
-def failing(checks: list[Check]) -> set[str]:
+def named(result: Result) -> str:
+    """Its metric, and where it is observed if not at the answers."""
+    return result.metric if result.at == "answers" else f"{result.metric}, {result.at}"
+
+
+def failing(checks: list[Result]) -> set[str]:
     """Metrics that say fail."""
-    return {check.metric for check in checks if check.verdict == "fail"}
+    return {named(check) for check in checks if check.verdict == "fail"}
 
 
 @pytest.fixture

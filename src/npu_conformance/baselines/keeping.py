@@ -13,7 +13,7 @@ from npu_conformance.errors import ConfigError
 from npu_conformance.machine.devices import Platform
 from npu_conformance.machine.storage import cache_dir, write_text
 from npu_conformance.measure.metrics import METRICS_VERSION
-from npu_conformance.measure.results import Check, Verdict, worst
+from npu_conformance.measure.results import Result, Verdict, worst
 
 Kind = Literal["real", "twin"]
 Action = Literal["create", "update"]
@@ -124,7 +124,7 @@ def misplaced(action: Action, path: Path) -> str | None:
     return None
 
 
-def refusal(checks: Sequence[Check], not_judged: Sequence[str], *, own_weights: bool) -> str | None:
+def refusal(checks: Sequence[Result], not_judged: Sequence[str], *, own_weights: bool) -> str | None:
     """Why a run does not become a baseline; None where it does.
 
     Args:

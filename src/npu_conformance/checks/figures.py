@@ -9,11 +9,12 @@ from collections.abc import Callable
 import numpy as np
 
 from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.hard import all_of, by_limit
 from npu_conformance.checks.pair import Pair
 from npu_conformance.config.limits import Figure
 from npu_conformance.measure.compare import Comparison
 from npu_conformance.measure.metrics import Values
-from npu_conformance.measure.results import Check, Path, Verdict
+from npu_conformance.measure.results import Path, Result, Verdict
 from npu_conformance.measure.statistics import Interval, effective_n, mean_interval, rate_interval
 
 _REDUCE: dict[str, Callable[[Comparison], float]] = {
@@ -59,8 +60,8 @@ def observe(comparison: Comparison, figure: Figure) -> float:
 
 
 def judge_figure(
-    evidence: Evidence, pair: Pair, check: str, figure: Figure, *, path: Path = "decode", name: str | None = None
-) -> Check:
+    evidence: Evidence, pair: Pair, check: str, figure: Figure, *, path: Path = "decode", at: str = "answers"
+) -> Result:
     """Observe a figure and hold it against the limit of the model's config, if there is one.
 
     Args:
@@ -69,7 +70,7 @@ def judge_figure(
         check: the property it is a figure of.
         figure: what to observe.
         path: of the engine.
-        name: of the metric, where it is not the figure's own.
+        at: see `Result`.
     """
     comparison = pair.comparison
     observed, n = observe(comparison, figure), len(comparison)
@@ -85,14 +86,15 @@ def judge_figure(
         told.append(f"{n} positions cannot show {limit:g} with 95 % confidence")
         if figure.name == "token_agreement":
             told.append(f"at this rate {_needed(comparison, judged, limit)}")
-    return Check(
+    return Result(
         check=check,
         variant=evidence.variant,
         path=path,
-        metric=name or figure.name,
+        metric=figure.name,
+        at=at,
         observed=observed,
         limit=limit,
-        relation=">=" if figure.sense == "min" else "<=",
+        relation=figure.relation,
         n=n,
         interval=interval,
         verdict=verdict,
@@ -101,11 +103,24 @@ def judge_figure(
     )
 
 
+def same_tokens(
+    evidence: Evidence, pair: Pair, check: str, *, path: Path = "decode", at: str = "answers", shown: bool = False
+) -> Result:
+    """A hard check: where the largest logits are different tokens', rounding may have decided."""
+    comparison = pair.comparison
+    tied = comparison.ties(evidence.tie_width(pair))
+    broken = np.flatnonzero(~comparison.matches & ~tied)
+    where = pair.place(int(broken[0])) if len(broken) else None
+    result = all_of(
+        evidence, check, "equal_or_tied_tokens", broken, where, len(comparison), path=path, at=at, shown=shown
+    )
+    return result.model_copy(update={"message": f"{tied.sum()} tied"}) if tied.any() else result
+
+
 def _verdict(figure: Figure, observed: float, interval: Interval | None, limit: float | None) -> Verdict:
-    if limit is None:
-        return "pass"
-    if not figure.within(observed, limit):
-        return "fail"
+    found = by_limit(observed, limit, figure.relation)
+    if found != "pass" or limit is None:
+        return found
     kept = interval is None or figure.within(interval[1 if figure.sense == "max" else 0], limit)
     return "pass" if kept else "inconclusive"
 

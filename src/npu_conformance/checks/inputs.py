@@ -9,9 +9,10 @@ import numpy as np
 from npu_conformance.checkpoints.declared import FREQUENCIES, SCALE, Declarations, Declared
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import all_of, first, first_difference, not_applicable
+from npu_conformance.checks.registry import check
 from npu_conformance.config.variants import scored_with
 from npu_conformance.errors import TraceError
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.traces.trace import Told
 
 _CHECK = "shared_inputs"
@@ -19,16 +20,20 @@ _CHECK = "shared_inputs"
 _ROUNDED = 0.01
 
 
-def shared_inputs(evidence: Evidence) -> list[Check]:
+@check(
+    chinese="引擎与参考对配置和分词器的读取,均与对其文件的第二次独立读取一致。",
+    metrics=("declared_values", "tokenizer_ids", "tokenizer_texts", "published_keys"),
+)
+def shared_inputs(evidence: Evidence) -> list[Result]:
     """Config and tokenizer are read by engine and reference as a second reading of their files says."""
     if evidence.inputs is None:
         raise TraceError("the config was not read a second time: the traces are of an older version; run it again")
     told = evidence.candidate.modules()
-    checks = [_as_declared(evidence, "the engine", told, evidence.inputs.candidate)]
+    checks = [_as_declared(evidence, "candidate", told, evidence.inputs.candidate)]
     if scored_with(evidence.variant) != evidence.variant:
         return [*checks, *_texts(evidence)]
     if not evidence.alone:
-        checks.append(_as_declared(evidence, "the reference", evidence.reference.modules(), evidence.inputs.reference))
+        checks.append(_as_declared(evidence, "reference", evidence.reference.modules(), evidence.inputs.reference))
     return [*checks, *_ids(evidence), *_texts(evidence), *_files(evidence)]
 
 
@@ -51,16 +56,16 @@ class _Fact(NamedTuple):
         return None
 
 
-def _as_declared(evidence: Evidence, side: str, told: Sequence[Told] | None, declared: Declarations) -> Check:
+def _as_declared(evidence: Evidence, at: str, told: Sequence[Told] | None, declared: Declarations) -> Result:
     facts = [
         _Fact(name, one, found)
         for name, one in declared.facts.items()
         if (found := [entry for entry in told or () if entry.fact == name])
     ]
+    side = "the engine" if at == "candidate" else "the reference"
     broken = [f"{fact.declared.source}; {side} {fact.broken}" for fact in facts if fact.broken is not None]
-    metric = f"config values that {side} has as its files say"
     where = first(broken) if facts else f"{side} reported no value that can be compared with its files"
-    check = all_of(evidence, _CHECK, metric, broken, where, len(facts), path="none")
+    check = all_of(evidence, _CHECK, "declared_values", broken, where, len(facts), path="none", at=at)
     untold = [name for name in declared.facts if name not in {fact.name for fact in facts}]
     words = [f"not reported: {', '.join(untold)}"] if untold else []
     # What both sides have most often read wrongly; the rest agreeing says nothing of it.
@@ -101,13 +106,13 @@ def _base(frequencies: Sequence[float]) -> str:
     return f", rope_theta {float(f'{base:.3g}'):.12g}" if _same(FREQUENCIES, list(frequencies), plain.tolist()) else ""
 
 
-def _ids(evidence: Evidence) -> Iterator[Check]:
+def _ids(evidence: Evidence) -> Iterator[Result]:
     """The run's prompts by tokenizer.json alone."""
-    metric = "prompts with the ids of tokenizer.json"
+    metric = "tokenizer_ids"
     if evidence.long_texts:
         return
     if evidence.second_ids is None:
-        yield not_applicable(evidence, _CHECK, metric, "the checkpoint has no tokenizer.json")
+        yield not_applicable(evidence, _CHECK, "the checkpoint has no tokenizer.json", metric)
         return
     broken = []
     for answer, forms in zip(evidence.candidate.answers, evidence.second_ids, strict=True):
@@ -121,13 +126,13 @@ def _ids(evidence: Evidence) -> Iterator[Check]:
     yield all_of(evidence, _CHECK, metric, broken, first(broken), path="none")
 
 
-def _texts(evidence: Evidence) -> Iterator[Check]:
+def _texts(evidence: Evidence) -> Iterator[Result]:
     """The engine's own answers by tokenizer.json alone."""
-    metric = "answers with the text of tokenizer.json"
+    metric = "tokenizer_texts"
     own = [answer for answer in evidence.candidate.answers if answer.decoded is not None]
     if not own:
         why = "the tokens were given, or the checkpoint has no tokenizer.json"
-        yield not_applicable(evidence, _CHECK, metric, why)
+        yield not_applicable(evidence, _CHECK, why, metric)
         return
     broken = [
         f"{answer.prompt}: the engine's text {answer.text!r}, by tokenizer.json alone {answer.decoded!r}"
@@ -142,8 +147,9 @@ def _words(text: str) -> str:
     return text.replace("\ufffd", "").strip()
 
 
-def _files(evidence: Evidence) -> Iterator[Check]:
+def _files(evidence: Evidence) -> Iterator[Result]:
     """The candidate's files against the published ones."""
     if (found := evidence.inputs.own_files if evidence.inputs else None) is not None:
-        metric = "keys of the candidate's files as published"
-        yield all_of(evidence, _CHECK, metric, found.differences, first(found.differences), found.keys, path="none")
+        yield all_of(
+            evidence, _CHECK, "published_keys", found.differences, first(found.differences), found.keys, path="none"
+        )

@@ -4,25 +4,27 @@ import numpy as np
 
 from npu_conformance.checkpoints.checkpoint import some
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.hard import all_of, not_applicable
+from npu_conformance.checks.hard import all_of, by_limit
+from npu_conformance.checks.registry import check
 from npu_conformance.config.limits import LAYER_COSINE, LAYER_NORM, Figure
 from npu_conformance.measure.layer_table import LayerRow, layer_table
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 
 
-def hidden_states(evidence: Evidence) -> list[Check]:
+@check(
+    chinese="被测的隐状态逐层与参考一致。",
+    requires=("hidden_states",),
+    metrics=("finite_hidden_states", LAYER_COSINE.name, LAYER_NORM.name),
+)
+def hidden_states(evidence: Evidence) -> list[Result]:
     """The candidate's hidden states follow the reference's through every layer."""
-    check = "hidden_states"
     rows = layer_table(evidence.candidate, evidence.reference)
-    if not rows:
-        why = "hidden states are kept in base only" if evidence.variant != "base" else "no decoder layers were found"
-        return [not_applicable(evidence, check, check, why)]
     not_finite = [row.point for row in rows if not row.finite]
     checks = [
         all_of(
             evidence,
-            check,
-            "points with finite hidden states",
+            "hidden_states",
+            "finite_hidden_states",
             not_finite,
             f"first at {not_finite[0]}" if not_finite else None,
             len(rows),
@@ -38,7 +40,7 @@ def hidden_states(evidence: Evidence) -> list[Check]:
     return [*checks, cosine, _judge(evidence, rows, LAYER_NORM, [row.norm_deviation for row in rows])]
 
 
-def _judge(evidence: Evidence, rows: list[LayerRow], figure: Figure, values: list[float]) -> Check:
+def _judge(evidence: Evidence, rows: list[LayerRow], figure: Figure, values: list[float]) -> Result:
     """The first point beyond the limit, or the worst within it."""
     limit = evidence.config.limit(figure.name)
     # NaN, as of states that are all zero, is within no limit, and is no minimum either.
@@ -46,16 +48,16 @@ def _judge(evidence: Evidence, rows: list[LayerRow], figure: Figure, values: lis
     first = next(beyond, None)
     worst = int((np.argmin if figure.sense == "min" else np.argmax)(values))
     shown = worst if first is None else first
-    return Check(
+    return Result(
         check="hidden_states",
         variant=evidence.variant,
         path="prefill",
         metric=figure.name,
         observed=values[shown],
         limit=limit,
-        relation=">=" if figure.sense == "min" else "<=",
+        relation=figure.relation,
         n=len(rows),
-        verdict="pass" if first is None else "fail",
+        verdict=by_limit(values[shown], limit, figure.relation),
         where=f"{'worst' if first is None else 'first beyond'} at {_norms(rows[shown])}",
     )
 

@@ -4,53 +4,71 @@ A gate fails where its adjusted p-value is at or below the variant's share of th
 where its interval lies within the limit; else it is inconclusive, and says how many prompts would settle it.
 """
 
+from collections.abc import Callable
+
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import not_applicable
+from npu_conformance.checks.registry import Judge, check
 from npu_conformance.measure.noise import Found
-from npu_conformance.measure.results import Check, Path, Verdict
+from npu_conformance.measure.results import Path, Result, Verdict
 
 
-def error_over_floor(evidence: Evidence) -> list[Check]:
+def _gate(chinese: str) -> Callable[[Judge], Judge]:
+    """Register a gate, whose one metric has its name."""
+
+    def register(function: Judge) -> Judge:
+        metrics = (function.__name__,)
+        return check(chinese=chinese, requires=("logits", "floor"), metrics=metrics, calibrated=True)(function)
+
+    return register
+
+
+@_gate(chinese="被测在 decode 和 prefill 中的误差不大于该模型仅由舍入产生的误差。")
+def error_over_floor(evidence: Evidence) -> list[Result]:
     """The candidate's error, in decode and in prefill, is no larger than what rounding alone costs the model."""
-    return _gate(evidence, "error_over_floor")
+    return _found(evidence, "error_over_floor")
 
 
-def peak_over_floor(evidence: Evidence) -> list[Check]:
+@_gate(chinese="被测单个 logit 的最大误差不大于该模型仅由舍入产生的误差。")
+def peak_over_floor(evidence: Evidence) -> list[Result]:
     """The candidate's largest error of any one logit is no larger than what rounding alone costs the model."""
-    return _gate(evidence, "peak_over_floor")
+    return _found(evidence, "peak_over_floor")
 
 
-def signed_bias(evidence: Evidence) -> list[Check]:
+@_gate(chinese="被测的误差没有方向性,如同舍入误差一样。")
+def signed_bias(evidence: Evidence) -> list[Result]:
     """The candidate's errors have no direction, as those of rounding have none."""
-    return _gate(evidence, "signed_bias")
+    return _found(evidence, "signed_bias")
 
 
-def excess_flips(evidence: Evidence) -> list[Check]:
+@_gate(chinese="被测选择与参考不同 token 的频率几乎不高于仅由舍入造成的频率。")
+def excess_flips(evidence: Evidence) -> list[Result]:
     """The candidate chooses another token than the reference hardly more often than rounding alone does."""
-    return _gate(evidence, "excess_flips")
+    return _found(evidence, "excess_flips")
 
 
-def worst_positions(evidence: Evidence) -> list[Check]:
+@_gate(chinese="没有任何一个位置偏离参考的程度超出同样多位置中偶然出现的最差情况。")
+def worst_positions(evidence: Evidence) -> list[Result]:
     """No single position is further from the reference than chance lets the worst of so many be."""
-    return _gate(evidence, "worst_positions")
+    return _found(evidence, "worst_positions")
 
 
-def worst_logits(evidence: Evidence) -> list[Check]:
+@_gate(chinese="没有任何一个 logit 偏离参考的程度超出同样多 logit 中偶然出现的最差情况。")
+def worst_logits(evidence: Evidence) -> list[Result]:
     """No single logit is further from the reference than chance lets the worst of so many be."""
-    return _gate(evidence, "worst_logits")
+    return _found(evidence, "worst_logits")
 
 
-def drift(evidence: Evidence) -> list[Check]:
+@_gate(chinese="被测的误差随回答增长的幅度不大于噪声基底。")
+def drift(evidence: Evidence) -> list[Result]:
     """The candidate's error does not grow along its answers more than the noise floor's does."""
-    return _gate(evidence, "drift")
+    return _found(evidence, "drift")
 
 
-def _gate(evidence: Evidence, check: str) -> list[Check]:
-    if (why := evidence.no_floor) is not None:
-        return [not_applicable(evidence, check, check, why)]
+def _found(evidence: Evidence, check: str) -> list[Result]:
     found, adjusted = evidence.calibrated
     return [
-        not_applicable(evidence, check, check, one)
+        not_applicable(evidence, check, one)
         if isinstance(one, str)
         else _judge(evidence, check, path, one, adjusted[name, path])
         for (name, path), one in found.items()
@@ -58,7 +76,7 @@ def _gate(evidence: Evidence, check: str) -> list[Check]:
     ]
 
 
-def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted: float) -> Check:
+def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted: float) -> Result:
     observed, interval, p_value = found.tested
     verdict: Verdict = "pass"
     message = None
@@ -68,7 +86,7 @@ def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted:
     elif interval is not None and not interval[1] <= found.allowed:
         verdict = "inconclusive"
         message = _undecided(found, interval)
-    return Check(
+    return Result(
         check=check,
         variant=evidence.variant,
         path=path,

@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.hard import all_of, first_difference, not_applicable
+from npu_conformance.checks.hard import all_of, first_difference
+from npu_conformance.checks.registry import check
 from npu_conformance.measure.compare import differing_prompt_ids
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 
 
-def prompt_tokens(evidence: Evidence) -> list[Check]:
+@check(
+    chinese="被测与参考得到相同的 token id,引擎自己的分词结果也与之相同。",
+    requires=("own_prompts",),
+    metrics=("prompt_ids",),
+)
+def prompt_tokens(evidence: Evidence) -> list[Result]:
     """Candidate and reference were given the same token ids, and the engine's own tokenisation gives them too."""
-    if evidence.long_texts:
-        return [
-            not_applicable(
-                evidence, "prompt_tokens", "prompt ids", "this variant uses texts of the suite, given as token ids"
-            )
-        ]
     different = list(differing_prompt_ids(evidence.candidate, evidence.reference))
     where = None
     if different:
@@ -28,7 +28,7 @@ def prompt_tokens(evidence: Evidence) -> list[Check]:
         )
         if tuple(found[1:]) == tuple(expected) and found[:1] == expected[:1]:
             where += "; the first token stands twice: a beginning-of-text added to a prompt that had one"
-    return [all_of(evidence, "prompt_tokens", "prompts with identical token ids", different, where, path="none")]
+    return [all_of(evidence, "prompt_tokens", "prompt_ids", different, where, path="none")]
 
 
 def _window(ids: Sequence[int], at: int) -> str:

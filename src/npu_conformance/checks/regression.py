@@ -5,29 +5,35 @@ import numpy as np
 from npu_conformance.baselines.against import Since
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import not_applicable
+from npu_conformance.checks.registry import check
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import changed, made_by
 from npu_conformance.measure.growth import GROWTH, PROMPTS, RunPair, error_of, grown
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.measure.statistics import Tested, holm, settled
 
 _CHECK = "regression"
-_GROWTH = "growth of the error since the baseline"
+_GROWTH = "error_growth"
 
 
-def regression(evidence: Evidence) -> list[Check]:
+@check(
+    chinese="与基线相比,引擎的误差没有增大,其 token 与参考不同的频率也没有增加。",
+    requires=("logits",),
+    metrics=(_GROWTH, "flips_growth", "baseline_kl", "baseline_tokens"),
+)
+def regression(evidence: Evidence) -> list[Result]:
     """Since its baseline the engine's error did not grow, and its tokens are no more often not the reference's."""
     if evidence.variant != "base":
-        return [not_applicable(evidence, _CHECK, _CHECK, "a baseline is of base")]
+        return [not_applicable(evidence, _CHECK, "a baseline is of base")]
     if evidence.replacing and (why := _incomparable(evidence)):
-        return [not_applicable(evidence, _CHECK, _CHECK, f"the baseline is to be replaced: {why}")]
+        return [not_applicable(evidence, _CHECK, f"the baseline is to be replaced: {why}")]
     if evidence.stale is not None:
         return [
-            Check(check=_CHECK, variant="base", metric=_CHECK, path="none", verdict="error", message=evidence.stale)
+            Result(check=_CHECK, variant="base", metric=_CHECK, path="none", verdict="error", message=evidence.stale)
         ]
     if (found := evidence.since) is None:
         why = "the run was held against no baseline: --baseline=create makes one, of a run that passes"
-        return [not_applicable(evidence, _CHECK, _CHECK, why)]
+        return [not_applicable(evidence, _CHECK, why)]
     checks = _judge(evidence, found)
     return [_replacing(check) for check in checks] if evidence.replacing else checks
 
@@ -40,18 +46,18 @@ def _incomparable(evidence: Evidence) -> str | None:
         return str(error)
 
 
-def _judge(evidence: Evidence, found: Since) -> list[Check]:
+def _judge(evidence: Evidence, found: Since) -> list[Result]:
     shown = [_distance(evidence, found), _tokens(evidence, found)]
     pair = RunPair(found.prompts, {"decode": (found.before, found.now)}, tuple(np.diff(found.bounds).tolist()))
     if not (tests := grown(pair)):
         why = f"{len(found.prompts)} prompts: at least {PROMPTS} are needed"
-        return [not_applicable(evidence, _CHECK, _GROWTH, why), *shown]
+        return [not_applicable(evidence, _CHECK, why, _GROWTH), *shown]
     error, more = tests["decode"], tests["flips"]
     adjusted = holm([error.p_value, more.p_value])
     return [_growth(evidence, found, error, adjusted[0]), _flips(evidence, found, more, adjusted[1]), *shown]
 
 
-def _growth(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) -> Check:
+def _growth(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) -> Result:
     observed, interval, p_value = tested
     ends = None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1])))
     check = _base(evidence, found, _GROWTH).model_copy(
@@ -74,9 +80,9 @@ def _growth(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float)
     return check
 
 
-def _flips(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) -> Check:
+def _flips(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) -> Result:
     new = found.now.flipped & ~found.before.flipped
-    check = _base(evidence, found, "growth of the share of flips since the baseline").model_copy(
+    check = _base(evidence, found, "flips_growth").model_copy(
         update={
             "observed": tested.observed,
             "relation": "<=",
@@ -93,10 +99,10 @@ def _flips(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) 
     return check
 
 
-def _replacing(check: Check) -> Check:
+def _replacing(check: Result) -> Result:
     """What is to be replaced is shown and decides nothing."""
     told = "the baseline is to be replaced"
-    if check.verdict != "pass":
+    if check.verdict not in ("pass", "shown"):
         told = f"{told}; against the old baseline this run would be {check.verdict}: {check.message}"
     return check.model_copy(update={"verdict": "not_applicable", "message": told})
 
@@ -114,30 +120,35 @@ def _changes(evidence: Evidence) -> str | None:
     )
 
 
-def _distance(evidence: Evidence, found: Since) -> Check:
-    return _base(evidence, found, "KL(baseline‖candidate), mean, at least").model_copy(
-        update={"observed": float(found.kl.mean()), "where": _place(evidence, found, int(found.kl.argmax()))}
+def _distance(evidence: Evidence, found: Since) -> Result:
+    return _base(evidence, found, "baseline_kl").model_copy(
+        update={
+            "observed": float(found.kl.mean()),
+            "verdict": "shown",
+            "where": _place(evidence, found, int(found.kl.argmax())),
+        }
     )
 
 
-def _tokens(evidence: Evidence, found: Since) -> Check:
+def _tokens(evidence: Evidence, found: Since) -> Result:
     then, now = found.tokens
     different = np.flatnonzero(then != now)
-    return _base(evidence, found, "tokens of the baseline").model_copy(
+    return _base(evidence, found, "baseline_tokens").model_copy(
         update={
             "observed": float((then == now).mean()),
+            "verdict": "shown",
             "where": _place(evidence, found, int(different[0])) if len(different) else None,
         }
     )
 
 
-def _base(evidence: Evidence, found: Since, metric: str) -> Check:
+def _base(evidence: Evidence, found: Since, metric: str) -> Result:
     """A check that passes, of the positions that can be compared."""
     n = found.bounds[-1]
     told = [] if not found.missing else [f"{len(found.missing)} of the baseline's prompts were not asked"]
     if n != found.positions:
         told.append(f"{n} of the baseline's {found.positions} positions had seen the same tokens")
-    return Check(
+    return Result(
         check=_CHECK, variant=evidence.variant, metric=metric, n=n, verdict="pass", message="; ".join(told) or None
     )
 

@@ -3,42 +3,48 @@
 import numpy as np
 
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.figures import judge_figure
-from npu_conformance.checks.hard import all_of, first, first_difference, not_applicable
-from npu_conformance.checks.paths import same_tokens
+from npu_conformance.checks.figures import judge_figure, same_tokens
+from npu_conformance.checks.hard import all_of, first, first_difference
+from npu_conformance.checks.registry import check
 from npu_conformance.config.limits import AGREEMENT_FIGURES
 from npu_conformance.measure.compare import require_finite
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.traces.trace import row_digest
 
 
-def token_agreement(evidence: Evidence) -> list[Check]:
+@check(
+    chinese="在相同前缀之后,被测的贪心 token 就是参考的选择。",
+    requires=("logits",),
+    metrics=(*(figure.name for figure in AGREEMENT_FIGURES), "equal_or_tied_tokens", "own_largest_tokens"),
+)
+def token_agreement(evidence: Evidence) -> list[Result]:
     """The candidate's greedy token is the reference's choice after the same prefix."""
     comparison = evidence.comparison
     require_finite(comparison)
     figures = [judge_figure(evidence, evidence.pair, "token_agreement", figure) for figure in AGREEMENT_FIGURES]
-    explained = same_tokens(evidence, evidence.pair, "token_agreement")
+    quantised = evidence.config.scheme is not None and not evidence.long_texts
+    explained = same_tokens(evidence, evidence.pair, "token_agreement", shown=quantised)
     if evidence.long_texts:
         # A rate would count near-ties of the text; what counts is that rounding explains each.
-        shown = [one.model_copy(update={"limit": None, "verdict": "pass", "message": None}) for one in figures]
+        shown = [one.model_copy(update={"limit": None, "verdict": "shown", "message": None}) for one in figures]
         return [*shown, explained]
-    if evidence.config.scheme is not None:
-        explained = explained.model_copy(update={"limit": None, "verdict": "pass"})
     figures = [*figures, explained]
     if evidence.candidate.forced:
         return figures
     # Hard, because no rounding explains it: a sampler that takes another token than the engine's own largest logit.
     not_greedy = np.flatnonzero(~(comparison.own_shortfall == 0))
     where = evidence.pair.place(int(not_greedy[0])) if len(not_greedy) else None
-    metric = "tokens of the engine's own largest logit"
-    return [*figures, all_of(evidence, "token_agreement", metric, not_greedy, where, len(comparison))]
+    return [*figures, all_of(evidence, "token_agreement", "own_largest_tokens", not_greedy, where, len(comparison))]
 
 
-def greedy_determinism(evidence: Evidence) -> list[Check]:
+@check(
+    chinese="同一引擎对相同提示词再次运行,token 相同,logits 逐位相等。",
+    requires=("logits", "repeat"),
+    metrics=("repeated_tokens", "repeated_rows"),
+)
+def greedy_determinism(evidence: Evidence) -> list[Result]:
     """The same prompts again, in the same engine, give the same tokens and bitwise the same logits."""
     answers = evidence.candidate.answers
-    if any(answer.repeat_token_ids is None or answer.repeat_digests is None for answer in answers):
-        return [not_applicable(evidence, "greedy_determinism", "rows", "the trace holds no second run")]
     tokens: list[str] = []
     rows: list[str] = []
     n_rows = 0
@@ -52,8 +58,8 @@ def greedy_determinism(evidence: Evidence) -> list[Check]:
         different = sum(a != b for a, b in pairs) + abs(len(digests) - len(answer.repeat_digests or ()))
         rows += [f"{answer.prompt}: {different} of {len(digests)} rows differ"] * different
     return [
-        all_of(evidence, "greedy_determinism", "prompts with the same tokens again", tokens, first(tokens)),
-        all_of(evidence, "greedy_determinism", "rows bitwise equal again", rows, first(rows), n_rows),
+        all_of(evidence, "greedy_determinism", "repeated_tokens", tokens, first(tokens)),
+        all_of(evidence, "greedy_determinism", "repeated_rows", rows, first(rows), n_rows),
     ]
 
 

@@ -3,48 +3,57 @@
 import numpy as np
 
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.figures import judge_figure
-from npu_conformance.checks.hard import all_of, first, first_difference, not_applicable
+from npu_conformance.checks.figures import judge_figure, same_tokens
+from npu_conformance.checks.hard import all_of, by_limit, first, first_difference
 from npu_conformance.checks.pair import Pair
-from npu_conformance.checks.paths import same_tokens
+from npu_conformance.checks.registry import check
 from npu_conformance.config.limits import FIGURES, VARIANT_SPREAD
 from npu_conformance.config.variants import CATALOGUE
 from npu_conformance.measure.compare import require_finite
 from npu_conformance.measure.metrics import choice, root_mean_square, tied
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.traces.trace import Trace
 
 _CHECK = "variant_closeness"
 _FIGURES = [FIGURES[name] for name in ("relative_l2_mean", "relative_l2_max", "kl_mean")]
 
 
-def variant_closeness(evidence: Evidence) -> list[Check]:
+@check(
+    chinese="该变体对 base 的改动不改变任何 token,logits 的差异也不超过舍入误差。",
+    requires=("base",),
+    metrics=(
+        *(figure.name for figure in _FIGURES),
+        VARIANT_SPREAD.name,
+        "equal_or_tied_tokens",
+        "bitwise_rows",
+        "base_tokens",
+    ),
+)
+def variant_closeness(evidence: Evidence) -> list[Result]:
     """What the variant changes of base changes no token, and no logit beyond rounding."""
-    if evidence.long_texts:
-        return [not_applicable(evidence, _CHECK, _CHECK, "walks texts of its own, that base did not see")]
     if evidence.base is None:
-        return [not_applicable(evidence, _CHECK, _CHECK, "base and as_served are compared with the reference only")]
+        return []
     if evidence.tokens_only:
         return [_generated_tokens(evidence, evidence.base.candidate)]
-    checks: list[Check] = []
-    for pair, where in (
-        (evidence.against_base, ""),
-        (evidence.cold_against_base, ", cold"),
-        (evidence.probes_against_base, ", at probes"),
+    checks: list[Result] = []
+    for pair, at in (
+        (evidence.against_base, "answers"),
+        (evidence.cold_against_base, "cold"),
+        (evidence.probes_against_base, "boundary"),
     ):
         if pair is None:
             continue
         require_finite(pair.comparison)
         checks += [
-            *(judge_figure(evidence, pair, _CHECK, figure, name=figure.name + where) for figure in _FIGURES),
-            _spread(evidence, pair, where),
-            same_tokens(evidence, pair, _CHECK, f"tokens equal, or tied{where}"),
-            _bitwise(evidence, pair, where),
+            *(judge_figure(evidence, pair, _CHECK, figure, at=at) for figure in _FIGURES),
+            _spread(evidence, pair, at),
+            same_tokens(evidence, pair, _CHECK, at=at),
+            _bitwise(evidence, pair, at),
         ]
     return checks
 
 
-def _spread(evidence: Evidence, pair: Pair, where: str) -> Check:
+def _spread(evidence: Evidence, pair: Pair, at: str) -> Result:
     """The largest distance from base, in units of base's own largest from the reference.
 
     Two engines that round alike are apart by at most the sum of their errors, so 2; a few rows that are wrong by less
@@ -55,20 +64,21 @@ def _spread(evidence: Evidence, pair: Pair, where: str) -> Check:
     # Of a base that is the reference bit for bit, any distance is infinitely larger.
     observed = 0.0 if distances[worst] == 0 else float(distances[worst] / rounding) if rounding else float("inf")
     limit = evidence.config.limit(VARIANT_SPREAD.name)
-    return Check(
+    return Result(
         check=_CHECK,
         variant=evidence.variant,
-        metric=f"{VARIANT_SPREAD.name}{where}",
+        metric=VARIANT_SPREAD.name,
+        at=at,
         observed=observed,
         limit=limit,
         relation="<=",
         n=len(distances),
-        verdict="pass" if limit is None or VARIANT_SPREAD.within(observed, limit) else "fail",
+        verdict=by_limit(observed, limit, "<="),
         where=pair.place(worst),
     )
 
 
-def _bitwise(evidence: Evidence, pair: Pair, where: str) -> Check:
+def _bitwise(evidence: Evidence, pair: Pair, at: str) -> Result:
     """Shown for most variants; for one that changes nothing, hard."""
     comparison = pair.comparison
     different = np.flatnonzero(~comparison.equal)
@@ -76,13 +86,12 @@ def _bitwise(evidence: Evidence, pair: Pair, where: str) -> Check:
     if len(different):
         prompt, step = comparison.locate(int(different[0]))
         first_place = f"first at {comparison.prompts[prompt]}, position {step}"
-    metric = f"rows bitwise equal to base's{where}"
-    check = all_of(evidence, _CHECK, metric, different, first_place, len(comparison))
     known = CATALOGUE.get(evidence.variant)
-    return check if known and known.bitwise else check.model_copy(update={"limit": None, "verdict": "pass"})
+    shown = known is None or not known.bitwise
+    return all_of(evidence, _CHECK, "bitwise_rows", different, first_place, len(comparison), at=at, shown=shown)
 
 
-def _generated_tokens(evidence: Evidence, base: Trace) -> Check:
+def _generated_tokens(evidence: Evidence, base: Trace) -> Result:
     """Tokens that were generated without logits to look at, against base's: equal up to a tie, if not to the end."""
     broken, ties = [], 0
     for index, (mine, theirs) in enumerate(zip(evidence.candidate.answers, base.answers, strict=True)):
@@ -101,7 +110,5 @@ def _generated_tokens(evidence: Evidence, base: Trace) -> Check:
             for ids in (mine.token_ids, theirs.token_ids)
         ]
         broken.append(f"{mine.prompt}, position {at}: {told[0]}, base {told[1]}")
-    check = all_of(
-        evidence, _CHECK, "answers with base's tokens, up to a tie", broken, first(broken), len(base.answers)
-    )
-    return check.model_copy(update={"message": f"{ties} tied"}) if ties else check
+    result = all_of(evidence, _CHECK, "base_tokens", broken, first(broken), len(base.answers))
+    return result.model_copy(update={"message": f"{ties} tied"}) if ties else result

@@ -7,27 +7,30 @@ from numpy.typing import NDArray
 
 from npu_conformance.audit.scan import hollow
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.hard import all_of, first, not_applicable
-from npu_conformance.config.variants import JUDGED
+from npu_conformance.checks.hard import all_of, by_limit, first
+from npu_conformance.checks.registry import check
 from npu_conformance.errors import TraceError
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.traces.trace import WITHOUT_ADAPTER, Rows, Trace
 
 # Rounding of the candidate averages out over the vocabulary; a rank, a scale or a layer left out does not.
 _SLACK = 0.1
 
 
-def checkpoint_weights(evidence: Evidence) -> list[Check]:
+@check(
+    chinese="被测的权重就是发布的权重,其统计量也像训练过的模型。",
+    requires=("weights",),
+    metrics=("unsuspicious_tensors", "published_parameters"),
+)
+def checkpoint_weights(evidence: Evidence) -> list[Result]:
     """The candidate's weights are the published ones, and look like a trained model's."""
-    if evidence.variant not in JUDGED:
-        return [not_applicable(evidence, "checkpoint_weights", "weights", "the same weights as base's")]
     suspicions = [str(finding) for finding in evidence.scan.findings if finding.level == "suspicion"]
     tensors = evidence.scan.tensors
     checks = [
         all_of(
             evidence,
             "checkpoint_weights",
-            "tensors without suspicious statistics",
+            "unsuspicious_tensors",
             (hollow(tensors) or suspicions) if suspicions else [],
             first(suspicions),
             len(tensors),
@@ -39,7 +42,7 @@ def checkpoint_weights(evidence: Evidence) -> list[Check]:
             all_of(
                 evidence,
                 "checkpoint_weights",
-                "parameters equal to the published ones",
+                "published_parameters",
                 range(max(found.broken, len(found.problems))),
                 first(found.problems),
                 found.parameters,
@@ -49,15 +52,16 @@ def checkpoint_weights(evidence: Evidence) -> list[Check]:
     return checks
 
 
-def adapter_effect(evidence: Evidence) -> list[Check]:
+@check(
+    chinese="适配器对被测 logits 的改变与对参考的改变一致。",
+    requires=("full_logits", "adapter"),
+    metrics=("adapter_size", "adapter_cosine"),
+)
+def adapter_effect(evidence: Evidence) -> list[Result]:
     """The adapter changes the candidate's logits as it changes the reference's."""
-    check, metric = "adapter_effect", "adapter's effect, size against the reference's"
     bare, bare_reference = evidence.candidate.part(WITHOUT_ADAPTER), evidence.reference.part(WITHOUT_ADAPTER)
     if bare is None or bare_reference is None:
-        why = "the model config has no adapter"
-        if evidence.config.adapter is not None:
-            why = "the adapter's effect is measured in base and as_served"
-        return [not_applicable(evidence, check, metric, why)]
+        return []
     candidate = _effects(evidence.candidate, bare)
     reference = _effects(evidence.reference, bare_reference)
     if not np.isfinite(candidate).all() or not np.isfinite(reference).all():
@@ -69,23 +73,28 @@ def adapter_effect(evidence: Evidence) -> list[Check]:
     # Least squares: the multiple of the reference's change that comes nearest to the candidate's.
     multiple = product / size
     direction = product / (size * float(np.square(candidate).sum()) or float("nan")) ** 0.5
-    common: dict[str, Any] = {"check": check, "variant": evidence.variant, "path": "prefill", "n": len(reference)}
+    common: dict[str, Any] = {
+        "check": "adapter_effect",
+        "variant": evidence.variant,
+        "path": "prefill",
+        "n": len(reference),
+    }
     return [
-        Check(
+        Result(
             **common,
-            metric=metric,
+            metric="adapter_size",
             observed=abs(multiple - 1),
             limit=_SLACK,
             relation="<=",
-            verdict="pass" if abs(multiple - 1) <= _SLACK else "fail",
+            verdict=by_limit(abs(multiple - 1), _SLACK, "<="),
             where=_cause(multiple),
         ),
-        Check(
+        Result(
             **common,
-            metric="adapter's effect, cosine with the reference's",
+            metric="adapter_cosine",
             observed=direction,
             limit=1 - _SLACK,
-            verdict="pass" if direction >= 1 - _SLACK else "fail",
+            verdict=by_limit(direction, 1 - _SLACK, ">="),
         ),
     ]
 

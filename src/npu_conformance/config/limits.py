@@ -18,15 +18,17 @@ class Figure:
     """A number published about a run."""
 
     name: str
-    """Its key in a model config's `limits` and in report.json."""
-    title: str
-    """Its heading in a report."""
-    title_zh: str
+    """Its key in a model config's `limits`, and its metric's id; the words for it are in `report.words.metrics`."""
     sense: Literal["min", "max"]
     """`min`: the limit is the least value allowed; `max`: the greatest."""
     defaults: tuple[float | None, float | None, float | None]
     """Limits for bfloat16, float16, float32."""
     style: Literal["percent", "fixed", "scientific"] = "fixed"
+
+    @property
+    def relation(self) -> Literal[">=", "<="]:
+        """How a value must stand to the limit."""
+        return ">=" if self.sense == "min" else "<="
 
     def default_limit(self, dtype: Dtype) -> float | None:
         """The limit when the model config gives none; None when the figure is only shown."""
@@ -38,30 +40,26 @@ class Figure:
 
 
 AGREEMENT_FIGURES = (
-    Figure("token_agreement", "Token agreement", "Token 一致率", "min", (0.99, 0.995, 0.999), "percent"),
-    Figure("top5_overlap", "Top-5 overlap", "Top-5 重合率", "min", (None, None, None), "percent"),
+    Figure("token_agreement", "min", (0.99, 0.995, 0.999), "percent"),
+    Figure("top5_overlap", "min", (None, None, None), "percent"),
 )
 CLOSENESS_FIGURES = (
-    Figure("cosine_mean", "Cosine similarity, mean", "平均余弦相似度", "min", (0.999, 0.99998, 0.999999)),
-    Figure("cosine_min", "Cosine similarity, min", "最小余弦相似度", "min", (0.999, 0.99998, 0.999999)),
-    Figure("pearson_mean", "Pearson correlation, mean", "皮尔逊相关系数", "min", (0.999, 0.99998, 0.999999)),
+    Figure("cosine_mean", "min", (0.999, 0.99998, 0.999999)),
+    Figure("cosine_min", "min", (0.999, 0.99998, 0.999999)),
+    Figure("pearson_mean", "min", (0.999, 0.99998, 0.999999)),
     Figure(
         "relative_l2_mean",
-        "Relative L2 error, mean",
-        "平均相对误差 (L2)",
         "max",
         (0.02, 0.0025, 1e-4),
         "percent",
     ),
-    Figure("relative_l2_max", "Relative L2 error, max", "最大相对误差 (L2)", "max", (0.1, 0.0125, 5e-4), "percent"),
-    Figure("kl_mean", "KL(reference‖candidate), mean", "平均 KL 散度", "max", (0.01, 2e-4, 1e-6), "scientific"),
-    Figure("kl_p99", "KL(reference‖candidate), p99", "KL 散度 p99", "max", (None, None, None), "scientific"),
-    Figure("kl_max", "KL(reference‖candidate), max", "最大 KL 散度", "max", (None, None, None), "scientific"),
-    Figure("max_abs_diff", "Logit difference, max", "最大绝对 logit 差", "max", (None, None, None), "scientific"),
+    Figure("relative_l2_max", "max", (0.1, 0.0125, 5e-4), "percent"),
+    Figure("kl_mean", "max", (0.01, 2e-4, 1e-6), "scientific"),
+    Figure("kl_p99", "max", (None, None, None), "scientific"),
+    Figure("kl_max", "max", (None, None, None), "scientific"),
+    Figure("max_abs_diff", "max", (None, None, None), "scientific"),
     Figure(
         "mean_abs_diff",
-        "Logit difference, mean",
-        "平均绝对 logit 差",
         "max",
         (None, None, None),
         "scientific",
@@ -69,16 +67,12 @@ CLOSENESS_FIGURES = (
 )
 LAYER_COSINE = Figure(
     "hidden_cosine_min",
-    "Hidden states' cosine, least of any layer",
-    "各层隐状态余弦最小值",
     "min",
     (0.99, 0.9998, 0.99999),
 )
 # Roundings of a row's elements have no common sign, so its norm errs by less than one of them does at most.
 LAYER_NORM = Figure(
     "hidden_norm_max",
-    "Hidden states' norm, largest deviation of any layer",
-    "各层隐状态范数最大偏差",
     "max",
     (2.0**-8, 2.0**-11, 1e-5),
     "percent",
@@ -88,8 +82,6 @@ LAYER_FIGURES = (LAYER_COSINE, LAYER_NORM)
 # tests/unit/whole/test_clean_runs.py holds ten prompt sets of a twin to it.
 VARIANT_SPREAD = Figure(
     "variant_spread",
-    "Largest distance from base, over base's from the reference",
-    "与 base 的最大距离与 base 到参考的最大距离之比",
     "max",
     (3.0, 3.0, 3.0),
 )
@@ -128,27 +120,19 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
 # reference's. An engine is 1.6 floors off on a twin with sums of 256 terms; 16 leaves room for 16,384, and is 4 of 24
 # bits: arithmetic of 11 or 8 bits is thousands off.
 NOISE_FIGURES = (
-    Figure("error_over_floor", "Error over the noise floor", "误差与噪声基底之比", "max", (1.2, 1.2, 16.0)),
+    Figure("error_over_floor", "max", (1.2, 1.2, 16.0)),
     Figure(
         "peak_over_floor",
-        "Largest logit error over the noise floor",
-        "最大 logit 误差与噪声基底之比",
         "max",
         (1.2, 1.2, 16.0),
     ),
-    Figure(
-        "signed_bias", "Signed bias, in units of the noise floor", "有向偏差 (以噪声基底为单位)", "max", (0.1, 0.1, 0.1)
-    ),
-    Figure(
-        "excess_flips", "Flips beyond the noise floor's", "超出噪声基底的翻转率", "max", (0.01, 0.01, 0.01), "percent"
-    ),
-    Figure("drift", "Growth of the error over an answer", "误差在回答中的增长", "max", (1.15, 1.15, 1.15)),
+    Figure("signed_bias", "max", (0.1, 0.1, 0.1)),
+    Figure("excess_flips", "max", (0.01, 0.01, 0.01), "percent"),
+    Figure("drift", "max", (1.15, 1.15, 1.15)),
 )
 WORST_FIGURES = (
-    Figure(
-        "worst_positions", "Worst position, over the noise floor", "最差位置与噪声基底之比", "max", (None, None, None)
-    ),
-    Figure("worst_logits", "Worst logit, over the noise floor", "最差 logit 与噪声基底之比", "max", (None, None, None)),
+    Figure("worst_positions", "max", (None, None, None)),
+    Figure("worst_logits", "max", (None, None, None)),
 )
 """Judged by their chance alone, which follows from how the floor's own errors scatter."""
 FALSE_ALARMS = 0.01

@@ -1,35 +1,48 @@
-"""What judging produces: checks with a verdict, and the words for verdicts."""
+"""What a check found: results with a verdict."""
 
 from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Verdict = Literal["pass", "fail", "inconclusive", "error", "skipped", "not_applicable"]
+Verdict = Literal["pass", "fail", "inconclusive", "shown", "error", "skipped", "not_applicable"]
+"""`shown`: a number without a limit, which nobody judged."""
 Path = Literal["decode", "prefill", "none"]
+Relation = Literal[">=", "<="]
 
 # From what concerns a reader most to least; a model's verdict is its worst.
-_ORDER: tuple[Verdict, ...] = ("fail", "error", "inconclusive", "pass", "skipped", "not_applicable")
+_ORDER: tuple[Verdict, ...] = (
+    "fail",
+    "error",
+    "inconclusive",
+    "pass",
+    "shown",
+    "skipped",
+    "not_applicable",
+)
 
 
-class Check(BaseModel):
-    """One judged property of a model, as report.json has it."""
+class Result(BaseModel):
+    """A number or a count of a model that a check found, and its verdict; `checks[]` in report.json."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="strings")
 
     check: str
-    """The property, named as its file in tests/conformance."""
+    """The check's id; its test is `test_<check>`."""
     variant: str
     """The variant of the engine it was judged in."""
     path: Path = "decode"
     """The engine's path that produced what is judged; `none` where no logits are involved."""
     metric: str
-    """What was measured."""
+    """Id of what was measured; the check's own where nothing was."""
+    at: str = "answers"
+    """Where: `answers`; `boundary`, prompts cut at the edges of blocks; `cold`, before the prefix cache was warm;
+    `batch:` with how the batch differed; `candidate` or `reference`, whose values they are."""
     observed: float | None = None
     """The measured value; NaN is written as a string."""
     limit: float | None = None
     """The limit it was judged by; null for a figure that is only shown."""
-    relation: Literal[">=", "<="] = ">="
+    relation: Relation = ">="
     """How observed must stand to limit."""
     n: int | None = None
     """Number of positions, prompts or rows the value rests on."""

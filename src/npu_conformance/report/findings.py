@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from npu_conformance.checks.closeness import witnesses
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.pair import Pair
-from npu_conformance.checks.paths import witnesses
 from npu_conformance.measure.cases import by_scenario, farthest, tied
 from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.report.part import Part

@@ -7,26 +7,26 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.config.limits import FIGURES, SHOWN
 from npu_conformance.config.variants import JUDGED
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.report.findings import BatchRow, Distances
 from npu_conformance.report.messages import number
 from npu_conformance.report.model import ModelReport, Report
 from npu_conformance.report.options import option_rows, sign_counts
-from npu_conformance.report.phrases import PHRASES
 from npu_conformance.report.picture import drawn
 from npu_conformance.report.published import measured_text, published_prompts, published_rows, quantity_text
 from npu_conformance.report.published_weights import measured_weights
 from npu_conformance.report.rows import has_others, tally, variant_rows
 from npu_conformance.report.tokens import Rate
-from npu_conformance.report.words import WORDS
+from npu_conformance.report.words import Language, metric, phrase, place, title, word
+from npu_conformance.report.words.labels import WORDS
 
-Language = Literal["en", "zh"]
 _MARKS = {
     "pass": "✅",
     "fail": "❌",
     "error": "⛔",
     "inconclusive": "❓",
+    "shown": "—",
     "skipped": "⏭",
     "not_applicable": "—",
     "no_effect": "—",
@@ -79,9 +79,11 @@ def _names(language: Language) -> dict[str, Any]:
         drawn,
     )
     return {function.__name__: function for function in functions} | {
-        "t": partial(_translate, language),
-        "title": partial(_title, language),
-        "phrase": partial(_phrase, language),
+        "t": partial(word, language),
+        "title": partial(title, language),
+        "figure": partial(_figure, language),
+        "phrase": partial(phrase, language),
+        "at": partial(place, language),
         "sign": partial(_sign, language),
         "mark": _MARKS.__getitem__,
         "labels": _labels,
@@ -104,7 +106,7 @@ def cell(text: object, length: int = 60) -> str:
     return flat or " "
 
 
-def value(check: Check, of: Literal["observed", "limit"]) -> str:
+def value(check: Result, of: Literal["observed", "limit"]) -> str:
     """A check's value or limit in its figure's style; `—` for none."""
     found = check.observed if of == "observed" else check.limit
     if found is None:
@@ -113,7 +115,7 @@ def value(check: Check, of: Literal["observed", "limit"]) -> str:
     return prefix + _in_style(check, found)
 
 
-def interval(check: Check) -> str:
+def interval(check: Result) -> str:
     """A check's interval in its figure's style; `—` for none."""
     return "—" if check.interval is None else " – ".join(_in_style(check, bound) for bound in check.interval)
 
@@ -128,8 +130,8 @@ def chance(p_value: float | None) -> str:
     return "—" if p_value is None else f"{p_value:.2g}" if p_value < 0.995 else "1"
 
 
-def _in_style(check: Check, number: float) -> str:
-    figure = SHOWN.get(_plain(check.metric))
+def _in_style(check: Result, number: float) -> str:
+    figure = SHOWN.get(check.metric)
     if figure is None:
         return f"{number:g}"
     if check.p_value is not None and figure.style == "fixed":
@@ -144,15 +146,15 @@ def flips(found: Distances | BatchRow) -> str:
     return f"{found.flips}" + (f" (+ {found.ties})" if found.ties else "")
 
 
-def remark(check: Check) -> str:
+def remark(check: Result) -> str:
     """Where a check's worst place is, shortly if all is well, and what else there is to say."""
     where = check.where or ""
-    if check.verdict == "pass":
+    if check.verdict in ("pass", "shown"):
         where = "" if check.relation == "<=" and check.observed == 0 else where.split(": ")[0]  # without the logits
     return "; ".join(part for part in (where, check.message) if part)
 
 
-def besides(checks: list[Check]) -> list[Check]:
+def besides(checks: list[Result]) -> list[Result]:
     """The checks that stand beside a variant's published figures: not the same figures again that nobody judged."""
     figures = _in_order(checks)
     return [
@@ -161,11 +163,11 @@ def besides(checks: list[Check]) -> list[Check]:
         if check not in figures
         and check.p_value is None
         and check.verdict != "not_applicable"
-        and not (check.verdict == "pass" and check.limit is None and _plain(check.metric) in FIGURES)
+        and not (check.verdict == "shown" and check.metric in FIGURES)
     ]
 
 
-def without(checks: list[Check]) -> dict[str, str]:
+def without(checks: list[Result]) -> dict[str, str]:
     """Why properties were not applicable: their names by reason."""
     found: dict[str, list[str]] = {}
     for check in checks:
@@ -179,40 +181,20 @@ def _percent(rate: float) -> str:
     return "≈ 100 %" if text == "100 %" and rate != 1 else text
 
 
-def _translate(language: Language, word: str) -> str:
-    return WORDS[word][language == "zh"]
-
-
-def _phrase(language: Language, english: str) -> str:
-    return PHRASES.get(english, english) if language == "zh" else english
-
-
 def _sign(language: Language, sign: str) -> str:
-    return _translate(language, f"sign_{sign}") if f"sign_{sign}" in WORDS else sign
+    return word(language, f"sign_{sign}") if f"sign_{sign}" in WORDS else sign
 
 
-def _title(language: Language, metric: str) -> str:
-    """A metric's name; what follows its last comma says of what it is."""
-    if metric in SHOWN:
-        return SHOWN[metric].title_zh if language == "zh" else SHOWN[metric].title
-    if metric in WORDS:
-        return _translate(language, metric)
-    name, comma, of_what = metric.rpartition(", ")
-    if comma and metric not in PHRASES and of_what in PHRASES:
-        return f"{_title(language, name)}, {_phrase(language, of_what)}"
-    return _phrase(language, metric)
-
-
-def _plain(metric: str) -> str:
-    """A figure's name without where it was observed besides base's positions."""
-    return metric.removesuffix(", at probes").removesuffix(", cold")
+def _figure(language: Language, name: str) -> str:
+    """A figure of a published report: a metric, or one of its own."""
+    return word(language, name) if name in WORDS else metric(language, name)
 
 
 def _labels(labels: dict[str, str] | None) -> str:
     return "—" if labels is None else " · ".join(labels.values())
 
 
-def _in_order(checks: list[Check]) -> list[Check]:
+def _in_order(checks: list[Result]) -> list[Result]:
     """Those of them that are figures against the reference, in the order in which reports publish them."""
     shown = [check for check in checks if check.check in _PUBLISHED and check.observed is not None]
     by_name = {check.metric: check for check in shown if check.metric in FIGURES}

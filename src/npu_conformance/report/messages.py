@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 
 from npu_conformance.errors import CheckpointError, ConformanceError, JobError, PlanError
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
+from npu_conformance.report.words import title
 
 
-def failure_text(property_: str, failed: Sequence[Check], reproduce: str) -> str:
+def failure_text(property_: str, failed: Sequence[Result], reproduce: str) -> str:
     """The message of a failing test.
 
     Args:
@@ -17,7 +18,11 @@ def failure_text(property_: str, failed: Sequence[Check], reproduce: str) -> str
     """
     lines = [f"does not hold: {property_.strip().splitlines()[0]}"]
     for check in failed:
-        lines += [f"  {check.metric}", f"    observed  {observed(check)}", f"    allowed   {allowed(check)}"]
+        lines += [
+            f"  {title('en', check)} ({check.metric})",
+            f"    observed  {observed(check)}",
+            f"    allowed   {allowed(check)}",
+        ]
         lines += [f"    where     {check.where}"] if check.where else []
         lines += [f"    note      {check.message}"] if check.message else []
     return "\n".join([*lines, f"  reproduce   {reproduce}"])
@@ -56,7 +61,7 @@ def _reason(error: ConformanceError) -> str:
     return re.sub(r"\S*/\S*|\d+", "#", name_and_reason[-1])
 
 
-def observed(check: Check) -> str:
+def observed(check: Result) -> str:
     """The measured value with its sample and interval."""
     if check.observed is None:
         return "nothing"
@@ -66,7 +71,7 @@ def observed(check: Check) -> str:
     return f"{number(check.observed)} (n = {check.n}{interval})"
 
 
-def allowed(check: Check) -> str:
+def allowed(check: Result) -> str:
     """The limit with its relation."""
     return "any value (shown only)" if check.limit is None else f"{check.relation} {number(check.limit)}"
 

@@ -7,16 +7,16 @@ from typing import Any
 from pydantic import Field
 
 from npu_conformance.baselines.published import Published, load_published
-from npu_conformance.checks import PROPERTIES
+from npu_conformance.checks import CHECKS
 from npu_conformance.config.variants import JUDGED
 from npu_conformance.machine.provenance import commit, machine, package_versions
-from npu_conformance.measure.results import Check, Verdict, worst
+from npu_conformance.measure.results import Result, Verdict, worst
 from npu_conformance.report.details import SubjectFacts, VariantDetails, load_details
 from npu_conformance.report.part import Part
 from npu_conformance.report.ruled_out import RuledOut, ruled_out
 from npu_conformance.report.tokens import Agreement
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised whenever a report.json of before can no longer be read as one of now."""
 
 
@@ -44,7 +44,7 @@ class ModelReport(Part):
     subject: str
     """`real` or `twin`. A twin is a trained stand-in: its result says nothing about the model itself."""
     verdict: Verdict
-    checks: list[Check]
+    checks: list[Result]
     not_judged: list[str]
     """Properties that were not among the selected tests, as `variant: property`; the verdict does not cover them."""
     agreement: Agreement | None = None
@@ -66,7 +66,7 @@ class Report(Part):
 
 
 def build_report(
-    folder: Path, checks: dict[str, list[Check]], subjects: dict[str, str], run: Run, baselines: Path
+    folder: Path, checks: dict[str, list[Result]], subjects: dict[str, str], run: Run, baselines: Path
 ) -> Report:
     """Put together what was judged and the details that were saved.
 
@@ -114,9 +114,9 @@ def _engine_starts(folder: Path) -> int:
     return len(list((folder / "traces").glob("*/*/candidate/trace.json")))
 
 
-def _not_judged(checks: list[Check], variants: list[str]) -> list[str]:
+def _not_judged(checks: list[Result], variants: list[str]) -> list[str]:
     seen = {(check.variant, check.check) for check in checks}
-    wanted = [(variant, property_.__name__) for variant in variants for property_ in PROPERTIES]
+    wanted = [(variant, check) for variant in variants for check in CHECKS]
     return [f"{variant}: {name}" for variant, name in wanted if (variant, name) not in seen]
 
 

@@ -40,7 +40,11 @@ def draw(model: ModelReport, path: Path) -> None:
     variants = drawn(model)
     figure = Figure(figsize=(10, 0.8 + 2.4 * len(variants)), layout="constrained")
     FigureCanvasAgg(figure)
-    limits = {check.variant: check.limit for check in model.checks if check.metric == _FIGURE.name}
+    limits = {
+        check.variant: check.limit
+        for check in model.checks
+        if check.check == "logits_closeness" and check.metric == _FIGURE.name
+    }
     for index, variant in enumerate(variants):
         axes = figure.add_subplot(len(variants), 1, index + 1)
         _draw_variant(axes, variant, limits.get(variant.variant))

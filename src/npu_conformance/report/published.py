@@ -4,7 +4,7 @@ import operator
 from dataclasses import dataclass
 
 from npu_conformance.baselines.published import Published, PublishedPrompt, Quantity
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow
 
@@ -12,9 +12,9 @@ _BOUNDS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator
 _PRINTED = {"=": "", "~": "~ ", "<": "< ", "<=": "≤ ", ">": "> ", ">=": "≥ "}
 # Published rates that a run counts: the metric of the hard check that does.
 _COUNTED = {
-    "greedy_determinism": "prompts with the same tokens again",
-    "expected_answers": "expected substrings found",
-    "label_match": "labels equal to the reference's",
+    "greedy_determinism": "repeated_tokens",
+    "expected_answers": "expected_substrings",
+    "label_match": "labels_of_reference",
 }
 
 
@@ -77,7 +77,7 @@ class _Measured:
     remark: str | None = None
 
 
-def published_rows(published: Published, checks: list[Check], variant: VariantDetails) -> list[PublishedRow]:
+def published_rows(published: Published, checks: list[Result], variant: VariantDetails) -> list[PublishedRow]:
     """Pair every published figure and timing with what a variant measured.
 
     Args:
@@ -144,16 +144,16 @@ def _remark(quantity: Quantity, measured: _Measured | None) -> str | None:
     return measured.remark
 
 
-def _measure(name: str, checks: list[Check], variant: VariantDetails) -> _Measured | None:
+def _measure(name: str, checks: list[Result], variant: VariantDetails) -> _Measured | None:
     metric = _COUNTED.get(name, name)
-    against_reference = (check for check in checks if check.check != "variant_closeness")
+    against_reference = (check for check in checks if check.check != "variant_closeness" and check.at == "answers")
     for check in against_reference:
         if (check.variant, check.path, check.metric) == (variant.variant, "decode", metric):
             return _from_check(check, counted=name in _COUNTED)
     return _from_clock(name, variant)
 
 
-def _from_check(check: Check, *, counted: bool) -> _Measured | None:
+def _from_check(check: Result, *, counted: bool) -> _Measured | None:
     if check.observed is None or (counted and not check.n):
         return None
     return _Measured(check.observed / (check.n or 1) if counted else check.observed, check.n)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from npu_conformance.config.variants import JUDGED, known_changes
-from npu_conformance.measure.results import Check, Verdict, worst
+from npu_conformance.measure.results import Result, Verdict, worst
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.model import ModelReport
 from npu_conformance.report.tokens import Agreement
@@ -19,7 +19,7 @@ class VariantRow:
     changes: str
     """What it changes of base; empty where nobody left it."""
     verdict: Verdict
-    deciding: Check | None
+    deciding: Result | None
     """The check its verdict comes from; None where all is well."""
     details: VariantDetails | None
     """None where it never ran."""
@@ -66,7 +66,7 @@ class VariantRow:
 def variant_rows(model: ModelReport) -> list[VariantRow]:
     """A row a variant: base, `as_served`, then as the config lists them."""
     details = {variant.variant: variant for variant in model.variants}
-    checks: dict[str, list[Check]] = {}
+    checks: dict[str, list[Result]] = {}
     for check in model.checks:
         checks.setdefault(check.variant, []).append(check)
     listed = [*JUDGED, *(model.facts.variants if model.facts else ())]
@@ -84,7 +84,7 @@ def tally(model: ModelReport) -> dict[str, int]:
     return dict(Counter(row.outcome for row in variant_rows(model)).most_common())
 
 
-def _row(name: str, checks: list[Check], details: VariantDetails | None) -> VariantRow:
+def _row(name: str, checks: list[Result], details: VariantDetails | None) -> VariantRow:
     verdict = worst(check.verdict for check in checks)
     deciding = next((check for check in checks if check.verdict == verdict), None)
     changes = details.changes if details else known_changes(name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.variants import JUDGED
-from npu_conformance.measure.results import Check, worst
+from npu_conformance.measure.results import Result, worst
 from npu_conformance.report.part import Part
 
 CAUGHT = Path(__file__).with_name("caught.json")
@@ -43,7 +43,7 @@ class RuledOut(Part):
     """By kind, the weakest strength from which on the property caught it on every twin: see docs/faults.md."""
 
 
-def ruled_out(checks: Sequence[Check], variant: str, prompts: int, *, adapter: bool) -> Iterator[RuledOut]:
+def ruled_out(checks: Sequence[Result], variant: str, prompts: int, *, adapter: bool) -> Iterator[RuledOut]:
     """The properties that passed, where they were judged as in the campaign: as strictly, in base or as served.
 
     Args:
@@ -74,7 +74,7 @@ def _recorded() -> AllCaught | None:
     return AllCaught.model_validate_json(CAUGHT.read_bytes()) if CAUGHT.is_file() else None
 
 
-def _strict(check: Check) -> bool:
+def _strict(check: Result) -> bool:
     """Whether a check was judged by a limit no wider than the campaign's, which is bfloat16's."""
     figure = FIGURES.get(check.metric)
     default = None if figure is None else figure.default_limit("bfloat16")

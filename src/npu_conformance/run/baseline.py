@@ -17,7 +17,7 @@ from npu_conformance.baselines.stored import (
 )
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.metrics import choice, root_mean_square
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.traces.trace import Trace
 
 LARGEST = 300_000
@@ -31,7 +31,7 @@ _PROVENANCE = ("engine", "platform", "device", "versions", "effective", "environ
 
 def make_baseline(
     evidence: Evidence,
-    checks: Sequence[Check],
+    checks: Sequence[Result],
     *,
     model: str,
     platform: str,
@@ -125,11 +125,13 @@ def _pieces(evidence: Evidence) -> dict[int, str]:
     return {token: text for token, text in evidence.reference.pieces.items() if token in seen}
 
 
-def _figures(checks: Sequence[Check]) -> dict[str, dict[str, float]]:
+def _figures(checks: Sequence[Result]) -> dict[str, dict[str, float]]:
     """What was observed, by variant and by check and metric: several checks have a figure of one name."""
     found: dict[str, dict[str, float]] = {}
     for check in checks:
         if check.observed is not None and check.path != "none":
-            name = f"{check.check}: {check.metric}" + ("" if check.path == "decode" else f", {check.path}")
+            parts = [check.metric, *([] if check.at == "answers" else [check.at])]
+            parts += [] if check.path == "decode" else [check.path]
+            name = f"{check.check}: {', '.join(parts)}"
             found.setdefault(check.variant, {}).setdefault(name, check.observed)
     return found

@@ -3,20 +3,14 @@
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from npu_conformance import checks as gates
+from npu_conformance.checks import CALIBRATED, CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.selftest.controls import first_tokens, top_five
 from npu_conformance.traces.trace import Trace
 from npu_conformance.workers.job import Injection
 
-HARD = (gates.prompt_tokens, gates.finite_logits, gates.greedy_determinism)
-FIGURES = (
-    gates.token_agreement,
-    gates.logits_closeness,
-    gates.prefill_closeness,
-    gates.decode_against_prefill,
-    gates.hidden_states,
-)
+HARD = ("prompt_tokens", "finite_logits", "greedy_determinism")
+FIGURES = ("token_agreement", "logits_closeness", "prefill_closeness", "decode_against_prefill", "hidden_states")
 
 
 class Judged(BaseModel):
@@ -69,16 +63,16 @@ def judged(subject: str, one: Injection, evidence: Evidence, clean: Trace) -> Ju
         strength=one.strength,
         hidden_states=_states_differ(evidence.candidate, clean),
         logits=_logits_differ(evidence.candidate, clean),
-        gates=_failing(evidence, (*HARD, *gates.CALIBRATED)),
+        gates=_failing(evidence, (*HARD, *(gate.id for gate in CALIBRATED))),
         figures=_failing(evidence, FIGURES),
         first_tokens=first_tokens(evidence),
         top_five=top_five(evidence),
     )
 
 
-def _failing(evidence: Evidence, properties: tuple[gates.Property, ...]) -> tuple[str, ...]:
-    found = {one.__name__: gates.judged_or_error(one, evidence) for one in properties}
-    return tuple(name for name, checks in found.items() if any(check.verdict in ("fail", "error") for check in checks))
+def _failing(evidence: Evidence, checks: tuple[str, ...]) -> tuple[str, ...]:
+    found = {check: CHECKS[check].judge(evidence) for check in checks}
+    return tuple(check for check, results in found.items() if any(one.verdict in ("fail", "error") for one in results))
 
 
 def _states_differ(trace: Trace, clean: Trace) -> bool:

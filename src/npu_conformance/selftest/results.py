@@ -105,7 +105,7 @@ def summarise(development: Sequence[str], kinds: Sequence[str], judged: Sequence
         development=tuple(development),
         subjects=subjects,
         kinds=tuple(_of_kind(name, others) for name in kinds),
-        ablation=tuple(_without(gate.__name__, judged) for gate in CALIBRATED),
+        ablation=tuple(_without(gate.id, judged) for gate in CALIBRATED),
         metrics_version=METRICS_VERSION,
         prompts=min((one.prompts for one in others), default=0),
         false_alarms=sum(one.caught for one in judged if one.kind == CLEAN),

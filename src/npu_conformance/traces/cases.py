@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Scenario = Literal["identical prompts in a batch", "alone", "another batch order", "joining while others decode"]
+Scenario = Literal["copies", "alone", "reordered", "joining"]
 
 
 class _Part(BaseModel):

@@ -22,7 +22,7 @@ from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import write_json
 from npu_conformance.traces.cases import Case
 
-FORMAT = 3
+FORMAT = 4
 Storage = Literal["bfloat16", "float16", "float32"]
 Rows = NDArray[np.float32]
 WITHOUT_ADAPTER = "without_adapter"

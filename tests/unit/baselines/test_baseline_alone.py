@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.checks import PROPERTIES, judged_or_error
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.saved import load_base
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.run.settings import Settings
@@ -19,7 +19,7 @@ from tests.unit.helpers.accepted_runs import accepted, held, noisy
 def test_alone_a_clean_run_passes(scene: Scene) -> None:
     """Without the reference's rows."""
     evidence = held(scene, accepted(scene.evidence()), alone=True)
-    verdicts = {one.__name__: [check.verdict for check in judged_or_error(one, evidence)] for one in PROPERTIES}
+    verdicts = {one.id: [result.verdict for result in one.judge(evidence)] for one in CHECKS.values()}
 
     assert {name for name, found in verdicts.items() if {"fail", "error"} & set(found)} == set()
     for name in ("error_over_floor", "worst_positions", "token_agreement", "finite_logits"):
@@ -44,9 +44,7 @@ def test_alone_faults_are_caught(scene: Scene, change: Callable[[Rows], Rows], g
     for index in range(3):
         scene.edit_logits("candidate", index, change)
     evidence = held(scene, found, alone=True)
-    failing = {
-        one.__name__ for one in PROPERTIES if {"fail"} & {check.verdict for check in judged_or_error(one, evidence)}
-    }
+    failing = {one.id for one in CHECKS.values() if {"fail"} & {result.verdict for result in one.judge(evidence)}}
 
     assert gates <= failing
 

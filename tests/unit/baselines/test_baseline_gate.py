@@ -7,27 +7,27 @@ import pytest
 
 from npu_conformance.baselines import keeping
 from npu_conformance.baselines.against import Since, since
-from npu_conformance.checks import judged_or_error, regression
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.deviations import Deviations
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from tests.unit.conftest import Scene
 from tests.unit.helpers.accepted_runs import FACTS, accepted, held, noisy
 
 
-def by_metric(evidence: Evidence) -> dict[str, Check]:
+def by_metric(evidence: Evidence) -> dict[str, Result]:
     """The checks of the gate."""
-    return {check.metric: check for check in regression(evidence)}
+    return {check.metric: check for check in CHECKS["regression"].judge(evidence)}
 
 
 def test_the_same_run_again_is_no_worse(scene: Scene) -> None:
     """Its error is what it was, up to the digits a baseline keeps."""
     checks = by_metric(held(scene, accepted(scene.evidence())))
 
-    assert {check.verdict for check in checks.values()} == {"pass"}
-    assert checks["growth of the error since the baseline"].observed == pytest.approx(1, abs=1e-3)
-    assert checks["tokens of the baseline"].observed == 1
-    assert checks["KL(baseline‖candidate), mean, at least"].observed == pytest.approx(0, abs=1e-7)
+    assert {check.verdict for check in checks.values()} == {"pass", "shown"}
+    assert checks["error_growth"].observed == pytest.approx(1, abs=1e-3)
+    assert checks["baseline_tokens"].observed == 1
+    assert checks["baseline_kl"].observed == pytest.approx(0, abs=1e-7)
 
 
 def test_an_error_that_grew_is_a_regression(scene: Scene) -> None:
@@ -37,9 +37,9 @@ def test_an_error_that_grew_is_a_regression(scene: Scene) -> None:
         scene.edit_logits("candidate", index, noisy(0.02))
     checks = by_metric(held(scene, found))
 
-    assert checks["growth of the error since the baseline"].verdict == "fail"
-    assert "relative error" in (checks["growth of the error since the baseline"].where or "")
-    assert checks["growth of the share of flips since the baseline"].verdict == "pass"
+    assert checks["error_growth"].verdict == "fail"
+    assert "relative error" in (checks["error_growth"].where or "")
+    assert checks["flips_growth"].verdict == "pass"
 
 
 def test_an_error_that_shrank_is_none(scene: Scene) -> None:
@@ -51,8 +51,8 @@ def test_an_error_that_shrank_is_none(scene: Scene) -> None:
     for index in range(3):
         scene.edit_logits("candidate", index, lambda rows: rows)
 
-    assert by_metric(held(scene, worse))["growth of the error since the baseline"].verdict == "pass"
-    assert by_metric(held(scene, clean))["growth of the error since the baseline"].verdict == "fail"
+    assert by_metric(held(scene, worse))["error_growth"].verdict == "pass"
+    assert by_metric(held(scene, clean))["error_growth"].verdict == "fail"
 
 
 def test_only_what_both_had_seen_is_compared(scene: Scene) -> None:
@@ -64,8 +64,8 @@ def test_only_what_both_had_seen_is_compared(scene: Scene) -> None:
         scene.edit_answer(side, 1, token_ids=tokens)
     checks = by_metric(held(scene, found))
 
-    assert checks["growth of the error since the baseline"].n == 200 + 51 + 200
-    assert "451 of the baseline's 600" in (checks["growth of the error since the baseline"].message or "")
+    assert checks["error_growth"].n == 200 + 51 + 200
+    assert "451 of the baseline's 600" in (checks["error_growth"].message or "")
 
 
 def test_other_weights_or_prompts_are_said_by_name(scene: Scene) -> None:
@@ -81,21 +81,21 @@ def test_other_weights_or_prompts_are_said_by_name(scene: Scene) -> None:
         assert f"the {name} changed" in (keeping.stale(found, FACTS | {key: "other"}) or "")
     scene.edit_answer("candidate", 2, prompt_ids=[9, 9])
     scene.edit_answer("reference", 2, prompt_ids=[9, 9])
-    (check,) = judged_or_error(regression, held(scene, found))
+    (check,) = CHECKS["regression"].judge(held(scene, found))
     assert check.verdict == "error"
     assert "set/third: its token ids are not those" in (check.message or "")
 
 
 def test_what_is_stale_is_an_error_and_what_is_missing_is_told(scene: Scene) -> None:
     """Neither passes for a comparison."""
-    (missing,) = regression(scene.evidence())
-    (stale,) = regression(dataclasses.replace(scene.evidence(), stale="the weights changed"))
+    (missing,) = CHECKS["regression"].judge(scene.evidence())
+    (stale,) = CHECKS["regression"].judge(dataclasses.replace(scene.evidence(), stale="the weights changed"))
 
     assert (missing.verdict, stale.verdict) == ("not_applicable", "error")
     assert "--baseline=create" in (missing.message or "")
 
 
-METRICS = ("growth of the error since the baseline", "growth of the share of flips since the baseline")
+METRICS = ("error_growth", "flips_growth")
 
 
 def with_flips(evidence: Evidence, prompts: int, flips: int) -> Evidence:
@@ -133,11 +133,11 @@ def test_what_is_to_be_replaced_is_shown_and_decides_nothing(scene: Scene) -> No
     assert {check.verdict for check in checks.values()} == {"not_applicable"}
     assert (checks[METRICS[0]].observed or 0) > 1.1
     assert "against the old baseline this run would be fail" in (checks[METRICS[0]].message or "")
-    (stale,) = regression(dataclasses.replace(worse, baseline=None, stale="the weights changed"))
+    (stale,) = CHECKS["regression"].judge(dataclasses.replace(worse, baseline=None, stale="the weights changed"))
     assert (stale.verdict, stale.message) == ("not_applicable", "the baseline is to be replaced: the weights changed")
     scene.edit_answer("candidate", 2, prompt_ids=[9, 9])
     scene.edit_answer("reference", 2, prompt_ids=[9, 9])
-    (other,) = judged_or_error(regression, dataclasses.replace(held(scene, found), replacing=True))
+    (other,) = CHECKS["regression"].judge(dataclasses.replace(held(scene, found), replacing=True))
     assert other.verdict == "not_applicable"
     assert "set/third" in (other.message or "")
 

@@ -10,12 +10,12 @@ import pytest
 
 from npu_conformance.baselines import keeping
 from npu_conformance.errors import ConfigError
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from tests.unit.conftest import Scene
 from tests.unit.helpers.accepted_runs import FACTS, accepted
 from tests.unit.helpers.suite_runs import MODEL, ROOT, clean_environment, command
 
-CLEAN = Check(check="x", variant="base", metric="x", verdict="pass")
+CLEAN = Result(check="x", variant="base", metric="x", verdict="pass")
 
 
 @pytest.mark.parametrize(

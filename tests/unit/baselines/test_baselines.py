@@ -14,7 +14,7 @@ from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import read_baseline
 from npu_conformance.errors import ConfigError
 from npu_conformance.measure.metrics import kl_divergence
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.run import baseline as making
 from npu_conformance.run.baseline import LARGEST, make_baseline
 from tests.unit.conftest import Scene
@@ -138,7 +138,7 @@ def test_a_tail_too_small_for_a_number_comes_back(scene: Scene) -> None:
 def test_figures_of_one_name_are_told_apart(scene: Scene) -> None:
     """By the check that has them."""
     checks = [
-        Check(check=name, variant="base", metric="cosine_mean", observed=observed, verdict="pass", path="prefill")
+        Result(check=name, variant="base", metric="cosine_mean", observed=observed, verdict="pass", path="prefill")
         for name, observed in (("decode_against_prefill", 1.0), ("prefill_closeness", 0.9))
     ]
     found = make_baseline(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from npu_conformance.audit.scan import Scan
+from npu_conformance.checks.closeness import breaks
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.pair import Pair
-from npu_conformance.checks.paths import breaks
 from npu_conformance.config.model import ModelConfig
 from tests.unit.helpers.small_traces import logits, moved, pair_of
 

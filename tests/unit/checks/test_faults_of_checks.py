@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from npu_conformance import checks as gates
 from npu_conformance.audit.audit import Audit
 from npu_conformance.audit.scan import Scan
 from npu_conformance.checkpoints.inspect import Finding
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.model import ModelConfig
@@ -19,14 +19,6 @@ from npu_conformance.report.messages import failure_text
 from npu_conformance.traces.trace import PREFILL, Rows, load_trace
 from tests.unit.conftest import SCORED, Scene
 from tests.unit.helpers.small_traces import FREQUENCIES
-from tests.unit.helpers.suite_runs import ROOT
-
-
-def test_every_property_has_a_conformance_test_of_its_own() -> None:
-    """A file each, and no file without one."""
-    files = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "conformance").glob("test_*.py")}
-
-    assert files == {property_.__name__ for property_ in gates.PROPERTIES}
 
 
 def test_a_clean_run_passes_everything(scene: Scene) -> None:
@@ -49,7 +41,7 @@ def one_row_scaled(rows: Rows) -> Rows:
 def test_one_wrong_row_cannot_hide_in_a_mean(scene: Scene) -> None:
     """The largest relative error has a limit of its own."""
     scene.edit_logits("candidate", 1, one_row_scaled)
-    failed = [check for check in gates.logits_closeness(scene.evidence()) if check.verdict == "fail"]
+    failed = [check for check in CHECKS["logits_closeness"].judge(scene.evidence()) if check.verdict == "fail"]
 
     assert [check.metric for check in failed] == ["relative_l2_max"]
     assert "set/second, position 50" in (failed[0].where or "")
@@ -62,7 +54,7 @@ def test_a_few_wrong_tokens_cannot_hide_in_a_rate(scene: Scene) -> None:
     scene.edit_answer("candidate", 0, token_ids=tokens, repeat_token_ids=tokens)
     for side in SCORED:
         scene.edit_answer(side, 0, token_ids=tokens)
-    agreement, *_, own = gates.token_agreement(scene.evidence())
+    agreement, *_, own = CHECKS["token_agreement"].judge(scene.evidence())
 
     assert agreement.verdict != "fail"
     assert (own.verdict, own.observed, own.limit) == ("fail", 597, 600)
@@ -175,7 +167,7 @@ def test_a_small_sample_is_inconclusive_and_says_how_many_would_settle(scene: Sc
             scene.edit_answer(side, index, token_ids=tokens[:keep])
             rows = np.load(scene.folder / side / f"{index:04d}.npy")[:keep]
             np.save(scene.folder / side / f"{index:04d}.npy", rows)
-    (agreement, *_) = gates.token_agreement(scene.evidence())
+    (agreement, *_) = CHECKS["token_agreement"].judge(scene.evidence())
 
     assert (agreement.observed, agreement.n, agreement.verdict) == (1.0, 7, "inconclusive")
     # Clopper and Pearson's of seven, a little wider for what a prompt's positions have in common.
@@ -198,15 +190,15 @@ def test_models_without_labels_or_expectations_are_not_applicable(scene: Scene) 
         scan=evidence.scan,
     )
 
-    assert [check.verdict for check in gates.labels(bare)] == ["not_applicable"]
-    assert [check.verdict for check in gates.expected_substrings(bare)] == ["not_applicable"]
-    assert gates.labels(bare)[0].message == "the model config has no labels.pattern"
+    assert [check.verdict for check in CHECKS["labels"].judge(bare)] == ["not_applicable"]
+    assert [check.verdict for check in CHECKS["expected_substrings"].judge(bare)] == ["not_applicable"]
+    assert CHECKS["labels"].judge(bare)[0].message == "the model config has no labels.pattern"
 
 
 def test_a_failing_adapter_names_the_cause(scene: Scene) -> None:
     """What a person looks for first."""
     scene.edit_without_adapter(lambda with_it, _: with_it)
-    size, direction = gates.adapter_effect(scene.evidence())
+    size, direction = CHECKS["adapter_effect"].judge(scene.evidence())
 
     assert size.observed == pytest.approx(1, abs=0.01)
     assert "the engine serves the base model, the adapter is not applied" in (size.where or "")
@@ -217,7 +209,7 @@ def test_an_adapters_effect_with_something_else_beside_fails(scene: Scene) -> No
     """Its size along the reference's is right; its direction is not."""
     noise = np.random.default_rng(1).normal(size=(1, 20)).astype(np.float32) * 6
     scene.edit_without_adapter(lambda _, bare: bare + noise)
-    _, direction = gates.adapter_effect(scene.evidence())
+    _, direction = CHECKS["adapter_effect"].judge(scene.evidence())
 
     assert direction.verdict == "fail"
 
@@ -225,7 +217,7 @@ def test_an_adapters_effect_with_something_else_beside_fails(scene: Scene) -> No
 def test_the_first_layer_that_leaves_is_named(scene: Scene) -> None:
     """Not the worst one, which may be its consequence."""
     scene.edit_layers(turned_from_layer_2)
-    _, cosine, norm = gates.hidden_states(scene.evidence())
+    _, cosine, norm = CHECKS["hidden_states"].judge(scene.evidence())
 
     assert (cosine.verdict, norm.verdict) == ("fail", "pass")
     assert (cosine.where or "").startswith("first beyond at layer 2: ")
@@ -234,7 +226,7 @@ def test_the_first_layer_that_leaves_is_named(scene: Scene) -> None:
 def test_a_layer_that_only_scales_is_named_by_its_norm(scene: Scene) -> None:
     """By one percent, which no cosine sees; the layers after it are its consequence."""
     scene.edit_layers(lambda states: np.asarray(states * np.array([1, 1, 1.01, 1.02], dtype=np.float32)[:, None]))
-    _, cosine, norm = gates.hidden_states(scene.evidence())
+    _, cosine, norm = CHECKS["hidden_states"].judge(scene.evidence())
 
     assert (cosine.verdict, norm.verdict) == ("pass", "fail")
     assert (norm.where or "").startswith("first beyond at layer 2: ")
@@ -251,7 +243,7 @@ def test_an_explosion_is_told_and_does_not_fail(scene: Scene) -> None:
     """Both sides may have it: then it is the model's."""
     for side in ("candidate", "reference"):
         scene.edit_layers(lambda states: np.asarray(states * np.array([1, 1, 100, 1], dtype=np.float32)[:, None]), side)
-    _, cosine, norm = gates.hidden_states(scene.evidence())
+    _, cosine, norm = CHECKS["hidden_states"].judge(scene.evidence())
 
     assert cosine.verdict == norm.verdict == "pass"
     assert "the norm explodes at layer 2" in (cosine.message or "")
@@ -273,8 +265,8 @@ def test_a_float32_engine_may_sum_in_another_order(scene: Scene, size: float, ve
             rows = exact + scale * np.sqrt((exact**2).mean()) * rng.normal(size=exact.shape)
             plain.edit_logits(side, index, constant(rows))
 
-    for gate in (gates.error_over_floor, gates.peak_over_floor):
-        assert gate(plain.evidence())[0].verdict == verdict
+    for gate in ("error_over_floor", "peak_over_floor"):
+        assert CHECKS[gate].judge(plain.evidence())[0].verdict == verdict
 
 
 def test_suspicious_weights_and_other_weights_fail(scene: Scene) -> None:
@@ -284,7 +276,7 @@ def test_suspicious_weights_and_other_weights_fail(scene: Scene) -> None:
         parameters=9, exact=8, broken=1, relative_rms=0.5, max_abs=1, mean_abs=0.1, allowed=0.01, worst=[],
         problems=["b.weight: as if the scale blocks were transposed"],
     )  # fmt: skip
-    checks = gates.checkpoint_weights(dataclasses.replace(scene, scan=found, audit=audit).evidence())
+    checks = CHECKS["checkpoint_weights"].judge(dataclasses.replace(scene, scan=found, audit=audit).evidence())
 
     assert [(check.verdict, check.where) for check in checks] == [
         ("fail", "a.weight: hollow"),
@@ -298,7 +290,7 @@ def test_weights_with_nothing_at_all_near_zero_are_counted(scene: Scene) -> None
     shares = (0.0, 0.0, 0.06, 0.5, None)
     tensors = tuple(tensor.model_copy(update={"name": str(at), "near_zero": near}) for at, near in enumerate(shares))
     found = Scan(findings=(Finding("suspicion", "0", "hollow"),), tensors=tensors)
-    (check,) = gates.checkpoint_weights(dataclasses.replace(scene, scan=found).evidence())
+    (check,) = CHECKS["checkpoint_weights"].judge(dataclasses.replace(scene, scan=found).evidence())
 
     assert (check.verdict, check.observed, check.n) == ("fail", 2, 5)
 
@@ -306,11 +298,11 @@ def test_weights_with_nothing_at_all_near_zero_are_counted(scene: Scene) -> None
 def test_the_failure_text_says_all_five_things(scene: Scene) -> None:
     """Property, observed, allowed, where, how to reproduce."""
     other_last_tokens(scene)
-    failed = [check for check in gates.token_agreement(scene.evidence()) if check.verdict == "fail"]
+    failed = [check for check in CHECKS["token_agreement"].judge(scene.evidence()) if check.verdict == "fail"]
     text = failure_text("The property.", failed, "pytest -k this")
 
     assert text.startswith(
-        "does not hold: The property.\n  token_agreement\n    observed  0.98 (n = 600, 95 % interval"
+        "does not hold: The property.\n  Token agreement (token_agreement)\n    observed  0.98 (n = 600, 95 % interval"
     )
     assert "    allowed   >= 0.99\n    where     set/first, position 196: candidate #" in text
     assert text.endswith("  reproduce   pytest -k this")
@@ -322,6 +314,8 @@ def test_the_worst_verdict_counts() -> None:
     assert worst(["pass", "error", "inconclusive"]) == "error"
     assert worst(["pass", "inconclusive", "skipped"]) == "inconclusive"
     assert worst(["pass", "skipped", "not_applicable"]) == "pass"
+    assert worst(["pass", "shown"]) == "pass"
+    assert worst(["shown", "not_applicable"]) == "shown"
     assert worst([]) == "skipped"
 
 

@@ -1,16 +1,15 @@
 """Figures fail closed where a value is lost, and are exact where a trace is compared with itself, as gates are."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from npu_conformance import checks as gates
 from npu_conformance.audit.scan import Scan
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judge_figure, observe
 from npu_conformance.config.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES, Figure
@@ -110,8 +109,7 @@ def test_a_trace_compared_with_itself_is_exact(control: Evidence) -> None:
 @pytest.mark.parametrize("name", TESTS)
 def test_a_trace_compared_with_itself_passes_every_gate(control: Evidence, name: str) -> None:
     """Held against a floor that is not zero: better than rounding is no fault."""
-    judge: Callable[[Evidence], list[Any]] = getattr(gates, name)
-    checks = judge(control)
+    checks = CHECKS[name].judge(control)
 
     assert control.noise is not None
     assert min(float(np.exp(one.row).min()) for one in control.noise.realised.values()) > 1e-3

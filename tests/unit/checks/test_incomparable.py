@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from npu_conformance import checks as gates
+from npu_conformance.checks import CHECKS
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.compare import compare
 from npu_conformance.traces.trace import Rows
@@ -24,7 +24,7 @@ def test_nan_fails_finiteness_and_nothing_is_compared(scene: Scene, side: str) -
 
     assert found["finite_logits"] == "fail"
     assert found["token_agreement"] == found["logits_closeness"] == "error"
-    (bad,) = [check for check in gates.finite_logits(scene.evidence()) if check.verdict == "fail"]
+    (bad,) = [check for check in CHECKS["finite_logits"].judge(scene.evidence()) if check.verdict == "fail"]
     assert f"set/second, position 7: 1 NaN and 0 infinite of 20 logits of the {side}" in (bad.where or "")
 
 

@@ -5,9 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from npu_conformance import checks as gates
-from npu_conformance.checks import judged_or_error
-from npu_conformance.checks.paths import witnesses
+from npu_conformance.checks import CHECKS
+from npu_conformance.checks.closeness import witnesses
 from npu_conformance.measure.results import worst
 from npu_conformance.measure.witnesses import IMPLICATES, Witnesses
 from npu_conformance.traces.trace import PREFILL, Rows
@@ -45,7 +44,7 @@ def edit_both(scene: Scene, decode: Callable[[Rows], Rows], prefill: Callable[[R
 def test_both_paths_clean(scene: Scene) -> None:
     """Nothing is implicated."""
     assert witnesses(scene.evidence()) == Witnesses(True, True, True)
-    assert worst(check.verdict for check in gates.decode_against_prefill(scene.evidence())) == "pass"
+    assert worst(check.verdict for check in CHECKS["decode_against_prefill"].judge(scene.evidence())) == "pass"
 
 
 @pytest.mark.parametrize(
@@ -67,9 +66,11 @@ def test_which_witnesses_break_says_where_to_look(
 
     assert witnesses(evidence) == holding
     assert implicated in IMPLICATES[holding]
-    assert bool(failing(gates.logits_closeness(evidence))) is not holding.decode
-    assert bool(failing(gates.prefill_closeness(evidence))) is not holding.prefill
-    told = [check.message or "" for check in gates.decode_against_prefill(evidence) if check.verdict == "fail"]
+    assert bool(failing(CHECKS["logits_closeness"].judge(evidence))) is not holding.decode
+    assert bool(failing(CHECKS["prefill_closeness"].judge(evidence))) is not holding.prefill
+    told = [
+        check.message or "" for check in CHECKS["decode_against_prefill"].judge(evidence) if check.verdict == "fail"
+    ]
     assert bool(told) is not holding.own
     assert all(implicated in message for message in told)
 
@@ -94,7 +95,11 @@ def exchanged(by: float) -> Callable[[Rows], Rows]:
 def test_another_token_that_no_rounding_explains_fails(scene: Scene) -> None:
     """Though one row in 200 hardly moves a mean."""
     edit_prefill(scene, exchanged(0.5))
-    (tokens,) = [check for check in gates.decode_against_prefill(scene.evidence()) if check.metric.startswith("tokens")]
+    (tokens,) = [
+        check
+        for check in CHECKS["decode_against_prefill"].judge(scene.evidence())
+        if check.metric == "equal_or_tied_tokens"
+    ]
 
     assert (tokens.verdict, tokens.observed, tokens.limit) == ("fail", 597, 600)
     assert "set/first, position 10: decode" in (tokens.where or "")
@@ -110,7 +115,11 @@ def test_a_tie_is_told_and_passes(scene: Scene) -> None:
 
     edit_decode(scene, near)
     edit_prefill(scene, lambda rows: exchanged(0.03125)(near(rows)))
-    (tokens,) = [check for check in gates.decode_against_prefill(scene.evidence()) if check.metric.startswith("tokens")]
+    (tokens,) = [
+        check
+        for check in CHECKS["decode_against_prefill"].judge(scene.evidence())
+        if check.metric == "equal_or_tied_tokens"
+    ]
 
     assert (tokens.verdict, tokens.message) == ("pass", "3 tied")
 
@@ -118,7 +127,10 @@ def test_a_tie_is_told_and_passes(scene: Scene) -> None:
 def test_without_prefill_there_is_nothing_to_judge(scene: Scene) -> None:
     """As with transformers as the candidate: not applicable, with the reason, never passed."""
     (scene.folder / "candidate" / PREFILL).rename(scene.folder / "away")
-    checks = [*gates.prefill_closeness(scene.evidence()), *gates.decode_against_prefill(scene.evidence())]
+    checks = [
+        *CHECKS["prefill_closeness"].judge(scene.evidence()),
+        *CHECKS["decode_against_prefill"].judge(scene.evidence()),
+    ]
 
     assert {check.verdict for check in checks} == {"not_applicable"}
     assert witnesses(scene.evidence()) is None
@@ -129,9 +141,9 @@ def test_nan_of_the_prefill_path_is_in_error(scene: Scene) -> None:
     edit_prefill(scene, lambda rows: np.asarray(rows * np.float32("nan")))
     evidence = scene.evidence()
 
-    assert {check.verdict for check in judged_or_error(gates.prefill_closeness, evidence)} == {"error"}
-    assert {check.verdict for check in judged_or_error(gates.decode_against_prefill, evidence)} == {"error"}
-    assert {check.verdict for check in gates.logits_closeness(evidence)} == {"pass"}
+    assert {check.verdict for check in CHECKS["prefill_closeness"].judge(evidence)} == {"error"}
+    assert {check.verdict for check in CHECKS["decode_against_prefill"].judge(evidence)} == {"error"}
+    assert {check.verdict for check in CHECKS["logits_closeness"].judge(evidence)} == {"pass", "shown"}
 
 
 def test_a_gate_on_prefill_names_prefills_place(scene: Scene) -> None:
@@ -140,7 +152,7 @@ def test_a_gate_on_prefill_names_prefills_place(scene: Scene) -> None:
         scene.edit_logits(f"candidate/{PREFILL}", index, lambda rows: rows * 1.5)
     evidence = scene.evidence()
     assert evidence.prefill is not None
-    decode, prefill = gates.error_over_floor(evidence)
+    decode, prefill = CHECKS["error_over_floor"].judge(evidence)
 
     assert (decode.verdict, prefill.verdict, prefill.path) == ("pass", "fail", "prefill")
     found = evidence.calibrated.found["error_over_floor", "prefill"]

@@ -8,28 +8,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance import checks as gates
-from npu_conformance.checks import PROPERTIES, judged_or_error
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.limits import VARIANT_SPREAD
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.results import worst
 from npu_conformance.traces.cases import Flip
 from npu_conformance.traces.trace import PROBES, Rows, load_trace, save_cases
-from tests.unit.conftest import Scene, failing
+from tests.unit.conftest import Scene, failing, named
 
 SPREAD = VARIANT_SPREAD.name
-BITWISE = "rows bitwise equal to base's"
+BITWISE = "bitwise_rows"
 CHUNKED: dict[str, Any] = {"enable_chunked_prefill": True, "max_num_batched_tokens": 128, "max_num_seqs": 16}
 
 
 def test_a_variant_with_base_s_rows_is_the_same(scene: Scene) -> None:
     """Bitwise, at all positions and at the probes."""
-    checks = gates.variant_closeness(scene.walked("chunked_prefill", **CHUNKED))
+    checks = CHECKS["variant_closeness"].judge(scene.walked("chunked_prefill", **CHUNKED))
 
-    assert {check.verdict for check in checks} == {"pass"}
-    bitwise = {check.metric: check.observed for check in checks if check.metric.startswith(BITWISE)}
-    assert bitwise == {BITWISE: 600, f"{BITWISE}, at probes": 200}
+    assert {check.verdict for check in checks} == {"pass", "shown"}
+    bitwise = {named(check): check.observed for check in checks if check.metric == BITWISE}
+    assert bitwise == {BITWISE: 600, f"{BITWISE}, boundary": 200}
 
 
 def one_row(rows: Rows) -> Rows:
@@ -53,18 +52,18 @@ def other_token(rows: Rows) -> Rows:
 @pytest.mark.parametrize(
     ("change", "metrics"),
     [
-        (one_row, {"relative_l2_max", "relative_l2_max, at probes"}),
-        (every_row, {"relative_l2_mean", "relative_l2_mean, at probes"}),
-        (other_token, {"tokens equal, or tied", "tokens equal, or tied, at probes"}),
+        (one_row, {"relative_l2_max", "relative_l2_max, boundary"}),
+        (every_row, {"relative_l2_mean", "relative_l2_mean, boundary"}),
+        (other_token, {"equal_or_tied_tokens", "equal_or_tied_tokens, boundary"}),
     ],
 )
 def test_what_leaves_base_fails(scene: Scene, change: Callable[[Rows], Rows], metrics: set[str]) -> None:
     """And says at which token, of the variant and of base."""
     evidence = scene.walked("chunked_prefill", change, **CHUNKED)
-    checks = gates.variant_closeness(evidence)
+    checks = CHECKS["variant_closeness"].judge(evidence)
 
     assert metrics <= failing(checks)
-    where = next(check.where or "" for check in checks if check.metric in metrics)
+    where = next(check.where or "" for check in checks if named(check) in metrics)
     assert where.startswith("set/second, position")
     assert "chunked_prefill" in where
     assert "base" in where
@@ -80,8 +79,8 @@ def test_a_row_within_the_limits_but_beyond_base_s_own_rounding_fails(scene: Sce
     """In units of what base itself errs by, which on this model is little."""
     evidence = scene.walked("chunked_prefill", slightly, **CHUNKED)
 
-    assert failing(gates.variant_closeness(evidence)) == {SPREAD, f"{SPREAD}, at probes"}
-    (check,) = [one for one in gates.variant_closeness(evidence) if one.metric == SPREAD]
+    assert failing(CHECKS["variant_closeness"].judge(evidence)) == {SPREAD, f"{SPREAD}, boundary"}
+    (check,) = [one for one in CHECKS["variant_closeness"].judge(evidence) if named(one) == SPREAD]
     assert (check.where or "").startswith("set/second, position 50")
     assert (check.observed or 0) > 5
 
@@ -95,14 +94,14 @@ def last_bit(rows: Rows) -> Rows:
 
 def test_only_a_variant_that_changes_nothing_must_be_bitwise(scene: Scene) -> None:
     """A fresh engine is; for another kernel a bit is told and passes."""
-    fresh = gates.variant_closeness(scene.walked("fresh_engine", last_bit))
-    chunked = gates.variant_closeness(scene.walked("chunked_prefill", last_bit, **CHUNKED))
+    fresh = CHECKS["variant_closeness"].judge(scene.walked("fresh_engine", last_bit))
+    chunked = CHECKS["variant_closeness"].judge(scene.walked("chunked_prefill", last_bit, **CHUNKED))
 
-    assert failing(fresh) == {BITWISE, f"{BITWISE}, at probes"}
-    (mine,) = [check for check in fresh if check.metric == BITWISE]
+    assert failing(fresh) == {BITWISE, f"{BITWISE}, boundary"}
+    (mine,) = [check for check in fresh if named(check) == BITWISE]
     assert mine.where == "first at set/second, position 3"
-    (told,) = [check for check in chunked if check.metric == BITWISE]
-    assert (told.verdict, told.observed, told.limit) == ("pass", 599, None)
+    (told,) = [check for check in chunked if named(check) == BITWISE]
+    assert (told.verdict, told.observed, told.limit) == ("shown", 599, None)
 
 
 def test_a_fresh_engine_is_bitwise_base_s_at_the_probes_too(scene: Scene) -> None:
@@ -111,7 +110,7 @@ def test_a_fresh_engine_is_bitwise_base_s_at_the_probes_too(scene: Scene) -> Non
     part = load_trace(evidence.candidate.folder / PROBES)
     np.save(part.folder / "0000.npy", last_bit(part.logits(0).copy()))
 
-    assert failing(gates.variant_closeness(evidence)) == {f"{BITWISE}, at probes"}
+    assert failing(CHECKS["variant_closeness"].judge(evidence)) == {f"{BITWISE}, boundary"}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +127,7 @@ def test_a_variant_that_fell_back_is_not_applicable(
 ) -> None:
     """Whatever its numbers: a pass would be base's."""
     evidence = scene.walked(variant, every_row, **effective)
-    checks = [check for property_ in PROPERTIES for check in judged_or_error(property_, evidence)]
+    checks = [result for check in CHECKS.values() for result in check.judge(evidence)]
 
     assert {check.verdict for check in checks} == {"not_applicable"}
     assert all(why in (check.message or "") for check in checks)
@@ -151,8 +150,8 @@ def test_tokens_are_compared_where_logits_are_hidden(scene: Scene) -> None:
     """The rest is not applicable, and says why."""
     evidence = generated(scene, {})
 
-    assert {check.verdict for check in gates.variant_closeness(evidence)} == {"pass"}
-    (closeness,) = judged_or_error(gates.logits_closeness, evidence)
+    assert {check.verdict for check in CHECKS["variant_closeness"].judge(evidence)} == {"pass"}
+    (closeness,) = CHECKS["logits_closeness"].judge(evidence)
     assert (closeness.verdict, closeness.message) == (
         "not_applicable",
         "spec_decode does not let its logits be seen",
@@ -162,7 +161,7 @@ def test_tokens_are_compared_where_logits_are_hidden(scene: Scene) -> None:
 def test_another_generated_token_fails(scene: Scene) -> None:
     """With both tokens and the place."""
     token = load_trace(scene.folder / "candidate").answers[1].token_ids[40]
-    (check,) = gates.variant_closeness(generated(scene, {40: 1 + token % 19}))
+    (check,) = CHECKS["variant_closeness"].judge(generated(scene, {40: 1 + token % 19}))
 
     assert (check.verdict, check.observed, check.limit) == ("fail", 2, 3)
     assert (check.where or "").startswith("set/second, position 40: ")
@@ -181,10 +180,10 @@ FLIP = Flip(step=4, token=4, choice=5, margin=2.0, lead=0.1, rms=4.0)
 @pytest.mark.parametrize(
     ("changes", "metric"),
     [
-        ({"flips": (FLIP,)}, "tokens equal, or tied, alone"),
-        ({"flips": (FLIP.model_copy(update={"margin": 0.1, "lead": 2.0}),)}, "tokens equal, or tied, alone"),
-        ({"distance": 0.2, "different": 1, "first_different": 4, "worst": 4}, "largest relative L2 distance, alone"),
-        ({"distance": float("nan")}, "largest relative L2 distance, alone"),
+        ({"flips": (FLIP,)}, "equal_or_tied_tokens, batch:alone"),
+        ({"flips": (FLIP.model_copy(update={"margin": 0.1, "lead": 2.0}),)}, "equal_or_tied_tokens, batch:alone"),
+        ({"distance": 0.2, "different": 1, "first_different": 4, "worst": 4}, "relative_l2_max, batch:alone"),
+        ({"distance": float("nan")}, "relative_l2_max, batch:alone"),
     ],
     ids=["another token", "another token, far ahead now", "far", "nan"],
 )
@@ -194,13 +193,13 @@ def test_another_batch_may_not_change_a_token_or_much_of_a_row(
     """By the name of the scenario."""
     edit_cases(scene, **changes)
 
-    assert failing(gates.batch_determinism(scene.evidence())) == {metric}
+    assert failing(CHECKS["batch_determinism"].judge(scene.evidence())) == {metric}
 
 
 def test_a_tie_that_another_batch_decides_otherwise_is_told(scene: Scene) -> None:
     """Before and now, the two are within the allowed error of either logit."""
     edit_cases(scene, flips=(FLIP.model_copy(update={"margin": 0.1}),))
-    checks = gates.batch_determinism(scene.evidence())
+    checks = CHECKS["batch_determinism"].judge(scene.evidence())
 
     assert failing(checks) == set()
     assert [check.message for check in checks if check.message] == ["1 tied"]
@@ -212,15 +211,15 @@ def test_batch_invariance_is_judged_where_it_is_promised(scene: Scene) -> None:
     evidence = scene.evidence()
     promised = dataclasses.replace(evidence, config=evidence.config.model_copy(update={"batch_invariant": True}))
 
-    assert failing(gates.batch_determinism(evidence)) == set()
-    assert failing(gates.batch_determinism(promised)) == {"rows bitwise equal, alone"}
+    assert failing(CHECKS["batch_determinism"].judge(evidence)) == set()
+    assert failing(CHECKS["batch_determinism"].judge(promised)) == {"bitwise_rows, batch:alone"}
 
 
 def test_no_other_batches_is_not_a_pass(scene: Scene) -> None:
     """As in variants that walk base's tokens."""
     (scene.folder / "candidate" / "cases.json").unlink()
 
-    assert worst(check.verdict for check in gates.batch_determinism(scene.evidence())) == "not_applicable"
+    assert worst(check.verdict for check in CHECKS["batch_determinism"].judge(scene.evidence())) == "not_applicable"
 
 
 def test_the_probes_are_compared_though_the_answers_are_equal(scene: Scene) -> None:
@@ -229,4 +228,4 @@ def test_the_probes_are_compared_though_the_answers_are_equal(scene: Scene) -> N
     part = load_trace(evidence.candidate.folder / PROBES)
     np.save(part.folder / "0000.npy", one_row(part.logits(0).copy()))
 
-    assert failing(gates.variant_closeness(evidence)) == {"relative_l2_max, at probes", f"{SPREAD}, at probes"}
+    assert failing(CHECKS["variant_closeness"].judge(evidence)) == {"relative_l2_max, boundary", f"{SPREAD}, boundary"}

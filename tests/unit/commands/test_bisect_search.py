@@ -202,7 +202,7 @@ def test_base_breaks_in_another_batch(tmp_path: Path) -> None:
     flip = Flip(step=1, token=2, choice=3, margin=5.0, lead=5.0, rms=1.0)
     rows = (7,) * 6
     case = Case(
-        scenario="another batch order",
+        scenario="reordered",
         prompt="set/3",
         batch_rows=rows,
         positions=6,

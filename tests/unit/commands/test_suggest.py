@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from npu_conformance import checks as gates
 from npu_conformance.audit.scan import Scan
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.saved import load_evidence
 from npu_conformance.cli import main
 from npu_conformance.commands.suggest.edit import diff, edited
@@ -110,7 +110,7 @@ def test_the_diff_applies_and_the_run_passes(tmp_path: Path, capsys: pytest.Capt
     assert [line.split("#")[1] for line in path.read_text().splitlines() if "#" in line] == left
     for variant in ("base", "as_served"):
         evidence = load_evidence(tmp_path / "run" / "traces" / "Model", variant, after)
-        checks = [*gates.token_agreement(evidence), *gates.logits_closeness(evidence)]
+        checks = [*CHECKS["token_agreement"].judge(evidence), *CHECKS["logits_closeness"].judge(evidence)]
         assert {check.verdict for check in checks} == {"pass"}
 
 

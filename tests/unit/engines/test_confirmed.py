@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.checks import judged_or_error, variant_closeness
+from npu_conformance.checks import CHECKS
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import CATALOGUE, no_effect, signs_of, unconfirmed
 from npu_conformance.engines.vllm.ascend import ascend_config, ascend_signs
@@ -16,7 +16,7 @@ from npu_conformance.engines.vllm.became import became
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.options import option_rows
 from npu_conformance.report.rows import variant_rows
-from npu_conformance.report.words import WORDS
+from npu_conformance.report.words.labels import WORDS
 from npu_conformance.traces.trace import Rows
 from tests.unit.conftest import Scene
 from tests.unit.helpers.report_runs import Runs, line, unsteady
@@ -118,7 +118,7 @@ def test_a_configs_own_variants(options: dict[str, Any], envs: dict[str, str], e
 
 def test_nothing_passes_that_nothing_confirms(scene: Scene) -> None:
     """Inconclusive, with what was asked; the same run with the option told passes."""
-    checks = judged_or_error(variant_closeness, scene.walked("async_scheduling"))
+    checks = CHECKS["variant_closeness"].judge(scene.walked("async_scheduling"))
     assert {check.verdict for check in checks} == {"inconclusive"}
     assert all((check.message or "").startswith("asked, not confirmed: ") for check in checks)
     assert all("async_scheduling" in (check.message or "") for check in checks)
@@ -126,7 +126,7 @@ def test_nothing_passes_that_nothing_confirms(scene: Scene) -> None:
 
 def test_what_is_told_passes(scene: Scene) -> None:
     """As before."""
-    checks = judged_or_error(variant_closeness, scene.walked("async_scheduling", async_scheduling=True))
+    checks = CHECKS["variant_closeness"].judge(scene.walked("async_scheduling", async_scheduling=True))
 
     assert {check.verdict for check in checks} == {"pass"}
 
@@ -138,7 +138,7 @@ def test_what_fails_unconfirmed_fails(scene: Scene) -> None:
         rows[50] *= 1.2
         return rows
 
-    checks = judged_or_error(variant_closeness, scene.walked("async_scheduling", wrong))
+    checks = CHECKS["variant_closeness"].judge(scene.walked("async_scheduling", wrong))
     assert {check.verdict for check in checks} == {"fail", "inconclusive"}
 
 

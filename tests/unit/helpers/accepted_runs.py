@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from npu_conformance.baselines.stored import Baseline, Change, as_reference
-from npu_conformance.checks import logits_closeness, token_agreement
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.run.baseline import make_baseline
 from npu_conformance.traces.trace import Rows
@@ -21,7 +21,7 @@ CREATED = Change(date=datetime(2026, 11, 1, tzinfo=timezone.utc), action="create
 
 def accepted(evidence: Evidence, **changes: Any) -> Baseline:
     """A baseline of a run."""
-    figures = [*token_agreement(evidence), *logits_closeness(evidence)]
+    figures = [*CHECKS["token_agreement"].judge(evidence), *CHECKS["logits_closeness"].judge(evidence)]
     told: dict[str, Any] = {"model": "Model", "platform": "cpu", "facts": FACTS, "change": CREATED, "before": None}
     return make_baseline(evidence, figures, **told | changes)
 

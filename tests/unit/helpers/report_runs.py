@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from npu_conformance import checks as gates
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.model import Limit, ModelConfig
 from npu_conformance.config.variants import CATALOGUE
 from npu_conformance.machine.storage import write_json
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.report.details import save_details
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report, Run, build_report
-from npu_conformance.report.words import WORDS
+from npu_conformance.report.words.labels import WORDS
 from npu_conformance.traces.cases import Case, Flip
 from npu_conformance.traces.trace import (
     PREFILL,
@@ -128,7 +128,7 @@ class Runs:
 
     scene: "Scene"
     folder: Path
-    checks: list[Check] = dataclasses.field(default_factory=list)
+    checks: list[Result] = dataclasses.field(default_factory=list)
     names: list[str] = dataclasses.field(default_factory=lambda: ["base", "as_served"])
 
     @property
@@ -141,7 +141,7 @@ class Runs:
         self.names += [evidence.variant] if evidence.variant not in self.names else []
         facts = FACTS | {"variants": self.names}
         save_details(self.folder, "Model", facts, evidence)
-        self.checks += [check for one in gates.PROPERTIES for check in gates.judged_or_error(one, evidence)]
+        self.checks += [result for check in CHECKS.values() for result in check.judge(evidence)]
         return evidence
 
     def variant(self, name: str, change: Change = unsteady, probes: Change = unsteady, **provenance: Any) -> Evidence:
@@ -199,9 +199,9 @@ def made_up_runs(scene: "Scene", tmp_path: Path) -> Runs:
         candidate.folder,
         [
             case(),
-            case(scenario="another batch order", different=1, worst=1, distance=0.25, flips=(flip,)),
+            case(scenario="reordered", different=1, worst=1, distance=0.25, flips=(flip,)),
             case(
-                scenario="another batch order",
+                scenario="reordered",
                 prompt="set/second",
                 copy_number=2,
                 distance=0.5,

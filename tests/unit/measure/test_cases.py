@@ -8,7 +8,7 @@ from npu_conformance.traces.cases import Case, Flip, Scenario
 from npu_conformance.traces.trace import Rows
 from tests.unit.helpers.small_traces import WORDS, logits, moved
 
-SCENARIO: Scenario = "another batch order"
+SCENARIO: Scenario = "reordered"
 
 
 @pytest.fixture

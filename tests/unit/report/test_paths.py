@@ -6,12 +6,12 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.report.findings import paths
 from npu_conformance.report.markdown import besides, render_markdown
 from npu_conformance.report.options import option_rows
-from npu_conformance.report.words import WORDS
+from npu_conformance.report.words.labels import WORDS
 from npu_conformance.traces.trace import PREFILL, save_cases
 from tests.unit.conftest import Scene
 from tests.unit.helpers.report_runs import Runs, case, line, write
@@ -34,8 +34,8 @@ def test_decodes_figures_are_not_taken_for_prefills(runs: Runs) -> None:
 
 def test_a_check_in_error_is_not_left_out() -> None:
     """It is called as its figure is, and has no limit."""
-    broken = Check(check="token_agreement", variant="base", metric="token_agreement", verdict="error", message="oh")
-    shown = broken.model_copy(update={"verdict": "pass", "check": "prefill_closeness"})
+    broken = Result(check="token_agreement", variant="base", metric="token_agreement", verdict="error", message="oh")
+    shown = broken.model_copy(update={"verdict": "shown", "check": "prefill_closeness"})
 
     assert besides([broken, shown]) == [broken]
 

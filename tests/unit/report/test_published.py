@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from npu_conformance.baselines.published import Published
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.report.details import VariantDetails
-from npu_conformance.report.markdown import Language, environment
+from npu_conformance.report.markdown import environment
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow
 from npu_conformance.report.published import PublishedRow, published_prompts, published_rows
-from npu_conformance.report.words import WORDS
+from npu_conformance.report.words import Language
+from npu_conformance.report.words.labels import WORDS
 from tests.unit.baselines.test_published_reports import MODELS, load
 
 
@@ -57,12 +58,12 @@ def variant() -> VariantDetails:
     )
 
 
-def measured(metric: str, observed: float | None, n: int | None = 48, **fields: Any) -> Check:
+def measured(metric: str, observed: float | None, n: int | None = 48, **fields: Any) -> Result:
     """A check of the variant."""
-    return Check(check="c", variant="as_served", metric=metric, observed=observed, n=n, verdict="pass", **fields)
+    return Result(check="c", variant="as_served", metric=metric, observed=observed, n=n, verdict="pass", **fields)
 
 
-def row(figures: dict[str, Any], checks: list[Check], variant: VariantDetails) -> PublishedRow:
+def row(figures: dict[str, Any], checks: list[Result], variant: VariantDetails) -> PublishedRow:
     """The row of a report with one figure."""
     (found,) = published_rows(published_with(figures=figures), checks, variant)
     return found
@@ -72,7 +73,7 @@ def test_a_ratio_is_measured_over_published(variant: VariantDetails) -> None:
     """With both samples' sizes; a check of another variant, path or comparison is not taken for it."""
     checks = [
         measured("relative_l2_mean", 7.0).model_copy(update={"check": "variant_closeness"}),
-        Check(check="c", variant="base", metric="relative_l2_mean", observed=9.0, verdict="pass"),
+        Result(check="c", variant="base", metric="relative_l2_mean", observed=9.0, verdict="pass"),
         measured("relative_l2_mean", 8.0, path="prefill"),
         measured("relative_l2_mean", 0.0065),
     ]
@@ -109,10 +110,8 @@ def test_nothing_is_divided_by_zero_or_a_range(printed: object, variant: Variant
     assert (found.measured, found.ratio, found.remark) == (0.1, None, None)
 
 
-@pytest.mark.parametrize(
-    "checks", [[], [measured("cosine_mean", None)], [measured("labels equal to the reference's", 0, 0)]]
-)
-def test_what_was_not_measured_says_so(checks: list[Check], variant: VariantDetails) -> None:
+@pytest.mark.parametrize("checks", [[], [measured("cosine_mean", None)], [measured("labels_of_reference", 0, 0)]])
+def test_what_was_not_measured_says_so(checks: list[Result], variant: VariantDetails) -> None:
     """Also where a check has no value, or rests on nothing."""
     published = published_with(figures={name: {"value": 1} for name in ("cosine_mean", "label_match", "latency_p50")})
     for found in published_rows(published, checks, variant):
@@ -124,7 +123,7 @@ def test_counted_cases_become_a_rate(variant: VariantDetails) -> None:
     """The suite counts what reports publish as a percentage."""
     found = row(
         {"label_match": {"value": 1.0, "unit": "rate", "n": 7}},
-        [measured("labels equal to the reference's", 13, 14)],
+        [measured("labels_of_reference", 13, 14)],
         variant,
     )
 

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance import checks as gates
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.cli import main
 from npu_conformance.config.model import Limit
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import numeric_environment
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.report.details import load_details, save_details
 from npu_conformance.report.markdown import cell, render_markdown
 from npu_conformance.report.model import SCHEMA_VERSION, Report, build_report, report_schema
 from npu_conformance.report.prompt_rows import prompt_rows
-from npu_conformance.report.words import WORDS
+from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.traces.trace import Rows, load_trace
 from tests.unit.conftest import Scene
@@ -38,7 +38,7 @@ def reported(evidence: Evidence, folder: Path) -> Report:
     """The report of three properties."""
     save_details(folder, "Model", FACTS, evidence)
     checks = [
-        check for judge in (gates.token_agreement, gates.logits_closeness, gates.labels) for check in judge(evidence)
+        result for name in ("token_agreement", "logits_closeness", "labels") for result in CHECKS[name].judge(evidence)
     ]
     return build_report(folder, {"Model": checks}, {"Model": "twin"}, RUN, ROOT / "baselines")
 
@@ -53,11 +53,11 @@ def test_the_json_holds_what_scripts_rely_on(report: Report, tmp_path: Path) -> 
     write_report(report, tmp_path / "run")
     content = json.loads((tmp_path / "latest" / "report.json").read_text(encoding="utf-8"))
 
-    assert content["schema_version"] == SCHEMA_VERSION == 2
+    assert content["schema_version"] == SCHEMA_VERSION == 3
     assert set(content["run"]) >= {"started", "command", "versions", "machine", "suite"}
     (model,) = content["models"]
     assert (model["name"], model["subject"], model["verdict"]) == ("Model", "twin", "pass")
-    keys = {"check", "path", "variant", "metric", "observed", "limit", "n", "interval", "verdict", "where"}
+    keys = {"check", "path", "variant", "metric", "at", "observed", "limit", "n", "interval", "verdict", "where"}
     assert all(keys <= set(check) for check in model["checks"])
     assert Report.model_validate(content) == report
 
@@ -92,7 +92,7 @@ def test_a_report_is_rendered_again_by_its_own_version_only(
 
 def test_nan_survives_the_json(report: Report) -> None:
     """It is written as a string, where pydantic's default would make it null and a reader might take it for absent."""
-    check = Check(check="c", variant="base", metric="m", observed=float("nan"), verdict="fail")
+    check = Result(check="c", variant="base", metric="m", observed=float("nan"), verdict="fail")
     report.models[0].checks.append(check)
 
     assert '"observed":"NaN"' in report.model_dump_json()
@@ -177,7 +177,7 @@ def test_text_from_outside_is_only_text(report: Report) -> None:
 
 def test_a_model_that_never_ran_is_reported_with_its_reason(tmp_path: Path, report: Report) -> None:
     """Errors stand where tables would be."""
-    error = Check(check="labels", variant="base", metric="labels", verdict="error", message="the worker was killed")
+    error = Result(check="labels", variant="base", metric="labels", verdict="error", message="the worker was killed")
     broken = build_report(tmp_path / "none", {"Other": [error]}, {"Other": "real"}, report.run, ROOT / "baselines")
 
     assert broken.models[0].verdict == "error"
@@ -193,7 +193,7 @@ def test_a_selection_of_properties_is_called_partial(report: Report, tmp_path: P
     assert "as_served: labels" in model.not_judged
     assert "base: labels" not in model.not_judged
     assert "pass (partial)" in render_markdown(report, "en")
-    left = 2 * len(gates.PROPERTIES) - 3
+    left = 2 * len(CHECKS.values()) - 3
     assert f"partial: {left} properties not selected" in summary_lines(report, tmp_path)[0]
 
 

@@ -8,14 +8,14 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from npu_conformance import checks as gates
+from npu_conformance.checks import CHECKS
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.realisations import FLOOR
 from npu_conformance.measure.statistics import effective_n, rate_interval
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
 from npu_conformance.report.tokens import Agreement, Mismatch, agreement, mismatches
-from npu_conformance.report.words import WORDS
+from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.write import write_report
 from npu_conformance.traces.trace import Rows, load_trace
 from tests.unit.conftest import SCORED, Scene
@@ -93,7 +93,7 @@ def section(text: str, word: str, language: Language = "en") -> str:
 def test_ties_count_in_one_of_two_rates(tied: Scene) -> None:
     """Each with its n and its interval; the raw one is what is judged."""
     found = agreed(tied)
-    (check, *_) = gates.token_agreement(tied.evidence())
+    (check, *_) = CHECKS["token_agreement"].judge(tied.evidence())
 
     assert (found.raw.hits, found.raw.n, found.ties) == (600 - TIES, 600, TIES)
     assert (found.adjusted.hits, found.adjusted.n, found.adjusted.observed) == (600, 600, 1.0)

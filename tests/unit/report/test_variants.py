@@ -10,17 +10,16 @@ import pytest
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import CATALOGUE, Sign
 from npu_conformance.machine.storage import write_json
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.report.findings import distances
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
-from npu_conformance.report.phrases import PHRASES
 from npu_conformance.report.picture import drawn
 from npu_conformance.report.rows import tally, variant_rows
-from npu_conformance.report.words import WORDS
+from npu_conformance.report.words.labels import WORDS
+from npu_conformance.report.words.phrases import PHRASES
 from npu_conformance.report.write import summary_lines, write_report
-from npu_conformance.traces.cases import Scenario
 from npu_conformance.traces.trace import Rows, load_trace, save_trace
 from tests.unit.helpers.report_runs import PROVENANCE, Runs, another, exchanged, line
 
@@ -64,7 +63,7 @@ def test_other_tokens_are_counted_apart_from_ties(runs: Runs) -> None:
     assert (found.flips, found.ties, found.positions) == (3, 0, 600)
     assert (tied.flips, tied.ties) == (0, 3)
     assert found.bitwise == pytest.approx(597 / 600)
-    assert line(runs.report(), "tp2")[2] == "❌ fail: token\\_agreement, tokens equal, or tied"
+    assert line(runs.report(), "tp2")[2] == "❌ fail: token\\_agreement, Tokens equal, or tied"
     assert line(runs.report(), "lora")[4] == "0 (+ 3)"
 
 
@@ -120,7 +119,9 @@ def test_a_skipped_variant_has_a_row_with_its_reason(runs: Runs) -> None:
     """It has checks, and no details; one of the config's own changes what nobody told."""
     for name in ("tp4", "mine"):
         runs.checks.append(
-            Check(check="labels", variant=name, metric="labels", verdict="skipped", message=f"{name} | needs 4 devices")
+            Result(
+                check="labels", variant=name, metric="labels", verdict="skipped", message=f"{name} | needs 4 devices"
+            )
         )
     report = runs.report()
 
@@ -136,7 +137,7 @@ def test_a_skipped_variant_has_a_row_with_its_reason(runs: Runs) -> None:
 
 def test_a_variant_that_broke_has_a_row_with_its_error(runs: Runs) -> None:
     """Its engine died, so nothing but checks in error is left."""
-    runs.checks.append(Check(check="labels", variant="graph", metric="labels", verdict="error", message="was killed"))
+    runs.checks.append(Result(check="labels", variant="graph", metric="labels", verdict="error", message="was killed"))
 
     assert line(runs.report(), "graph")[2:4] == ["⛔ error: was killed", "—"]
 
@@ -212,13 +213,12 @@ def test_both_languages_have_the_same_rows(runs: Runs, language: Literal["en", "
 
 
 def test_what_is_written_in_english_elsewhere_has_its_chinese() -> None:
-    """Catalogue, witnesses, scenarios and signs."""
+    """Catalogue, witnesses and signs."""
     config = ModelConfig(model="a/b")
     sentences = [
         *(known.changes for known in CATALOGUE.values()),
         *(config.changes_in_words(name) for name in ("base", "as_served")),
         *IMPLICATES.values(),
-        *get_args(Scenario),
     ]
 
     assert [sentence for sentence in sentences if sentence not in PHRASES] == []

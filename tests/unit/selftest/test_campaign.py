@@ -10,7 +10,7 @@ import torch
 
 from npu_conformance.errors import ConfigError
 from npu_conformance.measure.metrics import METRICS_VERSION
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.report import ruled_out as quoting
 from npu_conformance.report.ruled_out import CAUGHT, AllCaught, ruled_out
 from npu_conformance.run.session import Session
@@ -245,11 +245,11 @@ def test_reports_quote_only_what_was_judged_as_strictly(monkeypatch: pytest.Monk
     results = summarise([], kinds_seen, judged)
     monkeypatch.setattr(quoting, "_recorded", lambda: all_caught(results))
 
-    def quoted(check: Check, adapter: bool = False) -> dict[str, float]:
+    def quoted(check: Result, adapter: bool = False) -> dict[str, float]:
         found = list(ruled_out([check], check.variant, 60, adapter=adapter))
         return found[0].faults if found else {}
 
-    passed = Check(check="drift", variant="base", metric="drift", limit=1.15, verdict="pass")
+    passed = Result(check="drift", variant="base", metric="drift", limit=1.15, verdict="pass")
     wide = {"check": "logits_closeness", "metric": "relative_l2_mean"}
     assert quoted(passed) == {"layer_scaled": 1.1}
     assert quoted(passed, adapter=True) == {"layer_scaled": 1.1, "lora_scale": 1.1}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.checks import PROPERTIES
+from npu_conformance.checks import CHECKS
 from npu_conformance.traces.trace import Rows, load_trace, pack, row_digest, save_layers
 from npu_conformance.workers.job import CandidateJob
 from npu_conformance.workers.supervise import run_job
@@ -31,7 +31,7 @@ def test_the_main_job_passes_on_a_real_engine_and_enough_positions(main_run: Out
     assert main_run.status == 0, main_run.output
     model = main_run.model()
     assert (model["subject"], model["verdict"]) == ("twin", "pass"), main_run.output
-    assert set(main_run.verdicts()) == {property_.__name__ for property_ in PROPERTIES}
+    assert set(main_run.verdicts()) == set(CHECKS)
     judged = {check["check"] for check in model["checks"] if check["verdict"] == "pass"}
     # Of a regression: whoever has a baseline of this twin is held against it.
     lacking = set(main_run.verdicts()) - judged - {"regression"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.checks import PROPERTIES
+from npu_conformance.checks import CHECKS
 from npu_conformance.run.spaced_options import joined
 from tests.unit.helpers.suite_runs import ROOT, clean_environment
 
@@ -56,7 +56,7 @@ def test_missing_weights_skip_with_the_reason(suite: Pytest) -> None:
     result = suite("-k", "Good")
 
     assert result.returncode == 0
-    assert f"{2 * len(PROPERTIES)} skipped" in result.stdout
+    assert f"{2 * len(CHECKS)} skipped" in result.stdout
     assert "no weights of org/Good-1B: looked under" in result.stdout
     assert "--twin" in result.stdout
 
@@ -152,7 +152,7 @@ def test_a_bad_checkpoint_errors_its_model_with_one_message(
 
     assert result.returncode == 1
     assert "Traceback" not in result.stdout + result.stderr
-    assert f"{len(PROPERTIES)} errors" in result.stdout
+    assert f"{len(CHECKS)} errors" in result.stdout
     told = [line for line in result.stdout.splitlines() if message in line and not line.startswith("ERROR ")]
     assert len(told) == 1
     report = json.loads((tmp_path / "reports" / "latest" / "report.json").read_text())
@@ -174,7 +174,7 @@ def test_ids_begin_with_the_models_name(suite: Pytest) -> None:
     result = suite("--collect-only", "-q", "-k", "Good-1B-base and token_agreement")
 
     assert "test_token_agreement[Good-1B-base]" in result.stdout
-    assert f"1/{2 * len(PROPERTIES)} tests collected" in result.stdout
+    assert f"1/{2 * len(CHECKS)} tests collected" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_models_name_selects_its_checks_and_no_other(words: str, model: str) -
     result = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True)
     found = [line for line in result.stdout.splitlines() if "::" in line]
 
-    assert len(found) >= 2 * len(PROPERTIES)
+    assert len(found) >= 2 * len(CHECKS)
     assert all(f"[{model}-" in line for line in found)
 
 

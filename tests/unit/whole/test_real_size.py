@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.checks import PROPERTIES
+from npu_conformance.checks import CHECKS
 from tests.unit.helpers.suite_runs import ROOT, judge
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -36,7 +36,7 @@ def test_a_model_of_real_size_is_judged_by_three_lines(roomy: Path) -> None:
 
     checks = found.model(NAME)["checks"]
     assert {(check["variant"], check["check"]) for check in checks} >= {
-        (variant, check) for variant in ("base", "as_served") for check in PROPERTIES
+        (variant, check) for variant in ("base", "as_served") for check in CHECKS
     }
     assert [check for check in checks if check["verdict"] in ("error", "skipped")] == []
     assert found.failing() <= UNANSWERABLE, found.output

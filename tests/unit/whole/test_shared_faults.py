@@ -101,9 +101,9 @@ def test_several_at_once_fail_this_check_alone(twin: Path, own_configs: Path, tm
 
     assert {check["check"] for check in failed} == {"shared_inputs"}, found.output
     missed = {check["metric"]: check["n"] - check["observed"] for check in failed}
-    assert missed["config values that the engine has as its files say"] == 3
-    assert missed["config values that the reference has as its files say"] == 3
-    assert missed["prompts with the ids of tokenizer.json"] > 0
+    assert missed["declared_values@candidate"] == 3
+    assert missed["declared_values@reference"] == 3
+    assert missed["tokenizer_ids"] > 0
 
 
 @pytest.mark.slow

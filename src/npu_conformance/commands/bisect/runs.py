@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npu_conformance.checks import judged_or_error, variant_closeness
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import CATALOGUE, merged, no_effect, served_features, signs_of
@@ -82,7 +82,7 @@ class Runs:
             if len(subset) == len(self.features):
                 raise
             return False
-        return any(check.verdict in ("fail", "error") for check in judged_or_error(variant_closeness, evidence))
+        return any(check.verdict in ("fail", "error") for check in CHECKS["variant_closeness"].judge(evidence))
 
     def evidence(self, of_base: Evidence, subset: frozenset[str]) -> Evidence:
         """A combination as the evidence on a variant."""

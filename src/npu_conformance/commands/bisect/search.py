@@ -1,20 +1,14 @@
 """From a failing combination to a finding: features, then position, then layer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
-from npu_conformance.checks import (
-    batch_determinism,
-    decode_against_prefill,
-    greedy_determinism,
-    hidden_states,
-    prefill_closeness,
-)
+from npu_conformance.checks import CHECKS
+from npu_conformance.checks.closeness import breaks, witnesses
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.pair import Pair
-from npu_conformance.checks.paths import breaks, witnesses
 from npu_conformance.commands.bisect.ddmin import smallest_failing
 from npu_conformance.commands.bisect.finding import Finding
 from npu_conformance.commands.bisect.layer import layer_findings
@@ -22,7 +16,7 @@ from npu_conformance.commands.bisect.position import Position, first_beyond, lar
 from npu_conformance.commands.bisect.runs import Runs
 from npu_conformance.config.limits import LAYER_NORM
 from npu_conformance.errors import ConfigError, ConformanceError
-from npu_conformance.measure.results import Check
+from npu_conformance.measure.results import Result
 from npu_conformance.measure.witnesses import IMPLICATES
 from npu_conformance.run.session import Workshop
 from npu_conformance.traces.trace import PROBES, Trace
@@ -30,7 +24,7 @@ from npu_conformance.workers.job import WalkPart, Watched
 
 _EVERYWHERE = "no position leaves by itself what rounding explains: the error is small and everywhere"
 # What base must keep besides closeness before a feature can be at fault.
-_OF_BASE = (prefill_closeness, decode_against_prefill, hidden_states, batch_determinism)
+_OF_BASE = ("prefill_closeness", "decode_against_prefill", "hidden_states", "batch_determinism")
 # Positions besides the failing one, whose states say how much a clean run scatters.
 _CONTROLS = 7
 
@@ -46,7 +40,7 @@ def search(runs: Runs, workshop: Workshop, evidence: Evidence) -> Finding | None
     Raises:
         ConformanceError: an engine failed in another way than in its numbers, or a feature had no effect.
     """
-    if _failing(evidence, greedy_determinism):
+    if _failing(evidence, "greedy_determinism"):
         return _nondeterministic(runs, evidence)
     if breaks(evidence, evidence.pair) or _failing(evidence, *_OF_BASE):
         return _base_breaks(runs, workshop, evidence)
@@ -87,7 +81,7 @@ def _base_breaks(runs: Runs, workshop: Workshop, evidence: Evidence) -> Finding:
     position = position or worst("answers", evidence.pair, noise)
     if (holding := witnesses(evidence)) is not None and not all(holding):
         remarks.append(f"the three witnesses implicate {IMPLICATES[holding]}")
-    remarks += [f"{check.metric}: {check.where}" for check in _failing(evidence, batch_determinism)]
+    remarks += [f"{one.metric}, {one.at}: {one.where}" for one in _failing(evidence, "batch_determinism")]
     finding = Finding(config.model, [], position, remarks=tuple(remarks))
     watched = _watched(position, evidence.candidate)
     prefixes = _prefixes(evidence.candidate, watched)
@@ -131,8 +125,8 @@ def _allowed(evidence: Evidence) -> float:
     return evidence.config.limit(LAYER_NORM.name) or 0.0
 
 
-def _failing(evidence: Evidence, *properties: Callable[[Evidence], list[Check]]) -> list[Check]:
-    return [check for property_ in properties for check in property_(evidence) if check.verdict == "fail"]
+def _failing(evidence: Evidence, *checks: str) -> list[Result]:
+    return [result for check in checks for result in CHECKS[check].judge(evidence) if result.verdict == "fail"]
 
 
 def _watched(position: Position, trace: Trace) -> list[Watched]:

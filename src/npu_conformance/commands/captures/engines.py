@@ -15,8 +15,8 @@ from npu_conformance.config.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES
 from npu_conformance.config.model import config_path, load_config
 from npu_conformance.config.variants import CATALOGUE
 from npu_conformance.errors import TraceError
-from npu_conformance.measure.results import Check, worst
 from npu_conformance.measure.results import Path as EnginePath
+from npu_conformance.measure.results import Result, worst
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.trace import PREFILL, load_trace
 
@@ -41,7 +41,7 @@ def compare_engines(first: Path, second: Path, ours: Manifest, theirs: Manifest,
     config = load_config(config_path(settings.configs, ours.model))
     sides = (first.name, second.name) if first.name != second.name else (str(first), str(second))
     left_out = _left_out(ours, theirs, sides)
-    checks: list[Check] = []
+    checks: list[Result] = []
     for variant in (name for name in ours.variants if name not in left_out):
         other = load_trace(second / theirs.traces / variant / "candidate")
         evidence = load_evidence(first / ours.traces, variant, config, reference=other)
@@ -83,7 +83,7 @@ def _left_out(ours: Manifest, theirs: Manifest, sides: tuple[str, str]) -> dict[
     return found
 
 
-def _figures(evidence: Evidence, pair: Pair, path: EnginePath) -> list[Check]:
+def _figures(evidence: Evidence, pair: Pair, path: EnginePath) -> list[Result]:
     _check_finite(evidence.variant, pair, path)
     figures = (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES)
     return [judge_figure(evidence, pair, "two engines", figure, path=path) for figure in figures]
@@ -101,7 +101,7 @@ def _check_finite(variant: str, pair: Pair, path: str) -> None:
             )
 
 
-def _print(manifest: Manifest, sides: tuple[str, str], checks: list[Check], left_out: dict[str, str]) -> None:
+def _print(manifest: Manifest, sides: tuple[str, str], checks: list[Result], left_out: dict[str, str]) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     kind = " (twin, not the model)" if manifest.subject == "twin" else ""
     table = Table(title=f"{manifest.model}{kind}: {sides[0]} against {sides[1]}", box=None, pad_edge=False)

@@ -6,13 +6,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from npu_conformance.checks import PROPERTIES, judged_or_error
+from npu_conformance.checks import CHECKS
 from npu_conformance.commands.captures.engines import compare_engines
 from npu_conformance.commands.captures.manifest import MANIFEST, Manifest, difference, open_capture
 from npu_conformance.config.variants import scored_with
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import run_folder, staged_dir
-from npu_conformance.measure.results import Check, worst
+from npu_conformance.measure.results import Result, worst
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.write import summary_lines, write_report
 from npu_conformance.run.session import Session
@@ -71,10 +71,10 @@ def _judge(candidate: Path, run: Manifest, reference: Path, scores: Manifest, se
             shutil.copytree(source, stage, dirs_exist_ok=True)
     session = Session(dataclasses.replace(settings, from_dir=folder), folder, Narrator())
     session.expect({run.model: run.variants})
-    checks: list[Check] = []
+    checks: list[Result] = []
     for variant in run.variants:
         evidence = session.evidence(run.model, variant)
-        checks += [check for property_ in PROPERTIES for check in judged_or_error(property_, evidence)]
+        checks += [result for check in CHECKS.values() for result in check.judge(evidence)]
     told = describe_run(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), Path.cwd(), folder)
     report = build_report(folder, {run.model: checks}, {run.model: run.subject}, told, settings.baselines)
     write_report(report, folder)

@@ -37,10 +37,10 @@ def batch_cases(generator: Generator, answers: Sequence[Answer], first: Captured
     shown = _spread(answers, _JOINING)
     copied = max(shown, key=lambda index: len(answers[index].token_ids))
     plans: list[tuple[Scenario, list[int], list[int]]] = [
-        ("identical prompts in a batch", [copied] * COPIES, [0] * COPIES),
+        ("copies", [copied] * COPIES, [0] * COPIES),
         *(("alone", [index], [0]) for index in shown[:_ALONE]),
-        ("another batch order", list(reversed(range(len(answers)))), [0] * len(answers)),
-        ("joining while others decode", shown, [_LATER * place for place in range(len(shown))]),
+        ("reordered", list(reversed(range(len(answers)))), [0] * len(answers)),
+        ("joining", shown, [_LATER * place for place in range(len(shown))]),
     ]
     return [case for plan in plans for case in _cases(generator, answers, first, *plan)]
 
@@ -59,7 +59,7 @@ def _cases(
         for index, later in zip(indices, joins, strict=True)
     ]
     again = generator.rows(f"generating: {scenario}", requests)
-    copies = scenario == "identical prompts in a batch"
+    copies = scenario == "copies"
     return [
         hold_against(
             # Copies are held against the first of them: what they share is the batch.

@@ -1,16 +1,15 @@
-"""The candidate's logits, position by position."""
+"""Whether there are numbers to compare."""
 
 import numpy as np
 
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.figures import judge_figure
 from npu_conformance.checks.hard import all_of
-from npu_conformance.config.limits import CLOSENESS_FIGURES
-from npu_conformance.measure.compare import require_finite
-from npu_conformance.measure.results import Check
+from npu_conformance.checks.registry import check
+from npu_conformance.measure.results import Result
 
 
-def finite_logits(evidence: Evidence) -> list[Check]:
+@check(chinese="两侧每个位置的每个 logit 都是有限值。", requires=("logits",), metrics=("finite_positions",))
+def finite_logits(evidence: Evidence) -> list[Result]:
     """Every logit at every position is a finite number, on both sides."""
     comparison = evidence.comparison
     checks = []
@@ -26,13 +25,5 @@ def finite_logits(evidence: Evidence) -> list[Check]:
                 f"{np.isinf(row).sum()} infinite of {len(row)} logits of the {side}, first at token "
                 f"{evidence.reference.piece(int(np.flatnonzero(~np.isfinite(row))[0]))}"
             )
-        checks.append(
-            all_of(evidence, "finite_logits", f"positions with finite logits, {side}", bad, where, len(finite))
-        )
+        checks.append(all_of(evidence, "finite_logits", "finite_positions", bad, where, len(finite), at=side))
     return checks
-
-
-def logits_closeness(evidence: Evidence) -> list[Check]:
-    """The candidate's logits stay within the dtype's limits of the reference's."""
-    require_finite(evidence.comparison)
-    return [judge_figure(evidence, evidence.pair, "logits_closeness", figure) for figure in CLOSENESS_FIGURES]

@@ -1,0 +1,98 @@
+"""What a check may require of a run, and why a run may lack it: the one place where that is said."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.config.variants import JUDGED
+from npu_conformance.traces.trace import PREFILL, WITHOUT_ADAPTER
+
+Capability = Literal[
+    "own_prompts", "weights", "logits", "full_logits", "floor", "prefill", "hidden_states", "repeat", "batches", "base",
+    "adapter",
+]  # fmt: skip
+"""`logits`: rows were captured, be it the few words of each that a baseline keeps; `full_logits`: whole rows of both
+sides."""
+
+
+def lacks(evidence: Evidence, capability: Capability) -> str | None:
+    """Why a run has nothing for a check that requires this; None where it has."""
+    return _LACKS[capability](evidence)
+
+
+def _own_prompts(evidence: Evidence) -> str | None:
+    return "this variant uses texts of the suite, given as token ids" if evidence.long_texts else None
+
+
+def _weights(evidence: Evidence) -> str | None:
+    return None if evidence.variant in JUDGED else "the same weights as base's"
+
+
+def _logits(evidence: Evidence) -> str | None:
+    return f"{evidence.variant} does not let its logits be seen" if evidence.tokens_only else None
+
+
+def _full_logits(evidence: Evidence) -> str | None:
+    return "judged from the baseline alone, which keeps no whole rows" if evidence.alone else _logits(evidence)
+
+
+def _floor(evidence: Evidence) -> str | None:
+    return evidence.no_floor
+
+
+def _prefill(evidence: Evidence) -> str | None:
+    if evidence.candidate.part(PREFILL) is not None:
+        return None
+    if evidence.variant not in JUDGED:
+        return "prefill is captured in base and as_served"
+    return "the engine's prefill path was not captured"
+
+
+def _hidden_states(evidence: Evidence) -> str | None:
+    if evidence.alone:
+        return "judged from the baseline alone, which keeps no hidden states"
+    if evidence.variant != "base":
+        return "hidden states are kept in base only"
+    both = evidence.candidate.layers() is not None and evidence.reference.layers() is not None
+    return None if both else "no decoder layers were found"
+
+
+def _repeat(evidence: Evidence) -> str | None:
+    answers = evidence.candidate.answers
+    once = any(one.repeat_token_ids is None or one.repeat_digests is None for one in answers)
+    return "the trace holds no second run" if once else None
+
+
+def _batches(evidence: Evidence) -> str | None:
+    if evidence.candidate.cases():
+        return None
+    return f"other batches {'were not tried' if evidence.variant in JUDGED else 'are tried in base and as_served'}"
+
+
+def _base(evidence: Evidence) -> str | None:
+    if evidence.long_texts:
+        return "this variant uses texts of the suite, which base did not see"
+    return "base and as_served are compared with the reference only" if evidence.base is None else None
+
+
+def _adapter(evidence: Evidence) -> str | None:
+    if all(one.part(WITHOUT_ADAPTER) is not None for one in (evidence.candidate, evidence.reference)):
+        return None
+    if evidence.config.adapter is None:
+        return "the model config has no adapter"
+    return "the adapter's effect is measured in base and as_served"
+
+
+_LACKS: Mapping[Capability, Callable[[Evidence], str | None]] = {
+    "own_prompts": _own_prompts,
+    "weights": _weights,
+    "logits": _logits,
+    "full_logits": _full_logits,
+    "floor": _floor,
+    "prefill": _prefill,
+    "hidden_states": _hidden_states,
+    "repeat": _repeat,
+    "batches": _batches,
+    "base": _base,
+    "adapter": _adapter,
+}

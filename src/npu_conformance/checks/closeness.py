@@ -1,0 +1,70 @@
+"""How near logits are: decode, a token at a time through the KV cache, prefill, a whole prefix at once, and the two."""
+
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.figures import judge_figure, same_tokens
+from npu_conformance.checks.pair import Pair
+from npu_conformance.checks.registry import check
+from npu_conformance.config.limits import CLOSENESS_FIGURES
+from npu_conformance.measure.compare import require_finite
+from npu_conformance.measure.results import Result
+from npu_conformance.measure.witnesses import IMPLICATES, Witnesses
+
+
+@check(
+    chinese="被测的 logits 与参考之差在该 dtype 的阈值之内。",
+    requires=("full_logits",),
+    metrics=tuple(figure.name for figure in CLOSENESS_FIGURES),
+)
+def logits_closeness(evidence: Evidence) -> list[Result]:
+    """The candidate's logits stay within the dtype's limits of the reference's."""
+    require_finite(evidence.comparison)
+    return [judge_figure(evidence, evidence.pair, "logits_closeness", figure) for figure in CLOSENESS_FIGURES]
+
+
+@check(
+    chinese="一次 prefill 整段提示词与回答所得 logits 与参考之差在该 dtype 的阈值之内。",
+    requires=("full_logits", "prefill"),
+    metrics=tuple(figure.name for figure in CLOSENESS_FIGURES),
+)
+def prefill_closeness(evidence: Evidence) -> list[Result]:
+    """The logits of one prefill over prompt and answer stay within the dtype's limits of the reference's."""
+    return [] if evidence.prefill is None else _closeness(evidence, evidence.prefill, "prefill_closeness")
+
+
+@check(
+    chinese="同一引擎的 decode 与 prefill 给出相同的 logits,仅差该 dtype 的舍入误差。",
+    requires=("logits", "prefill"),
+    metrics=(*(figure.name for figure in CLOSENESS_FIGURES), "equal_or_tied_tokens"),
+)
+def decode_against_prefill(evidence: Evidence) -> list[Result]:
+    """Decode and prefill of the same engine give the same logits, up to the dtype's rounding."""
+    name, pair = "decode_against_prefill", evidence.own_prefill
+    if pair is None:
+        return []
+    checks = [*_closeness(evidence, pair, name), same_tokens(evidence, pair, name, path="prefill")]
+    holding = witnesses(evidence)
+    if holding is not None and not all(holding):
+        told = f"the three witnesses implicate {IMPLICATES[holding]}"
+        checks = [one.model_copy(update={"message": told}) if one.verdict == "fail" else one for one in checks]
+    return checks
+
+
+def witnesses(evidence: Evidence) -> Witnesses | None:
+    """Which of the three witnesses hold; None where prefill was not captured, or no reference computed."""
+    if evidence.prefill is None or evidence.own_prefill is None or evidence.alone:
+        return None
+    pairs = (evidence.pair, evidence.prefill, evidence.own_prefill)
+    return Witnesses(*(not breaks(evidence, pair) for pair in pairs))
+
+
+def breaks(evidence: Evidence, pair: Pair) -> bool:
+    """Whether a figure of closeness leaves its limit, a token differs beyond a tie, or a logit is not finite."""
+    if not (pair.comparison.finite & pair.comparison.reference_finite).all():
+        return True
+    checks = [*_closeness(evidence, pair, "witness"), same_tokens(evidence, pair, "witness")]
+    return any(check.verdict == "fail" for check in checks)
+
+
+def _closeness(evidence: Evidence, pair: Pair, check: str) -> list[Result]:
+    require_finite(pair.comparison)
+    return [judge_figure(evidence, pair, check, figure, path="prefill") for figure in CLOSENESS_FIGURES]

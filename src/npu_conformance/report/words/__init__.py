@@ -1,0 +1,36 @@
+"""The one store of words in English and Chinese: labels of a report, metrics, and sentences written elsewhere."""
+
+from typing import Literal
+
+from npu_conformance.measure.results import Result
+from npu_conformance.report.words.labels import WORDS
+from npu_conformance.report.words.metrics import AT, METRICS
+from npu_conformance.report.words.phrases import PHRASES
+
+Language = Literal["en", "zh"]
+
+
+def word(language: Language, key: str) -> str:
+    """A label of a report."""
+    return WORDS[key][language == "zh"]
+
+
+def phrase(language: Language, english: str) -> str:
+    """A sentence that the suite writes in English elsewhere."""
+    return PHRASES.get(english, english) if language == "zh" else english
+
+
+def metric(language: Language, name: str) -> str:
+    """A metric's words by its id; where nothing was measured the check's id stands for it."""
+    return METRICS[name][language == "zh"] if name in METRICS else name
+
+
+def title(language: Language, result: Result) -> str:
+    """What was measured, and where if not at the answers."""
+    name = metric(language, result.metric)
+    return name if result.at == "answers" else f"{name}, {place(language, result.at)}"
+
+
+def place(language: Language, at: str) -> str:
+    """Where something was observed."""
+    return AT[at][language == "zh"]
