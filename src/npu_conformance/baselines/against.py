@@ -9,7 +9,7 @@ from npu_conformance.baselines.narrow import Narrow, Values, join, kl_at_least, 
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
-from npu_conformance.measure.compare import Comparison
+from npu_conformance.measure.compare import Comparison, unrepeated
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.traces.trace import Trace
 
@@ -107,6 +107,7 @@ def compare_walked(run: Trace, baseline: Baseline) -> Comparison:
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     n = len(baseline.sizes)
     mine = narrowed(run, baseline)
+    found = baseline.deviations(mine)
     return Comparison(
         prompts=tuple(prompt.id for prompt in baseline.prompts),
         bounds=baseline.bounds,
@@ -121,8 +122,10 @@ def compare_walked(run: Trace, baseline: Baseline) -> Comparison:
         values={
             "kl": kl_at_least(mine, baseline.exact),
             "top5": joined["top5"],
-            "relative_l2": np.exp(baseline.deviations(mine).row),
+            "relative_l2": np.exp(found.row),
         },
+        deviations=found,
+        unrepeated=tuple(unrepeated(run, index, run.logits(index)) for index in range(len(run.answers))),
     )
 
 

@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.audit.scan import Scan
-from npu_conformance.baselines.against import Since, narrowed, since
+from npu_conformance.baselines.against import Since, since
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.checkpoints.inputs import Inputs
-from npu_conformance.checks.pair import Pair
+from npu_conformance.checks.pair import Pair, compare_together
 from npu_conformance.config.limits import FALSE_ALARMS, NOISE_FIGURES
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.config.variants import CATALOGUE, JUDGED, is_long, no_effect, signs_of, unconfirmed
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.compare import Comparison, require_finite
-from npu_conformance.measure.deviations import Deviations, deviations
+from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.floor import NoiseFloor
 from npu_conformance.measure.noise import Family, family
 from npu_conformance.measure.ties import TieWidths, tie_widths
@@ -134,9 +134,7 @@ class Evidence:
 
     def _deviations(self, pair: Pair) -> Deviations:
         require_finite(pair.comparison)
-        if pair.baseline is not None:
-            return pair.baseline.deviations(narrowed(pair.candidate, pair.baseline))
-        return deviations(pair.candidate, pair.reference)
+        return pair.comparison.deviations
 
     @cached_property
     def prefill_deviations(self) -> Deviations | None:
@@ -164,7 +162,7 @@ class Evidence:
     @cached_property
     def pair(self) -> Pair:
         """Candidate against reference."""
-        return Pair(self.candidate, self.reference, self.reference, baseline=self._stands_in)
+        return self._pair(self.candidate, self.reference, baseline=self._stands_in)
 
     @property
     def _stands_in(self) -> Baseline | None:
@@ -181,7 +179,7 @@ class Evidence:
         part = self.candidate.part(PREFILL)
         if part is None:
             return None
-        return Pair(part, self.reference, self.reference, ("prefill", "reference"), baseline=self._stands_in)
+        return self._pair(part, self.reference, ("prefill", "reference"), baseline=self._stands_in)
 
     @cached_property
     def own_prefill(self) -> Pair | None:
@@ -191,7 +189,7 @@ class Evidence:
         decode = replace(self.candidate, forced=True)
         if part is None:
             return None
-        return Pair(decode, part, self.reference, ("decode", "prefill"), same_weights=True)
+        return self._pair(decode, part, ("decode", "prefill"), same_weights=True)
 
     @property
     def base_distance(self) -> float:
@@ -230,4 +228,22 @@ class Evidence:
         return self._against(mine, theirs, scored=name != PROBES)
 
     def _against(self, mine: Trace, theirs: Trace, *, scored: bool = True) -> Pair:
-        return Pair(mine, theirs, self.reference, (self.variant, "base"), same_weights=True, scored=scored)
+        return self._pair(mine, theirs, (self.variant, "base"), same_weights=True, scored=scored)
+
+    def _pair(
+        self,
+        mine: Trace,
+        theirs: Trace,
+        sides: tuple[str, str] = ("candidate", "reference"),
+        *,
+        same_weights: bool = False,
+        scored: bool = True,
+        baseline: Baseline | None = None,
+    ) -> Pair:
+        return Pair(mine, theirs, self.reference, sides, same_weights, scored, baseline, self._compare)
+
+    def _compare(self) -> None:
+        """Compare all that is compared of this variant in one pass, so that rows are read once."""
+        pairs = (self.pair, self.prefill, self.own_prefill, self.against_base, self.cold_against_base, self.base)
+        noise = None if self.noise is None or self.noise.reference.folder != self.reference.folder else self.noise
+        compare_together([pair for pair in pairs if pair is not None], noise)

@@ -1,15 +1,17 @@
 """Two traces of the same positions, and how they compare."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from npu_conformance.baselines.against import compare_walked
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.measure.compare import Comparison, compare
+from npu_conformance.errors import TraceError
+from npu_conformance.measure.compare import Comparison, compare_all
+from npu_conformance.measure.floor import NoiseFloor
 from npu_conformance.traces.trace import Trace
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pair:
     """Two traces of the same positions."""
 
@@ -26,13 +28,23 @@ class Pair:
     """Whether it is at the positions that the reference and the noise floor scored."""
     baseline: Baseline | None = None
     """What stands in for the rows of a reference that has none."""
+    with_others: Callable[[], None] | None = None
+    """Compares this pair together with others that share its rows."""
+    found: Comparison | TraceError | None = None
+    """What comparing gave; None before."""
 
-    @cached_property
+    @property
     def comparison(self) -> Comparison:
         """Candidate against reference, computed once (see `compare` for what it raises)."""
-        if self.baseline is not None:
-            return compare_walked(self.candidate, self.baseline)
-        return compare(self.candidate, self.reference)
+        if self.found is None and self.baseline is not None:
+            self.found = compare_walked(self.candidate, self.baseline)
+        if self.found is None and self.with_others is not None:
+            self.with_others()
+        if self.found is None:
+            compare_together([self])
+        if not isinstance(self.found, Comparison):
+            raise self.found or TraceError(f"{self.candidate.folder}: was not compared")
+        return self.found
 
     def place(self, position: int) -> str:
         """A position for people: prompt, step, both tokens with both logits."""
@@ -45,3 +57,14 @@ class Pair:
             f"{right} {self.pieces.piece(int(theirs))}; logits of the two: {left} {c_mine:.4f} and "
             f"{c_theirs:.4f}, {right} {r_mine:.4f} and {r_theirs:.4f}"
         )
+
+
+def compare_together(pairs: Sequence[Pair], noise: NoiseFloor | None = None) -> None:
+    """Compare pairs, and floor runs with their reference, that were not yet, in one pass over all their rows."""
+    waiting = [pair for pair in pairs if pair.found is None and pair.baseline is None]
+    floor = [] if noise is None or noise.found is not None else [(run, noise.reference) for run in noise.runs.values()]
+    found = compare_all([*((pair.candidate, pair.reference) for pair in waiting), *floor])
+    for pair, one in zip(waiting, found[: len(waiting)], strict=True):
+        pair.found = one
+    if noise is not None and noise.found is None:
+        noise.found = found[len(waiting) :]

@@ -9,7 +9,6 @@ from npu_conformance.checks.registry import check
 from npu_conformance.config.limits import AGREEMENT_FIGURES
 from npu_conformance.measure.compare import require_finite
 from npu_conformance.measure.results import Result
-from npu_conformance.traces.trace import row_digest
 
 
 @check(
@@ -47,16 +46,13 @@ def greedy_determinism(evidence: Evidence) -> list[Result]:
     answers = evidence.candidate.answers
     tokens: list[str] = []
     rows: list[str] = []
-    n_rows = 0
     for index, answer in enumerate(answers):
         again = answer.repeat_token_ids or ()
         if again != answer.token_ids:
             tokens.append(_first_difference(evidence, answer.prompt, answer.token_ids, again))
-        digests = [row_digest(row) for row in evidence.candidate.logits(index)]
-        n_rows += len(digests)
-        pairs = zip(digests, answer.repeat_digests or (), strict=False)
-        different = sum(a != b for a, b in pairs) + abs(len(digests) - len(answer.repeat_digests or ()))
-        rows += [f"{answer.prompt}: {different} of {len(digests)} rows differ"] * different
+        different = evidence.comparison.unrepeated[index]
+        rows += [f"{answer.prompt}: {different} of {len(answer.token_ids)} rows differ"] * different
+    n_rows = sum(len(answer.token_ids) for answer in answers)
     return [
         all_of(evidence, "greedy_determinism", "repeated_tokens", tokens, first(tokens)),
         all_of(evidence, "greedy_determinism", "repeated_rows", rows, first(rows), n_rows),

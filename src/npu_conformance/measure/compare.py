@@ -3,27 +3,27 @@
 Figures, checks and reports read from it; none of them touches logits again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
-from npu_conformance.traces.trace import Answer, Trace
+from npu_conformance.measure.deviations import Deviations, deviations_of
+from npu_conformance.measure.kernel import Measured
+from npu_conformance.traces.trace import Answer, Rows, Trace, row_digest
 
-_PER_POSITION = {
-    "cosine": metrics.cosine,
-    "pearson": metrics.pearson,
-    "relative_l2": metrics.relative_l2,
-    "kl": metrics.kl_divergence,
-    "max_abs": metrics.max_abs_diff,
-    "mean_abs": metrics.mean_abs_diff,
-    "top5": metrics.top_k_overlap,
+METRICS = ("cosine", "pearson", "relative_l2", "kl", "max_abs", "mean_abs", "top5")
+"""Names of a comparison's values: see `Measured`."""
+_COLUMNS: dict[str, Any] = {
+    **dict.fromkeys((*METRICS, "rms"), np.float64),
+    **dict.fromkeys(("choice", "reference_choice"), np.int64),
+    **dict.fromkeys(("finite", "reference_finite"), np.bool_),
 }
-# Rows compared at a time: float64 copies of 8 rows of 151,936 words take 10 MB each.
-_CHUNK = 8
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,10 @@ class Comparison:
     where it was made to take one."""
     values: dict[str, NDArray[np.float64]]
     """Per-position metrics by name."""
+    deviations: Deviations
+    """What gates rest on."""
+    unrepeated: tuple[int, ...]
+    """By prompt the rows of the candidate that a second run did not repeat bit for bit; 0 where there was none."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -91,15 +95,69 @@ def compare(candidate: Trace, reference: Trace) -> Comparison:
         TraceError: the traces are not of the same prompts, prompt tokens, tokens and vocabulary, or hold no
             position at all. Nothing passes because there was nothing to compare.
     """
-    check_same_run(candidate, reference)
-    rows = [_compare_prompt(candidate, reference, index) for index in range(len(candidate.answers))]
-    counts = [len(row["tokens"]) for row in rows]
+    (found,) = compare_all([(candidate, reference)])
+    if isinstance(found, TraceError):
+        raise found
+    return found
+
+
+def compare_all(pairs: Sequence[tuple[Trace, Trace]]) -> list[Comparison | TraceError]:
+    """Compare pairs of traces in one pass: rows that several of them share are read once.
+
+    Returns:
+        For each pair what `compare` returns or raises.
+    """
+    found: list[Comparison | TraceError | list[_Part]] = []
+    for candidate, reference in pairs:
+        try:
+            check_same_run(candidate, reference)
+            found.append([])
+        except TraceError as error:
+            found.append(error)
+    for index in range(max((len(candidate.answers) for candidate, _ in pairs), default=0)):
+        read = _reader(index)
+        for at, (candidate, reference) in enumerate(pairs):
+            parts = found[at]
+            if isinstance(parts, list) and index < len(candidate.answers):
+                try:
+                    parts.append(_compare_prompt(candidate, reference, index, read))
+                except TraceError as error:
+                    found[at] = error
+    return [
+        _joined(candidate, one) if isinstance(one, list) else one
+        for (candidate, _), one in zip(pairs, found, strict=True)
+    ]
+
+
+class _Part(NamedTuple):
+    """Of a prompt."""
+
+    rows: list[Measured]
+    columns: dict[str, NDArray[Any]]
+    """What a comparison has of it, by name."""
+
+
+def _reader(index: int) -> Callable[[Trace], Rows]:
+    """Reads the rows of a prompt, those of a folder once."""
+    read: dict[Path, Rows] = {}
+
+    def rows(trace: Trace) -> Rows:
+        if trace.folder not in read:
+            read[trace.folder] = trace.logits(index)
+        return read[trace.folder]
+
+    return rows
+
+
+def _joined(candidate: Trace, parts: list[_Part]) -> Comparison | TraceError:
+    counts = [len(part.rows) for part in parts]
     if sum(counts) == 0:
-        raise TraceError(f"{candidate.folder}: holds no position to compare")
-    joined = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        return TraceError(f"{candidate.folder}: holds no position to compare")
+    bounds = tuple(int(bound) for bound in np.cumsum([0, *counts]))
+    joined: dict[str, Any] = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
     return Comparison(
         prompts=tuple(answer.prompt for answer in candidate.answers),
-        bounds=tuple(int(bound) for bound in np.cumsum([0, *counts])),
+        bounds=bounds,
         tokens=joined["tokens"],
         choices=joined["choices"],
         equal=joined["equal"],
@@ -107,9 +165,20 @@ def compare(candidate: Trace, reference: Trace) -> Comparison:
         reference_finite=joined["reference_finite"],
         token_logits=joined["token_logits"],
         own_shortfall=joined["own_shortfall"],
-        reference_rms=joined["reference_rms"],
-        values={name: joined[name] for name in _PER_POSITION},
+        reference_rms=joined["rms"],
+        values={name: joined[name] for name in METRICS},
+        deviations=deviations_of([part.rows for part in parts]),
+        unrepeated=tuple(joined["unrepeated"].tolist()),
     )
+
+
+def unrepeated(run: Trace, index: int, rows: Rows) -> int:
+    """Rows of a prompt that are not bitwise those of the run's second time; 0 where it had none, or walks again."""
+    again = run.answers[index].repeat_digests
+    if again is None or run.forced:
+        return 0
+    pairs = zip((row_digest(row) for row in rows), again, strict=False)
+    return sum(first != second for first, second in pairs) + abs(len(rows) - len(again))
 
 
 def require_finite(comparison: Comparison) -> None:
@@ -156,36 +225,33 @@ def check_same_run(candidate: Trace, reference: Trace) -> None:
             )
 
 
-def _compare_prompt(candidate: Trace, reference: Trace, index: int) -> dict[str, NDArray[np.generic]]:
+def _compare_prompt(candidate: Trace, reference: Trace, index: int, read: Callable[[Trace], Rows]) -> _Part:
     judged = candidate.judged(index)
-    mine, theirs = candidate.logits(index)[:judged], reference.logits(index)[:judged]
+    mine, theirs = read(candidate)[:judged], read(reference)[:judged]
     if mine.shape != theirs.shape:
         raise TraceError(
             f"prompt {candidate.answers[index].prompt}: vocabulary of {mine.shape[1]} words in the candidate's "
             f"logits, {theirs.shape[1]} in the reference's: not the same model"
         )
+    rows = metrics.measured(mine, theirs)
+    columns: dict[str, NDArray[Any]] = {
+        name: np.array([getattr(row, name) for row in rows], dtype=dtype) for name, dtype in _COLUMNS.items()
+    }
+    own, choices = columns.pop("choice"), columns.pop("reference_choice")
     taken = np.asarray(candidate.answers[index].token_ids[:judged], dtype=np.int64)
-    tokens = np.maximum(metrics.choice(mine), 0) if candidate.forced else taken
-    choices = metrics.choice(theirs)
-    steps = np.arange(judged)
-    shown = np.maximum(choices, 0)
-    result: dict[str, NDArray[np.generic]] = {
+    tokens = np.maximum(own, 0) if candidate.forced else taken
+    steps, shown = np.arange(judged), np.maximum(choices, 0)
+    columns |= {
+        "unrepeated": np.array([unrepeated(candidate, index, read(candidate))]),
         "tokens": tokens,
         "choices": choices,
         "own_shortfall": np.zeros(judged)
         if candidate.forced
         else mine.max(axis=1).astype(np.float64) - mine[steps, tokens],
         "equal": (mine.view(np.uint32) == theirs.view(np.uint32)).all(axis=1),
-        "finite": metrics.finite(mine),
-        "reference_finite": metrics.finite(theirs),
-        "reference_rms": metrics.root_mean_square(theirs),
         "token_logits": np.stack(
             [rows[steps, words].astype(np.float64) for rows in (mine, theirs) for words in (tokens, shown)],
             axis=1,
         ),
     }
-    chunks = [slice(start, start + _CHUNK) for start in range(0, judged, _CHUNK)]
-    for name, metric in _PER_POSITION.items():
-        parts = [metric(mine[chunk], theirs[chunk]) for chunk in chunks]
-        result[name] = np.concatenate(parts) if parts else np.empty(0)
-    return result
+    return _Part(rows, columns)

@@ -9,16 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance.errors import TraceError
-from npu_conformance.measure import metrics
-from npu_conformance.measure.compare import check_same_run
-from npu_conformance.traces.trace import Rows, Trace
+from npu_conformance.measure.kernel import RUNNERS_UP, Measured
 
 Values = NDArray[np.float64]
-RUNNERS_UP = 4
-"""Tokens after the reference's choice whose logits are compared with its."""
-# Logarithm of the smallest deviation: that of rows that are equal bit for bit.
-_EQUAL = float(np.log(np.finfo(np.float32).tiny))
+EQUAL = float(np.log(np.finfo(np.float32).tiny))
+"""Logarithm of the smallest deviation: that of rows that are equal bit for bit."""
 
 
 @dataclass(frozen=True)
@@ -66,39 +61,22 @@ class Deviations:
         )
 
 
-def deviations(run: Trace, reference: Trace) -> Deviations:
-    """Measure a run at every judged position; logits that are not finite give NaN, which no limit keeps.
-
-    Raises:
-        TraceError: the traces are not of the same prompts, tokens and vocabulary.
-    """
-    check_same_run(run, reference)
-    parts = []
-    for index in range(len(reference.answers)):
-        judged = reference.judged(index)
-        mine, theirs = run.logits(index)[:judged], reference.logits(index)[:judged]
-        if mine.shape != theirs.shape:
-            raise TraceError(f"{run.folder}: logits of shape {mine.shape}, the reference's {theirs.shape}; run again")
-        parts.append(_of_prompt(mine, theirs))
-    return Deviations(
-        bounds=(0, *np.cumsum([len(part[0]) for part in parts]).tolist()),
-        row=np.concatenate([part[0] for part in parts]),
-        logit=np.concatenate([part[1] for part in parts]),
-        gain=np.concatenate([part[2] for part in parts]),
-        flipped=np.concatenate([part[3] for part in parts]),
-        difference=np.concatenate([part[4] for part in parts]),
+def deviations_of(prompts: Sequence[Sequence[Measured]]) -> Deviations:
+    """What was measured of each prompt's positions; logits that are not finite give NaN, which no limit keeps."""
+    rows = [row for prompt in prompts for row in prompt]
+    relative, largest, gain, sizes = (
+        np.array([getattr(row, name) for row in rows], dtype=np.float64)
+        for name in ("relative_l2", "max_abs", "gain", "rms")
     )
-
-
-def _of_prompt(run: Rows, reference: Rows) -> tuple[Values, Values, Values, NDArray[np.bool_], Values]:
-    sizes = metrics.root_mean_square(reference)
-    rows = [
-        of_position(mine.astype(np.float64), exact.astype(np.float64), size)
-        for mine, exact, size in zip(run, reference, sizes, strict=True)
-    ]
-    row, logit, gain, difference = (np.array([one[part] for one in rows]) for part in range(4))
-    flipped = metrics.choice(run) != metrics.choice(reference)
-    return row, logit, gain, flipped, difference.reshape(len(rows), -1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Deviations(
+            bounds=(0, *np.cumsum([len(prompt) for prompt in prompts]).tolist()),
+            row=np.maximum(np.log(relative), EQUAL),
+            logit=np.maximum(np.log(largest / sizes), EQUAL),
+            gain=gain,
+            flipped=np.array([row.choice != row.reference_choice for row in rows], dtype=np.bool_),
+            difference=np.array([row.leads for row in rows]).reshape(-1, RUNNERS_UP) / sizes[:, None],
+        )
 
 
 def of_position(mine: Values, exact: Values, size: float) -> tuple[float, float, float, Values]:
@@ -117,4 +95,4 @@ def of_position(mine: Values, exact: Values, size: float) -> tuple[float, float,
         logit = np.log(np.abs(error).max() / size)
         gain = float(error @ centred / (centred @ centred))
         difference = (error[top[0]] - error[top[1:]]) / size
-    return max(row, _EQUAL), max(logit, _EQUAL), gain, difference
+    return max(row, EQUAL), max(logit, EQUAL), gain, difference

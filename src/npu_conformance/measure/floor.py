@@ -1,38 +1,47 @@
 """The noise floor of a model's run: what other realisations deviate from the reference at the same positions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from npu_conformance.errors import TraceError
-from npu_conformance.measure.deviations import Deviations, deviations
-from npu_conformance.measure.metrics import finite
+from npu_conformance.measure.compare import Comparison, compare_all
+from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.realisations import FLOOR
 from npu_conformance.traces.trace import Trace, load_trace
 
 
-@dataclass(frozen=True)
+@dataclass
 class NoiseFloor:
-    """Realisations and the reference, measured once for all variants that are held against them."""
+    """Floor runs and the reference, compared once for all variants that are held against them."""
 
     reference: Trace
     runs: dict[str, Trace]
-    """Realisations by name."""
+    """Floor runs by name."""
+    found: Sequence[Comparison | TraceError] | None = None
+    """What comparing each with the reference gave; None before."""
 
-    @cached_property
+    @property
     def realised(self) -> dict[str, Deviations]:
         """What each deviates.
 
         Raises:
-            TraceError: one has logits that are not finite, or is not comparable (see `deviations`).
+            TraceError: one has logits that are not finite, or is not comparable.
         """
-        for run in self.runs.values():
-            if bad := sum(int((~finite(run.logits(index))).sum()) for index in range(len(run.answers))):
-                raise TraceError(
-                    f"{run.folder}: {bad} positions of the noise floor have logits that are not finite: the model "
-                    "overflows in this dtype; try another reference.attn_implementation"
-                )
-        return {name: deviations(run, self.reference) for name, run in self.runs.items()}
+        if self.found is None:
+            self.found = compare_all([(run, self.reference) for run in self.runs.values()])
+        return {name: _finite(run, one) for (name, run), one in zip(self.runs.items(), self.found, strict=True)}
+
+
+def _finite(run: Trace, found: Comparison | TraceError) -> Deviations:
+    if isinstance(found, TraceError):
+        raise found
+    if bad := int((~found.finite).sum()):
+        raise TraceError(
+            f"{run.folder}: {bad} positions of the noise floor have logits that are not finite: the model "
+            "overflows in this dtype; try another reference.attn_implementation"
+        )
+    return found.deviations
 
 
 def load_floor(scored: Path) -> NoiseFloor | None:

@@ -1,26 +1,34 @@
-"""Metrics of candidate logits against reference logits: pure functions, one value a position.
+"""Metrics of logits: pure functions, one value a position.
 
-Arguments are float arrays [positions, vocabulary] of equal shape, raw logits before any softmax; results are
-float64 [positions] unless said otherwise. Work is done in float64: a float32 sum over 150,000 words would
-add noise of the size that is measured. NaN or infinite logits give NaN, never a number that passes.
+Arguments are float arrays [positions, vocabulary], raw logits before any softmax; results are float64 [positions]
+unless said otherwise. NaN or infinite logits give NaN, never a number that passes.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from npu_conformance.measure.kernel import Kernel, Measured
+
 METRICS_VERSION = 1
-"""Raised whenever a metric's value could change for the same logits; saved with the figures of every variant."""
+"""Raised whenever a metric's value could change for the same logits by more than rounding; saved with the figures of
+every variant."""
 
 Values = NDArray[np.float64]
 
 
-def _pair(candidate: ArrayLike, reference: ArrayLike) -> tuple[Values, Values]:
-    left, right = np.asarray(candidate, dtype=np.float64), np.asarray(reference, dtype=np.float64)
-    if left.shape != right.shape or left.ndim != 2 or left.shape[1] == 0:
+def measured(candidate: ArrayLike, reference: ArrayLike) -> list[Measured]:
+    """Every metric of each pair of rows [positions, vocabulary].
+
+    Raises:
+        ValueError: they are not of one shape.
+    """
+    mine, theirs = np.asarray(candidate), np.asarray(reference)
+    if mine.shape != theirs.shape or mine.ndim != 2 or mine.shape[1] == 0:
         raise ValueError(
-            f"logits of candidate {left.shape} and reference {right.shape}: need equal [positions, vocabulary]"
+            f"logits of candidate {mine.shape} and reference {theirs.shape}: need equal [positions, vocabulary]"
         )
-    return left, right
+    kernel = Kernel()
+    return [kernel.measure(*rows) for rows in zip(mine, theirs, strict=True)]
 
 
 def finite(logits: ArrayLike) -> NDArray[np.bool_]:
@@ -29,37 +37,13 @@ def finite(logits: ArrayLike) -> NDArray[np.bool_]:
 
 
 def cosine(candidate: ArrayLike, reference: ArrayLike) -> Values:
-    """Cosine similarity, Σcr / (‖c‖‖r‖), in [-1, 1]; NaN where either row is all zero."""
-    left, right = _pair(candidate, reference)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scale = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-        return np.asarray(np.einsum("pv,pv->p", left, right) / scale)
-
-
-def pearson(candidate: ArrayLike, reference: ArrayLike) -> Values:
-    """Pearson correlation over the vocabulary: the cosine of the centred rows."""
-    left, right = _pair(candidate, reference)
-    with np.errstate(invalid="ignore"):
-        return cosine(left - left.mean(axis=1, keepdims=True), right - right.mean(axis=1, keepdims=True))
+    """See `Measured.cosine`."""
+    return np.array([one.cosine for one in measured(candidate, reference)])
 
 
 def relative_l2(candidate: ArrayLike, reference: ArrayLike) -> Values:
-    """Relative L2 error, ‖c - r‖ / ‖r‖."""
-    left, right = _pair(candidate, reference)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.linalg.norm(left - right, axis=1) / np.linalg.norm(right, axis=1))
-
-
-def kl_divergence(candidate: ArrayLike, reference: ArrayLike) -> Values:
-    """KL(reference ‖ candidate) = Σ p_r (log p_r - log p_c) of the softmax distributions, in nats.
-
-    Source: Kullback and Leibler, On Information and Sufficiency (1951). Never negative: rounding of the sum
-    may give -1e-16, which is returned as 0.
-    """
-    left, right = _pair(candidate, reference)
-    log_c, log_r = log_softmax(left), log_softmax(right)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.maximum(np.einsum("pv,pv->p", np.exp(log_r), log_r - log_c), 0.0))
+    """See `Measured.relative_l2`."""
+    return np.array([one.relative_l2 for one in measured(candidate, reference)])
 
 
 def log_softmax(logits: ArrayLike) -> Values:
@@ -68,34 +52,6 @@ def log_softmax(logits: ArrayLike) -> Values:
     with np.errstate(invalid="ignore"):
         shifted = rows - rows.max(axis=1, keepdims=True)
         return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
-
-
-def max_abs_diff(candidate: ArrayLike, reference: ArrayLike) -> Values:
-    """Largest absolute difference of two logits of a position."""
-    left, right = _pair(candidate, reference)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.abs(left - right).max(axis=1))
-
-
-def mean_abs_diff(candidate: ArrayLike, reference: ArrayLike) -> Values:
-    """Mean absolute difference of the logits of a position."""
-    left, right = _pair(candidate, reference)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.abs(left - right).mean(axis=1))
-
-
-def top_k_overlap(candidate: ArrayLike, reference: ArrayLike, k: int = 5) -> Values:
-    """Share of the reference's k largest logits' words that are among the candidate's k largest, 0 to 1.
-
-    A position with a NaN has no order and gives NaN. With fewer than k words, all of them are compared.
-    """
-    left, right = _pair(candidate, reference)
-    k = min(k, left.shape[1])
-    top_l = np.argpartition(left, -k, axis=1)[:, -k:]
-    top_r = np.argpartition(right, -k, axis=1)[:, -k:]
-    shared = (top_l[:, :, None] == top_r[:, None, :]).any(axis=2).mean(axis=1)
-    unordered = np.isnan(left).any(axis=1) | np.isnan(right).any(axis=1)
-    return np.where(unordered, np.nan, shared)
 
 
 def root_mean_square(logits: ArrayLike) -> Values:

@@ -13,12 +13,12 @@ from npu_conformance.baselines.narrow import kl_at_least, likeliest, narrow
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import read_baseline
 from npu_conformance.errors import ConfigError
-from npu_conformance.measure.metrics import kl_divergence
 from npu_conformance.measure.results import Result
 from npu_conformance.run import baseline as making
 from npu_conformance.run.baseline import LARGEST, make_baseline
 from tests.unit.conftest import Scene
 from tests.unit.helpers.accepted_runs import CREATED, FACTS, accepted
+from tests.unit.helpers.row_metrics import kl_divergence
 
 
 def test_arrays_come_back_as_they_were() -> None:

@@ -60,7 +60,7 @@ def test_one_value_that_is_lost_fails_a_figure(compared: Evidence, figure: Figur
     """A mean, a percentile, a minimum or a maximum of values one of which is NaN, or of tokens that nobody chose."""
     pair = compared.pair
     assert judge_figure(compared, pair, "check", figure).verdict in ("pass", "inconclusive")
-    vars(pair)["comparison"] = damaged(pair.comparison, 13)
+    pair.found = damaged(pair.comparison, 13)
     check = judge_figure(compared, pair, "check", figure)
 
     assert check.verdict == "fail"

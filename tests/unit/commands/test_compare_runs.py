@@ -14,8 +14,9 @@ from npu_conformance.cli import main
 from npu_conformance.commands.versions.runs import Side, pair
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.machine.storage import write_json
-from npu_conformance.measure.deviations import RUNNERS_UP, Deviations
+from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.growth import GROWTH, Judged, RunPair, judge
+from npu_conformance.measure.kernel import RUNNERS_UP
 from npu_conformance.traces.trace import PREFILL, Rows, load_trace
 from tests.unit.helpers.small_traces import logits, moved, write_trace
 

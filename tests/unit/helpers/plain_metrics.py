@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from numpy.typing import ArrayLike
 
-from npu_conformance.measure import metrics
+from tests.unit.helpers import row_metrics as metrics
 
 Metric = Callable[[ArrayLike, ArrayLike], metrics.Values]
 

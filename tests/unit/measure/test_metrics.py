@@ -9,7 +9,7 @@ from scipy.spatial.distance import cosine as scipy_cosine_distance
 from scipy.special import log_softmax, rel_entr, softmax
 from scipy.stats import pearsonr
 
-from npu_conformance.measure import metrics
+from tests.unit.helpers import row_metrics as metrics
 
 Rows = NDArray[np.float64]
 PAIRED: list[Callable[[ArrayLike, ArrayLike], Rows]] = [
@@ -102,3 +102,41 @@ def test_float64_matters() -> None:
 
     assert exact.dtype == np.float64
     assert (np.abs(in_float32 - exact) > exact).all()
+
+
+def test_a_vocabulary_of_several_blocks_is_summed_whole() -> None:
+    """As are its largest words found, wherever they stand, and the last block that is not full."""
+    rng = np.random.default_rng(5)
+    reference = (rng.normal(size=(4, 20_011)) * 3).astype(np.float32)
+    candidate = reference + (rng.normal(size=reference.shape) * [[0.001], [0.02], [0.3], [2.0]]).astype(np.float32)
+    reference[:, [0, 8191, 8192, 20_010]] += 30
+    wide = [side.astype(np.float64) for side in (candidate, reference)]
+    error = wide[0] - wide[1]
+
+    np.testing.assert_allclose(
+        metrics.cosine(candidate, reference), [1 - scipy_cosine_distance(*p) for p in zip(*wide, strict=True)]
+    )
+    np.testing.assert_allclose(
+        metrics.pearson(candidate, reference), [pearsonr(*p).statistic for p in zip(*wide, strict=True)]
+    )
+    np.testing.assert_allclose(metrics.mean_abs_diff(candidate, reference), np.abs(error).mean(axis=1))
+    np.testing.assert_array_equal(metrics.max_abs_diff(candidate, reference), np.abs(error).max(axis=1))
+    expected = rel_entr(softmax(wide[1], axis=1), softmax(wide[0], axis=1)).sum(axis=1)
+    np.testing.assert_allclose(metrics.kl_divergence(candidate, reference), expected, rtol=1e-6)
+    tops = [[set(np.argsort(row)[-5:].tolist()) for row in side] for side in wide]
+    shared = [len(mine & theirs) / 5 for mine, theirs in zip(*tops, strict=True)]
+    assert metrics.top_k_overlap(candidate, reference).tolist() == shared
+
+
+def test_the_divergence_of_hardly_different_rows_keeps_its_digits() -> None:
+    """A shift of all logits changes nothing of it, and a difference of two logarithms would have lost it."""
+    rng = np.random.default_rng(6)
+    reference = rng.normal(size=(1, 5000)) * 3
+    error = rng.normal(size=reference.shape) * 1e-5
+    likely = softmax(reference, axis=1)
+    # Half the variance of the error under the reference's distribution, the first term of its series.
+    expected = ((error - (likely * error).sum()) ** 2 * likely).sum() / 2
+
+    for shift in (0.0, 40.0):
+        found = metrics.kl_divergence(reference + error + shift, reference)[0]
+        assert found == pytest.approx(expected, rel=1e-4)

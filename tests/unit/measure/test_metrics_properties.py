@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from npu_conformance.measure import metrics
+from tests.unit.helpers import row_metrics as metrics
 from tests.unit.helpers.plain_metrics import PLAIN, Metric, plain_dot, plain_probabilities
 
 Values = NDArray[np.float64]

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.measure.deviations import RUNNERS_UP, Deviations, deviations
+from npu_conformance.measure.compare import compare
+from npu_conformance.measure.deviations import Deviations, deviations_of
+from npu_conformance.measure.kernel import RUNNERS_UP
+from npu_conformance.measure.metrics import measured as rows_of
 from npu_conformance.measure.noise import TESTS, Found, family
 from npu_conformance.traces.trace import load_trace
 from tests.unit.helpers.small_traces import WORDS, logits, moved, tokens_of, write_trace
@@ -39,11 +42,7 @@ def rounded(exact: Rows, seed: int, size: float = 0.005) -> Rows:
 
 def measured(run: Rows, exact: Rows) -> Deviations:
     """Without traces on disk."""
-    from npu_conformance.measure.deviations import _of_prompt
-
-    parts = [_of_prompt(a.astype(np.float32), b.astype(np.float32)) for a, b in zip(run, exact, strict=True)]
-    bounds = (0, *np.cumsum([len(part[0]) for part in parts]).tolist())
-    return Deviations(bounds, *(np.concatenate([part[number] for part in parts]) for number in range(5)))
+    return deviations_of([rows_of(a.astype(np.float32), b.astype(np.float32)) for a, b in zip(run, exact, strict=True)])
 
 
 def found(candidate: Rows, exact: Rows) -> dict[str, Found]:
@@ -225,7 +224,7 @@ def test_deviations_of_traces_by_hand(tmp_path: Path) -> None:
     traces = [
         load_trace(write_trace(tmp_path / name, rows, tokens=tokens)) for name, rows in (("a", run), ("b", exact))
     ]
-    told = deviations(traces[0], traces[1])
+    told = compare(traces[0], traces[1]).deviations
 
     assert told.bounds == (0, 4, 8)
     assert np.exp(told.row) == pytest.approx(0.01, rel=1e-4)
@@ -247,7 +246,7 @@ def test_a_run_that_is_the_reference(tmp_path: Path) -> None:
     """Deviates by nothing that a logarithm could not hold."""
     exact = logits(2, 4)
     trace = load_trace(write_trace(tmp_path / "a", exact))
-    told = deviations(trace, trace)
+    told = compare(trace, trace).deviations
 
     assert np.isfinite(told.row).all()
     assert (told.row < -80).all()
@@ -257,12 +256,12 @@ def test_a_run_that_is_the_reference(tmp_path: Path) -> None:
 def test_choosing_prompts(tmp_path: Path) -> None:
     """In any order, one of them twice."""
     exact = logits(3, 4)
-    told = deviations(
+    told = compare(
         *(
             load_trace(write_trace(tmp_path / name, rows, tokens=tokens_of(exact)))
             for name, rows in (("a", [moved(one, 0.01 * (index + 1)) for index, one in enumerate(exact)]), ("b", exact))
         )
-    )
+    ).deviations
     again = told.choose([2, 0, 2])
 
     assert again.bounds == (0, 4, 8, 12)

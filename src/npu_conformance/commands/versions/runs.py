@@ -11,7 +11,8 @@ import numpy as np
 from npu_conformance.config.variants import CATALOGUE, JUDGED, no_effect, scored_with, signs_of
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import changed, made_by
-from npu_conformance.measure.deviations import Deviations, deviations
+from npu_conformance.measure.compare import compare
+from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.growth import RunPair
 from npu_conformance.measure.results import Path as Path_
 from npu_conformance.traces.trace import PREFILL, Trace, load_trace
@@ -93,10 +94,10 @@ def pair(before: Side, after: Side) -> RunPair:
     }
     for path, (then, now) in runs.items():
         if then is not None and now is not None:
-            measured = deviations(then, before.reference).choose(chosen[0])
+            measured = compare(then, before.reference).deviations.choose(chosen[0])
             if not np.isfinite(measured.row).all():
                 raise TraceError(f"the logits of {path} before are not all finite")
-            found[path] = measured, deviations(now, after.reference).choose(chosen[1])
+            found[path] = measured, compare(now, after.reference).deviations.choose(chosen[1])
     return RunPair(
         prompts=tuple(mine.answers[place].prompt for place in chosen[0]),
         paths=found,
