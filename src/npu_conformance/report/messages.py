@@ -1,7 +1,9 @@
 """How a failed check, or an error, is put to a person: property, observed, allowed, where, how to reproduce."""
 
 import re
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from npu_conformance.errors import CheckpointError, ConformanceError, JobError, PlanError
 from npu_conformance.measure.results import Check
@@ -21,6 +23,14 @@ def failure_text(property_: str, failed: Sequence[Check], reproduce: str) -> str
         lines += [f"    where     {check.where}"] if check.where else []
         lines += [f"    note      {check.message}"] if check.message else []
     return "\n".join([*lines, f"  reproduce   {reproduce}"])
+
+
+def typed(argv: Sequence[str]) -> str:
+    """A command line as it can be typed again: `python -m pytest` is a path to a file once it runs."""
+    program, *words = argv
+    path = Path(program)
+    command = ["python", "-m", path.parent.name] if path.name == "__main__.py" else [path.name]
+    return shlex.join([*command, *words])
 
 
 class Told:
