@@ -2,11 +2,14 @@
 
 import re
 import shlex
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from npu_conformance.errors import CheckpointError, ConformanceError, JobError, PlanError
 from npu_conformance.measure.results import Check
+
+_WIDTH = 100
 
 
 def failure_text(property_: str, failed: Sequence[Check], reproduce: str) -> str:
@@ -20,9 +23,21 @@ def failure_text(property_: str, failed: Sequence[Check], reproduce: str) -> str
     lines = [f"does not hold: {property_.strip().splitlines()[0]}"]
     for check in failed:
         lines += [f"  {check.metric}", f"    observed  {observed(check)}", f"    allowed   {allowed(check)}"]
-        lines += [f"    where     {check.where}"] if check.where else []
-        lines += [f"    note      {check.message}"] if check.message else []
+        lines += [*_wrapped("where", check.where), *_wrapped("note", check.message)]
     return "\n".join([*lines, f"  reproduce   {reproduce}"])
+
+
+def _wrapped(label: str, text: str | None) -> list[str]:
+    """A labelled paragraph of lines that fit a terminal, broken between words."""
+    start = f"    {label}".ljust(14)
+    return textwrap.wrap(
+        text or "",
+        _WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def typed(argv: Sequence[str]) -> str:

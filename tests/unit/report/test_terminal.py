@@ -9,7 +9,7 @@ import pytest
 from npu_conformance.measure.results import Check
 from npu_conformance.measure.witnesses import IMPLICATES, Witnesses
 from npu_conformance.report.causes import causes, layer_name
-from npu_conformance.report.messages import typed
+from npu_conformance.report.messages import failure_text, typed
 from npu_conformance.report.model import ModelReport, Report
 from npu_conformance.report.screen import ModelsDone, in_words
 from npu_conformance.report.selection import nothing_selected
@@ -93,7 +93,7 @@ def test_failures_are_grouped_by_their_cause() -> None:
     assert paragraph(text, "failed in") == "base, as_served, graph"
     assert paragraph(text, "first layer").startswith("model.layers.1 (layer 2, counted from 1)")
     assert paragraph(text, "points at") == IMPLICATES[BOTH]
-    assert paragraph(text, "look first at") == "hidden_states: layer_cosine_min is 0.7, must be <= 0.02"
+    assert paragraph(text, "look first at") == "hidden_states: layer_cosine_min is 0.7, must be >= 0.99"
     assert paragraph(text, "may follow") == "logits_closeness, error_over_floor, token_agreement"
 
 
@@ -338,3 +338,13 @@ def test_checks_of_a_report_are_not_changed() -> None:
     text_of(made)
 
     assert before == [one for found in made.models for one in found.checks]
+
+
+def test_a_failures_text_fits_the_screen() -> None:
+    """Its long parts are wrapped between words; the command stays on one line, to be copied."""
+    words = " ".join(f"word{place}" for place in range(60))
+    lines = failure_text("It holds.", [failed("drift", where=words, message=words)], "pytest " + "x" * 120).splitlines()
+
+    assert all(len(line) <= WIDTH for line in lines[:-1])
+    assert " ".join(" ".join(lines).split()).count(words) == 2
+    assert lines[-1].endswith("x" * 120)
