@@ -90,5 +90,9 @@ def _joined(rows: list[Row], join: str) -> list[Row]:
 
 
 def _names(names: list[str]) -> str:
-    text = ", ".join(names)
-    return text if len(text) <= _LONGEST_NAMES else f"{names[0]} and {len(names) - 1} more"
+    """As many as fit, and how many more there are."""
+    for shown in range(len(names), 1, -1):
+        more = f" and {len(names) - shown} more" if shown < len(names) else ""
+        if len(text := f"{', '.join(names[:shown])}{more}") <= _LONGEST_NAMES:
+            return text
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

@@ -13,6 +13,7 @@ from npu_conformance.report.messages import failure_text, typed
 from npu_conformance.report.model import ModelReport, Report
 from npu_conformance.report.screen import ModelsDone, in_words
 from npu_conformance.report.selection import nothing_selected
+from npu_conformance.report.tables import table, table_lines
 from npu_conformance.report.terminal import LINES, WIDTH, fits, rendered, skipped_lines, summary_lines
 from tests.unit.helpers.finished_reports import (
     FIVE,
@@ -227,6 +228,16 @@ def test_what_fails_stays_when_rows_must_be_joined() -> None:
     assert "model.layers.1 (layer 2" in text
     assert "variant_closeness" in text
     assert text.count("free memory") == 1
+
+
+def test_joined_rows_name_as_many_variants_as_fit() -> None:
+    """And count the others; counts that differ keep rows apart."""
+    many = [f"variant_{place:02}" for place in range(12)]
+    other = check("drift", "variant_03", "not_applicable")
+    (made,) = table_lines([table(model("Model", with_these(green(many), [other])), join="quiet")], WIDTH)
+    names = [re.split(r" {2,}", text.strip())[0] for text, _ in made[1:]]
+
+    assert names == ["variant_00, variant_01, variant_02 and 8 more", "variant_03"]
 
 
 def test_a_small_run_has_a_row_a_variant() -> None:
