@@ -2,20 +2,24 @@
 
 import difflib
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 Identity = tuple[str, str, str]
 """Of a test: model, variant, check."""
 _WORDS = re.compile(r"[^\s()]+")
+_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": "  "}
 _OPERATORS = ("and", "or", "not")
 
 
-def nothing_selected(expression: str, tests: Iterable[Identity]) -> list[str]:
+def nothing_selected(expression: str, tests: Iterable[Identity], width: int) -> list[str]:
     """A sentence on the reason, one on what was perhaps meant, and the names there are.
 
     Args:
         expression: of `-k`.
         tests: those that it was chosen from.
+        width: characters of a line.
     """
     tests = list(tests)
     models = list(dict.fromkeys(model for model, _, _ in tests))
@@ -33,7 +37,7 @@ def nothing_selected(expression: str, tests: Iterable[Identity]) -> list[str]:
     for model in _chosen(words, models):
         variants = dict.fromkeys(variant for name, variant, _ in tests if name == model)
         lines.append(f"Variants of {model}: {', '.join(variants)}.")
-    return lines
+    return [part for line in lines for part in textwrap.wrap(line, width, **_WHOLE_WORDS)]
 
 
 def _id(test: Identity) -> str:

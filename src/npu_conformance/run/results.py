@@ -153,7 +153,7 @@ class Results:
     def _told(self, reporter: pytest.TerminalReporter, exitstatus: int) -> list[Line]:
         expression = reporter.config.option.keyword
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and expression and self._unselected:
-            return [(line, "") for line in nothing_selected(expression, self._unselected)]
+            return [(line, "") for line in nothing_selected(expression, self._unselected, self.screen(reporter).width)]
         return self._lines
 
     def _count(self, model: str, variant: str) -> None:

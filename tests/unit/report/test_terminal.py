@@ -318,8 +318,10 @@ TESTS = [(name, variant, check) for name in FIVE for variant in VARIANTS for che
 )
 def test_a_selection_of_nothing_says_why(expression: str, told: list[str]) -> None:
     """What of it names nothing, what was perhaps meant, and what there is."""
-    text = "\n".join(nothing_selected(expression, TESTS))
+    lines = nothing_selected(expression, TESTS, WIDTH)
+    text = " ".join(" ".join(lines).split())
 
+    assert all(len(line) <= WIDTH for line in lines)
     assert f"-k {expression!r} selects no test" in text
     for part in told:
         assert part in text

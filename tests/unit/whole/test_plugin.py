@@ -175,7 +175,7 @@ def test_a_selection_of_nothing_says_why(suite: Pytest) -> None:
         result = suite("-k", "NoSuchModel", *words)
 
         assert result.returncode == 5
-        assert "no model, variant or check has 'NoSuchModel' in its name" in result.stdout
+        assert "no model, variant or check has 'NoSuchModel' in its name" in " ".join(result.stdout.split())
         assert "Models: Good-1B." in result.stdout
 
 
@@ -184,7 +184,7 @@ def test_skips_are_counted_and_listed_on_demand(suite: Pytest) -> None:
     short, asked = suite(), suite("-rs")
 
     assert "SKIPPED [" not in short.stdout
-    assert len(short.stdout.splitlines()) < 15
+    assert len(short.stdout.splitlines()) < 25
     assert "SKIPPED [" in asked.stdout
 
 
