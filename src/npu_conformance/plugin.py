@@ -1,14 +1,10 @@
 """The pytest plugin: options, parameters, fixtures and reporting. Thin: what it does is done elsewhere."""
 
-import re
 import shlex
 import signal
-import sys
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,24 +17,20 @@ from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.machine.devices import find_devices
 from npu_conformance.machine.storage import cache_dir
-from npu_conformance.measure.results import Result
 from npu_conformance.report.messages import failure_text
-from npu_conformance.report.model import build_report, describe_run
-from npu_conformance.report.write import summary_lines, write_report
+from npu_conformance.report.screen import in_ci
 from npu_conformance.run.dealing import WHOLE, scheduler
-from npu_conformance.run.keep import keep_baselines
 from npu_conformance.run.options import add_options, baselines_folder, report_folder, settings_of
 from npu_conformance.run.refusals import refuse
+from npu_conformance.run.results import FOUND, IDENTITY, UNSELECTED, Frame, Results, identity_of
 from npu_conformance.run.session import Session
 from npu_conformance.workers.progress import Narrator
 
-_CHECKS = "conformance_checks"
-_IDENTITY = "conformance_identity"
 # A log has no width to fit into.
 _LOG_WIDTH = 180
-# Of a test's id: property, model, variant.
-_ID = re.compile(r"::test_(\w+)\[(.+)-([^-]+)\]$")
 SESSION = pytest.StashKey[Session]()
+RESULTS = pytest.StashKey[Results]()
+LEFT_OUT = pytest.StashKey[list[tuple[str, str, str]]]()
 
 Judge = Callable[[str], None]
 """Judges the evidence by a check, records what it found and fails the test when any of it failed."""
@@ -62,14 +54,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if threading.current_thread() is threading.main_thread():
         # A CI's timeout sends SIGTERM; as an interrupt it ends the workers and their engines too.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    narrator, settings = Narrator(_uncaptured(config)), settings_of(config)
+    shared = hasattr(config, "workerinput")  # the terminal, with other workers
+    narrator, settings = Narrator(_uncaptured(config), bars=not shared, quiet=in_ci()), settings_of(config)
     config.stash[SESSION] = Session(settings, report_folder(config), narrator)
     try:
         find_devices(settings.device)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from None
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Results(config.stash[SESSION]), "npu-conformance-results")
+    if not shared:
+        config.stash[RESULTS] = Results(config.stash[SESSION])
+        config.pluginmanager.register(config.stash[RESULTS], "npu-conformance-results")
+        config.pluginmanager.register(Frame(config.stash[RESULTS]), "npu-conformance-frame")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -82,14 +77,16 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """pytest-xdist: all tests of a model go to one worker."""
     own = config.stash[SESSION]
-    return scheduler(config, log, lambda nodeid: (_identity_of(own, nodeid) or (None,))[0])
+    return scheduler(config, log, lambda nodeid: (identity_of(own, nodeid) or (None,))[0])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
     """pytest-xdist: refuse the run here, where it can be, by what a worker collected."""
     own, config = node.config.stash[SESSION], node.config
-    selected = _by_model(found for one in ids if (found := _identity_of(own, one)))
+    found = [one for nodeid in ids if (one := identity_of(own, nodeid))]
+    config.stash[RESULTS].expect(config, found, alone=len(found) == len(ids))
+    selected = _by_model(found)
     if selected and (dist := config.getoption("dist")) not in WHOLE:
         raise pytest.UsageError(
             f"--dist {dist} deals a model's tests out to several workers, and each would start its engines: leave it "
@@ -115,11 +112,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuse the run before it starts when a selected model's config is bad, or weights are required."""
-    selected = _selected(session)
-    if hasattr(session.config, "workerinput"):
-        session.config.stash[SESSION].expect(selected)
-    else:
-        _refuse(session.config, selected)
+    config, selected = session.config, _selected(session)
+    unselected = [] if session.items else config.stash.get(LEFT_OUT, [])
+    if hasattr(config, "workerinput"):
+        config.stash[SESSION].expect(selected)
+        config.workeroutput[UNSELECTED] = unselected  # type: ignore[attr-defined]
+        return
+    _refuse(config, selected)
+    ours = [_identity(item) for item in session.items if _is_ours(item)]
+    config.stash[RESULTS].expect(config, ours, alone=len(ours) == len(session.items))
+    config.stash[RESULTS].left_out(unselected)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Note what was left out, for a run in which nothing is left."""
+    if found := [_identity(item) for item in items if _is_ours(item)]:
+        stash = items[0].config.stash
+        stash[LEFT_OUT] = [*stash.get(LEFT_OUT, []), *found]
 
 
 def _refuse(config: pytest.Config, selected: dict[str, tuple[str, ...]]) -> None:
@@ -148,7 +157,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Let results say which model, variant and check they are of."""
     if _is_ours(item):
-        item.user_properties.append((_IDENTITY, _identity(item)))
+        item.user_properties.append((IDENTITY, _identity(item)))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -178,70 +187,13 @@ def judge(request: pytest.FixtureRequest, evidence: Evidence) -> Judge:
 
     def judge_check(check: str) -> None:
         results = CHECKS[check].judge(evidence)
-        request.node.user_properties.append((_CHECKS, [one.model_dump(mode="json") for one in results]))
+        request.node.user_properties.append((FOUND, [one.model_dump(mode="json") for one in results]))
         if failed := [one for one in results if one.verdict in bad]:
             pytest.fail(failure_text(CHECKS[check].question[0], failed, _reproduce(request)), pytrace=False)
         if all(one.verdict == "not_applicable" for one in results):
             pytest.skip(f"not applicable: {results[0].message}")
 
     return judge_check
-
-
-class Results:
-    """Gathers what tests judged, from this process or from pytest-xdist's workers, and writes the report."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._checks: dict[str, list[Result]] = defaultdict(list)
-        self._lines: list[str] = []
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the checks out of a test's result; a test without any counts as an error or as skipped."""
-        properties: dict[str, Any] = dict(report.user_properties)
-        # What pytest-xdist says of a test whose worker died has no properties.
-        identity = properties.get(_IDENTITY) or (_identity_of(self._session, report.nodeid) if report.failed else None)
-        if identity is None:
-            return
-        model, variant, check = identity
-        judged = properties.get(_CHECKS)
-        if report.when == "call" and judged:
-            self._checks[model] += [Result.model_validate(entry) for entry in judged]
-        elif report.failed:
-            self._add(model, variant, check, "error", str(report.longrepr))
-        elif report.skipped and report.when == "setup":
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
-            self._add(model, variant, check, "skipped", reason.removeprefix("Skipped: "))
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the report of what was judged."""
-        own = session.config.stash[SESSION]
-        judged = (check for checks in self._checks.values() for check in checks if check.verdict != "skipped")
-        if not any(judged):  # nothing ran: the last report stays the latest
-            return
-        report = build_report(
-            own.folder,
-            self._checks,
-            {model: own.kind(model) for model in self._checks},
-            describe_run(_command(), session.config.rootpath, own.settings.from_dir),
-            baselines_folder(session.config),
-        )
-        write_report(report, own.folder)
-        kept = list(keep_baselines(own, report))
-        self._lines = [*summary_lines(report, own.folder), *(one.line for one in kept)]
-        if not all(one.written for one in kept) and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
-        """Say each model's verdict and where the report is."""
-        if self._lines:
-            terminalreporter.section("conformance")
-            for line in self._lines:
-                terminalreporter.line(line)
-
-    def _add(self, model: str, variant: str, check: str, verdict: Any, message: str) -> None:
-        self._checks[model].append(
-            Result(check=check, variant=variant, metric=check, verdict=verdict, message=message, path="none")
-        )
 
 
 def _selected(session: pytest.Session) -> dict[str, tuple[str, ...]]:
@@ -255,14 +207,6 @@ def _by_model(identities: Iterable[tuple[str, str, str]]) -> dict[str, tuple[str
     for model, variant, _ in identities:
         selected.setdefault(model, {})[variant] = None
     return {model: tuple(variants) for model, variants in selected.items()}
-
-
-def _identity_of(own: Session, nodeid: str) -> tuple[str, str, str] | None:
-    """Model, variant and property of a test, by its id alone; None for any other test."""
-    match = _ID.search(nodeid)
-    if match is None or match[2] not in config_names(own.settings.configs):
-        return None
-    return match[2], match[3], match[1]
 
 
 def _is_ours(item: pytest.Item) -> bool:
@@ -282,16 +226,14 @@ def _uncaptured(config: pytest.Config) -> Callable[[], AbstractContextManager[No
         manager = config.pluginmanager.getplugin("capturemanager")
         reporter = config.pluginmanager.getplugin("terminalreporter")
         with manager.global_and_fixture_disabled() if manager else nullcontext():
+            if (results := config.stash.get(RESULTS, None)) is not None:
+                results.clear()
             if reporter is not None:
                 reporter.ensure_newline()
                 reporter.flush()
             yield
 
     return uncaptured
-
-
-def _command() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _reproduce(request: pytest.FixtureRequest) -> str:

@@ -1,11 +1,16 @@
 """How a failed check, or an error, is put to a person: property, observed, allowed, where, how to reproduce."""
 
 import re
+import shlex
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 from npu_conformance.errors import CheckpointError, ConformanceError, JobError, PlanError
 from npu_conformance.measure.results import Result
 from npu_conformance.report.words import title
+
+_WIDTH = 100
 
 
 def failure_text(property_: str, failed: Sequence[Result], reproduce: str) -> str:
@@ -23,9 +28,29 @@ def failure_text(property_: str, failed: Sequence[Result], reproduce: str) -> st
             f"    observed  {observed(check)}",
             f"    allowed   {allowed(check)}",
         ]
-        lines += [f"    where     {check.where}"] if check.where else []
-        lines += [f"    note      {check.message}"] if check.message else []
+        lines += [*_wrapped("where", check.where), *_wrapped("note", check.message)]
     return "\n".join([*lines, f"  reproduce   {reproduce}"])
+
+
+def _wrapped(label: str, text: str | None) -> list[str]:
+    """A labelled paragraph of lines that fit a terminal, broken between words."""
+    start = f"    {label}".ljust(14)
+    return textwrap.wrap(
+        text or "",
+        _WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def typed(argv: Sequence[str]) -> str:
+    """A command line as it can be typed again: `python -m pytest` is a path to a file once it runs."""
+    program, *words = argv
+    path = Path(program)
+    command = ["python", "-m", path.parent.name] if path.name == "__main__.py" else [path.name]
+    return shlex.join([*command, *words])
 
 
 class Told:

@@ -1,4 +1,4 @@
-"""Writes a report's files and says in a few lines what is in them."""
+"""Writes a report's files."""
 
 import contextlib
 import os
@@ -19,24 +19,6 @@ def write_report(report: Report, folder: Path) -> None:
         if drawn(model):
             draw(model, folder / f"{model.name}.png")
     _point_latest(folder)
-
-
-def summary_lines(report: Report, folder: Path) -> list[str]:
-    """A line a model, then how many engines it took and where the report is."""
-    lines = []
-    for model in report.models:
-        positions = max((variant.positions for variant in model.variants), default=0)
-        counts = dict.fromkeys(("pass", "fail", "error", "inconclusive"), 0)
-        for check in model.checks:
-            if check.verdict in counts:
-                counts[check.verdict] += 1
-        tally = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "nothing judged"
-        kind = " (twin, not the model)" if model.subject == "twin" else ""
-        partial = f" · partial: {len(model.not_judged)} properties not selected" if model.not_judged else ""
-        lines.append(
-            f"{model.name}{kind}: {model.verdict.upper()} · {tally} · {positions} positions a variant{partial}"
-        )
-    return [*lines, f"engines started: {report.run.engine_starts}", f"report: {folder / 'report.md'}"]
 
 
 def _point_latest(folder: Path) -> None:

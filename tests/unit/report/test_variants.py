@@ -17,9 +17,10 @@ from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
 from npu_conformance.report.picture import drawn
 from npu_conformance.report.rows import tally, variant_rows
+from npu_conformance.report.terminal import summary_lines
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.words.phrases import PHRASES
-from npu_conformance.report.write import summary_lines, write_report
+from npu_conformance.report.write import write_report
 from npu_conformance.traces.trace import Rows, load_trace, save_trace
 from tests.unit.helpers.report_runs import PROVENANCE, Runs, another, exchanged, line
 
@@ -247,11 +248,11 @@ def test_rows_come_in_the_configs_order(runs: Runs) -> None:
 
 def test_started_engines_are_counted(runs: Runs, tmp_path: Path) -> None:
     """By the candidates' traces that this run left; a run from saved traces leaves none."""
-    assert "engines started: 0" in summary_lines(runs.report(), tmp_path)
+    assert "engines started: 0; 600 positions a variant" in [text for text, _ in summary_lines(runs.report(), tmp_path)]
     for variant, side in (("base", "candidate"), ("graph", "candidate"), ("base", "reference")):
         write_json(runs.folder / "traces" / "Model" / variant / side / "trace.json", {})
     report = runs.report()
 
     assert report.run.engine_starts == 2
-    assert "engines started: 2" in summary_lines(report, tmp_path)
+    assert "engines started: 2; 600 positions a variant" in [text for text, _ in summary_lines(report, tmp_path)]
     assert "| engines started | 2 |" in render_markdown(report, "en")

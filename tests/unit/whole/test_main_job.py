@@ -163,7 +163,7 @@ def test_a_perturbed_candidate_fails_its_check_alone(
     copy = tmp_path / "run"
     shutil.copytree((main_reports / "latest").resolve(), copy)
     fault(copy / "traces" / MODEL / "base")
-    found = judge(tmp_path / "reports", "--from", str(copy), "-k", f"{MODEL}-base")
+    found = judge(tmp_path / "reports", "-v", "--from", str(copy), "-k", f"{MODEL}-base")
 
     assert found.status == 1
     assert found.failing() == set(checks.split())

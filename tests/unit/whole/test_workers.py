@@ -115,3 +115,23 @@ def test_an_engine_that_does_not_start_is_told_once(pretend: Path, workers: tupl
         brief = [check for check in model["checks"] if check["message"] == "not run: the engine did not start"]
         assert (model["verdict"], len(full), len(brief)) == ("error", 1, 2 * TESTS - 1)
         assert full[0]["message"].startswith(f"{name} base: ValueError: free memory")
+    shown = " ".join(result.stdout.split())
+    assert shown.count("on startup is less than desired") == 2
+    assert shown.count(f"{2 * TESTS - 1} other checks could not run for this reason") == 2
+    assert "short test summary" not in shown
+    assert len(result.stdout.splitlines()) < 45
+
+
+def test_ci_gets_a_line_a_model(pretend: Path) -> None:
+    """No bar, no line a job, no letter a test."""
+    result = run_pretend(pretend, "-k", "One or Single", CI="true")
+    told = [line for line in result.stdout.splitlines() if ": judged (" in line]
+
+    assert result.returncode == 0, result.stdout
+    assert [line.split(" after ")[0].split(": ")[1] for line in told] == [
+        "judged (1 of 2 models)",
+        "judged (2 of 2 models)",
+    ]
+    assert result.stderr == ""
+    assert "test_pretend.py" not in result.stdout
+    assert len(result.stdout.splitlines()) < 25

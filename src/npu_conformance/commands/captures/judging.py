@@ -1,7 +1,6 @@
 """`npu-conformance compare` of two captures: put together what two machines made, and judge it as one run."""
 
 import dataclasses
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -13,8 +12,10 @@ from npu_conformance.config.variants import scored_with
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import run_folder, staged_dir
 from npu_conformance.measure.results import Result, worst
+from npu_conformance.report.messages import typed
 from npu_conformance.report.model import build_report, describe_run
-from npu_conformance.report.write import summary_lines, write_report
+from npu_conformance.report.terminal import rendered, summary_lines
+from npu_conformance.report.write import write_report
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.progress import Narrator
@@ -75,8 +76,8 @@ def _judge(candidate: Path, run: Manifest, reference: Path, scores: Manifest, se
     for variant in run.variants:
         evidence = session.evidence(run.model, variant)
         checks += [result for check in CHECKS.values() for result in check.judge(evidence)]
-    told = describe_run(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), Path.cwd(), folder)
+    told = describe_run(typed(sys.argv), Path.cwd(), folder)
     report = build_report(folder, {run.model: checks}, {run.model: run.subject}, told, settings.baselines)
     write_report(report, folder)
-    print(*summary_lines(report, folder), sep="\n")
+    print(*rendered(summary_lines(report, folder), colour=False), sep="\n")
     return int(worst(check.verdict for check in checks) in ("fail", "error"))
