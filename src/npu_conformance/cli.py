@@ -149,6 +149,12 @@ def _parser() -> argparse.ArgumentParser:
     suggest.add_argument("--configs", type=Path, default=Path("model_configs"), metavar="DIR")
     suggest.set_defaults(run=_suggest)
 
+    cached = commands.add_parser("cache", help="show what the cache holds, or remove what is not used any more")
+    cached.add_argument("--prune", action="store_true", help="remove what older code made; what is in use stays")
+    cached.add_argument("--older-than", type=float, metavar="DAYS", help="prune: and what was not used for so long")
+    cached.add_argument("--to", metavar="SIZE", help="prune: and the least recently used, until SIZE (20GB) is left")
+    cached.set_defaults(run=_cache)
+
     render = commands.add_parser("report", help="render a report folder's report.json again, as Markdown")
     render.add_argument("folder", type=Path, nargs="?", default=Path("reports/latest"))
     render.set_defaults(run=_report)
@@ -290,6 +296,12 @@ def _suggest(options: argparse.Namespace) -> int:
     from npu_conformance.commands.suggest.command import suggest
 
     return suggest(options.model, options.report, options.configs)
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from npu_conformance.commands.cache import cache
+
+    return cache(prune=options.prune, older_than=options.older_than, to=options.to)
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -17,10 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock
-
 from npu_conformance.errors import PlanError
+from npu_conformance.machine.locks import locked
 from npu_conformance.machine.storage import cache_dir, digest
+from npu_conformance.workers.progress import Narrator
 
 PACKAGES = ("transformers>=5.5.4,<6", "peft>=0.17")
 """What the interpreter gets; all else, torch too, it has from this one."""
@@ -121,7 +121,7 @@ def make_interpreter() -> Path:
     """
     place = _place()
     place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_suffix(".lock")):
+    with locked(place.with_suffix(".lock"), "makes the same interpreter", Narrator().say):
         there = place.exists()
         try:
             _fill(place)

@@ -1,16 +1,15 @@
 """Builds the twins a run needs, side by side and each once, in the cache that all runs share."""
 
-import contextlib
 import shutil
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
-
-from npu_conformance.errors import ConformanceError, JobError
+from npu_conformance.errors import ConformanceError
+from npu_conformance.machine.cache import touch
 from npu_conformance.machine.capacity import cores
+from npu_conformance.machine.locks import locked
 from npu_conformance.machine.storage import cache_dir
 from npu_conformance.run.interpreters import installed, interpreter_for
 from npu_conformance.twins import architecture_of, base_of, recipe_digest
@@ -57,7 +56,10 @@ def build_twins(
     Returns:
         What went wrong, by recipe.
     """
-    missing = [one for one in with_bases(recipes) if not is_whole(twin_folder(one, prompts_dir, chosen))]
+    folders = {one: twin_folder(one, prompts_dir, chosen) for one in with_bases(recipes)}
+    missing = [one for one, folder in folders.items() if not is_whole(folder)]
+    for folder in folders.values():
+        touch(folder)
     if not missing:
         return {}
     running: dict[str, Future[None]] = {}
@@ -99,9 +101,10 @@ def _build_one(
 ) -> None:
     folder = twin_folder(recipe, prompts_dir, chosen)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(FileLock(folder.with_name(f"{folder.name}.lock")), stop):
+    waited = folder.with_name(f"{folder.name}.lock")
+    with locked(waited, f"builds the same twin, {recipe}", jobs.narrator.say, stop):
         if is_whole(folder):
-            return
+            return  # another run was first
         shutil.rmtree(folder, ignore_errors=True)
         base = base_of(recipe)
         job = TwinJob(
@@ -114,18 +117,6 @@ def _build_one(
         jobs.run_observed(
             job, f"twin {recipe}", _DEADLINE, observe, environment=on_the_host(), python=python, stop=stop
         )
-
-
-def _locked(lock: FileLock, stop: threading.Event) -> "AcquireReturnProxy[FileLock]":
-    """The lock, which another run that builds the twin may have for minutes.
-
-    Raises:
-        JobError: `stop` was set meanwhile.
-    """
-    while not stop.is_set():
-        with contextlib.suppress(Timeout):
-            return lock.acquire(timeout=1)
-    raise JobError(f"{lock.lock_file}: was stopped while another run held it")
 
 
 def is_whole(folder: Path) -> bool:

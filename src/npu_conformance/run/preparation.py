@@ -6,13 +6,10 @@ What is costly is kept in the cache under a digest of everything it depends on, 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import TypeVar
 
-from filelock import FileLock
 from pydantic import BaseModel
 
-from npu_conformance import audit, checkpoints, conversion
 from npu_conformance.audit.audit import Audit
 from npu_conformance.audit.scan import Scan
 from npu_conformance.checkpoints.inspect import Checkpoint, Finding, inspect, weight_bytes
@@ -23,9 +20,12 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines.rendering import check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError
-from npu_conformance.machine.storage import cache_dir, code_digest, digest
+from npu_conformance.machine.cache import AUDITS, CONVERTED, REFERENCES, SCANS, touch
+from npu_conformance.machine.locks import locked
+from npu_conformance.machine.storage import cache_dir, digest
 from npu_conformance.run.cost import reference_cost, refuse_what_cannot_fit
 from npu_conformance.run.deadlines import reading_deadline
+from npu_conformance.run.made_by import cached_at
 from npu_conformance.run.older_transformers import rope_finding
 from npu_conformance.workers.job import AuditJob, ConvertJob, RenderJob, ScanJob
 from npu_conformance.workers.jobs import Jobs, on_the_host
@@ -149,17 +149,19 @@ def _check_scheme(config: ModelConfig, candidate: Checkpoint) -> None:
 def _plan(reference: Checkpoint, lengths: Sequence[tuple[int, int]], jobs: Jobs) -> None:
     """Say what the reference will cost at most, and refuse what cannot fit before any engine starts."""
     cost = reference_cost(reference, list(lengths))
-    refuse_what_cannot_fit(cost, cache_dir() / "references")
+    refuse_what_cannot_fit(cost, cache_dir() / REFERENCES)
     jobs.narrator.say(str(cost))
 
 
 def _convert(config: ModelConfig, subject: Subject, reference: Checkpoint, jobs: Jobs) -> Path:
     """The reference's weights as plain ones of the config's dtype."""
-    key = digest([folder_digest(subject.reference), config.convert, *_code(conversion, checkpoints)])
-    folder = cache_dir() / "converted" / f"{subject.name}-{key}"
+    key = digest([folder_digest(subject.reference), config.convert])
+    folder = cached_at(CONVERTED, f"{subject.name}-{key}")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
-        if not folder.is_dir():
+    with locked(folder.with_name(f"{folder.name}.lock"), "converts the same weights", jobs.narrator.say):
+        if folder.is_dir():
+            touch(folder)
+        else:
             job = ConvertJob(output=folder, source=subject.reference, dtype=config.convert or config.serve.dtype)
             deadline = reading_deadline(weight_bytes(reference))
             jobs.run(job, f"{subject.name}: converting", deadline, environment=on_the_host())
@@ -172,8 +174,8 @@ def _scan(checkpoint: Checkpoint, name: str, jobs: Jobs) -> Scan:
     Raises:
         CheckpointError: they cannot be those of a model.
     """
-    key = digest([folder_digest(checkpoint.folder), *_code(checkpoints)])
-    job = ScanJob(output=cache_dir() / "scans" / f"{key}.json", checkpoint=checkpoint.folder)
+    output = cached_at(SCANS, digest([folder_digest(checkpoint.folder)])).with_suffix(".json")
+    job = ScanJob(output=output, checkpoint=checkpoint.folder)
     scan = _cached(job, f"{name}: reading weights", Scan, jobs, weight_bytes(checkpoint))
     errors = [finding for finding in scan.findings if finding.level == "error"]
     if errors:
@@ -183,20 +185,17 @@ def _scan(checkpoint: Checkpoint, name: str, jobs: Jobs) -> Scan:
 
 
 def _audit(reference: Checkpoint, candidate: Checkpoint, subject: Subject, jobs: Jobs) -> Audit:
-    key = digest([folder_digest(reference.folder), folder_digest(candidate.folder), *_code(audit, checkpoints)])
-    job = AuditJob(output=cache_dir() / "audits" / f"{key}.json", source=reference.folder, candidate=candidate.folder)
+    output = cached_at(AUDITS, digest([folder_digest(reference.folder), folder_digest(candidate.folder)]))
+    job = AuditJob(output=output.with_suffix(".json"), source=reference.folder, candidate=candidate.folder)
     size = weight_bytes(reference) + weight_bytes(candidate)
     return _cached(job, f"{subject.name}: comparing weights", Audit, jobs, size)
 
 
-def _code(*rooms: ModuleType) -> list[str]:
-    """Digests of packages that something is made by: what an older version made is not used."""
-    return [code_digest(Path(str(room.__file__)).parent) for room in rooms]
-
-
 def _cached(job: ScanJob | AuditJob, name: str, result: type[Result], jobs: Jobs, size: int) -> Result:
     job.output.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(job.output.with_suffix(".lock")):
-        if not job.output.is_file():
+    with locked(job.output.with_suffix(".lock"), "reads the same weights", jobs.narrator.say):
+        if job.output.is_file():
+            touch(job.output)
+        else:
             jobs.run(job, name, reading_deadline(size), environment=on_the_host())
     return result.model_validate_json(job.output.read_bytes())

@@ -2,24 +2,36 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from time import time
 from typing import Any
-
-from filelock import FileLock
 
 from npu_conformance.checkpoints.subject import Subject, folder_digest
 from npu_conformance.config.limits import Dtype
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import JUDGED
 from npu_conformance.errors import TraceError
+from npu_conformance.machine.cache import (
+    LIMIT_VARIABLE,
+    REFERENCES,
+    lock_of,
+    reference_limit,
+    size_text,
+    trim_references,
+)
+from npu_conformance.machine.locks import locked
 from npu_conformance.machine.storage import cache_dir
 from npu_conformance.measure.realisations import Attention, Realisation, noise_floor, reference
 from npu_conformance.run.cost import reference_cost
 from npu_conformance.run.deadlines import reference_deadline
+from npu_conformance.run.made_by import cached_at, is_current
 from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.trace import Layers, load_layers, load_trace
 from npu_conformance.workers.job import ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.workers.jobs import Jobs, on_the_host
+
+_STARTED = time()
+"""When this process began: what it used of the cache, it used later."""
 
 
 class References:
@@ -28,7 +40,8 @@ class References:
     def __init__(
         self, config: ModelConfig, subject: Subject, prepared: Prepared, settings: Settings, jobs: Jobs
     ) -> None:
-        """Args: as in a session."""
+        """Args: as in a session; a limit of the cache that is no size is a ConfigError."""
+        self._limit = reference_limit()
         self._config = config
         self._subject = subject
         self._prepared = prepared
@@ -88,7 +101,7 @@ class References:
             "adapter_digest": None if prepared.adapter is None else folder_digest(prepared.adapter),
             "dtype": dtype,
             "attn_implementation": attention,
-            "cache": cache_dir() / "references",
+            "cache": self._cache,
             "trust_remote_code": self._config.serve.trust_remote_code,
         }
 
@@ -101,15 +114,29 @@ class References:
 
     def _run(self, job: SeriesJob | StatesJob, name: str, deadline: float) -> None:
         """Run it while nobody else runs these weights, so that what both want is computed once."""
-        cache = cache_dir() / "references"
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f"{folder_digest(self._prepared.reference.folder)}.lock"):
+        self._cache.parent.mkdir(parents=True, exist_ok=True)
+        with locked(lock_of(self._cache), "computes the same reference", self._jobs.narrator.say):
             self._jobs.run(
                 job,
                 name,
                 deadline,
                 environment=on_the_host(),
                 python=self._subject.python,
+            )
+        self._trim()
+
+    @property
+    def _cache(self) -> Path:
+        """The folder of all that was computed with these weights."""
+        return cached_at(REFERENCES, folder_digest(self._prepared.reference.folder))
+
+    def _trim(self) -> None:
+        """Bring the cache down to its limit; what this run used stays."""
+        removed = trim_references(cache_dir(), self._limit, _STARTED, is_current)
+        if removed.entries:
+            self._jobs.narrator.say(
+                f"The cache's references took more than {size_text(self._limit)} ({LIMIT_VARIABLE}). "
+                f"Removed the least recently used: {size_text(removed.size)}"
             )
 
 

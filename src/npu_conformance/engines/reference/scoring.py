@@ -13,6 +13,7 @@ from npu_conformance.engines import modules
 from npu_conformance.engines.loading import load_model, merge_adapter
 from npu_conformance.engines.reference.dither import dithered
 from npu_conformance.engines.reference.products import products_in, rounded_products
+from npu_conformance.machine.cache import touch
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import digest, staged_file, write_json
 from npu_conformance.traces.trace import Layers, Rows, Told, load_layers, pack, write_layers
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from npu_conformance.workers.job import ScorerJob
     from npu_conformance.workers.worker import Progress
 
-# Part of every cache key: raised when this module computes other numbers for the same inputs.
-_SCORING_VERSION = 3
+SCORING_VERSION = 3
+"""Part of every cache key: raised when this module computes other numbers for the same inputs, or stores them in
+another form."""
 # Tokens of a batch, padding included: enough to keep two to sixty-four cores busy, 40 MB a float32 layer of 4B.
 _BATCH_TOKENS = 2048
 # Of a batch, at most this share may be padding.
@@ -57,7 +59,7 @@ class Scorer:
             # Of float32 there is one way.
             **({} if self._job.dtype == "float32" else {"products": self._products}),
             "versions": {name: versions.get(name) for name in ("torch", "transformers", "peft")},
-            "scoring": _SCORING_VERSION,
+            "scoring": SCORING_VERSION,
         }
 
     def rows(self, sequences: Sequence[Sequence_], *, adapted: bool) -> list[Path]:
@@ -70,6 +72,9 @@ class Scorer:
         setting = self.setting if adapted else self.setting | {"adapter": None}
         entries = [self._job.cache / f"{digest([setting, sequence])}.npy" for sequence in sequences]
         missing = [i for i, entry in enumerate(entries) if not _is_whole(entry, len(sequences[i][1]))]
+        for index, entry in enumerate(entries):
+            if index not in missing:
+                touch(entry)
         done = 0
         for batch in batches([len(sequences[i][0]) + len(sequences[i][1]) for i in missing]):
             self._progress("scoring", done, len(missing))
@@ -86,6 +91,7 @@ class Scorer:
         """What the model's modules were made with."""
         entry = self._job.cache / f"{digest([self.setting, 'modules', modules.VERSION])}.json"
         if entry.is_file():
+            touch(entry)
             return [Told(*one) for one in json.loads(entry.read_text(encoding="utf-8"))]
         # An adapter that was merged meanwhile changed weights only.
         told = modules.of_transformers(self._loaded(adapted=False))
@@ -96,6 +102,7 @@ class Scorer:
         """Hidden states at each prompt's last token; None for a model that cannot be tapped."""
         entry = self._job.cache / f"{digest([self.setting, 'layers', prompts])}.npz"
         if (cached := load_layers(entry)) is not None:
+            touch(entry)
             return cached
         model = self._loaded(adapted=True)
         with dithered(model, self._job.dither), rounded_products(self._products):

@@ -1,0 +1,110 @@
+"""The reference's jobs: what they are packed beside, and the cache they leave within its limit."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from filelock import FileLock, Timeout
+
+from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.config.model import ModelConfig
+from npu_conformance.errors import ConfigError
+from npu_conformance.run import references
+from npu_conformance.run.made_by import cached_at
+from npu_conformance.run.references import References
+from npu_conformance.run.settings import Settings
+from npu_conformance.workers.job import ReferenceJob, SeriesJob
+from npu_conformance.workers.jobs import Jobs
+from tests.unit.helpers.small_traces import logits, write_trace
+
+
+class Workers:
+    """Keep the job, and see whether the lock is held meanwhile."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.narrator = SimpleNamespace(say=self.said.append)
+        self.jobs: tuple[Any, ...] = ()
+        self.locked = False
+
+    def run(self, job: SeriesJob, _name: str, _deadline: float, **_more: Any) -> None:
+        """As `Jobs` does it."""
+        self.jobs = job.jobs
+        place = cached_at("references", "weights")
+        lock = FileLock(place.with_name(f"{place.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.locked = True
+
+
+def made(tmp_path: Path, workers: Workers) -> References:
+    """The references of a bfloat16 model whose base was captured."""
+    if not (tmp_path / "base").is_dir():
+        write_trace(tmp_path / "base" / "candidate", logits(prompts=1, steps=2))
+    prepared = SimpleNamespace(reference=SimpleNamespace(folder=tmp_path), adapter=None)
+    return References(
+        ModelConfig.model_validate({"model": "a/b"}),
+        Subject("Model", "real", tmp_path, tmp_path),
+        cast(Any, prepared),
+        Settings(configs=tmp_path, deadline=10),
+        cast(Jobs, workers),
+    )
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache with one entry of long ago."""
+    monkeypatch.setenv("NPU_CONFORMANCE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("NPU_CONFORMANCE_CACHE_LIMIT", raising=False)
+    monkeypatch.setattr(references, "folder_digest", lambda _folder: "weights")
+    entry = cached_at("references", "others") / "old.npz"
+    entry.parent.mkdir(parents=True)
+    entry.write_bytes(b"x" * 1000)
+    os.utime(entry, (1, 1))
+    return entry
+
+
+def test_floor_runs_are_packed_beside_the_reference(tmp_path: Path) -> None:
+    """Which comes first; the second reference of a report too. Nobody else computes them meanwhile."""
+    workers = Workers()
+    made(tmp_path, workers).score(tmp_path / "base")
+
+    exact, *floor = cast(tuple[ReferenceJob, ...], workers.jobs)
+    assert exact.output == tmp_path / "base" / "reference"
+    assert exact.beside is None
+    assert {run.beside for run in floor} == {exact.output}
+    assert exact.cache == cached_at("references", "weights")
+    assert workers.locked
+
+    made(tmp_path, workers).score_again(tmp_path / "base", "bfloat16")
+    assert workers.jobs[0].beside == exact.output
+
+
+def test_the_cache_is_kept_within_its_limit(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the reference has been computed; and it is said what went."""
+    workers = Workers()
+    made(tmp_path, workers).score(tmp_path / "base")
+    assert cache.is_file()
+    assert workers.said == []
+
+    monkeypatch.setenv("NPU_CONFORMANCE_CACHE_LIMIT", "0.5KB")
+    made(tmp_path, workers).score(tmp_path / "base")
+
+    assert not cache.exists()
+    assert workers.said == [
+        "The cache's references took more than 500 B (NPU_CONFORMANCE_CACHE_LIMIT). Removed the least recently used: "
+        "1.0 KB"
+    ]
+
+
+def test_a_limit_that_is_no_size_is_refused_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the variable's name."""
+    monkeypatch.setenv("NPU_CONFORMANCE_CACHE_LIMIT", "lots")
+
+    with pytest.raises(ConfigError, match="NPU_CONFORMANCE_CACHE_LIMIT: 'lots' is not a size"):
+        made(tmp_path, Workers())
