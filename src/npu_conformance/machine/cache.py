@@ -101,6 +101,8 @@ def find_entries(cache: Path, current: Callable[[str, str], bool]) -> Iterator[E
     """
     for place in sorted(path for path in cache.glob("*") if path.is_dir()):
         kind = place.name
+        # What lies beside the folders of references older code left; any of its locks may stand for it.
+        older = tuple(sorted(place.glob("*.lock"))) if kind == REFERENCES else ()
         for path in sorted(place.glob("*")):
             if path.name.startswith(".") or path.suffix == ".lock" or (kind == "twins" and path.name == "baselines"):
                 continue
@@ -109,8 +111,7 @@ def find_entries(cache: Path, current: Callable[[str, str], bool]) -> Iterator[E
                 files = (one for one in sorted(path.glob("*")) if not one.name.startswith("."))
                 yield from (found for one in files if (found := _entry(kind, one, (lock_of(path),), not mine)))
             else:
-                # What lies beside the folders of references older code left; any of its locks may stand for it.
-                locks = tuple(sorted(place.glob("*.lock"))) if kind == REFERENCES else (lock_of(path),)
+                locks = older if kind == REFERENCES else (lock_of(path),)
                 old = kind == REFERENCES or (kind in MARKED and not current(kind, path.stem))
                 if (found := _entry(kind, path, locks, old)) is not None:
                     yield found
