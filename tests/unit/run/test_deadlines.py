@@ -14,6 +14,7 @@ from npu_conformance.run.deadlines import reading_deadline, reference_deadline
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.jobs import Jobs
+from npu_conformance.workers.progress import Narrator
 from tests.unit.helpers.small_traces import logits, write_trace
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
 from tests.unit.run.test_cost import checkpoint
@@ -25,6 +26,7 @@ class Noted:
     def __init__(self) -> None:
         self.deadlines: dict[str, float] = {}
         self.jobs: list[Any] = []
+        self.narrator = Narrator()
 
     def run(self, job: Any, name: str, deadline: float, **__: object) -> None:
         """Keep the job and its deadline."""

@@ -1,4 +1,4 @@
-"""The reference's jobs: what they are packed beside, and the cache they leave within its limit."""
+"""The reference's jobs: under one lock, and with a cache that they leave within its limit."""
 
 import os
 from pathlib import Path
@@ -67,20 +67,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return entry
 
 
-def test_floor_runs_are_packed_beside_the_reference(tmp_path: Path) -> None:
-    """Which comes first; the second reference of a report too. Nobody else computes them meanwhile."""
+def test_nobody_else_computes_the_same_meanwhile(tmp_path: Path) -> None:
+    """The reference comes first, then the floor runs, all in the folder of these weights."""
     workers = Workers()
     made(tmp_path, workers).score(tmp_path / "base")
 
     exact, *floor = cast(tuple[ReferenceJob, ...], workers.jobs)
     assert exact.output == tmp_path / "base" / "reference"
-    assert exact.beside is None
-    assert {run.beside for run in floor} == {exact.output}
-    assert exact.cache == cached_at("references", "weights")
+    assert len(floor) > 2
+    assert {run.cache for run in (exact, *floor)} == {cached_at("references", "weights")}
     assert workers.locked
-
-    made(tmp_path, workers).score_again(tmp_path / "base", "bfloat16")
-    assert workers.jobs[0].beside == exact.output
 
 
 def test_the_cache_is_kept_within_its_limit(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,7 +173,7 @@ def test_two_that_want_one_reference_compute_it_one_after_the_other(tmp_path: Pa
         Subject("Model", "real", weights, weights),
         cast(Any, SimpleNamespace(reference=SimpleNamespace(folder=weights), adapter=None)),
         Settings(configs=tmp_path, deadline=9),
-        cast(Jobs, SimpleNamespace(run=slow)),
+        cast(Jobs, SimpleNamespace(run=slow, narrator=Told())),
     )
     threads = [threading.Thread(target=references.score, args=(tmp_path / name,)) for name in ("base", "as_served")]
     for thread in threads:
