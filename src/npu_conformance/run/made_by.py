@@ -11,7 +11,7 @@ from npu_conformance.machine.storage import cache_dir, code_digest, digest
 
 _CODE: dict[str, tuple[ModuleType, ...]] = {
     CONVERTED: (conversion, checkpoints),
-    SCANS: (checkpoints,),
+    SCANS: (audit, checkpoints),
     AUDITS: (audit, checkpoints),
 }
 """Packages that something is made by: what an older version of them made is not used."""
