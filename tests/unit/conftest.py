@@ -23,13 +23,13 @@ from npu_conformance.config.prompts import Prompt
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.cases import hold_against
 from npu_conformance.measure.floor import load_floor
-from npu_conformance.measure.realisations import FLOOR
+from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.measure.results import Result, Verdict, worst
-from npu_conformance.run.nursery import build_twins, twin_folder
+from npu_conformance.run.build_twins import build_twins, twin_folder
 from npu_conformance.traces.cases import Scenario
 from npu_conformance.traces.trace import (
+    BOUNDARY,
     PREFILL,
-    PROBES,
     WITHOUT_ADAPTER,
     Answer,
     Layers,
@@ -116,12 +116,12 @@ class Scene:
         evidence = self.evidence()
         return {name: worst(one.verdict for one in check.judge(evidence)) for name, check in CHECKS.items()}
 
-    def walked(self, variant: str, change: Callable[[Rows], Rows] = lambda rows: rows, **effective: Any) -> Evidence:
-        """The evidence on a variant that walked the candidate's tokens: its rows, changed in the second prompt."""
+    def forced(self, variant: str, change: Callable[[Rows], Rows] = lambda rows: rows, **effective: Any) -> Evidence:
+        """The evidence on a variant that forced the candidate's tokens: its rows, changed in the second prompt."""
         folder = self.folder / variant
         shutil.copytree(self.folder / "candidate", folder)
         observed = {"cached_tokens": 128, "prefills_of_a_prompt": 3, "drafts": 60, "lora_layers": 24}
-        for part in (folder, folder / PROBES):
+        for part in (folder, folder / BOUNDARY):
             path = part / "trace.json"
             content = json.loads(path.read_text(encoding="utf-8"))
             index = min(1, len(content["answers"]) - 1)
@@ -242,8 +242,8 @@ def _add_layers_and_bare_rows(folder: Path, answers: list[Answer]) -> None:
 
 
 def _add_paths_and_batches(folder: Path, answers: list[Answer]) -> None:
-    """A prefill path and probes with the rows of the decode path, and one case of each scenario with them."""
-    for name, part in ((PREFILL, answers), (PROBES, answers[:1])):
+    """A prefill path and block-boundary prompts with the rows of the decode path, and a case of each scenario."""
+    for name, part in ((PREFILL, answers), (BOUNDARY, answers[:1])):
         (folder / name).mkdir()
         for index in range(len(part)):
             shutil.copyfile(folder / f"{index:04d}.npy", folder / name / f"{index:04d}.npy")
@@ -254,7 +254,7 @@ def _add_paths_and_batches(folder: Path, answers: list[Answer]) -> None:
 
 
 def _add_floor(folder: Path, answers: list[Answer]) -> None:
-    """Three realisations: the reference rounded to bfloat16 up or down at random."""
+    """Three floor runs: the reference rounded to bfloat16 up or down at random."""
     for seed, name in enumerate(("dithered1", "eager", "sdpa")):
         place, rng = folder / FLOOR / name, np.random.default_rng(seed)
         place.mkdir(parents=True)
@@ -277,7 +277,7 @@ def failing(checks: list[Result]) -> set[str]:
 
 @pytest.fixture
 def runs(scene: Scene, tmp_path: Path) -> Runs:
-    """Base, with its prefill, probes and other batches."""
+    """Base, with its prefill, block-boundary prompts and other batches."""
     return made_up_runs(scene, tmp_path)
 
 

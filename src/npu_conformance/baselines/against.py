@@ -17,7 +17,7 @@ _TOP = 5
 
 
 @dataclass(frozen=True)
-class Since:
+class BaselineDiff:
     """A run beside the accepted one, at the positions at which both had seen the same tokens."""
 
     prompts: tuple[str, ...]
@@ -36,7 +36,7 @@ class Since:
     """The baseline's prompts that it was not asked."""
 
 
-def since(run: Trace, baseline: Baseline) -> Since:
+def since(run: Trace, baseline: Baseline) -> BaselineDiff:
     """Hold a run that chose its own tokens against the accepted one.
 
     Raises:
@@ -64,7 +64,7 @@ def since(run: Trace, baseline: Baseline) -> Since:
     now = join(rows)
     bounds = (0, *np.cumsum([alike for _, _, alike in chosen]).tolist())
     sizes = baseline.sizes[kept]
-    return Since(
+    return BaselineDiff(
         prompts=tuple(run.answers[index].prompt for index, _, _ in chosen),
         bounds=bounds,
         before=narrow_deviations(accepted, exact, sizes, bounds),
@@ -82,7 +82,7 @@ def narrowed(run: Trace, baseline: Baseline) -> Narrow:
     Raises:
         TraceError: it took others.
     """
-    _check_walked(run, baseline)
+    _check_forced(run, baseline)
     return join(
         [
             narrow(run.logits(index)[: end - start], baseline.words[start:end])
@@ -91,7 +91,7 @@ def narrowed(run: Trace, baseline: Baseline) -> Narrow:
     )
 
 
-def compare_walked(run: Trace, baseline: Baseline) -> Comparison:
+def compare_forced(run: Trace, baseline: Baseline) -> Comparison:
     """The same as a comparison; of the metrics it has those that a few words allow.
 
     A token that is none of the kept words has the log-probability minus infinity, so that it is never a tie.
@@ -99,7 +99,7 @@ def compare_walked(run: Trace, baseline: Baseline) -> Comparison:
     Raises:
         TraceError: it took other tokens.
     """
-    _check_walked(run, baseline)
+    _check_forced(run, baseline)
     parts = [
         _compare_prompt(run.logits(index)[: end - start], baseline, slice(start, end))
         for index, (start, end) in enumerate(zip(baseline.bounds, baseline.bounds[1:], strict=False))
@@ -175,7 +175,7 @@ def other_ids(prompt: str, baseline: Baseline) -> str:
     )
 
 
-def _check_walked(run: Trace, baseline: Baseline) -> None:
+def _check_forced(run: Trace, baseline: Baseline) -> None:
     taken = tuple(answer.token_ids for answer in run.answers)
     if why := other_prompts([(answer.prompt, answer.prompt_ids) for answer in run.answers], baseline):
         raise TraceError(f"{run.folder}: {why}")

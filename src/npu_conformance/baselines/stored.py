@@ -133,7 +133,7 @@ class Baseline(Part):
     run: StoredRun
     """The candidate, in base."""
     floor: dict[str, StoredRun]
-    """Realisations of the noise floor by name."""
+    """Floor runs of the noise floor by name."""
     digest: str = ""
     """Of everything else in the file."""
 
@@ -183,14 +183,14 @@ class Baseline(Part):
         return narrow_deviations(run, self.exact, self.sizes, self.bounds)
 
     @cached_property
-    def realised(self) -> dict[str, Narrow]:
-        """Distributions of the noise floor's realisations."""
+    def floor_runs(self) -> dict[str, Narrow]:
+        """Distributions of the floor runs."""
         return {name: one.narrow(self.exact) for name, one in self.floor.items()}
 
     @cached_property
     def floor_deviations(self) -> dict[str, Deviations]:
         """How these deviate from the reference."""
-        return {name: self.deviations(one) for name, one in self.realised.items()}
+        return {name: self.deviations(one) for name, one in self.floor_runs.items()}
 
     @cached_property
     def tokens(self) -> tuple[tuple[int, ...], ...]:
@@ -238,7 +238,7 @@ def as_reference(baseline: Baseline, path: Path) -> Trace:
     )
 
 
-def tokens_to_walk(baseline: Baseline) -> tuple[Answer, ...]:
+def tokens_to_force(baseline: Baseline) -> tuple[Answer, ...]:
     """Base's answers, for an engine that is to take their tokens."""
     return _answers(baseline, [prompt.text for prompt in baseline.prompts])
 

@@ -64,7 +64,7 @@ def _vocabulary(checkpoint: Checkpoint, config: dict[str, Any]) -> int | None:
 
 
 def _hidden_size(stack: Stack) -> int | None:
-    # Two witnesses, because some models embed in another width than they compute in.
+    # Two comparisons, because some models embed in another width than they compute in.
     norm = stack.in_all("input_layernorm.weight") if stack.norm is None else stack.norm.shape[0]
     width = stack.embedding.shape[1]
     return width if width == norm else None

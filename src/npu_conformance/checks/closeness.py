@@ -7,7 +7,7 @@ from npu_conformance.checks.registry import check
 from npu_conformance.config.limits import CLOSENESS_FIGURES
 from npu_conformance.measure.compare import require_finite
 from npu_conformance.measure.results import Result
-from npu_conformance.measure.witnesses import IMPLICATES, Witnesses
+from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
 
 
 @check(
@@ -42,19 +42,19 @@ def decode_against_prefill(evidence: Evidence) -> list[Result]:
     if pair is None:
         return []
     checks = [*_closeness(evidence, pair, name), same_tokens(evidence, pair, name, path="prefill")]
-    holding = witnesses(evidence)
+    holding = three_way(evidence)
     if holding is not None and not all(holding):
-        told = f"the three witnesses implicate {IMPLICATES[holding]}"
+        told = f"the three-way comparison points at {IMPLICATES[holding]}"
         checks = [one.model_copy(update={"message": told}) if one.verdict == "fail" else one for one in checks]
     return checks
 
 
-def witnesses(evidence: Evidence) -> Witnesses | None:
-    """Which of the three witnesses hold; None where prefill was not captured, or no reference computed."""
+def three_way(evidence: Evidence) -> ThreeWay | None:
+    """Which of the three-way comparison hold; None where prefill was not captured, or no reference computed."""
     if evidence.prefill is None or evidence.own_prefill is None or evidence.alone:
         return None
     pairs = (evidence.pair, evidence.prefill, evidence.own_prefill)
-    return Witnesses(*(not breaks(evidence, pair) for pair in pairs))
+    return ThreeWay(*(not breaks(evidence, pair) for pair in pairs))
 
 
 def breaks(evidence: Evidence, pair: Pair) -> bool:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.audit.scan import Scan
-from npu_conformance.baselines.against import Since, since
+from npu_conformance.baselines.against import BaselineDiff, since
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checks.pair import Pair, compare_together
@@ -22,7 +22,7 @@ from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.floor import NoiseFloor
 from npu_conformance.measure.noise import Family, family
 from npu_conformance.measure.ties import TieWidths, tie_widths
-from npu_conformance.traces.trace import COLD, PREFILL, PROBES, Trace
+from npu_conformance.traces.trace import BOUNDARY, COLD, PREFILL, Trace
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Evidence:
     variant: str
     config: ModelConfig
     prompts: tuple[Prompt, ...]
-    """What the candidate was asked; none where it walked texts of ours."""
+    """What the candidate was asked; none where it was given the suite's own long texts."""
     candidate: Trace
     reference: Trace
     scan: Scan
@@ -69,7 +69,7 @@ class Evidence:
 
     @property
     def long_texts(self) -> bool:
-        """Whether the candidate walked texts of ours, which no model is sure of at every word."""
+        """Whether the candidate was given the suite's own long texts, which no model is sure of at every word."""
         return is_long(self.variant)
 
     @cached_property
@@ -90,10 +90,10 @@ class Evidence:
 
     @cached_property
     def floor(self) -> dict[str, Deviations]:
-        """Deviations of the realisations that are not the candidate's own."""
+        """Deviations of the floor runs that are not the candidate's own."""
         attention = self.config.reference.attn_implementation
         own = attention if self.candidate.provenance.get("engine") == "transformers" else None
-        found = {} if self.noise is None else self.noise.realised
+        found = {} if self.noise is None else self.noise.floor_runs
         if self.alone and self.baseline is not None:
             found = self.baseline.floor_deviations
         return {name: one for name, one in found.items() if name != own}
@@ -108,7 +108,7 @@ class Evidence:
         """Why the candidate cannot be held against the noise floor; None where it can."""
         if self.config.scheme is not None:
             return f"the floor is that of plain weights, the candidate's are {self.config.scheme}"
-        return None if len(self.floor) > 1 else "fewer than two realisations of the noise floor"
+        return None if len(self.floor) > 1 else "fewer than two floor runs"
 
     def tie_width(self, pair: Pair) -> NDArray[np.float64] | float:
         """Width of a tie at each position of a pair, over the root mean square of the logits (see `metrics.tied`)."""
@@ -142,7 +142,7 @@ class Evidence:
         return None if self.prefill is None else self._deviations(self.prefill)
 
     @cached_property
-    def since(self) -> Since | None:
+    def since(self) -> BaselineDiff | None:
         """The candidate beside the accepted run; None where there is none, or it is of another variant.
 
         Raises:
@@ -212,9 +212,9 @@ class Evidence:
         return None if self.base is None or self.tokens_only else self._against(self.candidate, self.base.candidate)
 
     @cached_property
-    def probes_against_base(self) -> Pair | None:
-        """The same at the probes, which cut text at the edges of blocks."""
-        return self._part_against(PROBES, self.base.candidate.part(PROBES) if self.base else None)
+    def boundary_against_base(self) -> Pair | None:
+        """The same at the block-boundary prompts, which cut text at the edges of blocks."""
+        return self._part_against(BOUNDARY, self.base.candidate.part(BOUNDARY) if self.base else None)
 
     @cached_property
     def cold_against_base(self) -> Pair | None:
@@ -225,7 +225,7 @@ class Evidence:
         mine = self.candidate.part(name)
         if mine is None or theirs is None or not mine.answers:
             return None
-        return self._against(mine, theirs, scored=name != PROBES)
+        return self._against(mine, theirs, scored=name != BOUNDARY)
 
     def _against(self, mine: Trace, theirs: Trace, *, scored: bool = True) -> Pair:
         return self._pair(mine, theirs, (self.variant, "base"), same_weights=True, scored=scored)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from npu_conformance.baselines.against import compare_walked
+from npu_conformance.baselines.against import compare_forced
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.compare import Comparison, compare_all
@@ -37,7 +37,7 @@ class Pair:
     def comparison(self) -> Comparison:
         """Candidate against reference, computed once (see `compare` for what it raises)."""
         if self.found is None and self.baseline is not None:
-            self.found = compare_walked(self.candidate, self.baseline)
+            self.found = compare_forced(self.candidate, self.baseline)
         if self.found is None and self.with_others is not None:
             self.with_others()
         if self.found is None:

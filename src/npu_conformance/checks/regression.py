@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from npu_conformance.baselines.against import Since
+from npu_conformance.baselines.against import BaselineDiff
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import not_applicable
 from npu_conformance.checks.registry import check
@@ -46,7 +46,7 @@ def _incomparable(evidence: Evidence) -> str | None:
         return str(error)
 
 
-def _judge(evidence: Evidence, found: Since) -> list[Result]:
+def _judge(evidence: Evidence, found: BaselineDiff) -> list[Result]:
     shown = [_distance(evidence, found), _tokens(evidence, found)]
     pair = RunPair(found.prompts, {"decode": (found.before, found.now)}, tuple(np.diff(found.bounds).tolist()))
     if not (tests := grown(pair)):
@@ -57,7 +57,7 @@ def _judge(evidence: Evidence, found: Since) -> list[Result]:
     return [_growth(evidence, found, error, adjusted[0]), _flips(evidence, found, more, adjusted[1]), *shown]
 
 
-def _growth(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) -> Result:
+def _growth(evidence: Evidence, found: BaselineDiff, tested: Tested, p_adjusted: float) -> Result:
     observed, interval, p_value = tested
     ends = None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1])))
     check = _base(evidence, found, _GROWTH).model_copy(
@@ -80,7 +80,7 @@ def _growth(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float)
     return check
 
 
-def _flips(evidence: Evidence, found: Since, tested: Tested, p_adjusted: float) -> Result:
+def _flips(evidence: Evidence, found: BaselineDiff, tested: Tested, p_adjusted: float) -> Result:
     new = found.now.flipped & ~found.before.flipped
     check = _base(evidence, found, "flips_growth").model_copy(
         update={
@@ -120,7 +120,7 @@ def _changes(evidence: Evidence) -> str | None:
     )
 
 
-def _distance(evidence: Evidence, found: Since) -> Result:
+def _distance(evidence: Evidence, found: BaselineDiff) -> Result:
     return _base(evidence, found, "baseline_kl").model_copy(
         update={
             "observed": float(found.kl.mean()),
@@ -130,7 +130,7 @@ def _distance(evidence: Evidence, found: Since) -> Result:
     )
 
 
-def _tokens(evidence: Evidence, found: Since) -> Result:
+def _tokens(evidence: Evidence, found: BaselineDiff) -> Result:
     then, now = found.tokens
     different = np.flatnonzero(then != now)
     return _base(evidence, found, "baseline_tokens").model_copy(
@@ -142,7 +142,7 @@ def _tokens(evidence: Evidence, found: Since) -> Result:
     )
 
 
-def _base(evidence: Evidence, found: Since, metric: str) -> Result:
+def _base(evidence: Evidence, found: BaselineDiff, metric: str) -> Result:
     """A check that passes, of the positions that can be compared."""
     n = found.bounds[-1]
     told = [] if not found.missing else [f"{len(found.missing)} of the baseline's prompts were not asked"]
@@ -153,7 +153,7 @@ def _base(evidence: Evidence, found: Since, metric: str) -> Result:
     )
 
 
-def _place(evidence: Evidence, found: Since, at: int) -> str:
+def _place(evidence: Evidence, found: BaselineDiff, at: int) -> str:
     prompt = int(np.searchsorted(found.bounds, at, side="right")) - 1
     then, now = (evidence.reference.piece(int(tokens[at])) for tokens in found.tokens)
     errors = np.exp([found.before.row[at], found.now.row[at]])

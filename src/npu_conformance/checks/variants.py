@@ -39,7 +39,7 @@ def variant_closeness(evidence: Evidence) -> list[Result]:
     for pair, at in (
         (evidence.against_base, "answers"),
         (evidence.cold_against_base, "cold"),
-        (evidence.probes_against_base, "boundary"),
+        (evidence.boundary_against_base, "boundary"),
     ):
         if pair is None:
             continue

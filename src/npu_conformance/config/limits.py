@@ -114,7 +114,7 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
     },
 }
 # In units of the noise floor, so the same for dtypes below float32. Of the five twins' variants the floor's own
-# realisations came to 0.6 to 1.03, 0.03 and 1.04 (see docs/verdict.md); others' kernels have room besides. In float32
+# floor runs came to 0.6 to 1.03, 0.03 and 1.04 (see docs/verdict.md); others' kernels have room besides. In float32
 # the reference rounds too, and errors of sums, whose order each engine chooses, grow with the square root of their
 # terms (Higham and Mary, A New Approach to Probabilistic Rounding Error Analysis, 2019): the floor's sums are the
 # reference's. An engine is 1.6 floors off on a twin with sums of 256 terms; 16 leaves room for 16,384, and is 4 of 24

@@ -74,7 +74,7 @@ def _describe(detail: "ErrorDetails", model: type[BaseModel]) -> str:
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys `model` allows at a place inside it, walking nested models by field name."""
+    """The keys `model` allows at a place inside it, forcing nested models by field name."""
     current: Any = model
     for part in location:
         if isinstance(part, str) and part in getattr(current, "model_fields", {}):

@@ -3,8 +3,8 @@
 from typing import Any
 
 EMBEDDING, FINAL_NORM = "embedding", "final norm"
-TAP_ROWS = "NPU_CONFORMANCE_TAP"
-"""Environment variable: tap the model as it is loaded, and keep so many tokens of a forward pass (see `tap`)."""
+HOOK_ROWS = "NPU_CONFORMANCE_TAP"
+"""Environment variable: hook the model as it is loaded, and keep so many tokens of a forward pass (see `hook`)."""
 
 
 def find_decoder(model: Any) -> Any:

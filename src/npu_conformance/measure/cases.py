@@ -1,4 +1,4 @@
-"""The same tokens walked again in another batch, held against the first time, position by position."""
+"""The same tokens forced again in another batch, held against the first time, position by position."""
 
 from collections.abc import Iterable
 
@@ -35,7 +35,7 @@ def hold_against(
     batch_rows: tuple[int, ...],
     copy_number: int = 0,
 ) -> Case:
-    """Compare the logits [positions, vocabulary] of two walks over the same tokens."""
+    """Compare the logits [positions, vocabulary] of two forced decodes over the same tokens."""
     different = (before.view(np.uint32) != again.view(np.uint32)).any(axis=1)
     distance = metrics.relative_l2(again, before)
     worst = int(np.nan_to_num(distance, nan=np.inf).argmax())

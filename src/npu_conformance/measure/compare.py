@@ -173,7 +173,7 @@ def _joined(candidate: Trace, parts: list[_Part]) -> Comparison | TraceError:
 
 
 def unrepeated(run: Trace, index: int, rows: Rows) -> int:
-    """Rows of a prompt that are not bitwise those of the run's second time; 0 where it had none, or walks again."""
+    """Rows of a prompt that a run's second time did not repeat bit for bit; 0 without one, or of forced tokens."""
     again = run.answers[index].repeat_digests
     if again is None or run.forced:
         return 0

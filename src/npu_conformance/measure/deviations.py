@@ -1,6 +1,6 @@
 """How logits deviate from the reference's, position by position, in the numbers that gates rest on.
 
-A candidate and the realisations of its noise floor are measured alike, so that one can be held against the other.
+A candidate and the floor runs of its noise floor are measured alike, so that one can be held against the other.
 """
 
 from collections.abc import Sequence

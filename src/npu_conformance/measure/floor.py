@@ -1,4 +1,4 @@
-"""The noise floor of a model's run: what other realisations deviate from the reference at the same positions."""
+"""The noise floor of a model's run: what floor runs deviate from the reference at the same positions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.compare import Comparison, compare_all
 from npu_conformance.measure.deviations import Deviations
-from npu_conformance.measure.realisations import FLOOR
+from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.traces.trace import Trace, load_trace
 
 
@@ -22,7 +22,7 @@ class NoiseFloor:
     """What comparing each with the reference gave; None before."""
 
     @property
-    def realised(self) -> dict[str, Deviations]:
+    def floor_runs(self) -> dict[str, Deviations]:
         """What each deviates.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The calibrated tests: a candidate's deviations against those of other realisations of the same model.
+"""The calibrated tests: a candidate's deviations against those of floor runs of the same model.
 
 Each answers one question with a value, where there is one an interval, and a p-value; a gate judges them together.
 There are several floor runs: means are compared with the worst of them, prompt by prompt.
@@ -26,7 +26,7 @@ from npu_conformance.measure.statistics import (
 )
 
 Floor = Mapping[str, Deviations]
-"""Deviations of realisations by name, at the candidate's positions."""
+"""Deviations of floor runs by name, at the candidate's positions."""
 Key = tuple[str, Path]
 """A test and the path it is of."""
 Values = NDArray[np.float64]
@@ -80,12 +80,12 @@ def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> Found | st
 
 
 def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
-    """Share of positions at which the candidate's token differs from the reference's and no realisation's does."""
+    """Share of positions at which the candidate's token differs from the reference's and no floor run's does."""
     own = candidate.flipped & ~np.any([one.flipped for one in floor.values()], axis=0)
     n = len(own)
     tested = rate_above(float(own.sum()), n, effective_n(candidate.lengths[candidate.lengths > 0]), limit)
     mine = candidate.by_prompt(candidate.flipped.astype(np.float64))
-    # Above the limit, and worse than the floor, which is worse than each of its realisations.
+    # Above the limit, and worse than the floor, which is worse than each of its floor runs.
     worse = [more_often(mine, one.by_prompt(one.flipped.astype(np.float64))) for one in floor.values()]
     worst = int(own.argmax()) if own.any() else None
     return Found(tested._replace(p_value=max(tested.p_value, *worse)), limit, n, worst)
@@ -141,19 +141,19 @@ def _worst(candidate: Deviations, floor: Floor, chance: float, what: str) -> Fou
 
 
 def _left_out(floor: Floor, name: str, what: str) -> Values:
-    """A realisation's deviations in units of the others'."""
+    """A floor run's deviations in units of the others'."""
     others = {other: one for other, one in floor.items() if other != name}
     return np.asarray(getattr(floor[name], what) - _level(others, what))
 
 
 def _level(floor: Floor, what: str) -> Values:
-    """Logarithm of the realisations' root mean square deviation [positions]."""
+    """Logarithm of the floor runs' root mean square deviation [positions]."""
     squares = [2 * getattr(one, what) for one in floor.values()]
     return np.asarray(np.logaddexp.reduce(squares, axis=0) - np.log(len(squares))) / 2
 
 
 def _envelope(floor: Floor, what: str) -> Values:
-    """Mean logarithm of the error of each prompt, of the realisation that is worst there [prompts]."""
+    """Mean logarithm of the error of each prompt, of the floor run that is worst there [prompts]."""
     return np.asarray(np.max([one.by_prompt(getattr(one, what)) for one in floor.values()], axis=0))
 
 
@@ -201,7 +201,7 @@ def family(
     Args:
         candidate: in decode.
         prefill: of its prefill path, where it was captured.
-        floor: at least two realisations.
+        floor: at least two floor runs.
         limits: by test.
         chance: of any false alarm.
     """

@@ -1,6 +1,6 @@
 """Ties: tokens so near each other that rounding may exchange them, as the noise floor shows.
 
-The width of a tie comes from the realisations' errors alone: a candidate's own would make a tie of every mismatch.
+The width of a tie comes from the floor runs' errors alone: a candidate's own would make a tie of every mismatch.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class TieWidths:
 
 
 def tie_widths(floor: Mapping[str, Deviations]) -> TieWidths:
-    """Widths from the errors of leads [positions, runners-up] of at least one realisation."""
+    """Widths from the errors of leads [positions, runners-up] of at least one floor run."""
     errors = np.square(np.stack([one.difference for one in floor.values()]))
     overall = float(np.sqrt(errors.mean()))
     here = np.sqrt(errors.mean(axis=(0, 2)))

@@ -112,5 +112,5 @@ def _first_layer(model: ModelReport, variant: str) -> str | None:
 
 
 def _points_at(model: ModelReport, variant: str) -> str | None:
-    found = next((one.witnesses for one in model.variants if one.variant == variant), None)
+    found = next((one.three_way for one in model.variants if one.variant == variant), None)
     return None if found is None or (found.decode and found.prefill and found.own) else found.implicates

@@ -47,16 +47,16 @@ class VariantDetails(Part):
     unconfirmed: str | None = None
     """What was asked for it and nothing in its run shows, by name; none of its checks passes then."""
     against_base: Distances | None = None
-    """Against base, at base's positions; null for base, `as_served` and variants that did not walk base's tokens."""
-    at_probes: Distances | None = None
-    """The same at the probes, whose prompts end at the edges of KV cache blocks."""
+    """Against base, at base's positions; null for base, `as_served` and variants that did not take base's tokens."""
+    at_boundary: Distances | None = None
+    """The same at the block-boundary prompts, whose prompts end at the edges of KV cache blocks."""
     same_answers: SameAnswers | None = None
     """Where the engine's logits could not be seen: its answers against base's."""
     agreement: Agreement | None = None
     """Its tokens against the reference's, with and without ties; null without a noise floor."""
     mismatches: list[Mismatch] = Field([])
     """Every token that is neither the reference's nor tied with it."""
-    witnesses: Paths | None = None
+    three_way: Paths | None = None
     """Decode and prefill against the reference and each other; null where prefill was not captured."""
     batches: list[BatchRow] = Field([])
     """The same tokens in other batches."""
@@ -139,11 +139,11 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         no_effect=evidence.no_effect,
         unconfirmed=evidence.unconfirmed,
         against_base=distances(evidence, evidence.against_base),
-        at_probes=distances(evidence, evidence.probes_against_base),
+        at_boundary=distances(evidence, evidence.boundary_against_base),
         same_answers=same_answers(evidence),
         agreement=None if seen is None else agreement(evidence, seen),
         mismatches=[] if seen is None else mismatches(evidence, seen),
-        witnesses=None if whole is None else paths(evidence),
+        three_way=None if whole is None else paths(evidence),
         batches=batches(evidence),
         positions=0 if seen is None else len(seen),
         own_limits=evidence.config.limits,

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from npu_conformance.checks.closeness import witnesses
+from npu_conformance.checks.closeness import three_way
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.pair import Pair
 from npu_conformance.measure.cases import by_scenario, farthest, tied
-from npu_conformance.measure.witnesses import IMPLICATES
+from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.part import Part
 from npu_conformance.traces.cases import Case
 
@@ -35,7 +35,7 @@ class SameAnswers(Part):
 
 
 class Paths(Part):
-    """Three witnesses: the engine's decode and prefill paths against the reference and against each other."""
+    """Three-way comparison: the engine's decode and prefill paths against the reference and against each other."""
 
     decode: bool
     """Whether decode keeps the limits against the reference."""
@@ -52,11 +52,11 @@ class Paths(Part):
 
 
 class BatchRow(Part):
-    """A scenario in which prompts were walked again, in other batches than the first time."""
+    """A scenario in which prompts were forced again, in other batches than the first time."""
 
     scenario: str
     prompts: int
-    """Prompts walked again; of identical ones each copy counts."""
+    """Prompts forced again; of identical ones each copy counts."""
     positions: int
     different: int
     """Positions whose logits are not bitwise those of the first time."""
@@ -97,8 +97,8 @@ def same_answers(evidence: Evidence) -> SameAnswers | None:
 
 
 def paths(evidence: Evidence) -> Paths | None:
-    """The three witnesses; None where prefill was not captured."""
-    found = witnesses(evidence)
+    """The three-way comparison; None where prefill was not captured."""
+    found = three_way(evidence)
     if found is None or evidence.prefill is None or evidence.own_prefill is None:
         return None
     pairs = {"decode_l2": evidence.pair, "prefill_l2": evidence.prefill, "own_l2": evidence.own_prefill}

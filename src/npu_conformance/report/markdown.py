@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from npu_conformance.config.limits import FIGURES, SHOWN
 from npu_conformance.config.variants import JUDGED
 from npu_conformance.measure.results import Result
-from npu_conformance.measure.witnesses import IMPLICATES
+from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.findings import BatchRow, Distances
 from npu_conformance.report.messages import number
 from npu_conformance.report.model import ModelReport, Report

@@ -33,9 +33,9 @@ class Agreement(Part):
     ties: int
     """Positions with another token, so near on both sides that rounding may have decided."""
     expected_ties: float
-    """Mean over the floor's realisations of the positions, among the same, with another token than the reference's."""
+    """Mean over the floor runs of the positions, among the same, with another token than the reference's."""
     expected_range: tuple[int, int]
-    """The least and the most of any realisation."""
+    """The least and the most of any floor run."""
 
 
 class Mismatch(Part):

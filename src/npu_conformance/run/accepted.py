@@ -4,7 +4,7 @@ from pathlib import Path
 
 from npu_conformance.baselines.against import other_prompts
 from npu_conformance.baselines.keeping import Kind, baseline_path, find_baseline, platform_of, stale
-from npu_conformance.baselines.stored import tokens_to_walk
+from npu_conformance.baselines.stored import tokens_to_force
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.saved import BASELINE
 from npu_conformance.engines.rendering import load_rendered
@@ -58,5 +58,5 @@ def bring_baseline(settings: Settings, subject: Subject, traces: Path) -> Path |
         raise TraceError(f"{path}: {why}")
     folder = traces / _TOKENS
     folder.mkdir(parents=True, exist_ok=True)
-    save_trace(folder, tokens_to_walk(baseline), eos_token_ids=baseline.eos_token_ids, provenance={}, forced=True)
+    save_trace(folder, tokens_to_force(baseline), eos_token_ids=baseline.eos_token_ids, provenance={}, forced=True)
     return folder

@@ -8,7 +8,7 @@ from npu_conformance.checkpoints.inspect import weight_bytes
 from npu_conformance.checkpoints.lora import lora_options
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.config.variants import CATALOGUE, JUDGED, needs_base, ranks, walks_warm
+from npu_conformance.config.variants import CATALOGUE, JUDGED, needs_base, ranks, warms_cache
 from npu_conformance.errors import ConformanceError, JobError, PlanError
 from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import cpu_binding, find_devices, host_cores
@@ -62,15 +62,15 @@ class Candidates:
             ConformanceError: what went wrong with the wanted one; the others' errors wait until they are wanted.
         """
         if wanted not in self._done:
-            walking = any(needs_base(variant) for variant in (*others, wanted))
-            needed = [*(["base"] if walking else []), *others, wanted]
+            forcing = any(needs_base(variant) for variant in (*others, wanted))
+            needed = [*(["base"] if forcing else []), *others, wanted]
             missing = [variant for variant in dict.fromkeys(needed) if variant not in self._done]
             self._done |= dict.fromkeys(missing) | self._run(sorted(missing, key=lambda variant: variant != "base"))
         if (error := self._done[wanted]) is not None:
             raise error
 
     def _run(self, variants: Sequence[str]) -> dict[str, ConformanceError]:
-        """Run variants, base before those that walk its tokens; what went wrong, by variant."""
+        """Run variants, base before those that are made to take its tokens; what went wrong, by variant."""
         problems = {variant: error for variant, error in self._done.items() if error is not None}
         problems |= self._without_room(variants)
         waiting = [variant for variant in variants if variant not in problems]
@@ -132,14 +132,14 @@ class Candidates:
         if variant in JUDGED:
             kept = _LAYER_PROMPTS if variant == "base" else 0
             options = options if variant == "as_served" else self._bounded(options)
-            return self._job(output, options, manner="generate", layer_prompts=kept, walks=self._given)
+            return self._job(output, options, mode="generate", layer_prompts=kept, tokens_of=self._given)
         if known is not None and known.tokens_only:
-            return self._job(output, self._bounded(options), manner="tokens only", envs=envs)
+            return self._job(output, self._bounded(options), mode="tokens only", envs=envs)
         if known is not None and known.long:
-            return self._job(output, self._bounded(options, long=True), manner="walk long", envs=envs)
-        return self.walk(output, options, envs=envs, tight_cache=known is not None and known.tight_cache)
+            return self._job(output, self._bounded(options, long=True), mode="forced long", envs=envs)
+        return self.forced(output, options, envs=envs, tight_cache=known is not None and known.tight_cache)
 
-    def walk(
+    def forced(
         self,
         output: Path,
         options: dict[str, Any],
@@ -148,13 +148,13 @@ class Candidates:
         tight_cache: bool = False,
         watched: tuple[Watched, ...] = (),
     ) -> CandidateJob:
-        """Base's tokens walked by an engine with other options (see `CandidateJob` for the rest)."""
+        """Base's tokens forced by an engine with other options (see `CandidateJob` for the rest)."""
         return self._job(
             output,
             self._bounded(options),
             envs=envs,
-            manner="walk warm" if walks_warm(options) else "walk",
-            walks=self._traces / "base" / "candidate",
+            mode="forced warm" if warms_cache(options) else "forced",
+            tokens_of=self._traces / "base" / "candidate",
             tight_cache=tight_cache,
             watched=watched,
         )

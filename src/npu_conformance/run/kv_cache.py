@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from npu_conformance.config.variants import walks_warm
-from npu_conformance.engines.vllm.probes import LONGEST_TEXT, long_texts, probes
+from npu_conformance.config.variants import warms_cache
+from npu_conformance.engines.vllm.boundary import LONGEST_TEXT, boundary, long_texts
 from npu_conformance.engines.vllm.scenarios import COPIES
 from npu_conformance.machine.capacity import GIB
 
@@ -85,7 +85,7 @@ def needed_bytes(config: Mapping[str, Any], options: Mapping[str, Any], lengths:
         return layout.bytes(int(blocks))
     # vLLM refuses to start where one request of the greatest length does not fit.
     longest = int(options.get("max_model_len") or own_longest(config) or LONGEST_TEXT)
-    kept = walks_warm(dict(options))
+    kept = warms_cache(dict(options))
     asked = sorted((layout.blocks(tokens, kept) for tokens in _requests(lengths, layout.block, longest)), reverse=True)
     if not kept:
         asked = asked[: int(options.get("max_num_seqs") or _SIDE_BY_SIDE)]
@@ -111,9 +111,9 @@ def bounded(
     Args:
         config: config.json of the language model.
         options: engine options.
-        base: those of base, whose requests it may be made to walk, cut at the edges of base's blocks.
+        base: those of base, whose requests it may be made to forced decode, cut at the edges of base's blocks.
         lengths: of the run's requests.
-        long: whether it walks long texts.
+        long: whether it uses the suite's own long texts.
     """
     layouts, own = [_layout(config, one) for one in (options, base)], own_longest(config)
     blocks = [layout.block for layout in layouts if layout is not None]
@@ -142,7 +142,7 @@ def _told(envs: Mapping[str, str]) -> str | None:
 
 def _requests(lengths: Sequence[Length], block: int, longest: int) -> list[int]:
     """Tokens of each request: prompts with their answers, and what is cut at the edges of blocks."""
-    cut = probes([[0] * prompt for prompt, _ in lengths], block, longest) if lengths else {}
+    cut = boundary([[0] * prompt for prompt, _ in lengths], block, longest) if lengths else {}
     return [
         *(min(longest, prompt + answer) for prompt, answer in lengths),
         *(len(one.prompt_ids) + one.length for one in cut.values()),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import CATALOGUE, JUDGED, Known, ranks
-from npu_conformance.engines.vllm.probes import LONGEST_TEXT, long_texts
+from npu_conformance.engines.vllm.boundary import LONGEST_TEXT, long_texts
 from npu_conformance.machine.devices import Platform, find_devices
 from npu_conformance.machine.provenance import engine_version
 from npu_conformance.run.kv_cache import own_longest

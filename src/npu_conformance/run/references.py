@@ -20,7 +20,7 @@ from npu_conformance.machine.cache import (
 )
 from npu_conformance.machine.locks import locked
 from npu_conformance.machine.storage import cache_dir
-from npu_conformance.measure.realisations import Attention, Realisation, noise_floor, reference
+from npu_conformance.measure.reference_runs import Attention, ReferenceRun, noise_floor, reference
 from npu_conformance.run.cost import reference_cost
 from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.made_by import cached_at, is_current
@@ -59,9 +59,9 @@ class References:
     def score_again(self, variant: Path, dtype: Dtype) -> None:
         """Leave the trace of the second reference there."""
         attention = self._config.reference.attn_implementation
-        self._score(variant, (Realisation("second_reference", dtype, attention),))
+        self._score(variant, (ReferenceRun("second_reference", dtype, attention),))
 
-    def _score(self, variant: Path, realisations: Sequence[Realisation]) -> None:
+    def _score(self, variant: Path, floor_runs: Sequence[ReferenceRun]) -> None:
         jobs = tuple(
             ReferenceJob(
                 **self._common(one.dtype, one.attn_implementation),
@@ -71,10 +71,10 @@ class References:
                 rendered=variant.parent / "rendered.json" if variant.name in JUDGED else None,
                 logits_only=one.name != "reference",
             )
-            for one in realisations
+            for one in floor_runs
         )
-        name = f"{self._subject.name} {variant.name}: {realisations[0].name.replace('_', ' ')}"
-        deadline = self._deadline(_lengths(variant / "candidate"), {one.dtype for one in realisations})
+        name = f"{self._subject.name} {variant.name}: {floor_runs[0].name.replace('_', ' ')}"
+        deadline = self._deadline(_lengths(variant / "candidate"), {one.dtype for one in floor_runs})
         self._run(SeriesJob(jobs=jobs), name, deadline)
 
     def states(self, prefixes: Sequence[tuple[int, ...]], output: Path, dtype: Dtype) -> Layers:

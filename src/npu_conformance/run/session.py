@@ -27,10 +27,10 @@ from npu_conformance.measure.floor import load_floor
 from npu_conformance.report.details import save_details
 from npu_conformance.report.messages import Told
 from npu_conformance.run.accepted import bring_baseline
+from npu_conformance.run.build_twins import build_twins
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.describe import describe_subject
 from npu_conformance.run.lacking import lacking
-from npu_conformance.run.nursery import build_twins
 from npu_conformance.run.preparation import Prepared, prepare
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Workshop:
+class ModelRun:
     """What makes the traces of a model."""
 
     traces: Path
@@ -82,7 +82,7 @@ class Session:
         if self.settings.candidate == "transformers" and variant != "base" and self.settings.from_dir is None:
             return f"not applicable: transformers has no serve options, so {variant} would be base again"
         if self.settings.baseline == "alone" and is_long(variant):
-            return f"not applicable: a baseline has base's tokens, {variant} walks texts of its own"
+            return f"not applicable: a baseline has base's tokens, {variant} uses the suite's own long texts"
         return self.missing(model) or self._not_kept(model, variant) or self._lacking(model, variant)
 
     def variants(self, model: str) -> tuple[str, ...]:
@@ -232,21 +232,21 @@ class Session:
         pairs = [(model, variant) for model, variants in self._selected.items() for variant in variants]
         return max(1, sum(self.why_not(model, variant) is None for model, variant in pairs))
 
-    def workshop(self, model: str) -> "Workshop":
+    def model_run(self, model: str) -> "ModelRun":
         """The engines and the reference of a model, its weights made ready.
 
         Raises:
             ConformanceError: they could not be.
         """
-        return self._once(("workshop", model), lambda: self._make_ready(model))
+        return self._once(("model_run", model), lambda: self._make_ready(model))
 
-    def _make_ready(self, model: str) -> "Workshop":
+    def _make_ready(self, model: str) -> "ModelRun":
         config, subject, traces = self.config(model), self.subject(model), self.folder / "traces" / model
         prepared = self._prepare(config, subject, traces)
         given = bring_baseline(self.settings, subject, traces)
         if self.settings.tokens is not None:
             given = self.settings.tokens / "traces" / model / "base" / "candidate"
-        return Workshop(
+        return ModelRun(
             traces,
             prepared,
             Candidates(config, subject, prepared, traces, self.settings, self._jobs, given),
@@ -255,12 +255,12 @@ class Session:
 
     def _run(self, config: ModelConfig, model: str, variant: str) -> None:
         """Leave the traces of a variant, and with its candidate those of all selected variants of the model."""
-        workshop = self.workshop(model)
-        workshop.candidates.make(variant, self._group(model, variant))
+        model_run = self.model_run(model)
+        model_run.candidates.make(variant, self._group(model, variant))
         if not self.settings.scores:
             return
-        scored, also, references = scored_with(variant), config.reference.also, workshop.references
-        folder = workshop.traces / scored
+        scored, also, references = scored_with(variant), config.reference.also, model_run.references
+        folder = model_run.traces / scored
         self._once(("scored", model, scored), lambda: references.score(folder))
         if also is not None and scored == variant:
             self._once(("scored again", model, scored), lambda: references.score_again(folder, also))

@@ -83,7 +83,7 @@ class Settings:
         if self.baseline == "update" and not (self.reason or "").strip():
             raise ConfigError("--baseline=update: say why with --reason=TEXT, it is kept in the baseline's history")
         if self.baseline == "alone" and self.candidate == "transformers":
-            raise ConfigError("--baseline=alone: a baseline's tokens are walked by vLLM: leave out --candidate")
+            raise ConfigError("--baseline=alone: a baseline's tokens are forced by vLLM: leave out --candidate")
         if self.baseline == "alone" and self.from_dir is not None:
             raise ConfigError(
                 "--baseline=alone: engines must be made to take the baseline's tokens: leave out --from; traces of "

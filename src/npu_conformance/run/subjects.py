@@ -8,8 +8,8 @@ from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.subject import Subject, find_weights
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.errors import ConfigError, TraceError, WeightsError
+from npu_conformance.run.build_twins import twin_folder, twin_python
 from npu_conformance.run.interpreters import interpreter_for
-from npu_conformance.run.nursery import twin_folder, twin_python
 from npu_conformance.run.settings import Settings
 from npu_conformance.twins import RECIPES, Adapted, find_recipe
 

@@ -33,8 +33,8 @@ class Alarms(BaseModel):
     """Sets that they are worth: those of a size share prompts where they are more than fit."""
     engine: int
     """Sets on which a gate fails the engine."""
-    realisations: int
-    """Sets on which a gate fails a realisation of the noise floor, held against the others."""
+    floor_runs: int
+    """Sets on which a gate fails a floor run of the noise floor, held against the others."""
 
 
 def alarms(session: Session, model: str, subject: str) -> Alarms:
@@ -52,20 +52,20 @@ def alarms(session: Session, model: str, subject: str) -> Alarms:
     dtype = evidence.config.serve.dtype
     limits = {figure.name: limit for figure in NOISE_FIGURES if (limit := figure.default_limit(dtype)) is not None}
     floor, prefill = evidence.floor, evidence.prefill_deviations
-    random, engine, realisations = np.random.default_rng(len(evidence.prompts)), 0, 0
+    random, engine, floor_runs = np.random.default_rng(len(evidence.prompts)), 0, 0
     for size in _SIZES * _SETS:
         chosen = sorted(random.choice(len(evidence.prompts), size, replace=False).tolist())
         drawn = {name: one.choose(chosen) for name, one in floor.items()}
         own = None if prefill is None else prefill.choose(chosen)
         engine += _flagged(evidence.deviations.choose(chosen), own, drawn, limits)
-        realisations += any(_flagged(one, None, _others(drawn, name), limits) for name, one in drawn.items())
+        floor_runs += any(_flagged(one, None, _others(drawn, name), limits) for name, one in drawn.items())
     return Alarms(
         subject=subject,
         prompts=len(evidence.prompts),
         sets=len(_SIZES) * _SETS,
         independent=sum(min(_SETS, len(evidence.prompts) / size) for size in _SIZES),
         engine=engine,
-        realisations=realisations,
+        floor_runs=floor_runs,
     )
 
 
@@ -78,16 +78,16 @@ def upper_bound(alarms: int, sets: int, independent: float) -> float:
 def alarms_table(found: Sequence[Alarms]) -> str:
     """A page of Markdown."""
     sets, independent = sum(one.sets for one in found), sum(one.independent for one in found)
-    rows = [f"| {one.subject} | {one.prompts} | {one.sets} | {one.engine} | {one.realisations} |" for one in found]
+    rows = [f"| {one.subject} | {one.prompts} | {one.sets} | {one.engine} | {one.floor_runs} |" for one in found]
     told = [
         f"{name}: {alarms} of {sets} sets, which share prompts and are worth {independent:.0f}: at most "
         f"{upper_bound(alarms, sets, independent):.1%} with 95 % confidence."
         for name, alarms in (
             ("The engine", sum(one.engine for one in found)),
-            ("A realisation of the floor against the others", sum(one.realisations for one in found)),
+            ("A floor run of the floor against the others", sum(one.floor_runs for one in found)),
         )
     ]
-    head = ["| twin | prompts | sets | engine flagged | a realisation flagged |", "| --- | --- | --- | --- | --- |"]
+    head = ["| twin | prompts | sets | engine flagged | a floor run flagged |", "| --- | --- | --- | --- | --- |"]
     return "\n".join([*told, f"Stated: {FALSE_ALARMS:.0%} of runs.", "", *head, *rows]) + "\n"
 
 

@@ -64,7 +64,7 @@ def faults(configs: Path, reports: Path, kinds: Sequence[str] = (), record: Path
 
     Raises:
         ConfigError: there is no such kind.
-        TraceError: a walk without a fault was flagged.
+        TraceError: a forced decode without a fault was flagged.
         ConformanceError: a twin cannot be run.
     """
     if kinds and record is not None:
@@ -80,7 +80,7 @@ def faults(configs: Path, reports: Path, kinds: Sequence[str] = (), record: Path
     page = table(results)
     _leave(folder, "faults", results.model_dump_json(indent=1), page)
     if results.false_alarms:
-        raise TraceError(f"{folder}: a walk without a fault was flagged, so the others say nothing: see faults.json")
+        raise TraceError(f"{folder}: a run without a fault was flagged, so the others say nothing: see faults.json")
     if record is not None:
         write_text(record / "faults.md", f"{_INTRODUCTION}{page}")
         keep(results)
@@ -100,7 +100,7 @@ def false_alarms(configs: Path, reports: Path) -> int:
     folder = run_folder(reports, "false-alarms")
     found = _over(ALL, configs, folder, alarms, PROMPTS)
     _leave(folder, "false_alarms", TypeAdapter(list[Alarms]).dump_json(found, indent=1).decode(), alarms_table(found))
-    worst = max(sum(one.engine for one in found), sum(one.realisations for one in found))
+    worst = max(sum(one.engine for one in found), sum(one.floor_runs for one in found))
     return 0 if worst / sum(one.sets for one in found) <= FALSE_ALARMS else 1
 
 

@@ -1,4 +1,4 @@
-"""The worker's side of a campaign: one engine, base's tokens walked under one fault after another."""
+"""The worker's side of a campaign: one engine, base's tokens forced under one fault after another."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from npu_conformance.engines.rendering import Rendered, load_rendered
 from npu_conformance.engines.vllm.asking import Asked, layers_at, prefill_part
 from npu_conformance.engines.vllm.engine import close, lora_of, start
-from npu_conformance.engines.vllm.generation import Generator, walk
+from npu_conformance.engines.vllm.generation import Generator, forced_request
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import scratch_dir, staged_dir
 from npu_conformance.selftest.catalogue import KINDS
@@ -27,16 +27,16 @@ def run(job: "FaultsJob", progress: "Progress") -> None:
 
     Faults of a running model share an engine; one of weights takes another.
     """
-    if job.walks is None:
-        raise TraceError("a campaign of faults walks base's tokens, and is told of none")
-    base, rendered, done = load_trace(job.walks), load_rendered(job.rendered), 0
+    if job.tokens_of is None:
+        raise TraceError("a campaign of faults is made to take base's tokens, and is told of none")
+    base, rendered, done = load_trace(job.tokens_of), load_rendered(job.rendered), 0
     for group in _engines(job.injections):
         progress(STARTING, done, len(job.injections))
         with _loading(group[0]):
             llm = start(job, job.options)
         live = Live(llm.collective_rpc(_runner)[0])
         for one in group:
-            progress("walking under faults", done, len(job.injections))
+            progress("forcing under faults", done, len(job.injections))
             kind = KINDS[one.kind]
             with nullcontext() if kind.loads else live.faulty(kind.change, one.strength):
                 _leave(job, llm, base, rendered, one)
@@ -61,13 +61,13 @@ def _leave(job: "FaultsJob", llm: Any, base: Trace, rendered: Rendered, one: "In
     output = job.output / one.label / "candidate"
     output.parent.mkdir(parents=True, exist_ok=True)
     with staged_dir(output) as stage, scratch_dir(output) as scratch:
-        _walk(Asked(job, rendered, Generator(llm, scratch, _silent, lora_of(job)), stage), base, one)
+        _force(Asked(job, rendered, Generator(llm, scratch, _silent, lora_of(job)), stage), base, one)
 
 
-def _walk(asked: Asked, base: Trace, one: "Injection") -> None:
-    requests = [walk(answer.prompt_ids, answer.token_ids) for answer in base.answers]
-    walked = asked.generator.rows(one.label, requests)
-    answers = asked.save([answer.prompt for answer in base.answers], walked, forced=True)
+def _force(asked: Asked, base: Trace, one: "Injection") -> None:
+    requests = [forced_request(answer.prompt_ids, answer.token_ids) for answer in base.answers]
+    forced = asked.generator.rows(one.label, requests)
+    answers = asked.save([answer.prompt for answer in base.answers], forced, forced=True)
     if KINDS[one.kind].repeated:
         again = asked.generator.digests(one.label, requests)
         answers = [
@@ -87,4 +87,4 @@ def _runner(worker: Any) -> Any:
 
 
 def _silent(_phase: str, _done: int, _total: int) -> None:
-    """The phases of one walk are not told."""
+    """The phases of one forced decode are not told."""

@@ -1,4 +1,4 @@
-"""What the suite, and others' methods, make of a trace that was walked under a fault."""
+"""What the suite, and others' methods, make of a trace that was forced under a fault."""
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -54,7 +54,7 @@ def judged(subject: str, one: Injection, evidence: Evidence, clean: Trace) -> Ju
         subject: the twin's name.
         one: the fault.
         evidence: on base, with the fault's trace for candidate.
-        clean: the same walk without a fault.
+        clean: the same forced decode without a fault.
     """
     return Judged(
         subject=subject,

@@ -88,7 +88,7 @@ class Results(_Part):
     kinds: tuple[KindResult, ...]
     ablation: tuple[Ablation, ...]
     false_alarms: int
-    """Twins on which the walk without a fault was flagged."""
+    """Twins on which the forced decode without a fault was flagged."""
     prompts: int
     """Of the twin that had fewest."""
     metrics_version: int

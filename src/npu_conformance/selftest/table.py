@@ -20,7 +20,7 @@ def _lines(results: Results) -> Iterator[str]:
         f"At that strength, of {sum(one.changed for one in there)} faults in twins the suite catches {seen[0]}, the "
         f"published reports' method (first tokens) {seen[1]}, vLLM's test method (top 5) {seen[2]}."
     )
-    yield f"Walks without a fault that are flagged: {results.false_alarms}."
+    yield f"Forced decodes without a fault that are flagged: {results.false_alarms}."
     yield ""
     yield "| fault | documented | caught, of the twins it changed | each time by | first tokens | top 5 |"
     yield "| --- | --- | --- | --- | --- | --- |"

@@ -1,4 +1,4 @@
-"""Cases: what was found where the same tokens were walked again in another batch."""
+"""Cases: what was found where the same tokens were forced again in another batch."""
 
 from typing import Literal
 

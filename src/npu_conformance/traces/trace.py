@@ -30,9 +30,9 @@ WITHOUT_ADAPTER = "without_adapter"
 PREFILL = "prefill"
 """Part of a trace: the same positions again, each prompt with its answer in one prefill."""
 COLD = "cold"
-"""Part of a trace: the same walk before, while the prefix cache was filled."""
-PROBES = "probes"
-"""Part of a trace: given tokens walked from prefixes that end at the edges of KV cache blocks."""
+"""Part of a trace: the same forced decode before, while the prefix cache was filled."""
+BOUNDARY = "boundary"
+"""Part of a trace: given tokens forced from prefixes that end at the edges of KV cache blocks."""
 _LAYERS = "layers.npz"
 _CASES = "cases.json"
 _MODULES = "modules.json"
@@ -82,7 +82,7 @@ _CASE_LIST: TypeAdapter[tuple[Case, ...]] = TypeAdapter(tuple[Case, ...])
 
 @dataclass(frozen=True)
 class Layers:
-    """Hidden states layer by layer at some positions: prompts' last tokens, those of a walk, the ends of prefixes."""
+    """Hidden states layer by layer at some positions: prompts' last tokens, forced ones, ends of prefixes."""
 
     points: tuple[str, ...]
     """`embedding`, `layer 1` …, `final norm`."""

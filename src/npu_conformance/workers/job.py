@@ -12,19 +12,19 @@ STARTING, CLOSING = "starting vLLM", "closing"
 """What a worker says it does until its engine has come up, and when its output is whole."""
 REFUSED = 2
 """A worker's exit status when it gives the reason itself."""
-Manner = Literal["generate", "walk", "walk warm", "walk long", "tokens only"]
+Mode = Literal["generate", "forced", "forced warm", "forced long", "tokens only"]
 """What a candidate does: choose its tokens, with all that is asked of `base` and `as_served`; take those of another
 trace; the same, its cache warm; take long texts; choose its tokens without its logits being captured."""
 
 
-WalkPart = Literal["answers", "cold", "probes"]
-"""What a walk leaves: the answers; the same while its cache was filled; the probes."""
+ForcedPart = Literal["answers", "cold", "boundary"]
+"""What a forced decode leaves: the answers; the same while its cache was filled; the block-boundary prompts."""
 
 
 class Watched(NamedTuple):
-    """A position of a walk."""
+    """A position of a forced decode."""
 
-    part: WalkPart
+    part: ForcedPart
     prompt: int
     """Index in its part."""
     step: int
@@ -100,15 +100,15 @@ class CandidateJob(_Job):
     """LoRA folder; every prompt is also asked for one token without it."""
     rendered: Path
     """Output of a RenderJob."""
-    walks: Path | None = None
-    """Trace whose tokens it is made to take; `walk` and `walk warm` need it, and `generate` may have one."""
-    manner: Manner = "generate"
+    tokens_of: Path | None = None
+    """Trace whose tokens it is made to take; `forced` and `forced warm` need it, `generate` may have one."""
+    mode: Mode = "generate"
     tight_cache: bool = False
     """The KV cache is to hold the longest request and hardly more."""
     layer_prompts: int = 0
     """Prompts whose hidden states are kept, layer by layer."""
     watched: tuple[Watched, ...] = ()
-    """Positions of a walk whose hidden states are kept; the engine must be started with a tap."""
+    """Positions of a forced decode whose hidden states are kept; the engine must be started with a hook."""
     chat_template_kwargs: dict[str, Any] = {}
     options: dict[str, Any]
     """Engine options of the variant, by vLLM's names."""
@@ -121,9 +121,9 @@ class CandidateJob(_Job):
     trust_remote_code: bool = False
 
     @model_validator(mode="after")
-    def _has_what_it_walks(self) -> "CandidateJob":
-        if self.manner in ("walk", "walk warm") and self.walks is None:
-            raise ValueError(f"the manner {self.manner!r} needs a trace to walk")
+    def _has_tokens_to_take(self) -> "CandidateJob":
+        if self.mode in ("forced", "forced warm") and self.tokens_of is None:
+            raise ValueError(f"the mode {self.mode!r} needs a trace to forced decode")
         return self
 
     @property
@@ -146,7 +146,7 @@ class Injection(NamedTuple):
 
 
 class FaultsJob(CandidateJob):
-    """One engine that walks base's tokens with one fault after another; the output is a folder of their traces."""
+    """One engine that takes base's tokens with one fault after another; the output is a folder of their traces."""
 
     kind: Literal["faults"] = "faults"  # type: ignore[assignment]
     injections: tuple[Injection, ...]
@@ -180,7 +180,7 @@ class ScorerJob(_Job):
     dtype: Dtype = "float32"
     attn_implementation: str
     dither: int | None = None
-    """Seed of noise, of half a unit in the last place of the dtype, on every layer's input: another realisation of the
+    """Seed of noise, of half a unit in the last place of the dtype, on every layer's input: another floor run of the
     same rounding."""
     cache: Path
     """Folder of what is computed already, one entry a sequence."""
@@ -199,7 +199,7 @@ class ReferenceJob(ScorerJob):
     candidate: Path
     """Trace whose tokens are forced."""
     rendered: Path | None
-    """Output of a RenderJob, whose prompts the candidate must have been given; None where it walked texts of ours."""
+    """Output of a RenderJob, whose prompts the candidate must have been given; None of the suite's own long texts."""
     logits_only: bool = False
     """Whether nothing else of it is compared: no hidden states, and not what its modules were made with."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.baselines import keeping
-from npu_conformance.baselines.against import Since, since
+from npu_conformance.baselines.against import BaselineDiff, since
 from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.deviations import Deviations
@@ -56,7 +56,7 @@ def test_an_error_that_shrank_is_none(scene: Scene) -> None:
 
 
 def test_only_what_both_had_seen_is_compared(scene: Scene) -> None:
-    """Beyond another token the two walk different texts."""
+    """Beyond another token the two forced decode different texts."""
     found = accepted(scene.evidence())
     tokens = list(scene.evidence().candidate.answers[1].token_ids)
     tokens[50] = 1 + tokens[50] % 19
@@ -108,7 +108,7 @@ def with_flips(evidence: Evidence, prompts: int, flips: int) -> Evidence:
     names = tuple(f"set/{index}" for index in range(prompts))
     tokens = (np.zeros(n, dtype=np.int64), now.flipped.astype(np.int64))
     found = dataclasses.replace(evidence)
-    found.__dict__["since"] = Since(names, bounds, clean, now, np.zeros(n), tokens, n, ())
+    found.__dict__["since"] = BaselineDiff(names, bounds, clean, now, np.zeros(n), tokens, n, ())
     return found
 
 

@@ -1,4 +1,4 @@
-"""When two runs are held to be further apart than rounding explains, as witnesses and bisections ask."""
+"""When two runs are held to be further apart than rounding explains, as comparisons and bisections ask."""
 
 from pathlib import Path
 

@@ -17,7 +17,7 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.measure.compare import Comparison, compare
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.noise import TESTS
-from npu_conformance.measure.realisations import FLOOR
+from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.traces.trace import PREFILL, Rows, load_trace
 from tests.unit.helpers.small_traces import logits as made_up
 from tests.unit.helpers.small_traces import moved, pair_of, tokens_of, write_trace
@@ -112,7 +112,7 @@ def test_a_trace_compared_with_itself_passes_every_gate(control: Evidence, name:
     checks = CHECKS[name].judge(control)
 
     assert control.noise is not None
-    assert min(float(np.exp(one.row).min()) for one in control.noise.realised.values()) > 1e-3
+    assert min(float(np.exp(one.row).min()) for one in control.noise.floor_runs.values()) > 1e-3
     assert {check.path for check in checks} == ({"decode", "prefill"} if name == "error_over_floor" else {"decode"})
     assert [check.verdict for check in checks] == ["pass"] * len(checks)
     assert all(check.p_adjusted == pytest.approx(1, abs=1e-3) for check in checks)

@@ -1,4 +1,4 @@
-"""The three witnesses: each combination of faults, and what it implicates."""
+"""The three-way comparison: each combination of faults, and what it implicates."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from npu_conformance.checks import CHECKS
-from npu_conformance.checks.closeness import witnesses
+from npu_conformance.checks.closeness import three_way
 from npu_conformance.measure.results import worst
-from npu_conformance.measure.witnesses import IMPLICATES, Witnesses
+from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
 from npu_conformance.traces.trace import PREFILL, Rows
 from tests.unit.conftest import Scene, failing
 
@@ -43,28 +43,28 @@ def edit_both(scene: Scene, decode: Callable[[Rows], Rows], prefill: Callable[[R
 
 def test_both_paths_clean(scene: Scene) -> None:
     """Nothing is implicated."""
-    assert witnesses(scene.evidence()) == Witnesses(True, True, True)
+    assert three_way(scene.evidence()) == ThreeWay(True, True, True)
     assert worst(check.verdict for check in CHECKS["decode_against_prefill"].judge(scene.evidence())) == "pass"
 
 
 @pytest.mark.parametrize(
     ("inject", "holding", "implicated"),
     [
-        (lambda s: edit_decode(s, larger), Witnesses(False, True, False), "decode alone: KV cache"),
-        (lambda s: edit_prefill(s, larger), Witnesses(True, False, False), "prefill alone: attention"),
-        (lambda s: edit_both(s, larger, larger), Witnesses(False, False, True), "what both paths share: weights"),
-        (lambda s: edit_both(s, larger, smaller), Witnesses(False, False, False), "and decode has a second error"),
+        (lambda s: edit_decode(s, larger), ThreeWay(False, True, False), "decode alone: KV cache"),
+        (lambda s: edit_prefill(s, larger), ThreeWay(True, False, False), "prefill alone: attention"),
+        (lambda s: edit_both(s, larger, larger), ThreeWay(False, False, True), "what both paths share: weights"),
+        (lambda s: edit_both(s, larger, smaller), ThreeWay(False, False, False), "and decode has a second error"),
     ],
     ids=["decode", "prefill", "both", "both, differently"],
 )
 def test_which_witnesses_break_says_where_to_look(
-    scene: Scene, inject: Callable[[Scene], None], holding: Witnesses, implicated: str
+    scene: Scene, inject: Callable[[Scene], None], holding: ThreeWay, implicated: str
 ) -> None:
     """And the failing checks say it."""
     inject(scene)
     evidence = scene.evidence()
 
-    assert witnesses(evidence) == holding
+    assert three_way(evidence) == holding
     assert implicated in IMPLICATES[holding]
     assert bool(failing(CHECKS["logits_closeness"].judge(evidence))) is not holding.decode
     assert bool(failing(CHECKS["prefill_closeness"].judge(evidence))) is not holding.prefill
@@ -133,7 +133,7 @@ def test_without_prefill_there_is_nothing_to_judge(scene: Scene) -> None:
     ]
 
     assert {check.verdict for check in checks} == {"not_applicable"}
-    assert witnesses(scene.evidence()) is None
+    assert three_way(scene.evidence()) is None
 
 
 def test_nan_of_the_prefill_path_is_in_error(scene: Scene) -> None:

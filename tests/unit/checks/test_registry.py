@@ -45,7 +45,7 @@ def test_every_figure_and_place_has_words() -> None:
 
 def test_results_are_of_declared_metrics(scene: Scene) -> None:
     """On a whole run: a metric that a check does not declare would have no words."""
-    for evidence in (scene.evidence(), scene.walked("chunked_prefill", enable_chunked_prefill=True)):
+    for evidence in (scene.evidence(), scene.forced("chunked_prefill", enable_chunked_prefill=True)):
         for check in CHECKS.values():
             measured = [one.metric for one in check.judge(evidence) if one.observed is not None]
             assert set(measured) <= set(check.metrics), check.id
@@ -53,13 +53,13 @@ def test_results_are_of_declared_metrics(scene: Scene) -> None:
 
 def test_what_a_run_lacks_is_said_once_for_all_checks(scene: Scene) -> None:
     """By the capability, and not by each check in its own way."""
-    walked = scene.walked("chunked_prefill", enable_chunked_prefill=True)
-    said = {one: lacks(walked, one) for one in get_args(Capability)}
+    forced = scene.forced("chunked_prefill", enable_chunked_prefill=True)
+    said = {one: lacks(forced, one) for one in get_args(Capability)}
 
     assert said["hidden_states"] == "hidden states are kept in base only"
     assert said["base"] is None
     for check in CHECKS.values():
         reasons = [said[one] for one in check.requires if said[one] is not None]
         if reasons:
-            (result,) = check.judge(walked)
+            (result,) = check.judge(forced)
             assert (result.verdict, result.message) == ("not_applicable", reasons[0])

@@ -14,7 +14,7 @@ from npu_conformance.config.limits import VARIANT_SPREAD
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.results import worst
 from npu_conformance.traces.cases import Flip
-from npu_conformance.traces.trace import PROBES, Rows, load_trace, save_cases
+from npu_conformance.traces.trace import BOUNDARY, Rows, load_trace, save_cases
 from tests.unit.conftest import Scene, failing, named
 
 SPREAD = VARIANT_SPREAD.name
@@ -23,8 +23,8 @@ CHUNKED: dict[str, Any] = {"enable_chunked_prefill": True, "max_num_batched_toke
 
 
 def test_a_variant_with_base_s_rows_is_the_same(scene: Scene) -> None:
-    """Bitwise, at all positions and at the probes."""
-    checks = CHECKS["variant_closeness"].judge(scene.walked("chunked_prefill", **CHUNKED))
+    """Bitwise, at all positions and at the block-boundary prompts."""
+    checks = CHECKS["variant_closeness"].judge(scene.forced("chunked_prefill", **CHUNKED))
 
     assert {check.verdict for check in checks} == {"pass", "shown"}
     bitwise = {named(check): check.observed for check in checks if check.metric == BITWISE}
@@ -59,7 +59,7 @@ def other_token(rows: Rows) -> Rows:
 )
 def test_what_leaves_base_fails(scene: Scene, change: Callable[[Rows], Rows], metrics: set[str]) -> None:
     """And says at which token, of the variant and of base."""
-    evidence = scene.walked("chunked_prefill", change, **CHUNKED)
+    evidence = scene.forced("chunked_prefill", change, **CHUNKED)
     checks = CHECKS["variant_closeness"].judge(evidence)
 
     assert metrics <= failing(checks)
@@ -77,7 +77,7 @@ def slightly(rows: Rows) -> Rows:
 
 def test_a_row_within_the_limits_but_beyond_base_s_own_rounding_fails(scene: Scene) -> None:
     """In units of what base itself errs by, which on this model is little."""
-    evidence = scene.walked("chunked_prefill", slightly, **CHUNKED)
+    evidence = scene.forced("chunked_prefill", slightly, **CHUNKED)
 
     assert failing(CHECKS["variant_closeness"].judge(evidence)) == {SPREAD, f"{SPREAD}, boundary"}
     (check,) = [one for one in CHECKS["variant_closeness"].judge(evidence) if named(one) == SPREAD]
@@ -94,8 +94,8 @@ def last_bit(rows: Rows) -> Rows:
 
 def test_only_a_variant_that_changes_nothing_must_be_bitwise(scene: Scene) -> None:
     """A fresh engine is; for another kernel a bit is told and passes."""
-    fresh = CHECKS["variant_closeness"].judge(scene.walked("fresh_engine", last_bit))
-    chunked = CHECKS["variant_closeness"].judge(scene.walked("chunked_prefill", last_bit, **CHUNKED))
+    fresh = CHECKS["variant_closeness"].judge(scene.forced("fresh_engine", last_bit))
+    chunked = CHECKS["variant_closeness"].judge(scene.forced("chunked_prefill", last_bit, **CHUNKED))
 
     assert failing(fresh) == {BITWISE, f"{BITWISE}, boundary"}
     (mine,) = [check for check in fresh if named(check) == BITWISE]
@@ -105,9 +105,9 @@ def test_only_a_variant_that_changes_nothing_must_be_bitwise(scene: Scene) -> No
 
 
 def test_a_fresh_engine_is_bitwise_base_s_at_the_probes_too(scene: Scene) -> None:
-    """They are no less walked again than the answers."""
-    evidence = scene.walked("fresh_engine")
-    part = load_trace(evidence.candidate.folder / PROBES)
+    """They are no less forced again than the answers."""
+    evidence = scene.forced("fresh_engine")
+    part = load_trace(evidence.candidate.folder / BOUNDARY)
     np.save(part.folder / "0000.npy", last_bit(part.logits(0).copy()))
 
     assert failing(CHECKS["variant_closeness"].judge(evidence)) == {f"{BITWISE}, boundary"}
@@ -126,7 +126,7 @@ def test_a_variant_that_fell_back_is_not_applicable(
     scene: Scene, variant: str, effective: dict[str, Any], why: str
 ) -> None:
     """Whatever its numbers: a pass would be base's."""
-    evidence = scene.walked(variant, every_row, **effective)
+    evidence = scene.forced(variant, every_row, **effective)
     checks = [result for check in CHECKS.values() for result in check.judge(evidence)]
 
     assert {check.verdict for check in checks} == {"not_applicable"}
@@ -135,7 +135,7 @@ def test_a_variant_that_fell_back_is_not_applicable(
 
 def generated(scene: Scene, tokens: dict[int, int]) -> Evidence:
     """A variant that only told its tokens, some of the second prompt's changed."""
-    evidence = scene.walked("spec_decode")
+    evidence = scene.forced("spec_decode")
     path = evidence.candidate.folder / "trace.json"
     content = json.loads(path.read_text())
     for position, token in tokens.items():
@@ -216,7 +216,7 @@ def test_batch_invariance_is_judged_where_it_is_promised(scene: Scene) -> None:
 
 
 def test_no_other_batches_is_not_a_pass(scene: Scene) -> None:
-    """As in variants that walk base's tokens."""
+    """As in variants that are made to take base's tokens."""
     (scene.folder / "candidate" / "cases.json").unlink()
 
     assert worst(check.verdict for check in CHECKS["batch_determinism"].judge(scene.evidence())) == "not_applicable"
@@ -224,8 +224,8 @@ def test_no_other_batches_is_not_a_pass(scene: Scene) -> None:
 
 def test_the_probes_are_compared_though_the_answers_are_equal(scene: Scene) -> None:
     """A fault at the edge of a block may spare every answer."""
-    evidence = scene.walked("chunked_prefill", **CHUNKED)
-    part = load_trace(evidence.candidate.folder / PROBES)
+    evidence = scene.forced("chunked_prefill", **CHUNKED)
+    part = load_trace(evidence.candidate.folder / BOUNDARY)
     np.save(part.folder / "0000.npy", one_row(part.logits(0).copy()))
 
     assert failing(CHECKS["variant_closeness"].judge(evidence)) == {"relative_l2_max, boundary", f"{SPREAD}, boundary"}

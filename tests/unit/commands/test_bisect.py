@@ -25,16 +25,16 @@ def faulty(rows: list[Rows], *places: tuple[int, int, float]) -> list[Rows]:
 
 
 def test_the_smallest_step_wins_then_the_worst(tmp_path: Path) -> None:
-    """Later positions only walk on from what is broken, however far off they are."""
+    """Later positions only forced decode on from what is broken, however far off they are."""
     rows = logits(4, 6)
     pair = pair_of(tmp_path, faulty(rows, (0, 5, 0.9), (1, 3, 0.1), (2, 3, 0.3), (3, 3, 0.2), (0, 1, 0.019)), rows)
-    found = first_beyond("probes", pair, NOISE)
+    found = first_beyond("boundary", pair, NOISE)
 
     assert found is not None
-    assert (found.part, found.prompt, found.step) == ("probes", 2, 3)
+    assert (found.part, found.prompt, found.step) == ("boundary", 2, 3)
     assert found.distance == pytest.approx(0.3, rel=1e-4)
     assert (found.noise, found.beyond, found.positions) == (NOISE, 4, 24)
-    assert found.told.startswith("set/2, position 3: walked #")
+    assert found.told.startswith("set/2, position 3: forced #")
 
 
 def test_twice_the_noise_is_not_beyond_it(tmp_path: Path) -> None:
@@ -69,12 +69,12 @@ def test_an_error_that_is_everywhere_is_shown_where_it_is_worst(tmp_path: Path) 
     places = [(prompt, step, 0.015 if (prompt, step) == (1, 1) else 0.012) for prompt in range(2) for step in range(3)]
     pair = pair_of(tmp_path, faulty(rows, *places), rows, [(0, 0, 0), (1, 1, 1)])
 
-    assert first_beyond("probes", pair, NOISE) is None
-    found = worst("probes", pair, NOISE)
-    assert (found.part, found.prompt, found.step, found.beyond, found.positions) == ("probes", 1, 1, 0, 6)
+    assert first_beyond("boundary", pair, NOISE) is None
+    found = worst("boundary", pair, NOISE)
+    assert (found.part, found.prompt, found.step, found.beyond, found.positions) == ("boundary", 1, 1, 0, 6)
     assert found.distance == pytest.approx(0.015, rel=1e-4)
     assert found.row is None
-    assert found.told.startswith("set/1, position 1: walked #")
+    assert found.told.startswith("set/1, position 1: forced #")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_the_last_bit_of_a_float32_is_a_difference(reference: Layers) -> None:
     assert first_layer(layer_findings(failing, None, reference)) is not None
 
 
-POSITION = Position("answers", 2, 3, 0.5, 0.0125, "set/2, position 3: walked 'a' (#4), base 'b' (#5)", 7, 24, None)
+POSITION = Position("answers", 2, 3, 0.5, 0.0125, "set/2, position 3: forced 'a' (#4), base 'b' (#5)", 7, 24, None)
 CLEAN = LayerFinding("embedding", 4.0, 4.0, 1.0, 0.001, 0.002, 0.0001, 0.0002)
 BROKEN = LayerFinding("layer 1", 5.0, 4.0, 0.75, 0.25, 0.01, 0.25, 0.003)
 FINDING = Finding("a/b", ["async_scheduling", "graph"], POSITION, (CLEAN, BROKEN), ("one remark", "another"))
@@ -226,10 +226,10 @@ def written(finding: Finding, subject: str = "real") -> str:
 
 def test_a_token_of_markup_stays_a_token() -> None:
     """What a model says is anybody's text."""
-    told = "set/2, position 3: walked '\n# <img src=x>' (#4)"
+    told = "set/2, position 3: forced '\n# <img src=x>' (#4)"
     page_ = written(dataclasses.replace(FINDING, position=dataclasses.replace(POSITION, told=told)))
 
-    assert "position 3: walked ' \\# &lt;img src=x&gt;' (\\#4)\n" in page_
+    assert "position 3: forced ' \\# &lt;img src=x&gt;' (\\#4)\n" in page_
 
 
 def test_the_whole_page() -> None:
@@ -238,7 +238,7 @@ def test_the_whole_page() -> None:
         "# a/b: fails in async_scheduling + graph\n"
         "\n"
         "- features: async_scheduling + graph\n"
-        "- first position: set/2, position 3: walked 'a' (\\#4), base 'b' (\\#5)\n"
+        "- first position: set/2, position 3: forced 'a' (\\#4), base 'b' (\\#5)\n"
         "- relative L2 distance there 0.5; the largest of a clean run 0.0125; 7 of 24 positions of the answers are "
         "beyond twice that\n"
         "- layer: layer 1 is the first beyond a clean run's spread: distance 0.25 (clean at most 0.01), norm 5 "

@@ -19,7 +19,7 @@ EVERYWHERE = "no position leaves by itself what rounding explains: the error is 
 
 def searched(model: Model) -> Finding | None:
     """The search's result."""
-    return search(model.runs(), model.workshop(), model.evidence())
+    return search(model.runs(), model.model_run(), model.evidence())
 
 
 def found(model: Model) -> Finding:
@@ -47,7 +47,7 @@ def test_features_position_and_layer(tmp_path: Path) -> None:
     names = [name for name, _, _ in model.jobs]
     assert len(names) == len(set(names))
     assert names[0] == "bisect: async+cache+graph+lora"
-    assert names[-2:] == ["bisect: cache+lora tapped", "bisect: base again tapped"]
+    assert names[-2:] == ["bisect: cache+lora hooked", "bisect: base again hooked"]
     assert model.references == [("states.npz", "float32")]
 
 
@@ -55,16 +55,16 @@ def test_what_is_watched(tmp_path: Path) -> None:
     """The failing position first, then the same step of the other prompts, in the failing run and in a clean one."""
     model = Model(tmp_path, guilty={"graph"}, prompt=1).lay_out()
     found(model)
-    tapped = {name: job for name, job, _ in model.jobs if "tapped" in name}
+    hooked = {name: job for name, job, _ in model.jobs if "hooked" in name}
 
     expected = tuple(Watched("answers", prompt, 3) for prompt in (1, 0, 2, 3))
-    assert [job.watched for job in tapped.values()] == [expected, expected]
-    assert [job.options.get("graph") for job in tapped.values()] == [True, None]
+    assert [job.watched for job in hooked.values()] == [expected, expected]
+    assert [job.options.get("graph") for job in hooked.values()] == [True, None]
 
 
-@pytest.mark.parametrize("part", ["probes", "cold"])
+@pytest.mark.parametrize("part", ["boundary", "cold"])
 def test_a_fault_outside_the_answers(tmp_path: Path, part: str) -> None:
-    """At the probes, or while the cache is filled, which base does in its answers."""
+    """At the block-boundary prompts, or while the cache is filled, which base does in its answers."""
     features = {"cache": {"enable_prefix_caching": True}, "graph": {"graph": True}}
     guilty = {"enable_prefix_caching", "graph"}
     model = Model(tmp_path, features=features, guilty=guilty, parts=(part,), prompt=1, steps=slice(2, 3)).lay_out()
@@ -72,18 +72,18 @@ def test_a_fault_outside_the_answers(tmp_path: Path, part: str) -> None:
 
     assert finding.position is not None
     assert (finding.position.part, finding.position.prompt, finding.position.step) == (part, 1, 2)
-    assert finding.position.positions == (8 if part == "probes" else 24)
+    assert finding.position.positions == (8 if part == "boundary" else 24)
     assert finding.remarks == ()
     assert finding.layer is not None
     assert finding.layer.point == "layer 2"
-    failing, clean = (job for name, job, _ in model.jobs if "tapped" in name)
-    assert failing.watched[0] == Watched("probes" if part == "probes" else "cold", 1, 2)
-    assert clean.watched[0] == Watched("probes" if part == "probes" else "answers", 1, 2)
+    failing, clean = (job for name, job, _ in model.jobs if "hooked" in name)
+    assert failing.watched[0] == Watched("boundary" if part == "boundary" else "cold", 1, 2)
+    assert clean.watched[0] == Watched("boundary" if part == "boundary" else "answers", 1, 2)
 
 
 def test_the_answers_come_first(tmp_path: Path) -> None:
     """Of a fault that is in all parts."""
-    parts, features = ("answers", "cold", "probes"), {"cache": {"enable_prefix_caching": True}}
+    parts, features = ("answers", "cold", "boundary"), {"cache": {"enable_prefix_caching": True}}
     model = Model(tmp_path, features=features, guilty={"enable_prefix_caching"}, parts=parts, prompt=1)
     position = found(model.lay_out()).position
 
@@ -115,10 +115,10 @@ def test_a_fault_that_hides_from_the_tap(tmp_path: Path) -> None:
     assert finding.position is not None
     assert finding.layer is None
     assert finding.layers
-    assert finding.remarks == ("with the tap in place the fault is gone: it lives in what is fused across layers",)
+    assert finding.remarks == ("with the hook in place the fault is gone: it lives in what is fused across layers",)
 
 
-@pytest.mark.parametrize("refuses", ["graph tapped", "base again tapped", "states.npz"])
+@pytest.mark.parametrize("refuses", ["graph hooked", "base again hooked", "states.npz"])
 def test_an_engine_that_fails_with_the_tap(tmp_path: Path, refuses: str) -> None:
     """Or the reference that does: what was found so far is not lost."""
     finding = found(Model(tmp_path, guilty={"graph"}, refuses=refuses).lay_out())
@@ -159,7 +159,7 @@ def test_base_itself_breaks(tmp_path: Path) -> None:
     answer = model.evidence().candidate.answers[2]
     exact = states_of((*answer.prompt_ids, *answer.token_ids[:4]))
     assert finding.layers[0].reference_norm == pytest.approx(float(np.linalg.norm(exact[0])), rel=1e-6)
-    assert [name for name, _, _ in model.jobs] == ["bisect: base again tapped"]
+    assert [name for name, _, _ in model.jobs] == ["bisect: base again hooked"]
     assert model.references == [("states.npz", "float32"), ("clean states.npz", "bfloat16")]
 
 
@@ -172,7 +172,7 @@ def test_base_breaks_beyond_the_noise_floor(tmp_path: Path) -> None:
     assert finding.position.noise == pytest.approx(ROUNDING, rel=1e-3)
 
 
-@pytest.mark.parametrize("refuses", ["base again tapped", "clean states.npz"])
+@pytest.mark.parametrize("refuses", ["base again hooked", "clean states.npz"])
 def test_base_breaks_and_its_layers_cannot_be_had(tmp_path: Path, refuses: str) -> None:
     """What the position says is not lost."""
     finding = found(Model(tmp_path, refuses=refuses).lay_out(wrong=[(slice(4, None), 0.5)]))
@@ -184,7 +184,7 @@ def test_base_breaks_and_its_layers_cannot_be_had(tmp_path: Path, refuses: str) 
 
 @pytest.mark.parametrize(("prefill_holds", "implicated"), [(True, "decode alone"), (False, "what both paths share")])
 def test_base_breaks_and_its_prefill_is_a_witness(tmp_path: Path, prefill_holds: bool, implicated: str) -> None:
-    """What the three witnesses implicate is said."""
+    """What the three-way comparison points at is said."""
     model = Model(tmp_path).lay_out(wrong=[(slice(4, None), 0.5)])
     prefilled = [moved(one, 0.001, seed=8) for one in model.exact["answers"]]
     if not prefill_holds:
@@ -193,7 +193,7 @@ def test_base_breaks_and_its_prefill_is_a_witness(tmp_path: Path, prefill_holds:
     write_trace(tmp_path / "base" / "candidate" / PREFILL, prefilled, tokens=tokens)
     finding = found(model)
 
-    assert finding.remarks[0].startswith(f"the three witnesses implicate {implicated}")
+    assert finding.remarks[0].startswith(f"the three-way comparison points at {implicated}")
 
 
 def test_base_breaks_in_another_batch(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_base_breaks_in_its_hidden_states(tmp_path: Path) -> None:
 
 
 def test_the_same_request_gives_other_logits(tmp_path: Path) -> None:
-    """Held against itself: the first position and layer at which two walks differ at all."""
+    """Held against itself: the first position and layer at which two forced decodes differ at all."""
     model = Model(tmp_path, unsteady=0.01).lay_out(repeats=False)
     finding = found(model)
 
@@ -245,7 +245,7 @@ def test_the_same_request_gives_other_logits(tmp_path: Path) -> None:
     assert finding.layer is not None
     assert finding.layer.point == "layer 1"
     names = [name.removeprefix("bisect: ") for name, _, _ in model.jobs]
-    assert names == ["base again", "base again tapped", "base again tapped again"]
+    assert names == ["base again", "base again hooked", "base again hooked again"]
     assert all(job.watched == (Watched("answers", 1, 2),) for _, job, _ in model.jobs[1:])
     assert model.references == []
 
@@ -255,12 +255,12 @@ def test_other_logits_that_do_not_come_again(tmp_path: Path) -> None:
     finding = found(Model(tmp_path).lay_out(repeats=False))
 
     assert finding.position is None
-    assert finding.remarks[1] == "it did not when base's tokens were walked: it happens now and then"
+    assert finding.remarks[1] == "it did not when base's tokens were forced: it happens now and then"
 
 
 def test_other_logits_without_a_layer(tmp_path: Path) -> None:
-    """An engine that fails with the tap leaves the position."""
-    finding = found(Model(tmp_path, unsteady=0.01, refuses="tapped again").lay_out(repeats=False))
+    """An engine that fails with the hook leaves the position."""
+    finding = found(Model(tmp_path, unsteady=0.01, refuses="hooked again").lay_out(repeats=False))
 
     assert finding.position is not None
     assert finding.remarks[1].startswith("no layer: ")
@@ -270,10 +270,10 @@ def test_each_combination_is_started_once(tmp_path: Path) -> None:
     """Also where the search comes back to it; starts are counted."""
     model = Model(tmp_path, guilty={"graph"}).lay_out()
     runs = model.runs()
-    search(runs, model.workshop(), model.evidence())
+    search(runs, model.model_run(), model.evidence())
 
     assert runs.starts == len(model.jobs) == len({name for name, _, _ in model.jobs})
-    assert runs.walked(frozenset({"graph"})).answers
+    assert runs.forced(frozenset({"graph"})).answers
     assert runs.starts == len(model.jobs)
 
 
@@ -286,8 +286,8 @@ def test_base_breaks_in_its_prefill_alone(tmp_path: Path) -> None:
     finding = found(model)
 
     assert finding.features == []
-    assert any("the three witnesses implicate prefill alone" in remark for remark in finding.remarks)
-    assert [name for name, _, _ in model.jobs] == ["bisect: base again tapped"]
+    assert any("the three-way comparison points at prefill alone" in remark for remark in finding.remarks)
+    assert [name for name, _, _ in model.jobs] == ["bisect: base again hooked"]
 
 
 def test_a_feature_without_effect_is_no_finding(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_what_was_changed_is_refused_by_name(
 
 
 def link_a_folder(capture: Path, name: str) -> str:
-    """One more beside those that are there, such as a realisation of the noise floor."""
+    """One more beside those that are there, such as a floor run of the noise floor."""
     there = capture / TRACES / "base" / "candidate"
     (there.parent / name).symlink_to(there, target_is_directory=True)
     return name
@@ -215,8 +215,8 @@ def test_two_machines_give_the_verdict_of_one(twin: Path, tmp_path: Path) -> Non
     )
     assert fewer.returncode == 1
     assert "not the same prompts" in fewer.stderr
-    walked = run("capture", MODEL, f"--tokens={carried}", "-o", str(tmp_path / "gpu"), *subject)
-    assert walked.returncode == 0, walked.stderr
+    forced = run("capture", MODEL, f"--tokens={carried}", "-o", str(tmp_path / "gpu"), *subject)
+    assert forced.returncode == 0, forced.stderr
     engines = run("compare", str(carried), str(tmp_path / "gpu"))
     assert engines.returncode == 0, engines.stderr
     assert "cosine_min" in engines.stdout

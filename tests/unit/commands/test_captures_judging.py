@@ -79,7 +79,7 @@ def test_scores_of_other_tokens_are_refused(scene: Scene, tmp_path: Path, compar
 
 
 def test_a_variant_without_scores_is_refused(scene: Scene, tmp_path: Path, compared: Compare) -> None:
-    """One that walks base's tokens has base's."""
+    """One that is made to take base's tokens has base's."""
     mine = sealed(capture_folder(scene, tmp_path / "npu", variants=("base", "as_served", "graph")))
     theirs = sealed(capture_folder(scene, tmp_path / "cpu", "reference"), "reference")
 

@@ -24,7 +24,7 @@ Runs = Sequence[Rows]
 
 
 def rounded(exact: Runs, size: float = 0.005, seed: int = 0) -> list[Rows]:
-    """A realisation whose error is another size in each prompt, and the same sizes in every realisation."""
+    """A floor run whose error is another size in each prompt, and the same sizes in every floor run."""
     sizes = size * np.exp(np.random.default_rng(7).normal(0, 0.3, len(exact)))
     scatter = np.random.default_rng(seed).normal(0, 0.1, len(exact))
     return [
@@ -94,7 +94,7 @@ def test_prefill_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("same", [True, False])
 def test_an_equal_run_is_no_worse(tmp_path: Path, capsys: pytest.CaptureFixture[str], same: bool) -> None:
-    """Bit for bit the same, or another realisation."""
+    """Bit for bit the same, or another floor run."""
     exact = logits(30, 10)
     before = report(tmp_path / "a", exact, rounded(exact, seed=1))
     after = report(tmp_path / "b", exact, rounded(exact, seed=1 if same else 2))

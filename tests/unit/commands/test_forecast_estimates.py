@@ -36,20 +36,20 @@ def take(variant: str, load: Load, follows: bool = False, platform: Any = "cpu",
 
 
 def test_an_engine_takes_what_it_is_asked_for() -> None:
-    """Rows by manner, seconds by start, memory by rank."""
+    """Rows by mode, seconds by start, memory by rank."""
     load = Load(parameters=10**6, weights=GIB, vocabulary=1000, lengths=((20, 48),) * 10, longest=8192)
-    base, walked, only = (take(variant, load) for variant in ("base", "async_scheduling", "spec_decode"))
+    base, forced, only = (take(variant, load) for variant in ("base", "async_scheduling", "spec_decode"))
     warm = take("prefix_caching", load, enable_prefix_caching=True)
     adapted = take("base", replace(load, adapted=True))
 
-    # Answers, once more as prefills, and six probes of eight tokens; a row has two bytes a word.
+    # Answers, once more as prefills, and six block-boundary prompts of eight tokens; a row has two bytes a word.
     assert base.disk == (2 * 480 + 48) * 2000
-    assert walked.disk == (480 + 48) * 2000
+    assert forced.disk == (480 + 48) * 2000
     assert adapted.disk == base.disk + 10 * 2000
-    assert warm.disk == walked.disk + 480 * 2000
-    assert warm.seconds > walked.seconds
+    assert warm.disk == forced.disk + 480 * 2000
+    assert warm.seconds > forced.seconds
     assert only.disk == only.scratch == 0
-    assert base.scratch > walked.scratch
+    assert base.scratch > forced.scratch
     assert take("base", load, enforce_eager=False).seconds - base.seconds == pytest.approx(20)
     assert base.seconds - take("base", load, follows=True).seconds == pytest.approx(7)
     assert take("base", load, platform="npu").seconds > base.seconds + 40

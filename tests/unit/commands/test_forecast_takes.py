@@ -8,7 +8,7 @@ from npu_conformance.commands.plan.forecast import Forecast, forecast
 from npu_conformance.commands.plan.totals import shortages
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.machine.storage import write_json
-from npu_conformance.measure.realisations import noise_floor
+from npu_conformance.measure.reference_runs import noise_floor
 from npu_conformance.run.session import Session
 from tests.unit.helpers.forecasts import lines, real, session_of_twins
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
@@ -35,7 +35,7 @@ def test_a_noise_floor_is_the_sum_of_its_passes(session: Session) -> None:
     (reference, second), (floor,) = found.of("reference"), found.of("noise floor")
     passes = len(noise_floor("bfloat16", "sdpa"))
 
-    assert floor.about.startswith(f"{passes} realisations in bfloat16: ")
+    assert floor.about.startswith(f"{passes} floor runs in bfloat16: ")
     assert (floor.take.memory, floor.take.disk) == (second.take.memory, passes * second.take.disk)
     assert floor.take.seconds == pytest.approx(passes * second.take.seconds)
     assert floor.deadline == pytest.approx(passes * (reference.deadline or 0))

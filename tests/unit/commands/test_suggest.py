@@ -19,7 +19,7 @@ from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.model import ModelConfig, load_config
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.machine.storage import write_json, write_text
-from npu_conformance.measure.realisations import FLOOR
+from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.traces.trace import Rows
 from tests.unit.commands.test_compare_runs import describe, rounded
 from tests.unit.helpers.small_traces import logits, tokens_of, write_trace
@@ -40,7 +40,7 @@ CONFIG = "# of one's own\nmodel: a/b  # here\n\nprompts: [general]\n"
 
 
 def run(folder: Path, prompts: int = 40, size: float = 0.005, run_: Sequence[Rows] | None = None) -> Path:
-    """A report folder with base and `as_served` of a model, two realisations of its noise floor, and a variant."""
+    """A report folder with base and `as_served` of a model, two floor runs of its noise floor, and a variant."""
     exact = logits(prompts, 25)
     tokens, place = tokens_of(exact), folder / "traces" / "Model"
     for number, variant in enumerate(("base", "as_served")):
@@ -226,11 +226,13 @@ def test_what_no_rule_explains_is_no_limit() -> None:
     one = sample(np.random.default_rng(2))
     far = Sample("prefill", one.bounds, one.losses.copy())
     far.losses[7] = 1e9
-    small = Sample("probes", (0, 2), np.full(2, 0.5))
+    small = Sample("boundary", (0, 2), np.full(2, 0.5))
     bad = Sample("bad", (0, 1), np.array([np.nan]))
 
     assert judged([far], "relative_l2_max", 10).why.startswith("the worst of prefill lies beyond the tail")
-    assert judged([one, small], "relative_l2_mean", 10).why.startswith("probes, of 1 prompts, is beyond what the other")
+    assert judged([one, small], "relative_l2_mean", 10).why.startswith(
+        "block-boundary prompts, of 1 prompts, is beyond what the other"
+    )
     assert judged([one, bad], "relative_l2_mean", 10).why == "not finite: look at it first"
     equal = Sample("equal", one.bounds, np.zeros_like(one.losses))
     assert judged([equal], "kl_mean", 10).why.startswith("too small a sample")

@@ -281,7 +281,7 @@ def test_a_combination_has_the_variables_of_its_features(tmp_path: Path) -> None
     model = Model(tmp_path, config=config, features=features, guilty={"nothing"}).lay_out()
     runs = model.runs()
     for subset in ({"first"}, {"second", "first"}, set[str]()):
-        runs.walked(frozenset(subset))
+        runs.forced(frozenset(subset))
     environments = [environment for _, _, environment in model.jobs]
     assert environments == [{"FOR": "", "A": "1"}, {"FOR": "seed", "A": "1", "B": "2"}, {"FOR": ""}]
     assert [set(job.envs) for _, job, _ in model.jobs] == [{"A"}, {"A", "B"}, set()]

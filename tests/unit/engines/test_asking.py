@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from npu_conformance.engines.rendering import Rendered
 from npu_conformance.engines.vllm import engine as vllm
-from npu_conformance.engines.vllm.asking import MANNERS, Asked
+from npu_conformance.engines.vllm.asking import MODES, Asked
 from npu_conformance.engines.vllm.generation import Captured, Generated
 from npu_conformance.engines.vllm.scratch import NARROW, PLACE
-from npu_conformance.traces.trace import PROBES, Answer, load_trace, pack
-from npu_conformance.workers.job import JOB, CandidateJob, Manner
+from npu_conformance.traces.trace import BOUNDARY, Answer, load_trace, pack
+from npu_conformance.workers.job import JOB, CandidateJob, Mode
 
 RENDERED = Rendered(prompts=(), prompt_ids=(), chat=(), eos_token_ids=(9,))
 
@@ -39,15 +39,15 @@ def engine() -> Any:
     return SimpleNamespace(get_tokenizer=tokenizer, llm_engine=SimpleNamespace(vllm_config=config))
 
 
-def job(folder: Path, manner: Manner = "generate", walks: Path | None = None) -> CandidateJob:
+def job(folder: Path, mode: Mode = "generate", tokens_of: Path | None = None) -> CandidateJob:
     """A candidate's job."""
     return CandidateJob(
         output=folder / "candidate",
         engine="vllm",
         checkpoint=folder,
         rendered=folder / "rendered.json",
-        walks=walks,
-        manner=manner,
+        tokens_of=tokens_of,
+        mode=mode,
         options={},
         max_tokens=4,
     )
@@ -82,25 +82,25 @@ def test_the_text_of_tokens_it_chose_is_the_engines(asked: Asked, captured: Capt
 
 
 def test_the_text_of_tokens_it_was_given_is_its_own_choice(asked: Asked, captured: Captured) -> None:
-    """Whatever the job's manner: base's probes are forced too. A NaN's index is no choice."""
-    asked.save_part(PROBES, ["a/1"], captured, forced=True, ends=(5,))
-    part = load_trace(asked.stage / PROBES)
+    """Whatever the job's mode: base's block-boundary prompts are forced too. A NaN's index is no choice."""
+    asked.save_part(BOUNDARY, ["a/1"], captured, forced=True, ends=(5,))
+    part = load_trace(asked.stage / BOUNDARY)
 
     assert [(answer.token_ids, answer.text) for answer in part.answers] == [((3, 1, 2), "3 1 0")]
     assert (part.forced, part.eos_token_ids) == (True, (5,))
     np.testing.assert_array_equal(part.logits(0), captured.rows(0))
 
 
-@pytest.mark.parametrize("manner", ["walk", "walk warm"])
-def test_a_walk_needs_a_trace_to_walk(tmp_path: Path, manner: Manner) -> None:
+@pytest.mark.parametrize("mode", ["forced", "forced warm"])
+def test_a_walk_needs_a_trace_to_walk(tmp_path: Path, mode: Mode) -> None:
     """Also as it travels to the worker; the other manners need none."""
-    with pytest.raises(ValidationError, match=f"the manner '{manner}' needs a trace to walk"):
-        job(tmp_path, manner)
-    whole = job(tmp_path, manner, tmp_path)
+    with pytest.raises(ValidationError, match=f"the mode '{mode}' needs a trace to forced decode"):
+        job(tmp_path, mode)
+    whole = job(tmp_path, mode, tmp_path)
     assert JOB.validate_json(whole.model_dump_json()) == whole
-    others: tuple[Manner, ...] = ("generate", "walk long", "tokens only")
+    others: tuple[Mode, ...] = ("generate", "forced long", "tokens only")
     for other in others:
-        assert job(tmp_path, other).walks is None
+        assert job(tmp_path, other).tokens_of is None
 
 
 def test_the_device_is_asked_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("effective", "observed"):
         monkeypatch.setattr(vllm, name, lambda *_: {})
     monkeypatch.setattr(vllm, "_made_with", lambda _: [])
-    monkeypatch.setitem(MANNERS, "generate", lambda _: [])
+    monkeypatch.setitem(MODES, "generate", lambda _: [])
 
 
 @pytest.mark.usefixtures("made_up")

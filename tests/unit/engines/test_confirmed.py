@@ -118,7 +118,7 @@ def test_a_configs_own_variants(options: dict[str, Any], envs: dict[str, str], e
 
 def test_nothing_passes_that_nothing_confirms(scene: Scene) -> None:
     """Inconclusive, with what was asked; the same run with the option told passes."""
-    checks = CHECKS["variant_closeness"].judge(scene.walked("async_scheduling"))
+    checks = CHECKS["variant_closeness"].judge(scene.forced("async_scheduling"))
     assert {check.verdict for check in checks} == {"inconclusive"}
     assert all((check.message or "").startswith("asked, not confirmed: ") for check in checks)
     assert all("async_scheduling" in (check.message or "") for check in checks)
@@ -126,7 +126,7 @@ def test_nothing_passes_that_nothing_confirms(scene: Scene) -> None:
 
 def test_what_is_told_passes(scene: Scene) -> None:
     """As before."""
-    checks = CHECKS["variant_closeness"].judge(scene.walked("async_scheduling", async_scheduling=True))
+    checks = CHECKS["variant_closeness"].judge(scene.forced("async_scheduling", async_scheduling=True))
 
     assert {check.verdict for check in checks} == {"pass"}
 
@@ -138,7 +138,7 @@ def test_what_fails_unconfirmed_fails(scene: Scene) -> None:
         rows[50] *= 1.2
         return rows
 
-    checks = CHECKS["variant_closeness"].judge(scene.walked("async_scheduling", wrong))
+    checks = CHECKS["variant_closeness"].judge(scene.forced("async_scheduling", wrong))
     assert {check.verdict for check in checks} == {"fail", "inconclusive"}
 
 
@@ -253,5 +253,5 @@ def test_vllm_ascends_own_config(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_config_variant_with_variables_is_judged_so(scene: Scene) -> None:
     """By its own variables, which no engine confirms."""
     config = ModelConfig.model_validate({"model": "a/b", "variants": [{"name": "mine", "envs": {"ANY": "1"}}]})
-    evidence = dataclasses.replace(scene.walked("mine"), config=config)
+    evidence = dataclasses.replace(scene.forced("mine"), config=config)
     assert evidence.unconfirmed == "ANY"

@@ -1,11 +1,11 @@
-"""Noise below a dtype's precision: another realisation of the same model, and always one."""
+"""Noise below a dtype's precision: another floor run of the same model, and always one."""
 
 from typing import Any
 
 import pytest
 
 from npu_conformance.engines.reference.dither import dithered
-from tests.unit.helpers.tapped_models import run, tiny_model
+from tests.unit.helpers.hooked_models import run, tiny_model
 
 
 def embedding_only() -> Any:

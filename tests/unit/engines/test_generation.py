@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.vllm.generation import Generator, Request, Watch, drive, walk
+from npu_conformance.engines.vllm.generation import Generator, Request, Watch, drive, forced_request
 from npu_conformance.engines.vllm.scratch import DIGEST_BYTES, EXTRA_ARGS_KEY, NARROW, PLACE
 
 WORDS = 5
@@ -120,8 +120,8 @@ def driven(engine: Engine, requests: Sequence[Request], watch: Watch | None = No
         seen.append((phase, done, total))
 
     settings = [{"mine": index} for index in range(len(requests))]
-    found = drive(engine, "walking", requests, settings, "adapter", progress, watch)
-    assert seen[-1] == ("walking", len(requests), len(requests))
+    found = drive(engine, "forcing", requests, settings, "adapter", progress, watch)
+    assert seen[-1] == ("forcing", len(requests), len(requests))
     assert [done for _, done, _ in seen] == sorted({done for _, done, _ in seen})
     return found
 
@@ -162,24 +162,24 @@ def test_an_idle_engine_does_not_wait(batch: int) -> None:
 
 
 def test_what_is_asked_of_each_request() -> None:
-    """Greedy, as long as it may be, with its own settings and the adapter; the end of text stops no walk."""
+    """Greedy, as long as it may be, with its own settings and the adapter; the end of text stops no forced decode."""
     engine = Engine()
-    driven(engine, [walk((10, 1), (7, 8, 9), joins=1), Request((20,), 5)])
-    walked, free = (engine.parameters[name] for name in ("0", "1"))
+    driven(engine, [forced_request((10, 1), (7, 8, 9), joins=1), Request((20,), 5)])
+    forced, free = (engine.parameters[name] for name in ("0", "1"))
 
-    assert (walked.ignore_eos, free.ignore_eos) == (True, False)
-    assert (walked.max_tokens, free.max_tokens) == (3, 5)
-    assert (walked.temperature, free.temperature) == (0.0, 0.0)
-    assert (walked.extra_args, free.extra_args) == ({"mine": 0}, {"mine": 1})
-    assert (walked.prompt_ids, free.prompt_ids) == ([10, 1], [20])
-    assert walked.output_kind == free.output_kind == "final only"
+    assert (forced.ignore_eos, free.ignore_eos) == (True, False)
+    assert (forced.max_tokens, free.max_tokens) == (3, 5)
+    assert (forced.temperature, free.temperature) == (0.0, 0.0)
+    assert (forced.extra_args, free.extra_args) == ({"mine": 0}, {"mine": 1})
+    assert (forced.prompt_ids, free.prompt_ids) == ([10, 1], [20])
+    assert forced.output_kind == free.output_kind == "final only"
     assert engine.loras == ["adapter", "adapter"]
 
 
 def test_a_walk_of_nothing_but_an_empty_prompt_is_a_request() -> None:
     """Forced to no token is forced."""
-    assert walk((1, 2), (), 3) == Request((1, 2), 0, (), 3)
-    assert walk((1, 2), (5, 6)) == Request((1, 2), 2, (5, 6), 0)
+    assert forced_request((1, 2), (), 3) == Request((1, 2), 0, (), 3)
+    assert forced_request((1, 2), (5, 6)) == Request((1, 2), 2, (5, 6), 0)
 
 
 def test_states_are_read_after_the_step_that_took_the_token() -> None:
@@ -228,7 +228,7 @@ def test_rows_are_those_of_their_request(tmp_path: Path) -> None:
     """In a folder of each call's own, with where in the batch they were computed."""
     engine = Engine()
     generator = Generator(engine, tmp_path, lambda *_: None, "adapter")
-    requests = [Request((10,), 2), walk((20,), (5, 6, 7), 1)]
+    requests = [Request((10,), 2), forced_request((20,), (5, 6, 7), 1)]
     watch = Watch([(1, 0)])
     first = generator.rows("first", requests, watch=watch)
     assert watch.states.keys() == {(1, 0)}
@@ -262,8 +262,8 @@ def test_digests_are_those_of_their_request(tmp_path: Path) -> None:
 
 
 def test_no_requests_at_all(tmp_path: Path) -> None:
-    """As of an engine whose longest request is shorter than a block, for which there are no probes."""
-    captured = Generator(Engine(), tmp_path, lambda *_: None).rows("walking probes", [])
+    """As of an engine whose longest request is shorter than a block, for which there are no block-boundary prompts."""
+    captured = Generator(Engine(), tmp_path, lambda *_: None).rows("forcing block-boundary prompts", [])
 
     assert captured.generated == []
 

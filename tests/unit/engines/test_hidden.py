@@ -86,14 +86,14 @@ def states_of(decoder: Any) -> dict[str, list[float]]:
     """Of the second of two tokens."""
     import torch
 
-    from npu_conformance.engines.vllm.tap import install
+    from npu_conformance.engines.hook import install
 
-    tap = install(decoder, rows=2)
-    assert tap is not None
+    hook = install(decoder, rows=2)
+    assert hook is not None
     with torch.inference_mode():
         decoder(torch.tensor([1, 2]))
-    assert tap.held == 2
-    return tap.read([1])[0]
+    assert hook.held == 2
+    return hook.read([1])[0]
 
 
 def test_a_layer_in_two_terms_is_their_sum() -> None:
@@ -113,7 +113,7 @@ def test_the_embedding_is_what_enters_the_first_layer() -> None:
 
 
 def test_a_model_of_another_make_is_not_tapped() -> None:
-    """Rather than tapped at the wrong places."""
+    """Rather than hooked at the wrong places."""
     import torch
 
     assert hidden_states(torch.nn.Linear(2, 2), [(1, 2)]) is None

@@ -47,7 +47,7 @@ def held():
     return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("RssAnon"))
 
 def follow():
-    job = SimpleNamespace(device=None, checkpoint=Path(sys.argv[1]), manner="generate", trust_remote_code=False)
+    job = SimpleNamespace(device=None, checkpoint=Path(sys.argv[1]), mode="generate", trust_remote_code=False)
     llm = vllm.start(job, {"dtype": "bfloat16", "enforce_eager": True, "max_model_len": 512})
     full = held()
     vllm.close(llm)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.vllm.prefill import PrefillTap, prefill_answers
+from npu_conformance.engines.vllm.prefill import PrefillHook, prefill_answers
 from npu_conformance.traces.trace import PREFILL, Answer, Rows, unpack
 
 IDS = (5, 3, 8, 1, 9, 2, 7)
@@ -28,7 +28,7 @@ def rank(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return lambda number: ranks.__setitem__(0, number)
 
 
-class Worker(PrefillTap):
+class Worker(PrefillHook):
     """VLLM's worker, with a model whose state at a position is the embedding of its token."""
 
     def __init__(self, output: Callable[[Any], Any] = lambda states: states, dtype: str = "float32") -> None:
@@ -73,7 +73,7 @@ class Worker(PrefillTap):
 
 
 def check(worker: Worker, folder: Path, first: int = 2, count: int = 4) -> None:
-    """Hold what the tap leaves against the model's own logits."""
+    """Hold what the hook leaves against the model's own logits."""
     storage = worker.prefill_logits(str(folder), 3, first, count)
     assert storage is not None
     rows = unpack(np.load(folder / "0003.npy"), storage)
@@ -82,9 +82,9 @@ def check(worker: Worker, folder: Path, first: int = 2, count: int = 4) -> None:
 
 @pytest.fixture
 def worker() -> Worker:
-    """One whose tap is in."""
+    """One whose hook is in."""
     worker = Worker()
-    worker.start_prefill_tap()
+    worker.start_prefill_hook()
     return worker
 
 
@@ -128,7 +128,7 @@ def test_padding_whose_positions_count_on(worker: Worker, tmp_path: Path) -> Non
 def test_more_positions_than_states(tmp_path: Path) -> None:
     """Where the buffer of positions is padded and the model's output is cut."""
     worker = Worker(output=lambda states: states[:7])
-    worker.start_prefill_tap()
+    worker.start_prefill_hook()
     worker.step([*IDS, 11], list(range(8)))
     assert worker.prefill_logits(str(tmp_path), 3, 4, 4) is None
 
@@ -155,7 +155,7 @@ def test_what_is_written_into_later_is_kept(tmp_path: Path) -> None:
         return states
 
     worker = Worker(output)
-    worker.start_prefill_tap()
+    worker.start_prefill_hook()
     places = torch.arange(7)
     with torch.inference_mode():
         worker.model(input_ids=torch.tensor(IDS), positions=places)
@@ -188,7 +188,7 @@ def test_nothing_of_an_earlier_prompt_is_left(worker: Worker, tmp_path: Path) ->
 def test_states_beside_others(tmp_path: Path) -> None:
     """A model that hands on auxiliary states besides."""
     worker = Worker(output=lambda states: (states, [states * 2]))
-    worker.start_prefill_tap()
+    worker.start_prefill_hook()
     worker.step(IDS, list(range(7)))
 
     check(worker, tmp_path)
@@ -197,7 +197,7 @@ def test_states_beside_others(tmp_path: Path) -> None:
 def test_a_stage_that_hands_on_no_states(tmp_path: Path) -> None:
     """As all but the last of a pipeline."""
     worker = Worker(output=lambda states: {"hidden_states": states})
-    worker.start_prefill_tap()
+    worker.start_prefill_hook()
     worker.step(IDS, list(range(7)))
 
     assert worker.prefill_logits(str(tmp_path), 3, 2, 4) is None
@@ -219,7 +219,7 @@ def test_only_one_rank_writes(worker: Worker, tmp_path: Path, rank: Callable[[in
 def test_rows_are_stored_as_narrow_as_they_are(tmp_path: Path) -> None:
     """Those of a bfloat16 head in two bytes."""
     worker = Worker(dtype="bfloat16")
-    worker.start_prefill_tap()
+    worker.start_prefill_hook()
     worker.step(IDS, list(range(7)))
 
     assert worker.prefill_logits(str(tmp_path), 0, 0, 7) == "bfloat16"
@@ -228,10 +228,10 @@ def test_rows_are_stored_as_narrow_as_they_are(tmp_path: Path) -> None:
 
 def test_the_tap_can_be_taken_out(worker: Worker, tmp_path: Path) -> None:
     """And put in again."""
-    worker.stop_prefill_tap()
+    worker.stop_prefill_hook()
     worker.step(IDS, list(range(7)))
     assert worker.prefill_logits(str(tmp_path), 3, 2, 4) is None
-    worker.start_prefill_tap()
+    worker.start_prefill_hook()
     worker.step(IDS, list(range(7)))
     check(worker, tmp_path)
 
@@ -271,14 +271,14 @@ def test_each_prompt_is_prefilled_with_its_answer(tmp_path: Path) -> None:
     folder = str(tmp_path / PREFILL)
 
     assert engine.calls == [
-        ("start_prefill_tap",),
+        ("start_prefill_hook",),
         ("reset",),
         ("generate", [1, 2, 3, 7, 8]),
         ("prefill_logits", folder, 0, 2, 3),
         ("reset",),
         ("generate", [4, 5]),
         ("prefill_logits", folder, 1, 1, 1),
-        ("stop_prefill_tap",),
+        ("stop_prefill_hook",),
     ]
     assert found is not None
     assert [(one.prompt, one.prompt_ids, one.token_ids, one.storage) for one in found] == [
@@ -288,9 +288,9 @@ def test_each_prompt_is_prefilled_with_its_answer(tmp_path: Path) -> None:
 
 
 def test_a_model_that_does_not_run_from_python(tmp_path: Path) -> None:
-    """Is asked once; the tap is taken out again."""
+    """Is asked once; the hook is taken out again."""
     engine = Engine({0: [None, None]})
 
     assert prefill_answers(engine, tmp_path, answers(), "adapter") is None
-    calls = ["start_prefill_tap", "reset", "generate", "prefill_logits", "stop_prefill_tap"]
+    calls = ["start_prefill_hook", "reset", "generate", "prefill_logits", "stop_prefill_hook"]
     assert [call[0] for call in engine.calls] == calls

@@ -20,11 +20,11 @@ from npu_conformance.commands.bisect.runs import Runs
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.errors import JobError
 from npu_conformance.measure.floor import load_floor
-from npu_conformance.measure.realisations import FLOOR
+from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.run.candidates import Candidates
-from npu_conformance.run.session import Workshop
+from npu_conformance.run.session import ModelRun
 from npu_conformance.run.settings import Settings
-from npu_conformance.traces.trace import COLD, PROBES, Layers, Rows, load_trace
+from npu_conformance.traces.trace import BOUNDARY, COLD, Layers, Rows, load_trace
 from npu_conformance.workers.job import CandidateJob
 from npu_conformance.workers.jobs import Jobs
 from tests.unit.helpers.small_traces import logits, moved, tokens_of, write_trace
@@ -36,7 +36,7 @@ ROUNDING = 0.001
 
 @dataclass
 class Model:
-    """Four prompts of six steps and two probes of four; every file lies in one folder."""
+    """Four prompts of six steps and two block-boundary prompts of four; every file lies in one folder."""
 
     folder: Path
     config: ModelConfig = field(default_factory=lambda: ModelConfig(model="a/b"))
@@ -59,7 +59,7 @@ class Model:
     width: int = 4096
     """Hidden size, as its config has it."""
     unsteady: float = 0.0
-    """By how much each walk with base's options is off, another time otherwise."""
+    """By how much each forced decode with base's options is off, another time otherwise."""
     observed: dict[str, int] = field(default_factory=lambda: {"graph": 1, "lora_layers": 1})
     """What every engine shows of its features."""
     jobs: list[tuple[str, CandidateJob, dict[str, str]]] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Model:
     """What the reference was asked for: file or folder, and dtype."""
 
     def __post_init__(self) -> None:
-        self.exact = {"answers": logits(4, 6), "probes": logits(2, 4, seed=9)}
+        self.exact = {"answers": logits(4, 6), "boundary": logits(2, 4, seed=9)}
         self.base = {part: [moved(one, ROUNDING, seed=1) for one in rows] for part, rows in self.exact.items()}
 
     def lay_out(self, *, wrong: Sequence[tuple[slice, float]] = (), repeats: bool = True) -> "Model":
@@ -85,7 +85,7 @@ class Model:
             again[0][1] *= np.float32(1.001)
         folder = self.folder / "base"
         write_trace(folder / "candidate", rows, tokens=tokens, repeated=again, forced=False)
-        write_trace(folder / "candidate" / PROBES, self.base["probes"], name="probes")
+        write_trace(folder / "candidate" / BOUNDARY, self.base["boundary"], name="boundary")
         write_trace(folder / "reference", self.exact["answers"], tokens=tokens)
         floor = [moved(one, ROUNDING, seed=3) for one in self.exact["answers"]]
         write_trace(folder / FLOOR / "sdpa", floor, tokens=tokens)
@@ -99,16 +99,16 @@ class Model:
         candidate = load_trace(base / "candidate")
         return Evidence("base", self.config, (), candidate, reference, scan, noise=load_floor(base))
 
-    def workshop(self) -> Workshop:
+    def model_run(self) -> ModelRun:
         """Candidates and references that are made up."""
         text = {"hidden_size": self.width, "num_hidden_layers": 30}
         candidate = SimpleNamespace(folder=self.folder, text_config=text)
         prepared = SimpleNamespace(candidate=candidate, adapter=None, lengths=())
         subject, settings = Subject("model", "real", self.folder, self.folder), Settings(self.folder)
         real = Candidates(self.config, subject, cast(Any, prepared), self.folder, settings, cast(Any, None))
-        candidates = SimpleNamespace(walk=real.walk, environment=self._environment)
+        candidates = SimpleNamespace(forced=real.forced, environment=self._environment)
         references = SimpleNamespace(states=self._reference_states)
-        return Workshop(self.folder, cast(Any, prepared), cast(Any, candidates), cast(Any, references))
+        return ModelRun(self.folder, cast(Any, prepared), cast(Any, candidates), cast(Any, references))
 
     def _environment(self, options: dict[str, Any], envs: dict[str, str]) -> dict[str, str]:
         return {"FOR": ",".join(self.changed(options)), **envs}
@@ -120,7 +120,7 @@ class Model:
 
     def runs(self) -> Runs:
         """The real thing, with engines that are made up."""
-        return Runs(self.config, self.workshop(), cast(Jobs, SimpleNamespace(run=self._run)), 60.0, self.features)
+        return Runs(self.config, self.model_run(), cast(Jobs, SimpleNamespace(run=self._run)), 60.0, self.features)
 
     def _run(self, job: CandidateJob, name: str, deadline: float, *, environment: dict[str, str]) -> None:
         assert deadline == 60.0
@@ -128,20 +128,20 @@ class Model:
         self.jobs.append((name, job, environment))
         if self.refuses and self.refuses in name:
             raise JobError(f"{name}: the worker was killed by signal SIGKILL")
-        assert job.walks is not None
-        base = load_trace(job.walks)
+        assert job.tokens_of is not None
+        base = load_trace(job.tokens_of)
         faulty = self.guilty <= job.options.keys() and not (self.hides_from_tap and job.watched)
         states = [self._engine_states(at.part, at.prompt, at.step, faulty) for at in job.watched]
         layers = Layers(POINTS, np.array(states, dtype=np.float32)) if states else None
         tokens = [answer.token_ids for answer in base.answers]
         write_trace(job.output, self._rows("answers", faulty), tokens=tokens, states=layers, observed=self.observed)
-        given = tokens_of(self.base["probes"])
-        write_trace(job.output / PROBES, self._rows("probes", faulty), tokens=given, name="probes")
-        if job.manner == "walk warm":
+        given = tokens_of(self.base["boundary"])
+        write_trace(job.output / BOUNDARY, self._rows("boundary", faulty), tokens=given, name="boundary")
+        if job.mode == "forced warm":
             write_trace(job.output / COLD, self._rows("cold", faulty), tokens=tokens)
 
     def _rows(self, part: str, faulty: bool) -> list[Rows]:
-        rows = [one.copy() for one in self.base["probes" if part == "probes" else "answers"]]
+        rows = [one.copy() for one in self.base["boundary" if part == "boundary" else "answers"]]
         if faulty and self.guilty and part in self.parts:
             for index in range(len(rows)) if self.everywhere else (self.prompt,):
                 rows[index][self.steps] = moved(rows[index][self.steps], self.by, seed=index)
@@ -151,7 +151,7 @@ class Model:
 
     def _engine_states(self, part: str, prompt: int, step: int, faulty: bool) -> Rows:
         base = load_trace(self.folder / "base" / "candidate")
-        trace = base.part(PROBES) if part == "probes" else base
+        trace = base.part(BOUNDARY) if part == "boundary" else base
         assert trace is not None
         answer = trace.answers[prompt]
         states = moved(states_of((*answer.prompt_ids, *answer.token_ids[:step])), ROUNDING, seed=prompt)

@@ -10,7 +10,7 @@ import numpy as np
 
 from npu_conformance.commands.captures.manifest import Role, seal
 from npu_conformance.machine.storage import write_json, write_text
-from npu_conformance.measure.realisations import FLOOR
+from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.traces.trace import Rows, load_trace
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from npu_conformance.checks import CHECKS
 from npu_conformance.measure.layer_table import LayerRow
 from npu_conformance.measure.results import Result, worst
-from npu_conformance.measure.witnesses import IMPLICATES, Witnesses
+from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.findings import Paths
 from npu_conformance.report.model import ModelReport, Report
@@ -54,7 +54,7 @@ def with_these(checks: list[Result], others: Iterable[Result]) -> list[Result]:
     return [one for one in checks if (one.variant, one.check) not in replaced] + others
 
 
-def details(variant: str, seen: Witnesses | None = None, changes: str = "") -> VariantDetails:
+def details(variant: str, seen: ThreeWay | None = None, changes: str = "") -> VariantDetails:
     """Of a variant that ran."""
     told = None if seen is None else Paths(
         **seen._asdict(), decode_l2=0.05, prefill_l2=0.05, own_l2=0.001, implicates=IMPLICATES[seen]
@@ -66,7 +66,7 @@ def details(variant: str, seen: Witnesses | None = None, changes: str = "") -> V
         reference={},
         metrics_version=1,
         changes=changes,
-        witnesses=told,
+        three_way=told,
         positions=1110,
         own_limits={},
         relative_l2=[],
@@ -111,7 +111,7 @@ def green_report() -> Report:
 
 def failing_report() -> Report:
     """Five models, each with a trouble of its own: wrong weights, a layer, a variant, an engine, and nothing."""
-    both = Witnesses(False, False, True)
+    both = ThreeWay(False, False, True)
     spread = ("logits_closeness", "error_over_floor", "token_agreement", "peak_over_floor", "signed_bias")
     where = "model.layers.1.mlp.gate_proj.weight: as if exchanged with model.layers.1.mlp.up_proj.weight"
     weights = [failed("checkpoint_weights", one, metric="published_parameters", observed=45, limit=46, relation=">=",

@@ -22,8 +22,8 @@ from npu_conformance.report.model import Report, Run, build_report
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.traces.cases import Case, Flip
 from npu_conformance.traces.trace import (
+    BOUNDARY,
     PREFILL,
-    PROBES,
     Answer,
     Rows,
     Trace,
@@ -144,16 +144,16 @@ class Runs:
         self.checks += [result for check in CHECKS.values() for result in check.judge(evidence)]
         return evidence
 
-    def variant(self, name: str, change: Change = unsteady, probes: Change = unsteady, **provenance: Any) -> Evidence:
-        """A variant that walks base's tokens and probes, with changed logits."""
+    def variant(self, name: str, change: Change = unsteady, boundary: Change = unsteady, **provenance: Any) -> Evidence:
+        """A variant that is made to take base's tokens and block-boundary prompts, with changed logits."""
         base = self.base
-        probed = base.part(PROBES)
+        probed = base.part(BOUNDARY)
         assert probed is not None
         rows = [change(base.logits(index).copy()) for index in range(3)]
         told = PROVENANCE | {"effective": {"dtype": "bfloat16"}, "seconds": {"start": 1.25}} | provenance
         trace = write(self.scene.folder / name, rows, base.answers, provenance=told)
-        cut = [probes(probed.logits(index).copy()) for index in range(len(probed.answers))]
-        write(trace.folder / PROBES, cut, probed.answers, ends=())
+        cut = [boundary(probed.logits(index).copy()) for index in range(len(probed.answers))]
+        write(trace.folder / BOUNDARY, cut, probed.answers, ends=())
         config = self.scene.config
         if name not in CATALOGUE:
             own = {"name": name, "options": {"max_num_seqs": 2}}
@@ -188,12 +188,12 @@ def showable(scene: "Scene") -> "Scene":
 
 
 def made_up_runs(scene: "Scene", tmp_path: Path) -> Runs:
-    """Base, with its prefill, probes and other batches."""
+    """Base, with its prefill, block-boundary prompts and other batches."""
     tell_provenance(scene)
     candidate = load_trace(scene.folder / "candidate")
     write(candidate.folder / PREFILL, [candidate.logits(index) for index in range(3)], candidate.answers)
-    first = dataclasses.replace(candidate.answers[0], prompt="probes/1 block", token_ids=(1, 2, 3, 4))
-    write(candidate.folder / PROBES, [candidate.logits(0)[:4]], (first,), ends=())
+    first = dataclasses.replace(candidate.answers[0], prompt="boundary/1 block", token_ids=(1, 2, 3, 4))
+    write(candidate.folder / BOUNDARY, [candidate.logits(0)[:4]], (first,), ends=())
     flip = Flip(step=1, token=1, choice=2, margin=5.0, lead=0.1, rms=1.0)
     save_cases(
         candidate.folder,

@@ -120,10 +120,10 @@ def pair_of(
     theirs: Sequence[Rows],
     batch_rows: Sequence[tuple[int, ...] | None] | None = None,
 ) -> Pair:
-    """Two walks over the second's tokens, held against each other."""
+    """Two forced decodes over the second's tokens, held against each other."""
     tokens = tokens_of(theirs)
     traces = [
-        load_trace(write_trace(folder / "walked", mine, tokens=tokens, batch_rows=batch_rows)),
+        load_trace(write_trace(folder / "again", mine, tokens=tokens, batch_rows=batch_rows)),
         load_trace(write_trace(folder / "before", theirs, tokens=tokens)),
     ]
-    return Pair(traces[0], traces[1], traces[1], ("walked", "before"))
+    return Pair(traces[0], traces[1], traces[1], ("again", "before"))

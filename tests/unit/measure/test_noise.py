@@ -31,7 +31,7 @@ def references(seed: int = 0) -> Rows:
 
 
 def rounded(exact: Rows, seed: int, size: float = 0.005) -> Rows:
-    """Another realisation: errors whose size varies from position to position, as rounding's does."""
+    """Another floor run: errors whose size varies from position to position, as rounding's does."""
     rng, places = np.random.default_rng(seed), np.random.default_rng(99)
     found = []
     for one in exact:
@@ -46,8 +46,8 @@ def measured(run: Rows, exact: Rows) -> Deviations:
 
 
 def found(candidate: Rows, exact: Rows) -> dict[str, Found]:
-    """All tests, against three realisations."""
-    floor = {f"realisation {seed}": measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
+    """All tests, against three floor runs."""
+    floor = {f"floor run {seed}": measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
     mine, results = measured(candidate, exact), {}
     for name, test in TESTS.items():
         result = test(mine, floor, LIMITS.get(name, ALARMS))
@@ -167,7 +167,7 @@ def test_nan_is_beyond_every_limit() -> None:
 def test_nan_is_rejected_by_the_family() -> None:
     """Whatever the others say: by every test that cannot be sure of it."""
     exact = references()
-    floor = {f"realisation {seed}": measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
+    floor = {f"floor run {seed}": measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
     run = rounded(exact, 50)
     run[3][1, 4] = np.nan
     judged = family(measured(run, exact), None, floor, LIMITS, ALARMS)
@@ -181,7 +181,7 @@ def test_nan_is_rejected_by_the_family() -> None:
 def test_what_the_worst_may_reach_is_what_decides() -> None:
     """With Holm's share of the chance, as the p-value is adjusted."""
     exact = references()
-    floor = {f"realisation {seed}": measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
+    floor = {f"floor run {seed}": measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
     for size in np.linspace(0.01, 0.2, 12):
         run = rounded(exact, 50)
         run[7][5] += size * np.sqrt((exact[7][5] ** 2).mean()) * np.random.default_rng(1).normal(size=VOCABULARY)

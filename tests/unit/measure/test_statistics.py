@@ -124,7 +124,7 @@ def test_a_mean_beyond_a_limit_on_either_side() -> None:
 
 
 def test_values_without_spread_decide_by_themselves() -> None:
-    """As of a candidate that is a realisation bit for bit."""
+    """As of a candidate that is a floor run bit for bit."""
     assert mean_above([0.5, 0.5, 0.5], 0.4) == (0.5, (0.5, 0.5), 0.0)
     assert mean_above([0.5, 0.5, 0.5], 0.5) == (0.5, (0.5, 0.5), 1.0)
 

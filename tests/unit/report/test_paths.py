@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.measure.results import Result
-from npu_conformance.measure.witnesses import IMPLICATES
+from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.findings import paths
 from npu_conformance.report.markdown import besides, render_markdown
 from npu_conformance.report.options import option_rows

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from npu_conformance.measure.results import Result
-from npu_conformance.measure.witnesses import IMPLICATES, Witnesses
+from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
 from npu_conformance.report.causes import causes, layer_name
 from npu_conformance.report.messages import failure_text, typed
 from npu_conformance.report.model import ModelReport, Report
@@ -31,7 +31,7 @@ from tests.unit.helpers.finished_reports import (
     with_these,
 )
 
-BOTH = Witnesses(False, False, True)
+BOTH = ThreeWay(False, False, True)
 SPREAD = ("logits_closeness", "error_over_floor", "token_agreement")
 
 

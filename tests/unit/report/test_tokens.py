@@ -10,7 +10,7 @@ import pytest
 
 from npu_conformance.checks import CHECKS
 from npu_conformance.machine.storage import write_json
-from npu_conformance.measure.realisations import FLOOR
+from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.measure.statistics import effective_n, rate_interval
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
@@ -25,7 +25,7 @@ Language = Literal["en", "zh"]
 TIES = 4
 """The candidate's, in the second prompt."""
 FLIPS = {"dithered1": 2, "eager": 3, "sdpa": 7}
-"""Those of the floor's realisations."""
+"""Those of the floor runs."""
 WORTH = effective_n([200] * 3)
 
 
@@ -104,7 +104,7 @@ def test_ties_count_in_one_of_two_rates(tied: Scene) -> None:
 
 
 def test_the_floors_own_flips_say_how_many_ties_to_expect(tied: Scene) -> None:
-    """Their mean, the least and the most of any realisation."""
+    """Their mean, the least and the most of any floor run."""
     found = agreed(tied)
 
     assert (found.expected_ties, found.expected_range) == (4.0, (2, 7))
@@ -233,7 +233,7 @@ def test_both_rates_stand_side_by_side(runs: Runs, language: Language) -> None:
 
 
 def test_the_models_agreement_is_the_least_of_its_judged_variants(runs: Runs) -> None:
-    """Others walk base's tokens, and may walk texts of ours."""
+    """Others are made to take base's tokens, and may forced decode texts of ours."""
     served = dataclasses.replace(exchange_ties(runs.scene).evidence(), variant="as_served")
     runs.take(served)
     runs.variant("graph", apart(5.0, range(20, 29)), observed={"graph": 1})

@@ -26,7 +26,7 @@ def told(*errors: ConformanceError, model: str = "Model") -> list[str]:
 
 
 def test_an_engine_that_does_not_start_is_one_message() -> None:
-    """For every check of base, for all that walk its tokens, and for `as_served` where it fails for the same reason."""
+    """For every check of base, for all that take its tokens, and for `as_served` where it fails for the same reason."""
     base = starting("Model base: ValueError: Available memory (3.1/23 GiB) is less; log: /r/logs/base-x1/log.txt")
     served = starting("Model as_served: ValueError: Available memory (3.2/23 GiB) is less; log: /r/logs/as-y2/log.txt")
 
@@ -51,7 +51,7 @@ def test_what_keeps_engines_from_starting_counts() -> None:
 def test_an_engine_that_came_up_is_not_said_not_to_have_started() -> None:
     """It died later, or its trace cannot be used; two that died in one way are two messages."""
     died, also = (JobError(f"Model {variant}: the worker was killed") for variant in ("base", "as_served"))
-    trace = TraceError("/trace: has no probes")
+    trace = TraceError("/trace: has no block-boundary prompts")
 
     assert told(died, died, lost("graph", died), also, trace, trace) == [
         str(died), AGAIN, AGAIN, str(also), str(trace), AGAIN,

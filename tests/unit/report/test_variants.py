@@ -11,7 +11,7 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import CATALOGUE, Sign
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.results import Result
-from npu_conformance.measure.witnesses import IMPLICATES
+from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.findings import distances
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
@@ -26,7 +26,7 @@ from tests.unit.helpers.report_runs import PROVENANCE, Runs, another, exchanged,
 
 
 def test_a_variant_stands_beside_base_and_reference(runs: Runs) -> None:
-    """Its row has the figures of both comparisons, of the probes and its start."""
+    """Its row has the figures of both comparisons, of the block-boundary prompts and its start."""
     runs.variant("graph", observed={"graph": 1})
     report = runs.report()
     cells = line(report, "graph")
@@ -214,7 +214,7 @@ def test_both_languages_have_the_same_rows(runs: Runs, language: Literal["en", "
 
 
 def test_what_is_written_in_english_elsewhere_has_its_chinese() -> None:
-    """Catalogue, witnesses and signs."""
+    """Catalogue, comparisons and signs."""
     config = ModelConfig(model="a/b")
     sentences = [
         *(known.changes for known in CATALOGUE.values()),

@@ -56,8 +56,8 @@ class Processes:
         self.deadlines.append(deadline)
         for place, part in enumerate(parts):
             assert isinstance(part, CandidateJob)
-            if part.walks is not None:
-                assert part.walks.is_dir(), f"{part.output}: walks what is not there"
+            if part.tokens_of is not None:
+                assert part.tokens_of.is_dir(), f"{part.output}: forced decodes what is not there"
             if part.output.parent.name in self.failing:
                 raise JobError(f"{name}: the worker was killed by signal SIGKILL", place)
             part.output.mkdir(parents=True)
@@ -152,7 +152,7 @@ def test_each_is_made_once(tmp_path: Path) -> None:
 
 
 def test_one_that_shares_nothing_takes_nobody_along(tmp_path: Path) -> None:
-    """Those after it share the next process; base comes first also where nobody walks."""
+    """Those after it share the next process; base comes first also where nobody forced decodes."""
     processes = Processes()
     made = candidates(tmp_path, processes)
     made.make("base", ("as_served",))
@@ -162,8 +162,8 @@ def test_one_that_shares_nothing_takes_nobody_along(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["graph", "as_served"])
-def test_what_walks_needs_base(tmp_path: Path, wanted: str) -> None:
-    """Also where nobody asked for it, or it is only another that walks; what is served, and long texts, need none."""
+def test_what_takes_bases_tokens_needs_base(tmp_path: Path, wanted: str) -> None:
+    """Also where nobody asked for it, or only another one takes base's tokens; `as_served` and long texts need none."""
     processes = Processes()
     candidates(tmp_path, processes).make(wanted, ("as_served", "graph"))
     assert processes.ran == [["base", "as_served", "graph"]]
@@ -174,7 +174,7 @@ def test_what_walks_needs_base(tmp_path: Path, wanted: str) -> None:
 
 
 def test_base_that_fails_takes_its_walkers_along(tmp_path: Path) -> None:
-    """Their error names it; what is served runs all the same, and nothing is started that cannot walk."""
+    """Their error names it; what is served runs all the same, and nothing is started that cannot forced decode."""
     processes = Processes("base")
     made = candidates(tmp_path, processes)
     others = ("base", "as_served", "graph", "tp2", "fresh_engine")
@@ -244,25 +244,25 @@ def test_an_engine_that_fails_while_it_closes(tmp_path: Path, last: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("variant", "manner", "walks"),
+    ("variant", "mode", "tokens_of"),
     [
         ("base", "generate", False),
         ("as_served", "generate", False),
-        ("graph", "walk", True),
-        ("small_blocks", "walk", True),
-        ("prefix_caching", "walk warm", True),
-        ("long_prompt", "walk long", False),
-        ("left_to_vllm", "walk warm", True),
+        ("graph", "forced", True),
+        ("small_blocks", "forced", True),
+        ("prefix_caching", "forced warm", True),
+        ("long_prompt", "forced long", False),
+        ("left_to_vllm", "forced warm", True),
         ("spec_decode", "tokens only", False),
     ],
 )
-def test_what_a_variant_does(tmp_path: Path, variant: str, manner: str, walks: bool) -> None:
+def test_what_a_variant_does(tmp_path: Path, variant: str, mode: str, tokens_of: bool) -> None:
     """A cache that is on is warmed first, also where it is on because vLLM's own default is."""
     job = candidates(tmp_path, Processes(), {"variants": OWN}).job(variant)
     traces = tmp_path / "traces"
 
     assert job.output == traces / variant / "candidate"
-    assert (job.manner, job.walks) == (manner, traces / "base" / "candidate" if walks else None)
+    assert (job.mode, job.tokens_of) == (mode, traces / "base" / "candidate" if tokens_of else None)
     assert (job.rendered, job.checkpoint) == (traces / "rendered.json", tmp_path / "weights")
     assert job.layer_prompts == (8 if variant == "base" else 0)
     assert not job.tight_cache

@@ -84,7 +84,7 @@ def test_what_is_said_goes_before_a_forecast(
     )
     references.score(tmp_path / "base")
     (series,) = noted.jobs
-    # Of a floor's realisations nothing reads hidden states or modules, so nothing computes them.
+    # Of a floor runs nothing reads hidden states or modules, so nothing computes them.
     assert {job.output.name for job in series.jobs if not job.logits_only} == {"reference"}
     assert len(series.jobs) > 1
 

@@ -13,7 +13,8 @@ from tests.unit.run.test_candidates import LENGTHS, QWEN, Processes, candidates
 GIB, MIB = 2**30, 2**20
 KIB = 2**10
 BASE: dict[str, Any] = {"dtype": "bfloat16", "enable_prefix_caching": False, "max_model_len": 2048}
-# Eight blocks of 128 tokens for a request of ten tokens less than 1024, and so on; without probes, which need 265.
+# Eight blocks of 128 tokens for a request of ten tokens less than 1024, and so on; without
+# block-boundary prompts, which need 265.
 SHORT = {**BASE, "max_model_len": 128}
 # Of Qwen3.5-4B: three layers of four have a state.
 HYBRID = {
@@ -50,7 +51,7 @@ def test_all_requests_at_once() -> None:
 def test_a_batch_is_no_larger_than_max_num_seqs_unless_prefixes_are_kept() -> None:
     """What waits needs no cache; what is to be hit again does."""
     block = 14 * MIB
-    # The largest four: the probes at the second edge, and one at the first.
+    # The largest four: the block-boundary prompts at the second edge, and one at the first.
     few = {**BASE, "max_model_len": 512, "max_num_seqs": 4}
     assert needed_bytes(QWEN, few, LENGTHS) == (8 * 3 + 1) * block  # eight copies of the longest
     assert needed_bytes(QWEN, {**few, "enable_prefix_caching": True}, LENGTHS) == (10 + 6 + 9 + 1) * block
@@ -104,7 +105,7 @@ def test_states_of_linear_attention() -> None:
     page = 640 * 4096
     assert page == 2_621_440 >= 2_146_304 > 512 * 4096
     options = {**BASE, "max_model_len": 512}
-    # Each request: one block of attention, three states. No probes: they would be longer than 512.
+    # Each request: one block of attention, three states. No block-boundary prompts: they would be longer than 512.
     assert needed_bytes(HYBRID, options, LENGTHS) == (10 * 4 + 1) * 8 * page
     # Where prefixes are kept, states at the edges of blocks are kept too.
     kept = {**options, "enable_prefix_caching": True}
@@ -187,10 +188,10 @@ def test_a_bound_is_no_more_than_the_model_can() -> None:
     """Nor is there one without requests."""
     assert bounded({**QWEN, "max_position_embeddings": 300}, {}, {}, LENGTHS, long=True) == {"max_model_len": 300}
     assert bounded(QWEN, {}, {}, (), long=False) == {}
-    # Whoever has smaller blocks walks base's requests all the same.
+    # Whoever has smaller blocks forced decodes base's requests all the same.
     assert bounded(QWEN, {"block_size": 16}, {}, LENGTHS, long=False) == {"max_model_len": 384}
     assert bounded(QWEN, {}, {"block_size": 256}, LENGTHS, long=False) == {"max_model_len": 640}
-    # A hybrid's blocks have 640 tokens, so probes reach 1,289.
+    # A hybrid's blocks have 640 tokens, so block-boundary prompts reach 1,289.
     assert bounded(HYBRID, {}, {}, LENGTHS, long=False) == {"max_model_len": 1408}
 
 

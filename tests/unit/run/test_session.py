@@ -244,5 +244,5 @@ def test_what_is_asked_for_together_is_made_together(
     assert one._judged == 3
     assert one._group("Twin", "base") == ("base", "as_served")
     with pytest.raises(JobError, match="no memory"):
-        one.workshop("Twin")
+        one.model_run("Twin")
     assert asked == [("Twin", "Qwen")]

@@ -29,7 +29,7 @@ from npu_conformance.traces.trace import load_trace
 from npu_conformance.workers.job import Injection
 from npu_conformance.workers.progress import Narrator
 from tests.unit.conftest import Scene
-from tests.unit.helpers.tapped_models import run, tiny_model
+from tests.unit.helpers.hooked_models import run, tiny_model
 
 QUICK = ("rotary_theta", "decode_only", "head_word", "weight_fp8")
 """Kinds that stand for the catalogue in `make test`: of prefill and decode, of the head, of weights."""
@@ -67,17 +67,17 @@ def norm_scaled(it: Live, strength: float) -> None:
     [(layers.layer_scaled, 1.1), (layers.layers_exchanged, 1.0), (layers.clipping, 0.5), (norm_scaled, 1.1)],
 )
 def test_a_fault_is_over_when_it_is_over(inject: Inject, strength: float) -> None:
-    """Also where the walk under it fails; until then the model computes something else."""
+    """Also where the forced decode under it fails; until then the model computes something else."""
     it = live()
     before, under = run(it.model, 4), []
 
-    def walk() -> None:
+    def forced() -> None:
         with it.faulty(inject, strength):
             under.append(run(it.model, 4))
             raise RuntimeError("the engine died")
 
     with pytest.raises(RuntimeError, match="died"):
-        walk()
+        forced()
     assert not under[0].equal(before)
     assert run(it.model, 4).equal(before)
     assert not any("forward" in vars(layer) for layer in it.layers)
@@ -197,7 +197,7 @@ def test_none_in_a_thousand_is_not_never() -> None:
     assert upper_bound(0, 1000, 1000) == pytest.approx(1 - 0.05 ** (1 / 1000))
     assert upper_bound(0, 1000, 100) == pytest.approx(1 - 0.05 ** (1 / 100))
     assert upper_bound(3, 3, 3) == 1.0
-    page = alarms_table([Alarms(subject="a", prompts=200, sets=1000, independent=100, engine=0, realisations=7)])
+    page = alarms_table([Alarms(subject="a", prompts=200, sets=1000, independent=100, engine=0, floor_runs=7)])
     assert "The engine: 0 of 1000 sets, which share prompts and are worth 100: at most 3.0%" in page
 
 

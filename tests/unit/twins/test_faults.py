@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from npu_conformance.checkpoints.inspect import inspect
-from npu_conformance.run.nursery import build_twins, twin_folder
+from npu_conformance.run.build_twins import build_twins, twin_folder
 from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator
 from tests.unit.helpers.suite_runs import ROOT, Outcome, judge

@@ -36,11 +36,11 @@ def bisect(model: str, variants: Sequence[str], settings: Settings, reports: Pat
     config = session.config(model)
     features = features_of(config, variants)
     subject = session.subject(model)
-    workshop = session.workshop(model)
-    runs = Runs(config, workshop, Jobs(folder, narrator), settings.deadline_for(config), features)
+    model_run = session.model_run(model)
+    runs = Runs(config, model_run, Jobs(folder, narrator), settings.deadline_for(config), features)
     runs.make_base()
-    evidence = load_evidence(workshop.traces, "base", config, noise=load_floor(workshop.traces / "base"))
-    finding = search(runs, workshop, evidence)
+    evidence = load_evidence(model_run.traces, "base", config, noise=load_floor(model_run.traces / "base"))
+    finding = search(runs, model_run, evidence)
     if finding is None:
         print(f"{model}: neither base nor {' + '.join(features)} leaves the limits; {runs.starts} engine starts")
         return 0

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.checks.pair import Pair
-from npu_conformance.workers.job import WalkPart
+from npu_conformance.workers.job import ForcedPart
 
 # Positions of a clean run differ in how well they are conditioned; twice the worst of them is beyond rounding.
 _BEYOND = 2.0
@@ -16,7 +16,7 @@ _BEYOND = 2.0
 class Position:
     """Where a run leaves the noise."""
 
-    part: WalkPart
+    part: ForcedPart
     prompt: int
     """Index of the prompt in that part."""
     step: int
@@ -34,7 +34,7 @@ class Position:
     """The engine's batch row that all positions beyond share, where they do and others do not."""
 
 
-def first_beyond(part: WalkPart, failing: Pair, noise: float) -> Position | None:
+def first_beyond(part: ForcedPart, failing: Pair, noise: float) -> Position | None:
     """The position with the smallest step beyond the noise, of several the one that is worst; None without any.
 
     Args:
@@ -50,7 +50,7 @@ def first_beyond(part: WalkPart, failing: Pair, noise: float) -> Position | None
     return _position(part, failing, noise, first, beyond)
 
 
-def worst(part: WalkPart, failing: Pair, noise: float) -> Position:
+def worst(part: ForcedPart, failing: Pair, noise: float) -> Position:
     """The position with the largest distance, for an error that is small and everywhere."""
     return _position(part, failing, noise, int(_distances(failing).argmax()), np.empty(0, dtype=np.int64))
 
@@ -60,7 +60,7 @@ def _distances(failing: Pair) -> NDArray[np.float64]:
     return np.asarray(np.nan_to_num(failing.comparison.values["relative_l2"], nan=np.inf))
 
 
-def _position(part: WalkPart, failing: Pair, noise: float, at: int, beyond: NDArray[np.int64]) -> Position:
+def _position(part: ForcedPart, failing: Pair, noise: float, at: int, beyond: NDArray[np.int64]) -> Position:
     prompt, step = failing.comparison.locate(at)
     return Position(
         part=part,

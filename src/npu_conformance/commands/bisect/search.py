@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from npu_conformance.checks import CHECKS
-from npu_conformance.checks.closeness import breaks, witnesses
+from npu_conformance.checks.closeness import breaks, three_way
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.pair import Pair
 from npu_conformance.commands.bisect.ddmin import smallest_failing
@@ -17,10 +17,10 @@ from npu_conformance.commands.bisect.runs import Runs
 from npu_conformance.config.limits import LAYER_NORM
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.measure.results import Result
-from npu_conformance.measure.witnesses import IMPLICATES
-from npu_conformance.run.session import Workshop
-from npu_conformance.traces.trace import PROBES, Trace
-from npu_conformance.workers.job import WalkPart, Watched
+from npu_conformance.measure.three_way import IMPLICATES
+from npu_conformance.run.session import ModelRun
+from npu_conformance.traces.trace import BOUNDARY, Trace
+from npu_conformance.workers.job import ForcedPart, Watched
 
 _EVERYWHERE = "no position leaves by itself what rounding explains: the error is small and everywhere"
 # What base must keep besides closeness before a feature can be at fault.
@@ -29,12 +29,12 @@ _OF_BASE = ("prefill_closeness", "decode_against_prefill", "hidden_states", "bat
 _CONTROLS = 7
 
 
-def search(runs: Runs, workshop: Workshop, evidence: Evidence) -> Finding | None:
+def search(runs: Runs, model_run: ModelRun, evidence: Evidence) -> Finding | None:
     """Find out where a model begins to fail; None where neither base nor the combination of all features does.
 
     Args:
         runs: the engines, and what may be at fault; base was run.
-        workshop: of the model.
+        model_run: of the model.
         evidence: on base.
 
     Raises:
@@ -43,16 +43,16 @@ def search(runs: Runs, workshop: Workshop, evidence: Evidence) -> Finding | None
     if _failing(evidence, "greedy_determinism"):
         return _nondeterministic(runs, evidence)
     if breaks(evidence, evidence.pair) or _failing(evidence, *_OF_BASE):
-        return _base_breaks(runs, workshop, evidence)
+        return _base_breaks(runs, model_run, evidence)
     features, fails = list(runs.features), partial(runs.fails, evidence)
     if not fails(frozenset(features)):
         if (why := runs.without_effect()) is not None:
             raise ConfigError(f"{evidence.config.model}: nothing was found, but a feature had no effect: {why}")
         return None
-    return _features_break(runs, workshop, evidence, smallest_failing(features, fails))
+    return _features_break(runs, model_run, evidence, smallest_failing(features, fails))
 
 
-def _features_break(runs: Runs, workshop: Workshop, evidence: Evidence, subset: frozenset[str]) -> Finding:
+def _features_break(runs: Runs, model_run: ModelRun, evidence: Evidence, subset: frozenset[str]) -> Finding:
     """Held against base, which holds; its distance from the reference says what rounding costs."""
     noise, pairs = largest(evidence.comparison.values["relative_l2"]), _parts(runs.evidence(evidence, subset))
     found = [position for part, pair in pairs.items() if (position := first_beyond(part, pair, noise))]
@@ -61,47 +61,49 @@ def _features_break(runs: Runs, workshop: Workshop, evidence: Evidence, subset: 
     pair = pairs[position.part]
     watched = _watched(position, pair.candidate)
     try:
-        tapped, states = runs.states(subset, watched)
+        hooked, states = runs.states(subset, watched)
         _, clean = runs.states(frozenset(), [at._replace(part=_of_base(at.part)) for at in watched])
-        reference = workshop.references.states(_prefixes(runs.base, watched), workshop.traces / "states.npz", "float32")
+        reference = model_run.references.states(
+            _prefixes(runs.base, watched), model_run.traces / "states.npz", "float32"
+        )
     except ConformanceError as error:
         return finding.saying(f"no layer: {error}")
     finding = finding.with_layers(layer_findings(states, clean, reference, _allowed(evidence)))
-    if not _still_there(tapped, pair.reference, position):
-        return finding.saying("with the tap in place the fault is gone: it lives in what is fused across layers")
+    if not _still_there(hooked, pair.reference, position):
+        return finding.saying("with the hook in place the fault is gone: it lives in what is fused across layers")
     return finding
 
 
-def _base_breaks(runs: Runs, workshop: Workshop, evidence: Evidence) -> Finding:
+def _base_breaks(runs: Runs, model_run: ModelRun, evidence: Evidence) -> Finding:
     """Held against the reference; the noise floor says what rounding costs."""
     config = evidence.config
     noise = max((float(np.exp(one.row.max())) for one in evidence.floor.values()), default=0.0)
     position = first_beyond("answers", evidence.pair, noise)
     remarks = [] if position or not breaks(evidence, evidence.pair) else [_EVERYWHERE]
     position = position or worst("answers", evidence.pair, noise)
-    if (holding := witnesses(evidence)) is not None and not all(holding):
-        remarks.append(f"the three witnesses implicate {IMPLICATES[holding]}")
+    if (holding := three_way(evidence)) is not None and not all(holding):
+        remarks.append(f"the three-way comparison points at {IMPLICATES[holding]}")
     remarks += [f"{one.metric}, {one.at}: {one.where}" for one in _failing(evidence, "batch_determinism")]
     finding = Finding(config.model, [], position, remarks=tuple(remarks))
     watched = _watched(position, evidence.candidate)
     prefixes = _prefixes(evidence.candidate, watched)
     try:
         _, states = runs.states(frozenset(), watched)
-        reference = workshop.references.states(prefixes, workshop.traces / "states.npz", "float32")
-        clean = workshop.references.states(prefixes, workshop.traces / "clean states.npz", config.serve.dtype)
+        reference = model_run.references.states(prefixes, model_run.traces / "states.npz", "float32")
+        clean = model_run.references.states(prefixes, model_run.traces / "clean states.npz", config.serve.dtype)
     except ConformanceError as error:
         return finding.saying(f"no layer: {error}")
     return finding.with_layers(layer_findings(states, clean, reference, _allowed(evidence)))
 
 
 def _nondeterministic(runs: Runs, evidence: Evidence) -> Finding:
-    """Two walks over the same tokens, which must not differ at all."""
+    """Two forced decodes over the same tokens, which must not differ at all."""
     base: frozenset[str] = frozenset()
-    pair = Pair(runs.walked(base), evidence.candidate, evidence.reference, ("again", "at first"))
+    pair = Pair(runs.forced(base), evidence.candidate, evidence.reference, ("again", "at first"))
     position = first_beyond("answers", pair, 0.0)
     finding = Finding(evidence.config.model, [], position, remarks=("the same request gives other logits",))
     if position is None:
-        return finding.saying("it did not when base's tokens were walked: it happens now and then")
+        return finding.saying("it did not when base's tokens were forced: it happens now and then")
     watched = [Watched("answers", position.prompt, position.step)]
     try:
         _, states = runs.states(base, watched)
@@ -111,11 +113,11 @@ def _nondeterministic(runs: Runs, evidence: Evidence) -> Finding:
     return finding.with_layers(layer_findings(states, None, again))
 
 
-def _parts(evidence: Evidence) -> dict[WalkPart, Pair]:
+def _parts(evidence: Evidence) -> dict[ForcedPart, Pair]:
     """A variant against base, by part of its trace."""
-    pairs: dict[WalkPart, Pair | None] = {
+    pairs: dict[ForcedPart, Pair | None] = {
         "answers": evidence.against_base,
-        "probes": evidence.probes_against_base,
+        "boundary": evidence.boundary_against_base,
         "cold": evidence.cold_against_base,
     }
     return {part: pair for part, pair in pairs.items() if pair is not None}
@@ -138,22 +140,22 @@ def _watched(position: Position, trace: Trace) -> list[Watched]:
     return [Watched(part, position.prompt, position.step), *controls]
 
 
-def _of_base(part: WalkPart) -> WalkPart:
-    """Where base walks the same: it has no cache to fill."""
+def _of_base(part: ForcedPart) -> ForcedPart:
+    """Where base forced decodes the same: it has no cache to fill."""
     return "answers" if part == "cold" else part
 
 
 def _prefixes(base: Trace, watched: Sequence[Watched]) -> list[tuple[int, ...]]:
     """What each watched position sees: the prompt and the tokens before it."""
-    probed = base.part(PROBES)
-    parts = {"answers": base.answers, "cold": base.answers, "probes": probed.answers if probed else ()}
+    probed = base.part(BOUNDARY)
+    parts = {"answers": base.answers, "cold": base.answers, "boundary": probed.answers if probed else ()}
     answers = [(parts[at.part][at.prompt], at.step) for at in watched]
     return [(*answer.prompt_ids, *answer.token_ids[:step]) for answer, step in answers]
 
 
-def _still_there(tapped: Trace, base: Trace, position: Position) -> bool:
-    """Whether the position is as far from base with the tap in place."""
-    trace = tapped if position.part == "answers" else tapped.part(position.part)
+def _still_there(hooked: Trace, base: Trace, position: Position) -> bool:
+    """Whether the position is as far from base with the hook in place."""
+    trace = hooked if position.part == "answers" else hooked.part(position.part)
     if trace is None:
         return False
     comparison = Pair(trace, base, base).comparison

@@ -17,9 +17,9 @@ from npu_conformance.config.variants import JUDGED, needs_base, scored_with
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.machine.storage import digest, link_or_copy, run_folder, staged_dir
-from npu_conformance.measure.realisations import FLOOR
+from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.report.details import SubjectFacts
-from npu_conformance.run.session import Session, Workshop
+from npu_conformance.run.session import ModelRun, Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.progress import Narrator
 
@@ -46,22 +46,22 @@ def capture(model: str, output: Path, settings: Settings, variants: Sequence[str
     if any(needs_base(variant) for variant in chosen):
         chosen = tuple(dict.fromkeys(["base", *chosen]))
     if settings.tokens is not None and chosen != ("base",):
-        raise ConfigError("--tokens: other variants than base walk base's tokens anyway: leave out --variants")
+        raise ConfigError("--tokens: other variants than base take base's tokens anyway: leave out --variants")
     for variant in chosen:
         if variant not in session.variants(model):
             raise ConfigError(f"--variants {variant}: {model} has {', '.join(session.variants(model))}")
         if why := session.why_not(model, variant):
             raise ConfigError(f"--variants {variant}: {why}")
     session.expect({model: chosen})
-    workshop = session.workshop(model)
+    model_run = session.model_run(model)
     if settings.tokens is not None:
-        theirs = _check_same(settings.tokens, workshop, model)
+        theirs = _check_same(settings.tokens, model_run, model)
         if "base" not in theirs.variants:
             raise TraceError(
                 f"{settings.tokens}: has no base, whose tokens are to be taken: capture it again with base"
             )
     for variant in chosen:
-        workshop.candidates.make(variant, chosen)
+        model_run.candidates.make(variant, chosen)
     with staged_dir(output) as stage:
         shutil.copytree(session.folder / "traces", stage / "traces", copy_function=link_or_copy)
         _seal(stage, "candidate", model, chosen)
@@ -69,7 +69,7 @@ def capture(model: str, output: Path, settings: Settings, variants: Sequence[str
 
 
 def capture_reference(model: str, output: Path, settings: Settings, reports: Path) -> int:
-    """Score the tokens of a candidate's capture with the reference, and with the noise floor's realisations.
+    """Score the tokens of a candidate's capture with the reference, and with the floor runs.
 
     Raises:
         ConformanceError: the model cannot be run, or the capture is of something else.
@@ -80,24 +80,24 @@ def capture_reference(model: str, output: Path, settings: Settings, reports: Pat
             "--reference: scores the tokens that a candidate chose: name its captured folder with --tokens DIR"
         )
     session = _session(model, settings, reports)
-    workshop = session.workshop(model)
-    theirs = _check_same(settings.tokens, workshop, model)
+    model_run = session.model_run(model)
+    theirs = _check_same(settings.tokens, model_run, model)
     config = session.config(model)
     scored = tuple(dict.fromkeys(scored_with(variant) for variant in theirs.variants))
     for variant in scored:
-        place = workshop.traces / variant
+        place = model_run.traces / variant
         place.mkdir(parents=True, exist_ok=True)
         (place / "candidate").symlink_to((settings.tokens / theirs.traces / variant / "candidate").resolve())
-        workshop.references.score(place)
+        model_run.references.score(place)
         if config.reference.also is not None:
-            workshop.references.score_again(place, config.reference.also)
+            model_run.references.score_again(place, config.reference.also)
     with staged_dir(output) as stage:
         for variant in scored:
             for part in _SCORED:
-                if (made := workshop.traces / variant / part).is_dir():
+                if (made := model_run.traces / variant / part).is_dir():
                     shutil.copytree(made, stage / theirs.traces / variant / part, copy_function=link_or_copy)
         for name in ("rendered.json", "subject.json"):
-            shutil.copyfile(workshop.traces / name, stage / theirs.traces / name)
+            shutil.copyfile(model_run.traces / name, stage / theirs.traces / name)
         _seal(stage, "reference", model, scored)
     return _done(output)
 
@@ -107,14 +107,14 @@ def _session(model: str, settings: Settings, reports: Path) -> Session:
     return Session(settings, folder, Narrator())
 
 
-def _check_same(folder: Path, workshop: Workshop, model: str) -> Manifest:
+def _check_same(folder: Path, model_run: ModelRun, model: str) -> Manifest:
     """Hold the other capture against what this machine has, before anything is computed.
 
     Raises:
         TraceError: it is damaged, or of something else; says of what.
     """
     theirs = open_capture(folder)
-    facts, rendered = _facts(workshop.traces), load_rendered(workshop.traces / "rendered.json")
+    facts, rendered = _facts(model_run.traces), load_rendered(model_run.traces / "rendered.json")
     mine = theirs.model_copy(
         update={
             "model": model,

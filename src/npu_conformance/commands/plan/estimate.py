@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import psutil
 
-from npu_conformance.config.variants import CATALOGUE, JUDGED, ranks, walks_warm
-from npu_conformance.engines.vllm.probes import long_texts, probes
+from npu_conformance.config.variants import CATALOGUE, JUDGED, ranks, warms_cache
+from npu_conformance.engines.vllm.boundary import boundary, long_texts
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.machine.devices import Platform
 from npu_conformance.run.cost import pass_seconds
@@ -25,7 +25,7 @@ _READING = GIB
 _PASS = 10
 # vLLM's own default of gpu_memory_utilization, which on a CPU is a share of all memory.
 _SHARE = 0.92
-# vLLM's block size on a CPU; it decides where probes are cut, not how many there are.
+# vLLM's block size on a CPU; it decides where block-boundary prompts are cut, not how many there are.
 _BLOCK = 128
 # Requests asked again in small batches, see `engines/scenarios.py`: copies, alone, joining.
 _SMALL_BATCHES = 20
@@ -109,7 +109,7 @@ def engine_take(
 
 
 def long_lengths(lengths: tuple[Length, ...], longest: int | None) -> tuple[Length, ...]:
-    """Tokens before and in each walk over a long text.
+    """Tokens before and in each forced decode over a long text.
 
     Args:
         lengths: of the prompts, of which the texts are made.
@@ -138,15 +138,15 @@ def _work(load: Load, variant: str, options: dict[str, Any], candidate: str) -> 
         return _Work(tokens=sum(map(sum, texts)), passes=1, kept=rows, scratch=rows)
     if known is not None and known.tokens_only:
         return _Work(tokens=tokens, passes=1, kept=0, scratch=0)
-    passes = 2 if walks_warm(options) else 1
+    passes = 2 if warms_cache(options) else 1
     kept = passes * rows + probed
     return _Work(tokens=passes * tokens, passes=passes, kept=kept, scratch=kept)
 
 
 def _probed(load: Load) -> int:
-    """Rows of the probes."""
+    """Rows of the block-boundary prompts."""
     prompts = [[0] * prompt for prompt, _ in load.lengths]
-    return sum(probe.length for probe in probes(prompts, _BLOCK, load.longest or _POSITIONS).values())
+    return sum(probe.length for probe in boundary(prompts, _BLOCK, load.longest or _POSITIONS).values())
 
 
 def _start_seconds(load: Load, options: dict[str, Any], candidate: str, platform: Platform, follows: bool) -> float:

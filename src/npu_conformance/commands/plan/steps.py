@@ -16,11 +16,11 @@ from npu_conformance.config.variants import JUDGED, is_long, needs_base, ranks, 
 from npu_conformance.errors import ConformanceError
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.machine.devices import find_devices
-from npu_conformance.measure.realisations import noise_floor
+from npu_conformance.measure.reference_runs import noise_floor
+from npu_conformance.run.build_twins import is_whole, twin_folder, with_bases
 from npu_conformance.run.cost import Cost, parameters_of, reference_cost
 from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.kv_cache import WIDTHS, Length, bounded, own_longest
-from npu_conformance.run.nursery import is_whole, twin_folder, with_bases
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.sharing import may_share, processes
@@ -140,7 +140,7 @@ class _Model:
         ]
 
     def engines(self, variants: Sequence[str], before: int) -> list[Step]:
-        """Base first, also where only variants that walk its tokens are selected; then the others by process."""
+        """Base first, also where only variants that take its tokens are selected; then the others by process."""
         needed = () if "base" in variants else tuple(variant for variant in variants if needs_base(variant))
         first = ["base"] if needed or "base" in variants else []
         groups = processes(list(dict.fromkeys([*first, *variants])), self._shares)
@@ -151,7 +151,7 @@ class _Model:
         ]
 
     def references(self, variants: Sequence[str]) -> list[Step]:
-        """Passes over base's tokens, which most variants walk, and over those of variants that have their own.
+        """Passes over base's tokens, which most variants forced decode, and over those of variants that have their own.
 
         Each with its noise floor's.
         """
@@ -221,7 +221,7 @@ class _Model:
         )
 
     def _floor(self, variant: str) -> Step:
-        """The passes of all realisations; which are cached only the tokens tell, that the engine has yet to choose."""
+        """The passes of all floor runs; which are cached only the tokens tell, that the engine has yet to choose."""
         dtype = self._config.serve.dtype
         passes = len(noise_floor(dtype, self._config.reference.attn_implementation))
         cost = self._pass_cost(variant, dtype)
@@ -229,7 +229,7 @@ class _Model:
             kind="noise floor",
             model=self._name,
             name=variant,
-            about=f"{passes} realisations in {dtype}: {cost.sequences} sequences each, unless they are in the cache",
+            about=f"{passes} floor runs in {dtype}: {cost.sequences} sequences each, unless they are in the cache",
             # One after another: of the memory only one's is held.
             take=Take(passes * cost.seconds, cost.memory, passes * cost.disk),
             basis=self._basis,

@@ -23,7 +23,7 @@ from npu_conformance.commands.probe.seen import (
 from npu_conformance.config.variants import implied_signs
 from npu_conformance.engines.vllm.asking import Asked, layers_at
 from npu_conformance.engines.vllm.engine import effective, observed
-from npu_conformance.engines.vllm.generation import Captured, Request, walk
+from npu_conformance.engines.vllm.generation import Captured, Request, forced_request
 from npu_conformance.engines.vllm.prefill import prefill_answers
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.metrics import choice, finite, relative_l2
@@ -100,7 +100,7 @@ def forced(engine: Engine) -> Forced:
     """The first request, made to take the tokens it would choose last."""
     free = engine.rows[0][0]
     tokens = tuple(int(token) for token in np.argsort(free)[:_FORCED])
-    captured = engine.asked.generator.rows("forcing tokens", [walk(engine.requests[0].prompt_ids, tokens)])
+    captured = engine.asked.generator.rows("forcing tokens", [forced_request(engine.requests[0].prompt_ids, tokens)])
     rows = captured.rows(0)
     return Forced(
         asked=tokens,

@@ -18,8 +18,8 @@ from npu_conformance.config.prompts import load_prompts
 from npu_conformance.errors import ConfigError, PlanError
 from npu_conformance.machine.provenance import machine, package_versions
 from npu_conformance.machine.storage import run_folder, write_json, write_text
+from npu_conformance.run.build_twins import build_twins, twin_folder
 from npu_conformance.run.candidates import Candidates
-from npu_conformance.run.nursery import build_twins, twin_folder
 from npu_conformance.run.preparation import prepare
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.jobs import Jobs

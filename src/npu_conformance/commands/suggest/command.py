@@ -129,7 +129,7 @@ def _pairs(evidence: Evidence) -> Iterator[tuple[str, Pair, tuple[str, ...]]]:
         ("decode against prefill", evidence.own_prefill, closeness),
         ("against base", evidence.against_base, _AGAINST_BASE),
         ("against base, cold", evidence.cold_against_base, _AGAINST_BASE),
-        ("against base, at probes", evidence.probes_against_base, _AGAINST_BASE),
+        ("against base, at block-boundary prompts", evidence.boundary_against_base, _AGAINST_BASE),
     ):
         if pair is not None:
             yield where, pair, names

@@ -41,7 +41,7 @@ def watch(
     _check_options(url, every, prompts, tokens)
     baseline = read_baseline(path)
     if len(baseline.floor) < 2:
-        raise ConfigError(f"{path}: has fewer than two realisations of the noise floor: update it")
+        raise ConfigError(f"{path}: has fewer than two floor runs: update it")
     if len(baseline.prompts) < PROMPTS:
         raise ConfigError(f"{path}: has {len(baseline.prompts)} prompts, at least {PROMPTS} are needed: update it")
     server, unreached = Server(url, model, api_key), 0

@@ -164,7 +164,7 @@ def _sizes(baseline: Baseline, at: int, said: Said) -> tuple[float, float, float
     if told.sum() < _WORDS:
         return None
     runs = [
-        np.stack([_with_others(run, at) for run in baseline.realised.values()]),
+        np.stack([_with_others(run, at) for run in baseline.floor_runs.values()]),
         _with_others(baseline.accepted, at),
     ]
     now_size, *allowed = (_size((run - exact)[..., told]) for run in (now, *runs))

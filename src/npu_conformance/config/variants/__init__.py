@@ -1,7 +1,7 @@
 """Variants: named sets of engine options and environment variables.
 
-`base` is the plainest engine, `as_served` the YAML's own; every other changes one thing of base, walks base's tokens,
-and is compared with base and with the reference at every position.
+`base` is the plainest engine, `as_served` the YAML's own; every other changes one thing of base, is made to take
+base's tokens, and is compared with base and with the reference at every position.
 """
 
 from npu_conformance.config.variants.catalogue import CATALOGUE
@@ -12,7 +12,7 @@ from npu_conformance.config.variants.kinds import (
     known_changes,
     needs_base,
     scored_with,
-    walks_warm,
+    warms_cache,
 )
 from npu_conformance.config.variants.known import Bound, Envs, Known, Requirement, Sign, Variant
 from npu_conformance.config.variants.options import engine_options, merged, ranks, served_features
@@ -39,5 +39,5 @@ __all__ = [
     "served_features",
     "signs_of",
     "unconfirmed",
-    "walks_warm",
+    "warms_cache",
 ]

@@ -20,7 +20,7 @@ def known_changes(variant: str) -> str | None:
 
 
 def is_long(variant: str) -> bool:
-    """Whether a variant walks long texts of its own."""
+    """Whether a variant uses the suite's own long texts."""
     return variant in CATALOGUE and CATALOGUE[variant].long
 
 
@@ -30,11 +30,11 @@ def needs_base(variant: str) -> bool:
 
 
 def scored_with(variant: str) -> str:
-    """The variant whose reference a variant is held against: base's where it walks base's tokens, else its own."""
+    """The variant whose reference a variant is held against: base's where it takes base's tokens, else its own."""
     return "base" if needs_base(variant) else variant
 
 
-def walks_warm(options: dict[str, Any]) -> bool:
-    """Whether an engine with these options keeps prefixes, so that a second walk is another than the first."""
+def warms_cache(options: dict[str, Any]) -> bool:
+    """Whether an engine with these options keeps prefixes, so that a second forced decode is another than the first."""
     # vLLM's own default is a cache that is on.
     return bool(options.get("enable_prefix_caching", True))

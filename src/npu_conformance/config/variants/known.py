@@ -113,7 +113,7 @@ class Known(BaseModel):
     tokens_only: bool = False
     """The engine refuses logits processors: it generates, and its tokens are compared."""
     long: bool = False
-    """Walks long texts of its own instead of base's prompts."""
+    """Forced decodes long texts of its own instead of base's prompts."""
     tight_cache: bool = False
     """The KV cache holds the longest request and hardly more."""
     lacking: dict[Platform, str] = {}

@@ -1,4 +1,4 @@
-"""Another realisation of a model's rounding: noise below its dtype's precision, after which all roundings differ."""
+"""Another floor run of a model's rounding: noise below its dtype's precision, after which all roundings differ."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -99,7 +99,7 @@ class Scorer:
         return told
 
     def layers(self, prompts: Sequence[tuple[int, ...]]) -> Layers | None:
-        """Hidden states at each prompt's last token; None for a model that cannot be tapped."""
+        """Hidden states at each prompt's last token; None for a model that cannot be hooked."""
         entry = self._job.cache / f"{digest([self.setting, 'layers', prompts])}.npz"
         if (cached := load_layers(entry)) is not None:
             touch(entry)
@@ -174,22 +174,22 @@ def hidden_states(model: Any, prompts: Sequence[tuple[int, ...]]) -> Layers | No
     """Hidden states at the last token of each prompt; None for a model without a decoder of the usual make."""
     import torch
 
-    from npu_conformance.engines.vllm.tap import install
+    from npu_conformance.engines.hook import install
 
-    tap = install(model, max(map(len, prompts)))
-    if tap is None:
+    hook = install(model, max(map(len, prompts)))
+    if hook is None:
         return None
     found = []
     try:
         with torch.inference_mode():
             for ids in prompts:
                 model(input_ids=torch.tensor([ids], device=model.device), use_cache=False, logits_to_keep=1)
-                if tap.held < len(ids):
+                if hook.held < len(ids):
                     return None
-                found += tap.read([len(ids) - 1])
+                found += hook.read([len(ids) - 1])
     finally:
-        tap.remove()
-    return Layers(tap.points, np.array([list(states.values()) for states in found], dtype=np.float32))
+        hook.remove()
+    return Layers(hook.points, np.array([list(states.values()) for states in found], dtype=np.float32))
 
 
 def _is_whole(entry: Path, positions: int) -> bool:

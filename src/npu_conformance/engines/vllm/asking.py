@@ -1,4 +1,4 @@
-"""What is asked of a running vLLM engine, by manner: to choose its tokens, or to walk those of another trace."""
+"""What is asked of a running vLLM engine, by mode: to choose its tokens, or to forced decode those of another trace."""
 
 import dataclasses
 import shutil
@@ -12,16 +12,16 @@ import numpy as np
 
 from npu_conformance.engines.rendering import Rendered, as_messages
 from npu_conformance.engines.tokenizer_file import tokenizer_file
-from npu_conformance.engines.vllm.generation import Captured, Generated, Generator, Request, Watch, walk
+from npu_conformance.engines.vllm.boundary import boundary, long_texts
+from npu_conformance.engines.vllm.generation import Captured, Generated, Generator, Request, Watch, forced_request
 from npu_conformance.engines.vllm.prefill import prefill_answers
-from npu_conformance.engines.vllm.probes import long_texts, probes
 from npu_conformance.engines.vllm.scenarios import batch_cases
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.metrics import choice
 from npu_conformance.traces.trace import (
+    BOUNDARY,
     COLD,
     PREFILL,
-    PROBES,
     WITHOUT_ADAPTER,
     Answer,
     Layers,
@@ -32,7 +32,7 @@ from npu_conformance.traces.trace import (
     save_trace,
     unpack,
 )
-from npu_conformance.workers.job import WalkPart, Watched
+from npu_conformance.workers.job import ForcedPart, Watched
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import CandidateJob
@@ -60,8 +60,10 @@ class Asked:
 
     def requests(self) -> list[Request]:
         """The prompts, each for an answer of the engine's own, as long as it may be; or for a given one."""
-        if self.job.walks is not None:
-            return [walk(answer.prompt_ids, answer.token_ids) for answer in load_trace(self.job.walks).answers]
+        if self.job.tokens_of is not None:
+            return [
+                forced_request(answer.prompt_ids, answer.token_ids) for answer in load_trace(self.job.tokens_of).answers
+            ]
         lengths = self.rendered.lengths(self.job.max_tokens)
         return [Request(ids, length) for ids, length in zip(self.rendered.prompt_ids, lengths, strict=True)]
 
@@ -110,7 +112,7 @@ def generate(asked: Asked) -> list[Answer]:
     job, generator, requests = asked.job, asked.generator, asked.requests()
     with asked.timed():
         first = generator.rows("generating", requests)
-    answers = asked.save(asked.names(), first, forced=job.walks is not None)
+    answers = asked.save(asked.names(), first, forced=job.tokens_of is not None)
     # Cold again, or the second run would prefill other lengths than the first.
     generator.llm.reset_prefix_cache()
     again = generator.digests("generating again", requests)
@@ -131,34 +133,34 @@ def generate(asked: Asked) -> list[Answer]:
     return answers
 
 
-def walk_base(asked: Asked) -> list[Answer]:
+def force_base(asked: Asked) -> list[Answer]:
     """The engine takes base's tokens, in base's batches; where the cache is to be warm, a second time."""
-    base = load_trace(cast("Path", asked.job.walks))  # the job sees to it that there is one
-    probed = base.part(PROBES)
+    base = load_trace(cast("Path", asked.job.tokens_of))  # the job sees to it that there is one
+    probed = base.part(BOUNDARY)
     if probed is None:
-        raise TraceError(f"{base.folder}: has no probes; run base again")
+        raise TraceError(f"{base.folder}: has no block-boundary prompts; run base again")
     generator = asked.generator
     requests, cuts = (
-        [walk(answer.prompt_ids, answer.token_ids) for answer in trace.answers] for trace in (base, probed)
+        [forced_request(answer.prompt_ids, answer.token_ids) for answer in trace.answers] for trace in (base, probed)
     )
-    names, probe_names = ([answer.prompt for answer in trace.answers] for trace in (base, probed))
-    watches = {part: _watch(asked.job, part) for part in get_args(WalkPart)}
-    if asked.job.manner == "walk warm":
+    names, boundary_names = ([answer.prompt for answer in trace.answers] for trace in (base, probed))
+    watches = {part: _watch(asked.job, part) for part in get_args(ForcedPart)}
+    if asked.job.mode == "forced warm":
         cold = generator.rows("filling the cache", requests, watch=watches["cold"])
         asked.save_part(COLD, names, cold, forced=True, ends=base.eos_token_ids)
         generator.digests("filling the cache", cuts)
     with asked.timed():
-        walked = generator.rows("walking base's tokens", requests, watch=watches["answers"])
-    answers = asked.save(names, walked, forced=True)
-    crossed = generator.rows("walking probes", cuts, watch=watches["probes"])
-    asked.save_part(PROBES, probe_names, crossed, forced=True)
-    _observe(asked, [*walked.generated, *crossed.generated])
+        forced = generator.rows("forcing base's tokens", requests, watch=watches["answers"])
+    answers = asked.save(names, forced, forced=True)
+    crossed = generator.rows("forcing block-boundary prompts", cuts, watch=watches["boundary"])
+    asked.save_part(BOUNDARY, boundary_names, crossed, forced=True)
+    _observe(asked, [*forced.generated, *crossed.generated])
     if asked.job.watched:
         save_layers(asked.stage, _as_layers([_seen(watches[at.part], at) for at in asked.job.watched]))
     return answers
 
 
-def _watch(job: "CandidateJob", part: WalkPart) -> Watch | None:
+def _watch(job: "CandidateJob", part: ForcedPart) -> Watch | None:
     wanted = [(at.prompt, at.step) for at in job.watched if at.part == part]
     return Watch(wanted) if wanted else None
 
@@ -167,14 +169,14 @@ def _seen(watch: Watch | None, at: Watched) -> dict[str, list[float]] | None:
     return None if watch is None else watch.states.get((at.prompt, at.step))
 
 
-def walk_long(asked: Asked) -> list[Answer]:
+def force_long(asked: Asked) -> list[Answer]:
     """The engine takes what follows in long texts."""
     _, longest = _limits(asked.generator.llm)
     texts = long_texts(asked.rendered.prompt_ids, longest)
     with asked.timed():
-        walked = asked.generator.rows("walking long texts", list(texts.values()))
-    _observe(asked, walked.generated)
-    return asked.save(list(texts), walked, forced=True)
+        forced = asked.generator.rows("forcing long texts", list(texts.values()))
+    _observe(asked, forced.generated)
+    return asked.save(list(texts), forced, forced=True)
 
 
 def tokens_only(asked: Asked) -> list[Answer]:
@@ -188,22 +190,22 @@ def tokens_only(asked: Asked) -> list[Answer]:
     ]
 
 
-MANNERS: dict[str, Callable[[Asked], list[Answer]]] = {
+MODES: dict[str, Callable[[Asked], list[Answer]]] = {
     "generate": generate,
-    "walk": walk_base,
-    "walk warm": walk_base,
-    "walk long": walk_long,
+    "forced": force_base,
+    "forced warm": force_base,
+    "forced long": force_long,
     "tokens only": tokens_only,
 }
-"""What to do, by a candidate job's `manner`."""
+"""What to do, by a candidate job's `mode`."""
 
 
 def _probe(asked: Asked) -> None:
-    """Walk the probes, cold, and keep them as a part of the trace; a part without any where none fits."""
-    requests = probes(asked.rendered.prompt_ids, *_limits(asked.generator.llm))
+    """Force the block-boundary prompts, cold, as a part of the trace; a part without any where none fits."""
+    requests = boundary(asked.rendered.prompt_ids, *_limits(asked.generator.llm))
     asked.generator.llm.reset_prefix_cache()
-    captured = asked.generator.rows("walking probes", list(requests.values()))
-    asked.save_part(PROBES, list(requests), captured, forced=True)
+    captured = asked.generator.rows("forcing block-boundary prompts", list(requests.values()))
+    asked.save_part(BOUNDARY, list(requests), captured, forced=True)
 
 
 def prefill_part(asked: Asked, answers: Sequence[Answer]) -> None:
@@ -218,9 +220,9 @@ def prefill_part(asked: Asked, answers: Sequence[Answer]) -> None:
     save_trace(folder, prefilled, eos_token_ids=asked.rendered.eos_token_ids, provenance={}, forced=True)
 
 
-def _observe(asked: Asked, walked: Sequence[Generated]) -> None:
-    asked.observed["cached_tokens"] = sum(one.cached_tokens for one in walked)
-    asked.observed["prefills_of_a_prompt"] = max((int(one.places["prefills"].max()) for one in walked), default=0)
+def _observe(asked: Asked, forced: Sequence[Generated]) -> None:
+    asked.observed["cached_tokens"] = sum(one.cached_tokens for one in forced)
+    asked.observed["prefills_of_a_prompt"] = max((int(one.places["prefills"].max()) for one in forced), default=0)
 
 
 def _limits(llm: Any) -> tuple[int, int]:
@@ -236,14 +238,14 @@ def layers_at(asked: Asked) -> Layers | None:
     llm, one = asked.generator.llm, SamplingParams(temperature=0.0, max_tokens=1)
     found: list[dict[str, list[float]]] = []
     prompts = asked.rendered.prompt_ids[: asked.job.layer_prompts]
-    llm.collective_rpc("start_layer_tap", args=(max(map(len, prompts)),))
+    llm.collective_rpc("start_layer_hook", args=(max(map(len, prompts)),))
     for ids in prompts:
         llm.generate([{"prompt_token_ids": list(ids)}], one, use_tqdm=False, lora_request=asked.generator.lora)
         states = llm.collective_rpc("hidden_states", args=(len(ids),))[0]
         if states is None:
             break
         found.append(states)
-    llm.collective_rpc("stop_layer_tap")
+    llm.collective_rpc("stop_layer_hook")
     if not found:
         return None
     return _as_layers(found)
@@ -259,7 +261,7 @@ def _as_layers(found: Sequence[dict[str, list[float]] | None]) -> Layers:
     if not states or len(states) < len(found):
         raise TraceError(
             f"hidden states of {len(found) - len(states)} of {len(found)} positions could not be read: the model has "
-            "no decoder of the usual make, its layers lie on several ranks, its batch is more than the tap keeps, or "
+            "no decoder of the usual make, its layers lie on several ranks, its batch is more than the hook keeps, or "
             "it schedules asynchronously"
         )
     points = tuple(states[0])

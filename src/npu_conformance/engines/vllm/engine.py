@@ -11,13 +11,13 @@ from npu_conformance.checkpoints.checkpoint import EXPERTS
 from npu_conformance.checkpoints.declared import ENDS
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.engines.vllm import versions as vllm_versions
-from npu_conformance.engines.vllm.asking import MANNERS, Asked
+from npu_conformance.engines.vllm.asking import MODES, Asked
 from npu_conformance.engines.vllm.became import became
 from npu_conformance.engines.vllm.generation import Generator
 from npu_conformance.errors import JobError
 from npu_conformance.machine.provenance import numeric_environment, package_versions
 from npu_conformance.machine.storage import scratch_dir, staged_dir
-from npu_conformance.traces.trace import PROBES, Told, load_trace, save_modules, save_trace
+from npu_conformance.traces.trace import BOUNDARY, Told, load_trace, save_modules, save_trace
 from npu_conformance.workers.job import CLOSING, STARTING
 
 if TYPE_CHECKING:
@@ -31,23 +31,23 @@ _engines = itertools.count()
 
 
 def run(job: "CandidateJob", progress: "Progress") -> None:
-    """Start the engine, ask it what the job's manner says, and leave the trace.
+    """Start the engine, ask it what the job's mode says, and leave the trace.
 
     Raises:
         JobError: the platform is not the one asked for.
-        TraceError: a sampled token's logits were not captured, or the trace to walk cannot be read.
+        TraceError: a sampled token's logits were not captured, or the trace to forced decode cannot be read.
     """
     rendered = load_rendered(job.rendered)
     started = time.monotonic()
     progress(STARTING, 0, 0)
-    options = job.options | (_tight_cache(job.walks) if job.tight_cache and job.walks else {})
+    options = job.options | (_tight_cache(job.tokens_of) if job.tight_cache and job.tokens_of else {})
     llm = start(job, options)
     loaded = time.monotonic()
     progress("started", 0, 0)
     number = next(_engines)
     with staged_dir(job.output) as stage, scratch_dir(job.output) as scratch:
         asked = Asked(job, rendered, Generator(llm, scratch, progress, lora_of(job)), stage)
-        answers = MANNERS[job.manner](asked)
+        answers = MODES[job.mode](asked)
         provenance = {
             "engine": "vllm",
             "versions": package_versions(),
@@ -67,9 +67,9 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
             stage,
             answers,
             # A long text may hold them anywhere.
-            eos_token_ids=() if job.manner == "walk long" else rendered.eos_token_ids,
+            eos_token_ids=() if job.mode == "forced long" else rendered.eos_token_ids,
             provenance=provenance,
-            forced=job.manner.startswith("walk") or job.walks is not None,
+            forced=job.mode.startswith("forced") or job.tokens_of is not None,
         )
     # The trace is whole: an engine that dies or hangs while it closes takes nothing of it along.
     progress(CLOSING, 0, 0)
@@ -93,17 +93,17 @@ def start(job: "CandidateJob", options: dict[str, Any]) -> Any:
     return LLM(
         model=str(job.checkpoint),
         # Speculative decoding refuses them.
-        logits_processors=None if job.manner == "tokens only" else [_CAPTURE],
+        logits_processors=None if job.mode == "tokens only" else [_CAPTURE],
         worker_extension_cls=_EXTENSION,
         trust_remote_code=job.trust_remote_code,
         **options,
     )
 
 
-def _tight_cache(walked: Path) -> dict[str, int]:
+def _tight_cache(forced: Path) -> dict[str, int]:
     """Options that give the KV cache room for the longest request and hardly more, so that batches do not fit."""
-    base = load_trace(walked)
-    probed = base.part(PROBES)
+    base = load_trace(forced)
+    probed = base.part(BOUNDARY)
     answers = (*base.answers, *(probed.answers if probed else ()))
     longest = max(len(answer.prompt_ids) + len(answer.token_ids) for answer in answers) + 1
     blocks = -(-longest // int(base.provenance["effective"]["block_size"]))

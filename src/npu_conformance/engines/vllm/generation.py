@@ -37,7 +37,7 @@ class Request:
     """Engine steps after which it is sent."""
 
 
-def walk(prompt_ids: tuple[int, ...], tokens: tuple[int, ...], joins: int = 0) -> Request:
+def forced_request(prompt_ids: tuple[int, ...], tokens: tuple[int, ...], joins: int = 0) -> Request:
     """A request that takes the given tokens."""
     return Request(prompt_ids, len(tokens), tokens, joins)
 
@@ -136,7 +136,7 @@ class Captured:
 
 
 class Watch:
-    """Hidden states at chosen positions of a walk, read from the workers' tap after the engine's steps."""
+    """Hidden states at chosen positions of a forced decode, read from the workers' hook after the engine's steps."""
 
     def __init__(self, wanted: Iterable[tuple[int, int]]) -> None:
         """Args: wanted: indices of requests, and steps."""

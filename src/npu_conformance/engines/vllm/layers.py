@@ -2,31 +2,31 @@
 
 from typing import Any
 
-from npu_conformance.engines.vllm.tap import Tap, install, installed, register
+from npu_conformance.engines.hook import Hook, install, installed, register
 from npu_conformance.engines.vllm.versions import RUNNER, read
 
 register()
 
 
-class LayerTap:
+class LayerHook:
     """Mixed into vLLM's worker by `worker_extension_cls`; called through `collective_rpc`."""
 
-    def start_layer_tap(self, rows: int) -> None:
+    def start_layer_hook(self, rows: int) -> None:
         """From now on every forward pass is looked at, where the model runs eagerly.
 
         Args:
             rows: tokens of a forward pass to keep, from its first.
         """
-        self._own: Tap | None = install(self.get_model(), rows)  # type: ignore[attr-defined]
+        self._own: Hook | None = install(self.get_model(), rows)  # type: ignore[attr-defined]
 
     def hidden_states(self, tokens: int) -> dict[str, list[float]] | None:
         """What the last forward pass left at the last of a prompt's tokens, by point.
 
-        None where the model cannot be tapped, this rank has a part of the layers or of the tokens only, or the tap
+        None where the model cannot be hooked, this rank has a part of the layers or of the tokens only, or the hook
         keeps fewer tokens.
         """
-        tap = installed(self.get_model())  # type: ignore[attr-defined]
-        return None if tap is None or tap.held < tokens else tap.read([tokens - 1])[0]
+        hook = installed(self.get_model())  # type: ignore[attr-defined]
+        return None if hook is None or hook.held < tokens else hook.read([tokens - 1])[0]
 
     def sampled_states(self, request_ids: list[str]) -> dict[str, dict[str, list[float]] | None] | None:
         """What the last engine step left at the tokens whose logits were sampled, by request and point.
@@ -36,21 +36,21 @@ class LayerTap:
                 read to its end, is left out.
 
         Returns:
-            A request whose token lies beyond what the tap keeps, or what this rank has, has None. None altogether
-            where the model is not tapped, or the batch may be another one by now (asynchronous scheduling).
+            A request whose token lies beyond what the hook keeps, or what this rank has, has None. None altogether
+            where the model is not hooked, or the batch may be another one by now (asynchronous scheduling).
         """
-        tap, runner = installed(self.get_model()), self.model_runner  # type: ignore[attr-defined]
-        if tap is None or read(runner, RUNNER["starts"]) is None or read(runner, RUNNER["asynchronous"]):
+        hook, runner = installed(self.get_model()), self.model_runner  # type: ignore[attr-defined]
+        if hook is None or read(runner, RUNNER["starts"]) is None or read(runner, RUNNER["asynchronous"]):
             return None
         wanted = set(request_ids)
         last = {request: row for request, row in _sampled_rows(runner).items() if request in wanted}
-        held = tap.held
+        held = hook.held
         kept = [request for request, row in last.items() if row < held]
-        states = dict(zip(kept, tap.read([last[request] for request in kept]), strict=True))
+        states = dict(zip(kept, hook.read([last[request] for request in kept]), strict=True))
         return {request: states.get(request) for request in last}
 
-    def stop_layer_tap(self) -> None:
-        """Take out the hooks that `start_layer_tap` put in."""
+    def stop_layer_hook(self) -> None:
+        """Take out the hooks that `start_layer_hook` put in."""
         if self._own is not None:
             self._own.remove()
             self._own = None

@@ -8,13 +8,13 @@ from npu_conformance.engines.vllm.versions import positions_of
 from npu_conformance.traces.trace import PREFILL, Answer, Storage, pack, save_rows
 
 
-class PrefillTap:
+class PrefillHook:
     """Mixed into vLLM's worker by `worker_extension_cls`; called through `collective_rpc`.
 
     The hook is on the outermost module, which vLLM calls from Python also where what is inside is compiled.
     """
 
-    def start_prefill_tap(self) -> None:
+    def start_prefill_hook(self) -> None:
         """From now on keep what the model hands to its head."""
         self._kept: list[tuple[Any, Any]] = []
         model = self.get_model()  # type: ignore[attr-defined]
@@ -62,7 +62,7 @@ class PrefillTap:
         save_rows(Path(folder), index, stored)
         return storage
 
-    def stop_prefill_tap(self) -> None:
+    def stop_prefill_hook(self) -> None:
         """Take the hook out again."""
         self._prefill_hook.remove()
 
@@ -76,7 +76,7 @@ def prefill_answers(llm: Any, stage: Path, answers: Sequence[Answer], lora: Any)
     from vllm import SamplingParams
 
     one, found = SamplingParams(temperature=0.0, max_tokens=1), []
-    llm.collective_rpc("start_prefill_tap")
+    llm.collective_rpc("start_prefill_hook")
     for index, answer in enumerate(answers):
         llm.reset_prefix_cache()  # or what was cached would not run
         ids = [*answer.prompt_ids, *answer.token_ids[:-1]]
@@ -87,5 +87,5 @@ def prefill_answers(llm: Any, stage: Path, answers: Sequence[Answer], lora: Any)
         if storage is None:
             break
         found.append(Answer(answer.prompt, answer.prompt_ids, answer.token_ids, answer.text, storage))
-    llm.collective_rpc("stop_prefill_tap")
+    llm.collective_rpc("stop_prefill_hook")
     return found if len(found) == len(answers) else None

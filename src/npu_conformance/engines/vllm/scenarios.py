@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from npu_conformance.engines.vllm.generation import Captured, Generator, walk
+from npu_conformance.engines.vllm.generation import Captured, Generator, forced_request
 from npu_conformance.measure.cases import hold_against
 from npu_conformance.traces.cases import Case, Scenario
 from npu_conformance.traces.trace import Answer
@@ -55,7 +55,7 @@ def _cases(
 ) -> list[Case]:
     generator.llm.reset_prefix_cache()
     requests: list[Request] = [
-        walk(answers[index].prompt_ids, answers[index].token_ids, later)
+        forced_request(answers[index].prompt_ids, answers[index].token_ids, later)
         for index, later in zip(indices, joins, strict=True)
     ]
     again = generator.rows(f"generating: {scenario}", requests)

@@ -43,7 +43,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "path": ("Path", "路径"),
     "p_adjusted": ("p, adjusted", "校正后 p"),
     "note_gates": (
-        "In units of the noise floor: what other realisations of the same model deviate from the reference at the same "
+        "In units of the noise floor: what floor runs of the same model deviate from the reference at the same "
         "positions. A gate fails where its adjusted p is at or below this variant's share of the run's false alarms; "
         "it passes where its interval lies within the limit.",
         "以噪声基底为单位:同一模型的其他实现在相同位置与参考的偏差。"
@@ -56,7 +56,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "ties_expected": ("Expected of the floor: mean (range)", "噪声基底预期:均值 (范围)"),
     "note_agreement": (
         "What is judged is the share of equal and tied tokens, and that every other token is tied. Expected ties: at "
-        "how many of the same positions the noise floor's realisations choose another token than the reference. The "
+        "how many of the same positions the floor runs choose another token than the reference. The "
         "summary has `base` or `as_served`, whichever agrees less.",
         "判定依据是将近似并列计为一致后的 Token 一致率,并要求所有不一致的 token 均属近似并列。预期的近似并列数:"
         "在相同位置上,噪声基底的各实现所选 token 与参考不同的次数。总览取 `base` 与 `as_served` 中一致率较低者。",
@@ -199,7 +199,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "against_base": ("Rel. L2 error to base, mean · max", "与 base 的相对误差 (L2),均值 · 最大"),
     "flips": ("Other token (+ tied)", "token 不同 (+ 近似并列)"),
     "bitwise": ("Bitwise equal", "逐位相等"),
-    "at_probes": ("At probes: max · other token · bitwise", "探针处:最大误差 · token 不同 · 逐位相等"),
+    "at_boundary": ("At block-boundary prompts: max · other token · bitwise", "探针处:最大误差 · token 不同 · 逐位相等"),
     "reference_tokens": ("Tokens equal to the reference's", "与参考的 token 一致率"),
     "reference_error": ("Rel. L2 error to the reference, mean", "与参考的平均相对误差 (L2)"),
     "start": ("Start, s", "启动 (秒)"),
@@ -243,7 +243,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "other_batches": ("Other batches", "其他批次"),
     "scenario": ("Scenario", "场景"),
-    "walked": ("Prompts (copies counted)", "提示词数 (含副本)"),
+    "again": ("Prompts (copies counted)", "提示词数 (含副本)"),
     "different": ("Not bitwise equal", "非逐位相等"),
     "distance": ("Largest rel. L2 distance", "最大相对距离 (L2)"),
     "note_batches": (

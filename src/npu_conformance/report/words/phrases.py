@@ -44,7 +44,7 @@ PHRASES: dict[str, str] = {
     "MLA's preprocessing in several operators": "MLA 前处理拆为多个算子",
     "batch-invariant matmul, softmax and attention": "与批次无关的 matmul、softmax 与注意力",
     "vLLM-Ascend's recipe for runs that can be repeated": "vLLM-Ascend 的可复现运行配置",
-    # What three witnesses implicate (witnesses.py)
+    # What three-way comparison implicate (comparisons.py)
     "nothing: both paths compute the reference's model": "无异常:两条路径的计算均与参考模型一致",
     "two paths that err within their limits, but apart: look at the worst position of each": (
         "两条路径各自的误差都在阈值内,但方向不同:请查看各自误差最大的位置"

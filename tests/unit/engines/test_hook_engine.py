@@ -1,4 +1,4 @@
-"""The tap in real engines: it changes nothing, and holds the states that the logits come from."""
+"""The hook in real engines: it changes nothing, and holds the states that the logits come from."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from vllm import LLM, SamplingParams
 
 def main(folder, eager, out):
     llm = LLM(
-        folder, worker_extension_cls="npu_conformance.engines.vllm.layers.LayerTap", enforce_eager=eager,
+        folder, worker_extension_cls="npu_conformance.engines.vllm.layers.LayerHook", enforce_eager=eager,
         max_model_len=256, max_num_batched_tokens=64, max_num_seqs=4, enable_prefix_caching=False,
         logprobs_mode="raw_logits", max_logprobs=-1,
     )
@@ -40,9 +40,9 @@ def main(folder, eager, out):
 
     found = {"as loaded": run("as loaded")}
     if eager:
-        llm.collective_rpc("start_layer_tap", args=(64,))
-        found["tapped"] = run("tapped")
-        llm.collective_rpc("stop_layer_tap")
+        llm.collective_rpc("start_layer_hook", args=(64,))
+        found["hooked"] = run("hooked")
+        llm.collective_rpc("stop_layer_hook")
         found["stopped"] = run("stopped")
     with open(out, "w") as file:
         json.dump(found, file)
@@ -66,15 +66,15 @@ def engine(folder: Path, workplace: Path, mode: str, **environment: str) -> dict
 
 @pytest.fixture(scope="module")
 def eager(twin: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """An eager engine before, while and after it was tapped."""
+    """An eager engine before, while and after it was hooked."""
     return engine(twin, tmp_path_factory.mktemp("eager"), "eager")
 
 
 def test_an_eager_engine_computes_the_same_with_the_tap(eager: dict[str, Any]) -> None:
-    """To the bit; the tap sees each token that was sampled, and no chunk of a prompt."""
-    assert eager["as loaded"]["logits"] == eager["tapped"]["logits"] == eager["stopped"]["logits"]
+    """To the bit; the hook sees each token that was sampled, and no chunk of a prompt."""
+    assert eager["as loaded"]["logits"] == eager["hooked"]["logits"] == eager["stopped"]["logits"]
     assert eager["as loaded"]["states"] == eager["stopped"]["states"] == {}
-    states = eager["tapped"]["states"]
+    states = eager["hooked"]["states"]
     assert {request: len(steps) for request, steps in states.items()} == {"5 tokens": 2, "9 tokens": 3, "90 tokens": 4}
     assert all(len(step) == 6 for steps in states.values() for step in steps)
 
@@ -87,8 +87,8 @@ def test_the_states_are_those_the_logits_come_from(eager: dict[str, Any], twin: 
     name = "model.embed_tokens.weight" if index["tie_word_embeddings"] else "lm_head.weight"
     with safe_open(twin / "model.safetensors", "pt") as file:
         head = file.get_tensor(name).float().numpy()
-    for request, steps in eager["tapped"]["states"].items():
-        rows = np.array(eager["tapped"]["logits"][request])
+    for request, steps in eager["hooked"]["states"].items():
+        rows = np.array(eager["hooked"]["logits"][request])
         states = np.array([step["final norm"] for step in steps])
         np.testing.assert_allclose(states @ head.T, rows, atol=0.02 * np.abs(rows).max())
 
@@ -96,8 +96,8 @@ def test_the_states_are_those_the_logits_come_from(eager: dict[str, Any], twin: 
 def test_compiled_code_is_tapped(eager: dict[str, Any], twin: Path, tmp_path: Path) -> None:
     """Each step, decoding too: not only the pass in which the model was traced."""
     found = engine(twin, tmp_path, "compiled", NPU_CONFORMANCE_TAP="64")["as loaded"]["states"]
-    assert found.keys() == eager["tapped"]["states"].keys()
-    for request, steps in eager["tapped"]["states"].items():
+    assert found.keys() == eager["hooked"]["states"].keys()
+    for request, steps in eager["hooked"]["states"].items():
         for step, compiled in zip(steps, found[request], strict=True):
             assert step.keys() == compiled.keys()
             for point, state in step.items():

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from npu_conformance.engines.hidden import EMBEDDING, TAP_ROWS, entering, find_decoder, points_of, terms
+from npu_conformance.engines.hidden import EMBEDDING, HOOK_ROWS, entering, find_decoder, points_of, terms
 
 _ATTRIBUTE = "_npu_conformance_tap"
 
 
-class Tap:
+class Hook:
     """What a decoder's last forward pass left at each point."""
 
     def __init__(self, decoder: Any, rows: int) -> None:
@@ -38,10 +38,10 @@ class Tap:
         point, states, written = self.points[index], self._states, self._written
 
         def before(_module: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-            torch.ops.npu_conformance.tap(written, states, index, entering(inputs, named), None)
+            torch.ops.npu_conformance.hook(written, states, index, entering(inputs, named), None)
 
         def after(_module: Any, _inputs: Any, output: Any) -> None:
-            torch.ops.npu_conformance.tap(written, states, index, *terms(point, output))
+            torch.ops.npu_conformance.hook(written, states, index, *terms(point, output))
 
         if point == EMBEDDING:
             return module.register_forward_pre_hook(before, with_kwargs=True)
@@ -64,8 +64,8 @@ class Tap:
         delattr(self._decoder, _ATTRIBUTE)
 
 
-def install(model: Any, rows: int) -> Tap | None:
-    """Tap a model, in place of the tap it may have; before it is compiled, or the compiled code writes nothing.
+def install(model: Any, rows: int) -> Hook | None:
+    """Hook a model, in place of the hook it may have; before it is compiled, or the compiled code writes nothing.
 
     Args:
         model: a vLLM or transformers model.
@@ -79,37 +79,37 @@ def install(model: Any, rows: int) -> Tap | None:
         return None
     if (before := installed(model)) is not None:
         before.remove()
-    return Tap(decoder, rows)
+    return Hook(decoder, rows)
 
 
-def installed(model: Any) -> Tap | None:
-    """The tap of a model."""
+def installed(model: Any) -> Hook | None:
+    """The hook of a model."""
     return getattr(find_decoder(model), _ATTRIBUTE, None)
 
 
 def register() -> None:
-    """Tap the main model as it is loaded, if the environment asks for it.
+    """Hook the main model as it is loaded, if the environment asks for it.
 
     Called in each of vLLM's worker processes before it loads a model.
     """
-    if not (rows := os.environ.get(TAP_ROWS)):
+    if not (rows := os.environ.get(HOOK_ROWS)):
         return
     from vllm.model_executor.model_loader.base_loader import BaseModelLoader
 
-    # Its key knows nothing of hooks: code compiled without the tap would be taken for ours, and ours for theirs.
+    # Its key knows nothing of hooks: code compiled without the hook would be taken for ours, and ours for theirs.
     os.environ["VLLM_DISABLE_COMPILE_CACHE"] = "1"
-    BaseModelLoader.load_model = _tapping(BaseModelLoader.load_model, int(rows))
+    BaseModelLoader.load_model = _hooking(BaseModelLoader.load_model, int(rows))
 
 
-def _tapping(load: Any, rows: int) -> Any:
-    """A function that returns a model, wrapped to tap the first that has a decoder: the main one, no drafter."""
-    tapped: list[Tap] = []
+def _hooking(load: Any, rows: int) -> Any:
+    """A function that returns a model, wrapped to hook the first that has a decoder: the main one, no drafter."""
+    hooked: list[Hook] = []
 
     @functools.wraps(load)
     def loading(*args: Any, **kwargs: Any) -> Any:
         model = load(*args, **kwargs)
-        if not tapped and (tap := install(model, rows)) is not None:
-            tapped.append(tap)
+        if not hooked and (hook := install(model, rows)) is not None:
+            hooked.append(hook)
         return model
 
     return loading
@@ -139,4 +139,4 @@ def _write(
 
 # `written` is declared as changed, so that no compiler leaves the operator out. `states` is not, though it is: where a
 # backend does not undo functionalisation, as on Ascend, each point would copy all of it, and no graph ever reads it.
-torch.library.custom_op("npu_conformance::tap", _write, mutates_args=("written",))
+torch.library.custom_op("npu_conformance::hook", _write, mutates_args=("written",))

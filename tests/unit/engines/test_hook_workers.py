@@ -1,4 +1,4 @@
-"""The tap inside vLLM's workers: put in as a model is loaded, read after an engine step."""
+"""The hook inside vLLM's workers: put in as a model is loaded, read after an engine step."""
 
 import os
 import sys
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.hidden import TAP_ROWS
-from tests.unit.helpers.tapped_models import POINTS, expected, run, tiny_model
+from npu_conformance.engines.hidden import HOOK_ROWS
+from tests.unit.helpers.hooked_models import POINTS, expected, run, tiny_model
 
 LOADER = "vllm.model_executor.model_loader.base_loader"
 
 
 class Vllm:
-    """What of vLLM the tap is put into, with models that are already loaded."""
+    """What of vLLM the hook is put into, with models that are already loaded."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loader = SimpleNamespace(load_model=lambda model: model)
@@ -27,11 +27,11 @@ class Vllm:
 
 def test_nothing_is_tapped_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is vLLM looked at."""
-    from npu_conformance.engines.vllm.tap import register
+    from npu_conformance.engines.hook import register
 
     vllm = Vllm(monkeypatch)
     before = vllm.loader.load_model
-    monkeypatch.delenv(TAP_ROWS, raising=False)
+    monkeypatch.delenv(HOOK_ROWS, raising=False)
     register()
 
     assert vllm.loader.load_model is before
@@ -42,10 +42,10 @@ def test_the_main_model_is_tapped_as_it_is_loaded(monkeypatch: pytest.MonkeyPatc
     """A drafter, which is loaded later, is not; the compile cache knows nothing of it and is left out."""
     import torch
 
-    from npu_conformance.engines.vllm.tap import installed, register
+    from npu_conformance.engines.hook import installed, register
 
     vllm = Vllm(monkeypatch)
-    monkeypatch.setenv(TAP_ROWS, "6")
+    monkeypatch.setenv(HOOK_ROWS, "6")
     register()
     assert os.environ["VLLM_DISABLE_COMPILE_CACHE"] == "1"
 
@@ -54,13 +54,13 @@ def test_the_main_model_is_tapped_as_it_is_loaded(monkeypatch: pytest.MonkeyPatc
     assert vllm.loader.load_model(main) is main
     vllm.loader.load_model(drafter)
     assert installed(drafter) is None
-    assert (tap := installed(main)) is not None
+    assert (hook := installed(main)) is not None
     run(main, 9)
-    assert tap.held == 6
+    assert hook.held == 6
 
 
 class Worker(SimpleNamespace):
-    """What of vLLM's worker the tap looks at: after a step of two requests whole, and a chunk of a third's prompt."""
+    """What of vLLM's worker the hook looks at: after a step of two requests whole, and a chunk of a third's prompt."""
 
     def __init__(self, model: Any, **runner: Any) -> None:
         batch = SimpleNamespace(
@@ -75,18 +75,18 @@ class Worker(SimpleNamespace):
         )
 
 
-def layer_tap(model: Any, **runner: Any) -> Any:
+def layer_hook(model: Any, **runner: Any) -> Any:
     """The class that is mixed into workers, in one."""
-    from npu_conformance.engines.vllm.layers import LayerTap
+    from npu_conformance.engines.vllm.layers import LayerHook
 
-    return type("TappedWorker", (Worker, LayerTap), {})(model, **runner)
+    return type("TappedWorker", (Worker, LayerHook), {})(model, **runner)
 
 
 def test_the_last_token_of_each_sampled_request_is_read() -> None:
     """Not that of a request whose prompt has not been read to its end, nor one that was not asked for."""
     model = tiny_model()
-    worker = layer_tap(model)
-    worker.start_layer_tap(12)
+    worker = layer_hook(model)
+    worker.start_layer_hook(12)
     states, _ = expected(7)
     run(model, 7)
 
@@ -102,8 +102,8 @@ def test_the_last_token_of_each_sampled_request_is_read() -> None:
 def test_a_request_beyond_what_is_kept_has_none() -> None:
     """Rather than the states of another pass."""
     model = tiny_model()
-    worker = layer_tap(model)
-    worker.start_layer_tap(3)
+    worker = layer_hook(model)
+    worker.start_layer_hook(3)
     run(model, 7)
 
     found = worker.sampled_states(["short", "decoding"])
@@ -114,9 +114,9 @@ def test_a_request_beyond_what_is_kept_has_none() -> None:
 def test_states_are_not_read_from_a_batch_that_may_be_another() -> None:
     """Where the next step may have begun, and where the runner is of another make."""
     model = tiny_model()
-    asynchronous, unknown = layer_tap(model, use_async_scheduling=True), layer_tap(model)
+    asynchronous, unknown = layer_hook(model, use_async_scheduling=True), layer_hook(model)
     del unknown.model_runner.query_start_loc
-    asynchronous.start_layer_tap(12)
+    asynchronous.start_layer_hook(12)
     run(model, 7)
 
     assert asynchronous.sampled_states(["short"]) is None
@@ -126,14 +126,14 @@ def test_states_are_not_read_from_a_batch_that_may_be_another() -> None:
 def test_the_tap_of_a_running_engine() -> None:
     """It holds the last prompt's last token, not an earlier pass's, and is gone after it is stopped."""
     model = tiny_model()
-    worker = layer_tap(model)
-    worker.start_layer_tap(12)
+    worker = layer_hook(model)
+    worker.start_layer_hook(12)
     assert worker.hidden_states(1) is None
     states, _ = expected(5)
     run(model, 5)
     np.testing.assert_array_equal(worker.hidden_states(5)["layer 2"], states["layer 2"][4])
     assert worker.hidden_states(6) is None
 
-    worker.stop_layer_tap()
+    worker.stop_layer_hook()
     assert worker.hidden_states(5) is None
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())

@@ -1,4 +1,4 @@
-"""A tiny decoder as vLLM makes them, for tests of the tap."""
+"""A tiny decoder as vLLM makes them, for tests of the hook."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Realisations of a model by transformers: the reference, and the noise floor, which is what rounding alone costs."""
+"""Floor runs of a model by transformers: the reference, and the noise floor, which is what rounding alone costs."""
 
 from typing import Literal, NamedTuple
 
@@ -9,7 +9,7 @@ FLOOR = "floor"
 """Folder of the floor's traces beside the reference's."""
 
 
-class Realisation(NamedTuple):
+class ReferenceRun(NamedTuple):
     """One way to compute the same model."""
 
     name: str
@@ -20,22 +20,22 @@ class Realisation(NamedTuple):
     """Seed of noise below the dtype's precision."""
 
 
-def reference(attention: Attention) -> Realisation:
+def reference(attention: Attention) -> ReferenceRun:
     """What candidates are held against."""
-    return Realisation("reference", "float32", attention)
+    return ReferenceRun("reference", "float32", attention)
 
 
-def noise_floor(dtype: Dtype, attention: Attention) -> tuple[Realisation, ...]:
-    """Realisations in the candidate's dtype, as different as correct ones are.
+def noise_floor(dtype: Dtype, attention: Attention) -> tuple[ReferenceRun, ...]:
+    """Floor runs in the candidate's dtype, as different as correct ones are.
 
     Args:
         dtype: the candidate's.
-        attention: of the reference, which is no realisation of a float32 candidate's noise: it is the reference.
+        attention: of the reference, which is no floor run of a float32 candidate's noise: it is the reference.
     """
     other: Attention = "eager" if attention == "sdpa" else "sdpa"
     attentions: tuple[Attention, ...] = (other,) if dtype == "float32" else ("sdpa", "eager")
     return (
-        *(Realisation(f"{FLOOR}/{one}", dtype, one) for one in attentions),
+        *(ReferenceRun(f"{FLOOR}/{one}", dtype, one) for one in attentions),
         # Two, because kinds of attention say nothing of layers without one: there they are the same.
-        *(Realisation(f"{FLOOR}/dithered{seed}", dtype, attention, seed) for seed in (1, 2)),
+        *(ReferenceRun(f"{FLOOR}/dithered{seed}", dtype, attention, seed) for seed in (1, 2)),
     )

@@ -5,37 +5,37 @@ What follows the cut is forced, so a probe is as long as it must be whatever the
 
 from collections.abc import Sequence
 
-from npu_conformance.engines.vllm.generation import Request, walk
+from npu_conformance.engines.vllm.generation import Request, forced_request
 
-# Tokens walked from each cut: enough to cross into the next block from just before its edge.
-_WALKED = 8
+# Tokens forced from each cut: enough to cross into the next block from just before its edge.
+_FORCED = 8
 _BLOCKS = (1, 2)
-_LONG, _LONG_WALKED = (1100, 4200), 200
-LONGEST_TEXT = max(_LONG) + _LONG_WALKED
+_LONG, _LONG_FORCED = (1100, 4200), 200
+LONGEST_TEXT = max(_LONG) + _LONG_FORCED
 """Tokens of the longest request made here."""
 
 
-def probes(prompt_ids: Sequence[Sequence[int]], block_size: int, max_model_len: int) -> dict[str, Request]:
+def boundary(prompt_ids: Sequence[Sequence[int]], block_size: int, max_model_len: int) -> dict[str, Request]:
     """Requests by name, all with one beginning, made of the longest prompts.
 
     Args:
         prompt_ids: the run's prompts as token ids.
         block_size: of the engine's KV cache, in tokens.
-        max_model_len: longest request the engine takes; probes beyond it are left out.
+        max_model_len: longest request the engine takes; block-boundary prompts beyond it are left out.
     """
-    text = _text(prompt_ids, max(_BLOCKS) * block_size + 1 + _WALKED)
+    text = _text(prompt_ids, max(_BLOCKS) * block_size + 1 + _FORCED)
     cuts = {
-        f"probes/{_name(blocks, offset)}": blocks * block_size + offset for blocks in _BLOCKS for offset in (-1, 0, 1)
+        f"boundary/{_name(blocks, offset)}": blocks * block_size + offset for blocks in _BLOCKS for offset in (-1, 0, 1)
     }
     return {
-        name: walk(tuple(text[:cut]), tuple(text[cut : cut + _WALKED]))
+        name: forced_request(tuple(text[:cut]), tuple(text[cut : cut + _FORCED]))
         for name, cut in cuts.items()
-        if cut + _WALKED <= max_model_len
+        if cut + _FORCED <= max_model_len
     }
 
 
 def long_texts(prompt_ids: Sequence[Sequence[int]], max_model_len: int) -> dict[str, Request]:
-    """Requests with more than 1,000 and more than 4,000 tokens of text before what is walked, by name.
+    """Requests with more than 1,000 and more than 4,000 tokens of text before what is forced, by name.
 
     Args:
         prompt_ids: the run's prompts as token ids.
@@ -43,9 +43,9 @@ def long_texts(prompt_ids: Sequence[Sequence[int]], max_model_len: int) -> dict[
     """
     text = _text(prompt_ids, LONGEST_TEXT)
     return {
-        f"long texts/{length} tokens": walk(tuple(text[:length]), tuple(text[length : length + _LONG_WALKED]))
+        f"long texts/{length} tokens": forced_request(tuple(text[:length]), tuple(text[length : length + _LONG_FORCED]))
         for length in _LONG
-        if length + _LONG_WALKED <= max_model_len
+        if length + _LONG_FORCED <= max_model_len
     }
 
 
