@@ -14,7 +14,7 @@ from typing import Any
 from bench import shape
 from bench.timing import Row, race
 from npu_conformance.engines.vllm.scratch import capture_settings, read_rows
-from npu_conformance.traces.trace import Storage, unpack
+from npu_conformance.traces.rows import Storage, unpack
 
 WHAT = "capture"
 NONE, OURS = "no logits", "our capture"

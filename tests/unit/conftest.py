@@ -27,22 +27,19 @@ from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.measure.results import Result, Verdict, worst
 from npu_conformance.run.build_twins import build_twins, twin_folder
 from npu_conformance.traces.cases import Scenario
+from npu_conformance.traces.rows import Rows, pack, row_digest, unpack
 from npu_conformance.traces.trace import (
     BOUNDARY,
     PREFILL,
     WITHOUT_ADAPTER,
     Answer,
     Layers,
-    Rows,
     load_trace,
-    pack,
-    row_digest,
     save_cases,
     save_layers,
     save_modules,
     save_rows,
     save_trace,
-    unpack,
 )
 from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator

@@ -9,7 +9,8 @@ from npu_conformance.baselines.narrow import Narrow, Values, join, kl_at_least, 
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
-from npu_conformance.measure.compare import Comparison, unrepeated
+from npu_conformance.measure.compare import unrepeated
+from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.traces.trace import Trace
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from npu_conformance.measure import metrics
 from npu_conformance.measure.deviations import Deviations, of_position
-from npu_conformance.traces.trace import Rows
+from npu_conformance.traces.rows import Rows
 
 Ids = NDArray[np.int32]
 Values = NDArray[np.float64]

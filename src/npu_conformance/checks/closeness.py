@@ -5,7 +5,7 @@ from npu_conformance.checks.figures import judge_figure, same_tokens
 from npu_conformance.checks.pair import Pair
 from npu_conformance.checks.registry import check
 from npu_conformance.config.limits import CLOSENESS_FIGURES
-from npu_conformance.measure.compare import require_finite
+from npu_conformance.measure.comparison import require_finite
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
 

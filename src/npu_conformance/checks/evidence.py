@@ -17,7 +17,7 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.config.variants import CATALOGUE, JUDGED, is_long, no_effect, signs_of, unconfirmed
 from npu_conformance.errors import TraceError
-from npu_conformance.measure.compare import Comparison, require_finite
+from npu_conformance.measure.comparison import Comparison, require_finite
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.floor import NoiseFloor
 from npu_conformance.measure.noise import Family, family
@@ -185,8 +185,9 @@ class Evidence:
     def own_prefill(self) -> Pair | None:
         """The engine's decode path against its own prefill path; None where that was not captured."""
         part = self.candidate.part(PREFILL)
-        # What the sampler made of the logits is another check's.
-        decode = replace(self.candidate, forced=True)
+        # What the sampler made of the logits is another check's, and so is a second run.
+        once = tuple(replace(answer, repeat_digests=None) for answer in self.candidate.answers)
+        decode = replace(self.candidate, answers=once, forced=True)
         if part is None:
             return None
         return self._pair(decode, part, ("decode", "prefill"), same_weights=True)

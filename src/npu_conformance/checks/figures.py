@@ -12,7 +12,7 @@ from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import all_of, by_limit
 from npu_conformance.checks.pair import Pair
 from npu_conformance.config.limits import Figure
-from npu_conformance.measure.compare import Comparison
+from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.metrics import Values
 from npu_conformance.measure.results import Path, Result, Verdict
 from npu_conformance.measure.statistics import Interval, effective_n, mean_interval, rate_interval

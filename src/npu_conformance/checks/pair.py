@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from npu_conformance.baselines.against import compare_forced
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.errors import TraceError
-from npu_conformance.measure.compare import Comparison, compare_all
+from npu_conformance.measure.compare import compare_all
+from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.floor import NoiseFloor
 from npu_conformance.traces.trace import Trace
 

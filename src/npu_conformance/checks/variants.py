@@ -9,7 +9,7 @@ from npu_conformance.checks.pair import Pair
 from npu_conformance.checks.registry import check
 from npu_conformance.config.limits import FIGURES, VARIANT_SPREAD
 from npu_conformance.config.variants import CATALOGUE
-from npu_conformance.measure.compare import require_finite
+from npu_conformance.measure.comparison import require_finite
 from npu_conformance.measure.metrics import choice, root_mean_square, tied
 from npu_conformance.measure.results import Result
 from npu_conformance.traces.trace import Trace

@@ -11,10 +11,12 @@ from npu_conformance.checks.hard import all_of, by_limit, first
 from npu_conformance.checks.registry import check
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.results import Result
-from npu_conformance.traces.trace import WITHOUT_ADAPTER, Rows, Trace
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import WITHOUT_ADAPTER, Trace
 
 # Rounding of the candidate averages out over the vocabulary; a rank, a scale or a layer left out does not.
 _SLACK = 0.1
+_FIRST = slice(1)
 
 
 @check(
@@ -101,7 +103,9 @@ def adapter_effect(evidence: Evidence) -> list[Result]:
 
 def _effects(adapted: Trace, bare: Trace) -> NDArray[np.float64]:
     """The adapter's change of each prompt's first row, [prompts, vocabulary]."""
-    return np.stack([_effect(adapted.logits(i)[0], bare.logits(i)[0]) for i in range(len(bare.answers))])
+    return np.stack(
+        [_effect(adapted.logits(i, _FIRST)[0], bare.logits(i, _FIRST)[0]) for i in range(len(bare.answers))]
+    )
 
 
 def _effect(adapted: Rows, bare: Rows) -> NDArray[np.float64]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from npu_conformance.errors import TraceError
-from npu_conformance.measure.compare import Comparison, compare_all
+from npu_conformance.measure.compare import compare_all
+from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.traces.trace import Trace, load_trace

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from npu_conformance.checks.answers import label_cases
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.errors import TraceError
-from npu_conformance.measure.compare import Comparison
+from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.metrics import choice
 from npu_conformance.report.part import Part
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import agreement_interval
-from npu_conformance.measure.compare import Comparison
+from npu_conformance.measure.comparison import Comparison
 from npu_conformance.report.part import Part
 
 

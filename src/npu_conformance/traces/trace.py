@@ -5,12 +5,11 @@ endian, in the narrowest of bfloat16 (as uint16 bit patterns), float16 and float
 Nothing here is lossy: what was captured in float32 is what is read back.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -21,10 +20,9 @@ from npu_conformance.checkpoints.declared import Value
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import write_json
 from npu_conformance.traces.cases import Case
+from npu_conformance.traces.rows import Rows, Storage, unpack
 
 FORMAT = 4
-Storage = Literal["bfloat16", "float16", "float32"]
-Rows = NDArray[np.float32]
 WITHOUT_ADAPTER = "without_adapter"
 """Part of a trace: one token a prompt without the LoRA."""
 PREFILL = "prefill"
@@ -105,8 +103,8 @@ class Trace:
     forced: bool = False
     """Whether the candidate was made to take `token_ids`, so that its own choices are those of its logits."""
 
-    def logits(self, index: int) -> Rows:
-        """The logits of one prompt, float32 [positions, vocabulary].
+    def logits(self, index: int, rows: slice = slice(None)) -> Rows:
+        """The logits of one prompt, or some rows of them, float32 [positions, vocabulary].
 
         Raises:
             TraceError: the file is missing, damaged, or has not one row a token.
@@ -114,7 +112,7 @@ class Trace:
         answer = self.answers[index]
         path = self.folder / _rows_file(index)
         try:
-            stored = np.load(path, allow_pickle=False)
+            stored = np.load(path, mmap_mode=None if rows == slice(None) else "r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
         if stored.ndim != 2 or len(stored) != len(answer.token_ids):
@@ -122,7 +120,7 @@ class Trace:
                 f"{path}: expected {len(answer.token_ids)} rows of logits for {answer.prompt}, "
                 f"found shape {stored.shape}; run the model again"
             )
-        return unpack(stored, answer.storage)
+        return unpack(np.asarray(stored[rows]), answer.storage)
 
     def layers(self) -> Layers | None:
         """Hidden states at some positions; None where none were kept.
@@ -181,43 +179,6 @@ class Trace:
         tokens = self.answers[index].token_ids
         ends = (position + 1 for position, token in enumerate(tokens) if token in self.eos_token_ids)
         return next(ends, len(tokens))
-
-
-def pack(rows: Rows) -> tuple[NDArray[Any], Storage]:
-    """Rows in the narrowest storage that is exact for all of them.
-
-    Args:
-        rows: float32 [positions, vocabulary].
-
-    Returns:
-        The stored array and the name of its storage.
-    """
-    bits = np.ascontiguousarray(rows).view(np.uint32)
-    if not (bits & 0xFFFF).any():
-        return (bits >> 16).astype(np.uint16), "bfloat16"
-    with np.errstate(over="ignore"):
-        half = rows.astype(np.float16)
-    if np.array_equal(half.astype(np.float32).view(np.uint32), bits):
-        return half, "float16"
-    return rows, "float32"
-
-
-def storage_of(stored: NDArray[Any]) -> Storage:
-    """How an array that `pack` made is stored."""
-    names: dict[str, Storage] = {"uint16": "bfloat16", "float16": "float16", "float32": "float32"}
-    return names[stored.dtype.name]
-
-
-def unpack(stored: NDArray[Any], storage: Storage) -> Rows:
-    """The float32 rows that `pack` was given, bit for bit."""
-    if storage == "bfloat16":
-        return (stored.astype(np.uint32) << 16).view(np.float32)
-    return stored.astype(np.float32, copy=False)
-
-
-def row_digest(row: Rows) -> str:
-    """Digest of one float32 logits row [vocabulary], equal exactly when the rows are bitwise equal."""
-    return hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).hexdigest()
 
 
 def save_rows(folder: Path, index: int, stored: NDArray[Any]) -> None:

@@ -11,7 +11,7 @@ from npu_conformance.checks import CHECKS
 from npu_conformance.checks.saved import load_base
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.run.settings import Settings
-from npu_conformance.traces.trace import Rows
+from npu_conformance.traces.rows import Rows
 from tests.unit.conftest import Scene
 from tests.unit.helpers.accepted_runs import accepted, held, noisy
 

@@ -16,7 +16,8 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.serve import Serve
 from npu_conformance.measure.results import worst
 from npu_conformance.report.messages import failure_text
-from npu_conformance.traces.trace import PREFILL, Rows, load_trace
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import PREFILL, load_trace
 from tests.unit.conftest import SCORED, Scene
 from tests.unit.helpers.small_traces import FREQUENCIES
 

@@ -14,11 +14,13 @@ from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judge_figure, observe
 from npu_conformance.config.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES, Figure
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.measure.compare import Comparison, compare
+from npu_conformance.measure.compare import compare
+from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.noise import TESTS
 from npu_conformance.measure.reference_runs import FLOOR
-from npu_conformance.traces.trace import PREFILL, Rows, load_trace
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import PREFILL, load_trace
 from tests.unit.helpers.small_traces import logits as made_up
 from tests.unit.helpers.small_traces import moved, pair_of, tokens_of, write_trace
 

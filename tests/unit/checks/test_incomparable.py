@@ -6,7 +6,7 @@ import pytest
 from npu_conformance.checks import CHECKS
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.compare import compare
-from npu_conformance.traces.trace import Rows
+from npu_conformance.traces.rows import Rows
 from tests.unit.conftest import SCORED, Scene
 
 

@@ -9,7 +9,8 @@ from npu_conformance.checks import CHECKS
 from npu_conformance.checks.closeness import three_way
 from npu_conformance.measure.results import worst
 from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
-from npu_conformance.traces.trace import PREFILL, Rows
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import PREFILL
 from tests.unit.conftest import Scene, failing
 
 

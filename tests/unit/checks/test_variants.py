@@ -14,7 +14,8 @@ from npu_conformance.config.limits import VARIANT_SPREAD
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.results import worst
 from npu_conformance.traces.cases import Flip
-from npu_conformance.traces.trace import BOUNDARY, Rows, load_trace, save_cases
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import BOUNDARY, load_trace, save_cases
 from tests.unit.conftest import Scene, failing, named
 
 SPREAD = VARIANT_SPREAD.name

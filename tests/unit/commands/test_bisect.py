@@ -9,7 +9,8 @@ import pytest
 from npu_conformance.commands.bisect.finding import Finding, page
 from npu_conformance.commands.bisect.layer import LayerFinding, first_layer, layer_findings
 from npu_conformance.commands.bisect.position import Position, first_beyond, largest, worst
-from npu_conformance.traces.trace import Layers, Rows
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import Layers
 from tests.unit.helpers.small_traces import logits, moved, pair_of
 
 NOISE = 0.01

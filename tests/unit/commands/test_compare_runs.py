@@ -17,7 +17,8 @@ from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.growth import GROWTH, Judged, RunPair, judge
 from npu_conformance.measure.kernel import RUNNERS_UP
-from npu_conformance.traces.trace import PREFILL, Rows, load_trace
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import PREFILL, load_trace
 from tests.unit.helpers.small_traces import logits, moved, write_trace
 
 Runs = Sequence[Rows]

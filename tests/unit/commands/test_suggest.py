@@ -20,7 +20,7 @@ from npu_conformance.config.model import ModelConfig, load_config
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.machine.storage import write_json, write_text
 from npu_conformance.measure.reference_runs import FLOOR
-from npu_conformance.traces.trace import Rows
+from npu_conformance.traces.rows import Rows
 from tests.unit.commands.test_compare_runs import describe, rounded
 from tests.unit.helpers.small_traces import logits, tokens_of, write_trace
 

@@ -12,7 +12,8 @@ from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.commands.watch.asking import Said
 from npu_conformance.commands.watch.judging import judge
-from npu_conformance.traces.trace import Rows, load_trace
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import load_trace
 from tests.unit.conftest import SCORED, Scene
 from tests.unit.helpers.accepted_runs import accepted, noisy
 from tests.unit.helpers.served_answers import check, completion, keep, nonsense, of_scene, serving

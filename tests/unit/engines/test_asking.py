@@ -17,7 +17,8 @@ from npu_conformance.engines.vllm import engine as vllm
 from npu_conformance.engines.vllm.asking import MODES, Asked
 from npu_conformance.engines.vllm.generation import Captured, Generated
 from npu_conformance.engines.vllm.scratch import NARROW, PLACE
-from npu_conformance.traces.trace import BOUNDARY, Answer, load_trace, pack
+from npu_conformance.traces.rows import pack
+from npu_conformance.traces.trace import BOUNDARY, Answer, load_trace
 from npu_conformance.workers.job import JOB, CandidateJob, Mode
 
 RENDERED = Rendered(prompts=(), prompt_ids=(), chat=(), eos_token_ids=(9,))

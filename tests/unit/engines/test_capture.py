@@ -20,7 +20,7 @@ from npu_conformance.engines.vllm.scratch import (
     read_places,
     read_rows,
 )
-from npu_conformance.traces.trace import Rows, row_digest, unpack
+from npu_conformance.traces.rows import Rows, row_digest, unpack
 
 CAPTURE = "npu_conformance.engines.vllm.capture"
 WORDS = 6

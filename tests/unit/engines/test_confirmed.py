@@ -17,7 +17,7 @@ from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.options import option_rows
 from npu_conformance.report.rows import variant_rows
 from npu_conformance.report.words.labels import WORDS
-from npu_conformance.traces.trace import Rows
+from npu_conformance.traces.rows import Rows
 from tests.unit.conftest import Scene
 from tests.unit.helpers.report_runs import Runs, line, unsteady
 

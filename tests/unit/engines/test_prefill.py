@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from npu_conformance.engines.vllm.prefill import PrefillHook, prefill_answers
-from npu_conformance.traces.trace import PREFILL, Answer, Rows, unpack
+from npu_conformance.traces.rows import Rows, unpack
+from npu_conformance.traces.trace import PREFILL, Answer
 
 IDS = (5, 3, 8, 1, 9, 2, 7)
 WIDTH, WORDS = 4, 6

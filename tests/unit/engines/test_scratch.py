@@ -7,7 +7,7 @@ import pytest
 
 from npu_conformance.engines.vllm.scratch import FLOAT32, NARROW, capture_settings, read_digests, read_rows
 from npu_conformance.errors import TraceError
-from npu_conformance.traces.trace import Rows, unpack
+from npu_conformance.traces.rows import Rows, unpack
 
 WORDS, STEPS = 6, 4
 

@@ -12,7 +12,7 @@ from npu_conformance.baselines.stored import Baseline, Change, as_reference
 from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.run.baseline import make_baseline
-from npu_conformance.traces.trace import Rows
+from npu_conformance.traces.rows import Rows
 from tests.unit.conftest import Scene
 
 FACTS = {"kind": "real", "weights_digest": "w", "reference_digest": "r", "adapter_digest": None}

@@ -24,7 +24,8 @@ from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.session import ModelRun
 from npu_conformance.run.settings import Settings
-from npu_conformance.traces.trace import BOUNDARY, COLD, Layers, Rows, load_trace
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import BOUNDARY, COLD, Layers, load_trace
 from npu_conformance.workers.job import CandidateJob
 from npu_conformance.workers.jobs import Jobs
 from tests.unit.helpers.small_traces import logits, moved, tokens_of, write_trace

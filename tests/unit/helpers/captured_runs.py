@@ -12,7 +12,8 @@ from npu_conformance.commands.captures.manifest import Role, seal
 from npu_conformance.machine.storage import write_json, write_text
 from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.report.details import SubjectFacts
-from npu_conformance.traces.trace import Rows, load_trace
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import load_trace
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Scene

@@ -21,11 +21,11 @@ from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report, Run, build_report
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.traces.cases import Case, Flip
+from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import (
     BOUNDARY,
     PREFILL,
     Answer,
-    Rows,
     Trace,
     load_trace,
     save_cases,

@@ -13,7 +13,7 @@ import numpy as np
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.cli import main
 from npu_conformance.measure.metrics import log_softmax
-from npu_conformance.traces.trace import Rows
+from npu_conformance.traces.rows import Rows
 from tests.unit.conftest import Scene
 
 Answering = Callable[[dict[str, Any]], dict[str, Any] | int | str]

@@ -8,13 +8,12 @@ import numpy as np
 from npu_conformance.checkpoints.declared import Declarations, Declared
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checks.pair import Pair
+from npu_conformance.traces.rows import Rows, row_digest
 from npu_conformance.traces.trace import (
     Answer,
     Layers,
-    Rows,
     Told,
     load_trace,
-    row_digest,
     save_layers,
     save_modules,
     save_rows,

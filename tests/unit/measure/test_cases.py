@@ -5,7 +5,7 @@ import pytest
 
 from npu_conformance.measure.cases import by_scenario, farthest, hold_against, tied
 from npu_conformance.traces.cases import Case, Flip, Scenario
-from npu_conformance.traces.trace import Rows
+from npu_conformance.traces.rows import Rows
 from tests.unit.helpers.small_traces import WORDS, logits, moved
 
 SCENARIO: Scenario = "reordered"

@@ -17,7 +17,8 @@ from npu_conformance.report.model import Report
 from npu_conformance.report.tokens import Agreement, Mismatch, agreement, mismatches
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.write import write_report
-from npu_conformance.traces.trace import Rows, load_trace
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import load_trace
 from tests.unit.conftest import SCORED, Scene
 from tests.unit.helpers.report_runs import Change, Runs, another, line
 

@@ -21,7 +21,8 @@ from npu_conformance.report.terminal import summary_lines
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.words.phrases import PHRASES
 from npu_conformance.report.write import write_report
-from npu_conformance.traces.trace import Rows, load_trace, save_trace
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import load_trace, save_trace
 from tests.unit.helpers.report_runs import PROVENANCE, Runs, another, exchanged, line
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from npu_conformance.errors import TraceError
-from npu_conformance.traces.trace import Rows, load_trace, pack, row_digest, unpack
+from npu_conformance.traces.rows import Rows, pack, row_digest, unpack
+from npu_conformance.traces.trace import load_trace
 from tests.unit.conftest import Scene
 
 

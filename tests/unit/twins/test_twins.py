@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 
 from npu_conformance.errors import ConfigError, JobError
+from npu_conformance.run import build_twins as building
 from npu_conformance.run.build_twins import build_twins, twin_folder
 from npu_conformance.twins import RECIPES, recipe_digest
 from npu_conformance.twins.corpus import examples

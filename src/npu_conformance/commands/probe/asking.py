@@ -27,7 +27,8 @@ from npu_conformance.engines.vllm.generation import Captured, Request, forced_re
 from npu_conformance.engines.vllm.prefill import prefill_answers
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.metrics import choice, finite, relative_l2
-from npu_conformance.traces.trace import PREFILL, Answer, Rows, unpack
+from npu_conformance.traces.rows import Rows, unpack
+from npu_conformance.traces.trace import PREFILL, Answer
 
 MEASURED = "waiting until its memory is measured"
 KILLED = "generating until it is killed"

@@ -27,7 +27,7 @@ from npu_conformance.config.limits import FIGURES, SCHEME_LIMITS
 from npu_conformance.config.model import ModelConfig, config_path, load_config
 from npu_conformance.config.variants import needs_base, scored_with
 from npu_conformance.errors import TraceError
-from npu_conformance.measure.compare import require_finite
+from npu_conformance.measure.comparison import require_finite
 from npu_conformance.measure.floor import load_floor
 
 # Figures by which variants are held against base.

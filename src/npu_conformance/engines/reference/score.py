@@ -16,6 +16,7 @@ from npu_conformance.engines.rendering import load_rendered, load_tokenizer
 from npu_conformance.machine.provenance import machine, package_versions
 from npu_conformance.machine.storage import link_or_copy, staged_dir
 from npu_conformance.measure.metrics import choice
+from npu_conformance.traces.rows import storage_of, unpack
 from npu_conformance.traces.trace import (
     WITHOUT_ADAPTER,
     Answer,
@@ -25,8 +26,6 @@ from npu_conformance.traces.trace import (
     save_layers,
     save_modules,
     save_trace,
-    storage_of,
-    unpack,
 )
 
 if TYPE_CHECKING:

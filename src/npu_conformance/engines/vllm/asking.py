@@ -18,6 +18,7 @@ from npu_conformance.engines.vllm.prefill import prefill_answers
 from npu_conformance.engines.vllm.scenarios import batch_cases
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.metrics import choice
+from npu_conformance.traces.rows import unpack
 from npu_conformance.traces.trace import (
     BOUNDARY,
     COLD,
@@ -30,7 +31,6 @@ from npu_conformance.traces.trace import (
     save_layers,
     save_rows,
     save_trace,
-    unpack,
 )
 from npu_conformance.workers.job import ForcedPart, Watched
 

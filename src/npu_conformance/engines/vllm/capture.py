@@ -28,7 +28,7 @@ from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
 from npu_conformance.engines.vllm.scratch import DIGEST_BYTES, EXTRA_ARGS_KEY, FLOAT32, GIVEN, NARROW, PLACE, given_file
-from npu_conformance.traces.trace import row_digest
+from npu_conformance.traces.rows import row_digest
 
 
 class _Request:

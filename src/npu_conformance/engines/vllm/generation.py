@@ -18,7 +18,7 @@ from npu_conformance.engines.vllm.scratch import (
     read_rows,
 )
 from npu_conformance.engines.vllm.versions import own_request_id
-from npu_conformance.traces.trace import Rows, Storage, unpack
+from npu_conformance.traces.rows import Rows, Storage, unpack
 
 if TYPE_CHECKING:
     from npu_conformance.workers.worker import Progress

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from npu_conformance.engines.vllm.versions import positions_of
-from npu_conformance.traces.trace import PREFILL, Answer, Storage, pack, save_rows
+from npu_conformance.traces.rows import Storage, pack
+from npu_conformance.traces.trace import PREFILL, Answer, save_rows
 
 
 class PrefillHook:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.errors import TraceError
-from npu_conformance.traces.trace import Rows, Storage, unpack
+from npu_conformance.traces.rows import Rows, Storage, unpack
 
 EXTRA_ARGS_KEY = "npu_conformance"
 """Key in `SamplingParams.extra_args` under which a request's capture settings travel into the engine."""

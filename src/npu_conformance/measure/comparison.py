@@ -1,0 +1,91 @@
+"""One trace against another, measured: every metric at every judged position.
+
+Figures, checks and reports read from it; none of them touches logits again.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from npu_conformance.errors import TraceError
+from npu_conformance.measure import metrics
+from npu_conformance.measure.deviations import Deviations
+
+METRICS = ("cosine", "pearson", "relative_l2", "kl", "max_abs", "mean_abs", "top5")
+"""Names of a comparison's values: see `Measured`."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Candidate against reference. All arrays have one value a judged position, prompts one after another."""
+
+    prompts: tuple[str, ...]
+    """Ids of the prompts."""
+    bounds: tuple[int, ...]
+    """Prompt i has the positions bounds[i] to bounds[i + 1]."""
+    tokens: NDArray[np.int64]
+    """The candidate's tokens; those of its own largest logits where it was made to take others."""
+    choices: NDArray[np.int64]
+    """The reference's greedy choice after the same prefix."""
+    equal: NDArray[np.bool_]
+    """Whether the two rows are bitwise the same."""
+    finite: NDArray[np.bool_]
+    """Whether all of the candidate's logits are finite."""
+    reference_finite: NDArray[np.bool_]
+    token_logits: NDArray[np.float64]
+    """[positions, 4]: candidate's logit of its token and of the reference's choice, then the reference's."""
+    reference_rms: NDArray[np.float64]
+    """Root mean square of the reference's logits."""
+    own_shortfall: NDArray[np.float64]
+    """The candidate's largest logit minus its token's; 0 where it took the largest, as greedy sampling must, and
+    where it was made to take one."""
+    values: dict[str, NDArray[np.float64]]
+    """Per-position metrics by name."""
+    deviations: Deviations
+    """What gates rest on."""
+    unrepeated: tuple[int, ...]
+    """By prompt the rows of the candidate that a second run did not repeat bit for bit; 0 where there was none."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def matches(self) -> NDArray[np.bool_]:
+        """Where the candidate's token is the reference's choice."""
+        return np.asarray(self.tokens == self.choices)
+
+    def ties(self, width: ArrayLike) -> NDArray[np.bool_]:
+        """Where the tokens differ and rounding may have decided: see `metrics.tied`."""
+        ahead, behind = (
+            self.token_logits[:, first] - self.token_logits[:, second] for first, second in ((3, 2), (0, 1))
+        )
+        near = metrics.tied(ahead, self.reference_rms, width) & metrics.tied(behind, self.reference_rms, width)
+        return np.asarray(~self.matches & near)
+
+    def span(self, prompt: int) -> slice:
+        """The positions of a prompt."""
+        return slice(self.bounds[prompt], self.bounds[prompt + 1])
+
+    def locate(self, position: int) -> tuple[int, int]:
+        """Prompt index and step of a position."""
+        prompt = int(np.searchsorted(self.bounds, position, side="right")) - 1
+        return prompt, position - self.bounds[prompt]
+
+    def first_divergence(self, prompt: int) -> int | None:
+        """First step of a prompt at which the tokens differ; None when they never do."""
+        different = np.flatnonzero(~self.matches[self.span(prompt)])
+        return int(different[0]) if len(different) else None
+
+
+def require_finite(comparison: Comparison) -> None:
+    """Refuse to make figures of logits that are not finite.
+
+    Raises:
+        TraceError: some are not.
+    """
+    bad = int((~(comparison.finite & comparison.reference_finite)).sum())
+    if bad:
+        raise TraceError(
+            f"{bad} of {len(comparison)} positions have logits that are not finite, see finite_logits: not compared"
+        )
