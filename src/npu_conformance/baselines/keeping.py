@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from npu_conformance.baselines.stored import Baseline, read_baseline
+from npu_conformance.config.engines import DEFAULT
 from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.devices import Platform
@@ -72,8 +73,8 @@ def platform_of(provenance: Mapping[str, Any]) -> str:
     Args:
         provenance: of its trace.
     """
-    engine, platform = provenance.get("engine", "vllm"), provenance.get("platform")
-    return f"{platform}" if engine == "vllm" else f"{platform}-{engine}"
+    engine, platform = provenance.get("engine", DEFAULT), provenance.get("platform")
+    return f"{platform}" if engine == DEFAULT else f"{platform}-{engine}"
 
 
 def stale(baseline: Baseline, facts: Mapping[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from npu_conformance.baselines.against import BaselineDiff, since
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checks.pair import Pair, compare_together
+from npu_conformance.config.engines import DEFAULT, engine
 from npu_conformance.config.limits import FALSE_ALARMS, NOISE_FIGURES
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
@@ -92,7 +93,7 @@ class Evidence:
     def floor(self) -> dict[str, Deviations]:
         """Deviations of the floor runs that are not the candidate's own."""
         attention = self.config.reference.attn_implementation
-        own = attention if self.candidate.provenance.get("engine") == "transformers" else None
+        own = attention if engine(self.candidate.provenance.get("engine", DEFAULT)).floor_arithmetic else None
         found = {} if self.noise is None else self.noise.floor_runs
         if self.alone and self.baseline is not None:
             found = self.baseline.floor_deviations

@@ -4,6 +4,7 @@ import operator
 from dataclasses import dataclass
 
 from npu_conformance.baselines.published import Published, PublishedPrompt, Quantity
+from npu_conformance.config.engines import DEFAULT, engine
 from npu_conformance.measure.results import Result
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow
@@ -161,7 +162,7 @@ def _from_check(check: Result, *, counted: bool) -> _Measured | None:
 
 def _from_clock(name: str, variant: VariantDetails) -> _Measured | None:
     # Another engine's clock runs over other work: transformers' over every prompt twice.
-    if variant.candidate.get("engine") != "vllm":
+    if not engine(variant.candidate.get("engine", DEFAULT)).timed:
         return None
     seconds = variant.candidate.get("seconds", {})
     if name == "engine_start" and "start" in seconds:

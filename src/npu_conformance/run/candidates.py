@@ -7,6 +7,7 @@ from typing import Any
 from npu_conformance.checkpoints.inspect import weight_bytes
 from npu_conformance.checkpoints.lora import lora_options
 from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.config.engines import engine
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import CATALOGUE, JUDGED, needs_base, ranks, warms_cache
 from npu_conformance.errors import ConformanceError, JobError, PlanError
@@ -201,7 +202,7 @@ class Candidates:
     @property
     def _on_cpu(self) -> bool:
         """Whether engines are vLLM's on a CPU, whose memory they share with all else."""
-        return self._settings.candidate == "vllm" and find_devices(self._settings.device)[0] == "cpu"
+        return engine(self._settings.candidate).kv_cache and find_devices(self._settings.device)[0] == "cpu"
 
     def _bounded(self, options: dict[str, Any], *, long: bool = False) -> dict[str, Any]:
         """Options with a longest request; `as_served` alone keeps vLLM's own where the YAML names none."""

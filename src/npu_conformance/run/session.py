@@ -17,6 +17,7 @@ from npu_conformance.checkpoints.inputs import read_inputs
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.saved import load_accepted, load_base, load_evidence
+from npu_conformance.config.engines import engine
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.model import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.config.prompts import Prompt, load_prompts
@@ -79,8 +80,9 @@ class Session:
         return self._once(("why not", model, variant), lambda: self._why_not(model, variant))
 
     def _why_not(self, model: str, variant: str) -> str | None:
-        if self.settings.candidate == "transformers" and variant != "base" and self.settings.from_dir is None:
-            return f"not applicable: transformers has no serve options, so {variant} would be base again"
+        name = self.settings.candidate
+        if not engine(name).serve_options and variant != "base" and self.settings.from_dir is None:
+            return f"not applicable: {name} has no serve options, so {variant} would be base again"
         if self.settings.baseline == "alone" and is_long(variant):
             return f"not applicable: a baseline has base's tokens, {variant} uses the suite's own long texts"
         return self.missing(model) or self._not_kept(model, variant) or self._lacking(model, variant)
@@ -111,7 +113,7 @@ class Session:
 
     def _lacking(self, model: str, variant: str) -> str | None:
         """What this machine, or the model, lacks for a variant."""
-        if self.settings.from_dir is not None or self.settings.candidate == "transformers":
+        if self.settings.from_dir is not None or not engine(self.settings.candidate).serve_options:
             return None
         try:
             config = self.config(model)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from npu_conformance.config.engines import DEFAULT, engine
 from npu_conformance.errors import ConfigError
 from npu_conformance.run.deadlines import USUAL
 
@@ -40,7 +41,8 @@ class Settings:
     twin_recipe: str | None = None
     """Of the stand-in, instead of the one that a model's YAML names."""
     models_root: Path | None = None
-    candidate: Literal["vllm", "transformers"] = "vllm"
+    candidate: str = DEFAULT
+    """Name of the engine under test."""
     device: Literal["npu", "cuda", "cpu"] | None = None
     candidate_weights: Path | None = None
     candidate_adapter: Path | None = None
@@ -82,8 +84,10 @@ class Settings:
             raise ConfigError(f"--reference-python {python}: no such interpreter")
         if self.baseline == "update" and not (self.reason or "").strip():
             raise ConfigError("--baseline=update: say why with --reason=TEXT, it is kept in the baseline's history")
-        if self.baseline == "alone" and self.candidate == "transformers":
-            raise ConfigError("--baseline=alone: a baseline's tokens are forced by vLLM: leave out --candidate")
+        if self.baseline == "alone" and not engine(self.candidate).forced_decode:
+            raise ConfigError(
+                f"--baseline=alone: {self.candidate} cannot be made to take a baseline's tokens: leave out --candidate"
+            )
         if self.baseline == "alone" and self.from_dir is not None:
             raise ConfigError(
                 "--baseline=alone: engines must be made to take the baseline's tokens: leave out --from; traces of "
@@ -113,7 +117,7 @@ class Settings:
         words += ["--trust-remote-code"] if self.trust_remote_code else []
         for option, value, default in (
             ("--models-root", self.models_root, None),
-            ("--candidate", self.candidate, "vllm"),
+            ("--candidate", self.candidate, DEFAULT),
             ("--device", self.device, None),
             ("--candidate-weights", self.candidate_weights, None),
             ("--candidate-adapter", self.candidate_adapter, None),

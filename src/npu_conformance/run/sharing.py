@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from npu_conformance.config.engines import engine
 from npu_conformance.config.variants import CATALOGUE, ranks
 from npu_conformance.machine.devices import Platform
 
@@ -22,7 +23,8 @@ def may_share(
     known = CATALOGUE.get(variant)
     # One is to be fresh, the other leaves vLLM's module state behind.
     alone = known is not None and (known.bitwise or known.tokens_only)
-    return candidate == "vllm" and platform == "cpu" and not alone and not envs and ranks(options) == 1
+    on_host = engine(candidate).kv_cache and platform == "cpu"
+    return on_host and not alone and not envs and ranks(options) == 1
 
 
 def processes(variants: Sequence[str], shares: Callable[[str], bool]) -> list[list[str]]:

@@ -94,7 +94,8 @@ class CandidateJob(_Job):
     """Run the engine under test greedily over rendered prompts and leave a trace."""
 
     kind: Literal["candidate"] = "candidate"
-    engine: Literal["vllm", "transformers"]
+    engine: str
+    """Its name, see `config.engines`."""
     checkpoint: Path
     adapter: Path | None = None
     """LoRA folder; every prompt is also asked for one token without it."""

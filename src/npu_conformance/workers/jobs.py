@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from npu_conformance.config.engines import engine as engine_of
 from npu_conformance.config.variants import ranks
 from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import Device, Platform, find_devices, host_cores, lendable, narrowed
@@ -130,8 +131,8 @@ def _needed(job: Job) -> tuple[Platform, Sequence[Device], int]:
 
 
 def _devices(engine: CandidateJob) -> int:
-    """Devices that an engine computes on; transformers has no serve options."""
-    return ranks(engine.options) if engine.engine == "vllm" else 1
+    """Devices that an engine computes on."""
+    return ranks(engine.options) if engine_of(engine.engine).serve_options else 1
 
 
 def _share(job: Job) -> float | None:

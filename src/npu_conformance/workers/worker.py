@@ -23,8 +23,6 @@ _ROOMS = {
     "convert": "npu_conformance.conversion.convert",
     "audit": "npu_conformance.audit.audit",
     "render": "npu_conformance.engines.rendering",
-    "candidate:vllm": "npu_conformance.engines.vllm.engine",
-    "candidate:transformers": "npu_conformance.engines.transformers",
     "reference": "npu_conformance.engines.reference.score",
     "faults": "npu_conformance.selftest.job",
     "probe": "npu_conformance.commands.probe.job",
@@ -72,7 +70,8 @@ def main(workdir: Path) -> int:
 
 
 def _do(job: Any, progress: Progress) -> None:
-    room = import_module(_ROOMS[f"candidate:{job.engine}" if job.kind == "candidate" else job.kind])
+    engine = job.kind == "candidate"
+    room = import_module(f"npu_conformance.engines.{job.engine}.engine" if engine else _ROOMS[job.kind])
     run: Callable[[Any, Progress], None] = room.run
     run(job, progress)
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
+from npu_conformance.config.engines import engine
 from npu_conformance.config.variants import CATALOGUE, JUDGED, ranks, warms_cache
 from npu_conformance.engines.vllm.boundary import boundary, long_texts
 from npu_conformance.machine.capacity import GIB
@@ -81,7 +82,7 @@ def engine_take(
     variant: str,
     options: dict[str, Any],
     *,
-    candidate: Literal["vllm", "transformers"],
+    candidate: str,
     platform: Platform,
     envs: Mapping[str, str],
     follows: bool,
@@ -124,7 +125,7 @@ def _work(load: Load, variant: str, options: dict[str, Any], candidate: str) -> 
     lengths, rows = load.lengths, sum(answer for _, answer in load.lengths)
     tokens = sum(map(sum, lengths))
     bare = len(lengths) if load.adapted else 0
-    if candidate == "transformers":
+    if not engine(candidate).forced_decode:
         return _Work(tokens=2 * tokens, passes=2, kept=rows + bare, scratch=0)
     probed = _probed(load)
     if variant in JUDGED:
@@ -150,7 +151,7 @@ def _probed(load: Load) -> int:
 
 
 def _start_seconds(load: Load, options: dict[str, Any], candidate: str, platform: Platform, follows: bool) -> float:
-    eager = candidate == "transformers" or bool(options.get("enforce_eager"))
+    eager = not engine(candidate).serve_options or bool(options.get("enforce_eager"))
     seconds = _START[platform == "cpu"][0 if eager else 1] - (_IMPORTS if follows else 0)
     return seconds + load.weights / _READING
 
@@ -162,7 +163,7 @@ def _asking_seconds(load: Load, work: _Work, platform: Platform) -> float:
 def _memory(load: Load, options: dict[str, Any], candidate: str, platform: Platform, cache: float | None) -> float:
     if platform != "cpu":
         return PROCESS * ranks(options)
-    if candidate == "transformers":
+    if not engine(candidate).kv_cache:
         return PROCESS + load.weights
     if cache is None:
         return float(options.get("gpu_memory_utilization", _SHARE) * psutil.virtual_memory().total)

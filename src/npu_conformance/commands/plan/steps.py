@@ -9,6 +9,7 @@ from typing import Any, Literal
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor, inspect, weight_bytes
 from npu_conformance.commands.plan.earlier import last_time
 from npu_conformance.commands.plan.estimate import Load, Take, engine_take, long_lengths
+from npu_conformance.config.engines import engine
 from npu_conformance.config.limits import Dtype
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import load_prompts
@@ -268,7 +269,7 @@ class _Model:
     def _options(self, variant: str) -> dict[str, Any]:
         """As the run's engine has them, see `Candidates`."""
         options = self._config.options(variant)
-        if self._platform != "cpu" or self._settings.candidate != "vllm" or variant == "as_served":
+        if self._platform != "cpu" or not engine(self._settings.candidate).kv_cache or variant == "as_served":
             return options
         config, base = self._reference.text_config, self._config.options("base")
         return options | bounded(config, options, base, self._lengths, long=is_long(variant))

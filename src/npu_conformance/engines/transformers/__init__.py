@@ -1,0 +1,5 @@
+"""Transformers itself as candidate."""
+
+from npu_conformance.config.engines import Engine
+
+ENGINE = Engine(serve_options=False, forced_decode=False, kv_cache=False, floor_arithmetic=True, timed=False)
