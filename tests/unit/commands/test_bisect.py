@@ -35,7 +35,7 @@ def test_the_smallest_step_wins_then_the_worst(tmp_path: Path) -> None:
     assert (found.part, found.prompt, found.step) == ("boundary", 2, 3)
     assert found.distance == pytest.approx(0.3, rel=1e-4)
     assert (found.noise, found.beyond, found.positions) == (NOISE, 4, 24)
-    assert found.told.startswith("set/2, position 3: forced #")
+    assert found.told.startswith("set/2, position 3: again #")
 
 
 def test_twice_the_noise_is_not_beyond_it(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_an_error_that_is_everywhere_is_shown_where_it_is_worst(tmp_path: Path) 
     assert (found.part, found.prompt, found.step, found.beyond, found.positions) == ("boundary", 1, 1, 0, 6)
     assert found.distance == pytest.approx(0.015, rel=1e-4)
     assert found.row is None
-    assert found.told.startswith("set/1, position 1: forced #")
+    assert found.told.startswith("set/1, position 1: again #")
 
 
 @pytest.mark.parametrize(

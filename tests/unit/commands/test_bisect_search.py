@@ -219,7 +219,7 @@ def test_base_breaks_in_another_batch(tmp_path: Path) -> None:
 
     assert finding.features == []
     (batch,) = finding.remarks
-    assert batch.startswith("tokens equal, or tied, another batch order: set/3, position 1, batch row 7: #2 before")
+    assert batch.startswith("Tokens equal, or tied, another batch order: set/3, position 1, batch row 7: #2 before")
 
 
 def test_base_breaks_in_its_hidden_states(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_told(session: Session, tmp_path: Path, monkeypatch
     """The reference in the words of the refusal it would be, once a model; engines and disk as a doubt."""
     selected = {"Guard": ("base", "as_served")}
     assert "fits here, by these estimates" in lines(forecast(session, selected), tmp_path)
-    for module in ("run.cost", "plan.totals"):
+    for module in ("run.cost", "commands.plan.totals"):
         monkeypatch.setattr(f"npu_conformance.{module}.free_memory", lambda: 1000)
     found = shortages(forecast(session, selected), tmp_path / "cache", tmp_path / "reports")
     shown = lines(forecast(session, selected), tmp_path)
@@ -144,7 +144,7 @@ def test_a_second_reference_is_no_reason_to_refuse(
     """Only the float32 one is held against the machine before an engine starts."""
     found = forecast(session, {"Also": ("base",)})
     first, second = found.of("reference")
-    for module in ("run.cost", "plan.totals"):
+    for module in ("run.cost", "commands.plan.totals"):
         monkeypatch.setattr(f"npu_conformance.{module}.free_memory", lambda: 1000)
 
     told = [shortages(Forecast((one,), ()), tmp_path / "cache", tmp_path / "reports") for one in (first, second)]

@@ -147,10 +147,10 @@ def test_a_job_selects_its_own_model_alone(capsys: pytest.CaptureFixture[str], o
     words = entries(capsys, own_configs)["Model-1B"]["select"]
 
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", "-k", words]
-    command += ["-o", f"model_configs={own_configs}", "tests/conformance/test_drift.py"]
+    command += ["-o", f"model_configs={own_configs}", "tests/conformance"]
     result = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=120)
 
-    found = {line.partition("::")[2] for line in result.stdout.splitlines() if "::" in line}
+    found = {line.partition("::")[2] for line in result.stdout.splitlines() if "::test_drift" in line}
     assert found == {f"test_drift[Model-1B-{variant}]" for variant in ("base", "as_served", "graph")}
 
 

@@ -100,7 +100,7 @@ def test_all_is_well(runner: Runner, checkout: Path) -> None:
     assert "| B-1B | 1 | inconclusive | 2 inconclusive | base: kl_mean a \\| b, position 4 |" in text
 
 
-BAD = ["fail", "error", "skipped", "not_applicable"]
+BAD = ["fail", "error", "shown", "skipped", "not_applicable"]
 
 
 def test_every_verdict_is_decided_about() -> None:

@@ -18,6 +18,7 @@ from npu_conformance.config.limits import LAYER_NORM
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.three_way import IMPLICATES
+from npu_conformance.report.words import title
 from npu_conformance.run.session import ModelRun
 from npu_conformance.traces.trace import BOUNDARY, Trace
 from npu_conformance.workers.job import ForcedPart, Watched
@@ -83,7 +84,7 @@ def _base_breaks(runs: Runs, model_run: ModelRun, evidence: Evidence) -> Finding
     position = position or worst("answers", evidence.pair, noise)
     if (holding := three_way(evidence)) is not None and not all(holding):
         remarks.append(f"the three-way comparison points at {IMPLICATES[holding]}")
-    remarks += [f"{one.metric}, {one.at}: {one.where}" for one in _failing(evidence, "batch_determinism")]
+    remarks += [f"{title('en', one)}: {one.where}" for one in _failing(evidence, "batch_determinism")]
     finding = Finding(config.model, [], position, remarks=tuple(remarks))
     watched = _watched(position, evidence.candidate)
     prefixes = _prefixes(evidence.candidate, watched)
