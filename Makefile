@@ -1,4 +1,4 @@
-# make conformance: the main job on the twins · make test: everything that needs no accelerator · make bench: speed, as ratios
+# make setup: only .venv, with vLLM for the CPU · make conformance: the main job on the twins · make test: everything that needs no accelerator · make bench: speed, as ratios
 # make campaigns: the long tests that `make test` leaves out · make engines: the main job on other vLLM versions
 # (make engines ENGINE=0.18.0: on one)
 PYTHON ?= python3.11
@@ -11,7 +11,9 @@ export HF_HUB_OFFLINE = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := conformance
-.PHONY: conformance test lint unit campaigns bench engines clean
+.PHONY: setup conformance test lint unit campaigns bench engines clean
+
+setup: .venv/.installed
 
 conformance: .venv/.installed
 	$(BIN)/pytest --twin -n $(WORKERS)

@@ -169,7 +169,7 @@ def test_a_perturbed_candidate_fails_its_check_alone(
     assert found.status == 1
     assert found.failing() == set(checks.split())
     for check in checks.split():
-        test = f"tests/conformance/test_{check}.py::test_{check}[{MODEL}-base]"
+        test = f"tests/conformance/test_checks.py::test_{check}[{MODEL}-base]"
         assert f"reproduce   pytest --from={copy} '{test}'" in found.output
 
 
