@@ -63,7 +63,7 @@ def label_cases(evidence: Evidence) -> list[LabelCase]:
     ]
 
 
-@check(chinese="被测给出的标签与参考一致,也与期望一致。", metrics=("labels_of_reference", "labels_expected"))
+@check(chinese="被测给出的标签与参考一致，也与期望一致。", metrics=("labels_of_reference", "labels_expected"))
 def labels(evidence: Evidence) -> list[Result]:
     """The candidate's label is the reference's, and the expected one."""
     cases = label_cases(evidence)

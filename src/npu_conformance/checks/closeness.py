@@ -32,7 +32,7 @@ def prefill_closeness(evidence: Evidence) -> list[Result]:
 
 
 @check(
-    chinese="同一引擎的 decode 与 prefill 给出相同的 logits,仅差该 dtype 的舍入误差。",
+    chinese="同一引擎的 decode 与 prefill 给出相同的 logits，仅差该 dtype 的舍入误差。",
     requires=("logits", "prefill"),
     metrics=(*(figure.name for figure in CLOSENESS_FIGURES), "equal_or_tied_tokens"),
 )

@@ -21,7 +21,7 @@ _ROUNDED = 0.01
 
 
 @check(
-    chinese="引擎与参考对配置和分词器的读取,均与对其文件的第二次独立读取一致。",
+    chinese="引擎与参考对配置和分词器的读取，均与对其文件的第二次独立读取一致。",
     metrics=("declared_values", "tokenizer_ids", "tokenizer_texts", "published_keys"),
 )
 def shared_inputs(evidence: Evidence) -> list[Result]:

@@ -35,7 +35,7 @@ def peak_over_floor(evidence: Evidence) -> list[Result]:
     return _found(evidence, "peak_over_floor")
 
 
-@_gate(chinese="被测的误差没有方向性,如同舍入误差一样。")
+@_gate(chinese="被测的误差没有方向性，如同舍入误差一样。")
 def signed_bias(evidence: Evidence) -> list[Result]:
     """The candidate's errors have no direction, as those of rounding have none."""
     return _found(evidence, "signed_bias")

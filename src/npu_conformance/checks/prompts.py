@@ -10,7 +10,7 @@ from npu_conformance.measure.results import Result
 
 
 @check(
-    chinese="被测与参考得到相同的 token id,引擎自己的分词结果也与之相同。",
+    chinese="被测与参考得到相同的 token id，引擎自己的分词结果也与之相同。",
     requires=("own_prompts",),
     metrics=("prompt_ids",),
 )

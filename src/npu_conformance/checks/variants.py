@@ -19,7 +19,7 @@ _FIGURES = [FIGURES[name] for name in ("relative_l2_mean", "relative_l2_max", "k
 
 
 @check(
-    chinese="该变体对 base 的改动不改变任何 token,logits 的差异也不超过舍入误差。",
+    chinese="该变体对 base 的改动不改变任何 token，logits 的差异也不超过舍入误差。",
     requires=("base",),
     metrics=(
         *(figure.name for figure in _FIGURES),

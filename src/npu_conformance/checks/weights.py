@@ -20,7 +20,7 @@ _FIRST = slice(1)
 
 
 @check(
-    chinese="被测的权重就是发布的权重,其统计量也像训练过的模型。",
+    chinese="被测的权重就是发布的权重，其统计量也像训练过的模型。",
     requires=("weights",),
     metrics=("unsuspicious_tensors", "published_parameters"),
 )

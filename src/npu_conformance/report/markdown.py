@@ -18,7 +18,7 @@ from npu_conformance.report.published import measured_text, published_prompts, p
 from npu_conformance.report.published_weights import measured_weights
 from npu_conformance.report.rows import has_others, tally, variant_rows
 from npu_conformance.report.tokens import Rate
-from npu_conformance.report.words import Language, metric, phrase, place, title, word
+from npu_conformance.report.words import Language, metric, phrase, place, title, verdict, word
 from npu_conformance.report.words.labels import WORDS
 
 _MARKS = {
@@ -84,6 +84,7 @@ def _names(language: Language) -> dict[str, Any]:
         "figure": partial(_figure, language),
         "phrase": partial(phrase, language),
         "at": partial(place, language),
+        "said": partial(verdict, language),
         "sign": partial(_sign, language),
         "mark": _MARKS.__getitem__,
         "labels": _labels,

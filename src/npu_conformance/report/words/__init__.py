@@ -8,6 +8,15 @@ from npu_conformance.report.words.metrics import AT, METRICS
 from npu_conformance.report.words.phrases import PHRASES
 
 Language = Literal["en", "zh"]
+VERDICTS = {
+    "pass": "通过",
+    "fail": "不通过",
+    "inconclusive": "样本不足，暂无法判定",
+    "shown": "仅展示",
+    "error": "执行出错",
+    "skipped": "跳过",
+    "not_applicable": "不适用",
+}
 
 
 def word(language: Language, key: str) -> str:
@@ -18,6 +27,11 @@ def word(language: Language, key: str) -> str:
 def phrase(language: Language, english: str) -> str:
     """A sentence that the suite writes in English elsewhere."""
     return PHRASES.get(english, english) if language == "zh" else english
+
+
+def verdict(language: Language, name: str) -> str:
+    """A verdict, or `no_effect`, as a report says it; report.json keeps the English."""
+    return VERDICTS[name] if language == "zh" and name in VERDICTS else name
 
 
 def metric(language: Language, name: str) -> str:
