@@ -98,7 +98,7 @@ def test_an_interrupt_ends_waiting_and_begins_nothing_more(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Jobs, "run_observed", build)
-    monkeypatch.setattr(building, "cores", lambda: 2)
+    monkeypatch.setattr("npu_conformance.run.build_twins.cores", lambda: 2)
     monkeypatch.setattr(Future, "exception", interrupt)
     folder = twin_folder("qwen3-guard", configs / "prompts")
     folder.parent.mkdir(parents=True)

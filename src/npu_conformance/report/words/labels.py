@@ -199,7 +199,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "against_base": ("Rel. L2 error to base, mean · max", "与 base 的相对误差 (L2),均值 · 最大"),
     "flips": ("Other token (+ tied)", "token 不同 (+ 近似并列)"),
     "bitwise": ("Bitwise equal", "逐位相等"),
-    "at_boundary": ("At block-boundary prompts: max · other token · bitwise", "探针处:最大误差 · token 不同 · 逐位相等"),
+    "at_boundary": (
+        "At block-boundary prompts: max · other token · bitwise",
+        "探针处:最大误差 · token 不同 · 逐位相等",
+    ),
     "reference_tokens": ("Tokens equal to the reference's", "与参考的 token 一致率"),
     "reference_error": ("Rel. L2 error to the reference, mean", "与参考的平均相对误差 (L2)"),
     "start": ("Start, s", "启动 (秒)"),
