@@ -14,6 +14,7 @@ from npu_conformance.engines.tokenizer_file import TokenizerFile, tokenizer_file
 from npu_conformance.errors import JobError
 from npu_conformance.machine.provenance import numeric_environment, package_versions
 from npu_conformance.machine.storage import staged_dir
+from npu_conformance.traces.layers import save_layers
 from npu_conformance.traces.trace import (
     WITHOUT_ADAPTER,
     Answer,
@@ -21,7 +22,6 @@ from npu_conformance.traces.trace import (
     Told,
     pack,
     row_digest,
-    save_layers,
     save_modules,
     save_rows,
     save_trace,

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from npu_conformance.checks import CHECKS
-from npu_conformance.traces.trace import Rows, load_trace, pack, row_digest, save_layers
+from npu_conformance.traces.layers import save_layers
+from npu_conformance.traces.trace import Rows, load_trace, pack, row_digest
 from npu_conformance.workers.job import CandidateJob
 from npu_conformance.workers.supervise import run_job
 from tests.unit.helpers.suite_runs import JUDGED_TWICE, MODEL, Outcome, judge

@@ -16,7 +16,8 @@ from npu_conformance.engines.reference.products import products_in, rounded_prod
 from npu_conformance.machine.cache import touch
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import digest, staged_file, write_json
-from npu_conformance.traces.trace import Layers, Rows, Told, load_layers, pack, write_layers
+from npu_conformance.traces.layers import Layers, load_layers, write_layers
+from npu_conformance.traces.trace import Rows, Told, pack
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import ScorerJob
