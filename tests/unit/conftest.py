@@ -27,16 +27,15 @@ from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.measure.results import Result, Verdict, worst
 from npu_conformance.run.build_twins import build_twins, twin_folder
 from npu_conformance.traces.cases import Scenario
+from npu_conformance.traces.layers import Layers, save_layers
 from npu_conformance.traces.rows import Rows, pack, row_digest, unpack
 from npu_conformance.traces.trace import (
     BOUNDARY,
     PREFILL,
     WITHOUT_ADAPTER,
     Answer,
-    Layers,
     load_trace,
     save_cases,
-    save_layers,
     save_modules,
     save_rows,
     save_trace,
@@ -228,7 +227,7 @@ def _add_layers_and_bare_rows(folder: Path, answers: list[Answer]) -> None:
     """Hidden states of two prompts, and every prompt's first row without an adapter: the same on both sides."""
     rng = np.random.default_rng(8)
     states = rng.normal(size=(2, 4, 16)).astype(np.float32)
-    save_layers(folder, Layers(("embedding", "layer 1", "layer 2", "final norm"), states))
+    save_layers(folder, Layers(("embedding", "model.layers.0", "model.layers.1", "final norm"), states))
     bare = folder / WITHOUT_ADAPTER
     bare.mkdir()
     for index in range(len(answers)):

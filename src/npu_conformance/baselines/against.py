@@ -159,10 +159,12 @@ def other_prompts(prompts: Iterable[tuple[str, tuple[int, ...]]], baseline: Base
     """
     found, theirs = dict(prompts), [prompt.id for prompt in baseline.prompts]
     if list(found) != theirs:
-        different = next((a for a, b in zip(found, theirs, strict=False) if a != b), "in number")
+        different = next((a for a, b in zip(found, theirs, strict=False) if a != b), None)
+        # A baseline may have more prompts than the model's sets.
+        remedy = f"use --prompts {len(theirs)}" if different is None else "leave out --prompts"
         return (
-            f"other prompts: {len(found)} in this run, {len(theirs)} in the baseline, first difference {different}: "
-            "leave out --prompts, or update the baseline"
+            f"other prompts: {len(found)} in this run, {len(theirs)} in the baseline, first difference "
+            f"{different or 'in number'}: {remedy}, or update the baseline"
         )
     pairs = zip(found.items(), baseline.prompt_ids, strict=True)
     return next((other_ids(name, baseline) for (name, ids), expected in pairs if ids != expected), None)

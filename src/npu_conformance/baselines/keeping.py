@@ -105,10 +105,14 @@ def unused(folder: Path, configs: Path) -> list[Path]:
     """
     if folder.parent != configs.parent:
         return []
-    platforms = [f"{platform}{engine}" for platform in get_args(Platform) for engine in ("", "-transformers")]
-    names = [*platforms, "published"]
-    known = {folder / model / f"{name}.json" for model in config_names(configs) for name in names}
-    return [path for path in sorted(folder.rglob("*.json")) if path not in known and path.stem != "published"]
+    models = {folder / model for model in config_names(configs)}
+    files = (path for path in sorted(folder.rglob("*.json")) if path.stem != "published")
+    return [path for path in files if path.parent not in models or not _is_platform(path.stem)]
+
+
+def _is_platform(name: str) -> bool:
+    """Whether runs may be of it: a platform, with any engine's name behind it (see `platform_of`)."""
+    return name.split("-")[0] in get_args(Platform) and not name.endswith("-")
 
 
 def misplaced(action: Action, path: Path) -> str | None:
@@ -141,7 +145,8 @@ def refusal(checks: Sequence[Result], not_judged: Sequence[str], *, own_weights:
         return f"{len(missing)} properties of base were not judged, such as {missing[0]}: select the whole model"
     if verdict != "pass":
         first = next((f" ({check.variant} {check.check})" for check in checks if check.verdict == verdict), "")
-        return f"is {verdict}{first}: only a run that passes becomes one"
+        more = "; more prompts may settle it: --prompts N" if verdict == "inconclusive" else ""
+        return f"is {verdict}{first}: only a run that passes becomes one{more}"
     return None
 
 

@@ -44,6 +44,8 @@ class Evidence:
     """What config and tokenizer say by a second reading; None in traces that are older than it."""
     second_ids: tuple[tuple[tuple[int, ...], ...], ...] | None = None
     """The prompts' ids by tokenizer.json alone (see `Rendered`)."""
+    prompts_there: int | None = None
+    """How many `--prompts` can ask for: the model's sets and the reserve; None where that is not known."""
     second_reference: Trace | None = None
     """The same tokens scored in another dtype, to be reported beside."""
     base: Pair | None = None

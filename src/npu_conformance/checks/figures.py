@@ -5,17 +5,21 @@ noise floor says what a tie is. What keeps it, on a sample too small to say so w
 """
 
 from collections.abc import Callable
+from itertools import pairwise
+from math import ceil, log
 
 import numpy as np
+from numpy.typing import NDArray
 
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import all_of, by_limit
 from npu_conformance.checks.pair import Pair
+from npu_conformance.checks.undecided import cannot_show, shown
 from npu_conformance.config.limits import Figure
 from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.metrics import Values
 from npu_conformance.measure.results import Path, Result, Verdict
-from npu_conformance.measure.statistics import Interval, effective_n, mean_interval, rate_interval
+from npu_conformance.measure.statistics import Interval, effective_n, loss_interval, rate_interval, times_needed
 
 _REDUCE: dict[str, Callable[[Comparison], float]] = {
     "token_agreement": lambda c: float(c.matches.mean()),
@@ -38,6 +42,10 @@ _MEANS = {
     "relative_l2_mean": "relative_l2",
     "mean_abs_diff": "mean_abs",
 }
+# Prompts that a mean needs for an interval that says something.
+_FEWEST = 3
+# Positions of a long text that count as one of a sample.
+_STRETCH = 25
 # The per-position metric whose worst position a figure points at, and whether worse is less.
 _WORST: dict[str, tuple[str, bool]] = {
     "top5_overlap": ("top5", True),
@@ -75,17 +83,15 @@ def judge_figure(
     comparison = pair.comparison
     observed, n = observe(comparison, figure), len(comparison)
     limit = evidence.config.limit(figure.name, same_weights=pair.same_weights)
-    interval = _interval(comparison, figure)
+    interval = _interval(evidence, pair, figure)
     judged, ends, told = observed, interval, []
-    if figure.name == "token_agreement" and evidence.no_floor is None:
-        equal = comparison.matches | comparison.ties(evidence.tie_width(pair))
+    if figure.name == "token_agreement":
+        equal = judged_equal(evidence, pair)
         judged, ends = float(equal.mean()), agreement_interval(comparison, int(equal.sum()))
-        told = [f"{judged:.2%} with ties, which rounding alone exchanges"] if judged > observed else []
+        told = [_with_ties(judged, ends, observed)] if judged > observed else []
     verdict = _verdict(figure, judged, ends, limit)
     if verdict == "inconclusive" and limit is not None:
-        told.append(f"{n} positions cannot show {limit:g} with 95 % confidence")
-        if figure.name == "token_agreement":
-            told.append(f"at this rate {_needed(comparison, judged, limit)}")
+        told.append(_open(evidence, comparison, figure, judged, ends, limit))
     return Result(
         check=check,
         variant=evidence.variant,
@@ -99,8 +105,14 @@ def judge_figure(
         interval=interval,
         verdict=verdict,
         where=_worst_place(pair, figure.name),
-        message="; ".join(told) or None,
+        message=". ".join(told) or None,
     )
+
+
+def judged_equal(evidence: Evidence, pair: Pair) -> NDArray[np.bool_]:
+    """Positions whose tokens count as equal when agreement is judged: ties too, where a noise floor tells them."""
+    matches: NDArray[np.bool_] = pair.comparison.matches
+    return matches if evidence.no_floor is not None else matches | pair.comparison.ties(evidence.tie_width(pair))
 
 
 def same_tokens(
@@ -119,10 +131,34 @@ def same_tokens(
 
 def _verdict(figure: Figure, observed: float, interval: Interval | None, limit: float | None) -> Verdict:
     found = by_limit(observed, limit, figure.relation)
-    if found != "pass" or limit is None:
+    if found != "pass" or limit is None or not (figure.name in _MEANS or figure.name == "token_agreement"):
         return found
-    kept = interval is None or figure.within(interval[1 if figure.sense == "max" else 0], limit)
+    # Without an interval the sample cannot say how far off it may be.
+    kept = interval is not None and figure.within(interval[1 if figure.sense == "max" else 0], limit)
     return "pass" if kept else "inconclusive"
+
+
+def _with_ties(judged: float, ends: Interval, observed: float) -> str:
+    rate, low, high, plain = (shown(value, "percent") for value in (judged, *ends, observed))
+    return f"{rate} with ties is judged ({low} to {high}), not {plain}: rounding alone exchanges tied tokens"
+
+
+def _open(
+    evidence: Evidence, comparison: Comparison, figure: Figure, judged: float, ends: Interval | None, limit: float
+) -> str:
+    """Why a figure that keeps its limit is open."""
+    told, prompts = shown(limit, figure.style), int((np.diff(comparison.bounds) > 0).sum())
+    if figure.name == "token_agreement":
+        needed = _needed(comparison, judged, limit)
+        return cannot_show(evidence, len(comparison), "positions", told, needed)
+    if ends is None:
+        return cannot_show(evidence, prompts, "prompts", told, max(_FEWEST, prompts + 1))
+    worst_end = ends[1 if figure.sense == "max" else 0]
+    loss, most, allowed = (1 - value if figure.sense == "min" else value for value in (judged, worst_end, limit))
+    # An interval of logarithms narrows with the root of the sample.
+    narrows = 0 < loss < allowed and np.isfinite(most)
+    needed = ceil(prompts * (log(most / loss) / log(allowed / loss)) ** 2) if narrows else None
+    return cannot_show(evidence, prompts, "prompts", told, needed)
 
 
 def _worst_place(pair: Pair, figure: str) -> str | None:
@@ -138,17 +174,24 @@ def _worst_place(pair: Pair, figure: str) -> str | None:
     return pair.place(int(values.argmin() if less_is_worse else values.argmax()))
 
 
-def _interval(comparison: Comparison, figure: Figure) -> Interval | None:
+def _interval(evidence: Evidence, pair: Pair, figure: Figure) -> Interval | None:
     """95 % interval of a figure that has one."""
+    comparison = pair.comparison
     if figure.name == "token_agreement":
         return agreement_interval(comparison, int(comparison.matches.sum()))
     if figure.name not in _MEANS:
         return None
     values = comparison.values[_MEANS[figure.name]]
     losses = 1 - values if figure.sense == "min" else values
-    spans = [slice(start, end) for start, end in zip(comparison.bounds, comparison.bounds[1:], strict=False)]
+    bounds = comparison.bounds
+    if evidence.long_texts:
+        # One or two texts that are always the same: the sample is their positions.
+        bounds = tuple(sorted({*bounds, *range(0, bounds[-1], _STRETCH)}))
+    spans = [slice(start, end) for start, end in pairwise(bounds)]
     means = [(losses[span].mean(), span.stop - span.start) for span in spans if span.stop > span.start]
-    interval = mean_interval(*zip(*means, strict=True)) if len(means) > 2 else None
+    interval = loss_interval(*zip(*means, strict=True)) if means else None
+    if pair.same_weights and comparison.equal.all():
+        interval = (0.0, 0.0)  # the same bits in both runs of the engine: no spread to estimate
     return (1 - interval[1], 1 - interval[0]) if interval and figure.sense == "min" else interval
 
 
@@ -163,12 +206,8 @@ def _worth(comparison: Comparison) -> float:
     return effective_n(lengths[lengths > 0])
 
 
-def _needed(comparison: Comparison, rate: float, limit: float) -> str:
-    """Positions, of prompts such as these, after which the interval at this rate lies above the limit."""
-    n, worth = len(comparison), _worth(comparison)
-    prompts = int((np.diff(comparison.bounds) > 0).sum())
-    for times in (1.05**power for power in range(1, 200)):
-        more = round(n * times)
-        if rate_interval(rate * more, more, worth * times)[0] >= limit:
-            return f"about {n * times:.0f} positions would: --prompts {prompts * times:.0f}"
-    return "no number of positions would"
+def _needed(comparison: Comparison, rate: float, limit: float) -> int | None:
+    """Prompts such as these after which the interval at this rate lies above the limit; None where no number does."""
+    n, prompts = len(comparison), int((np.diff(comparison.bounds) > 0).sum())
+    times = times_needed(rate * n, n, _worth(comparison), lambda interval: interval[0] >= limit)
+    return None if times is None else ceil(prompts * times)

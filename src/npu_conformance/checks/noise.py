@@ -9,8 +9,13 @@ from collections.abc import Callable
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import not_applicable
 from npu_conformance.checks.registry import Judge, check
-from npu_conformance.measure.noise import Found
+from npu_conformance.checks.undecided import above_the_limit, cannot_show, shown
+from npu_conformance.config.limits import SHOWN
+from npu_conformance.measure.noise import PROMPTS, Found
 from npu_conformance.measure.results import Path, Result, Verdict
+
+# They need only prompts, which can be had: others also need long answers, or many positions.
+_OF_PROMPTS = ("error_over_floor", "peak_over_floor", "signed_bias")
 
 
 def _gate(chinese: str) -> Callable[[Judge], Judge]:
@@ -68,12 +73,21 @@ def drift(evidence: Evidence) -> list[Result]:
 def _found(evidence: Evidence, check: str) -> list[Result]:
     found, adjusted = evidence.calibrated
     return [
-        not_applicable(evidence, check, one)
+        _too_few(evidence, check, path, one)
         if isinstance(one, str)
         else _judge(evidence, check, path, one, adjusted[name, path])
         for (name, path), one in found.items()
         if name == check
     ]
+
+
+def _too_few(evidence: Evidence, check: str, path: Path, why: str) -> Result:
+    """A test that says nothing: open where more prompts can be had; else the model has nothing for it."""
+    result = not_applicable(evidence, check, why)
+    if check not in _OF_PROMPTS or evidence.long_texts:
+        return result
+    told = f"{why}: use --prompts {PROMPTS} or more"
+    return result.model_copy(update={"path": path, "verdict": "inconclusive", "message": told})
 
 
 def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted: float) -> Result:
@@ -85,7 +99,7 @@ def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted:
         verdict = "fail"
     elif interval is not None and not interval[1] <= found.allowed:
         verdict = "inconclusive"
-        message = _undecided(found, interval)
+        message = _undecided(evidence, check, found, interval)
     return Result(
         check=check,
         variant=evidence.variant,
@@ -104,14 +118,13 @@ def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted:
     )
 
 
-def _undecided(found: Found, interval: tuple[float, float]) -> str:
+def _undecided(evidence: Evidence, check: str, found: Found, interval: tuple[float, float]) -> str:
+    limit = shown(found.allowed, SHOWN[check].style)
+    unit = "positions" if check == "excess_flips" else "prompts"
     if interval[0] > found.allowed:
         # A failure must be rarer by chance than the rate of false alarms that a run has.
-        return (
-            f"above the limit {found.allowed:g}, but {found.n} are too few to call it a failure: use more, --prompts N"
-        )
-    more = "" if found.prompts_needed is None else f"; at this spread {found.prompts_needed} prompts would"
-    return f"{found.n} cannot show {found.allowed:g} with 95 % confidence{more}"
+        return above_the_limit(found.n, unit, limit, like_floor=found.like_floor)
+    return cannot_show(evidence, found.n, unit, limit, found.prompts_needed)
 
 
 def _place(evidence: Evidence, path: Path, position: int) -> str:

@@ -36,6 +36,7 @@ def load_evidence(
     stale: str | None = None,
     replacing: bool = False,
     false_alarms: float = FALSE_ALARMS,
+    prompts_there: int | None = None,
 ) -> Evidence:
     """What a run left in a model's folder of traces.
 
@@ -50,6 +51,7 @@ def load_evidence(
         stale: why it is not given though there is one.
         replacing: whether the run is to take its place.
         false_alarms: the variant's share.
+        prompts_there: see `Evidence`.
 
     Raises:
         TraceError: a part of it is missing or damaged.
@@ -66,6 +68,7 @@ def load_evidence(
         base=base,
         noise=noise,
         false_alarms=false_alarms,
+        prompts_there=prompts_there,
         second_reference=load_trace(second) if second.is_dir() else None,
         inputs=_saved(traces / "inputs.json", Inputs) if (traces / "inputs.json").is_file() else None,
         scan=_saved(traces / "scan.json", Scan),

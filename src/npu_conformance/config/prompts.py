@@ -112,13 +112,26 @@ def load_prompts(uses: Sequence[PromptUse], folder: Path, count: int | None = No
     return [prompt for prompt in prompts if prompt.id in chosen]
 
 
+def most_prompts(uses: Sequence[PromptUse], folder: Path) -> int | None:
+    """How many prompts `load_prompts` can give, with the reserve's; None where a set cannot be read."""
+    try:
+        return len(load_prompts(uses, folder)) + len(_reserve(uses, folder))
+    except ConfigError:
+        return None
+
+
+def _reserve(uses: Sequence[PromptUse], folder: Path) -> list[Prompt]:
+    """The prompts beyond a model's own sets."""
+    listed = any(use.set == RESERVE for use in uses)
+    there = not listed and (folder / f"{RESERVE}.yaml").is_file()
+    return _read(PromptUse(set=RESERVE), folder) if there else []
+
+
 def _more(uses: Sequence[PromptUse], folder: Path, count: int, there: int) -> list[Prompt]:
     """Prompts of the reserve, so that there are `count`."""
-    names = [use.set for use in uses]
-    reserve = [] if RESERVE in names or not (folder / f"{RESERVE}.yaml").is_file() else [PromptUse(set=RESERVE)]
-    more = [prompt for use in reserve for prompt in _read(use, folder)]
+    more = _reserve(uses, folder)
     if count > there + len(more):
-        names += [use.set for use in reserve]
+        names = [use.set for use in uses] + ([RESERVE] if more else [])
         raise ConfigError(
             f"--prompts {count}: the sets {', '.join(names)} hold {there + len(more)} prompts; "
             f"add prompts to a set in {folder}, or ask for fewer"

@@ -16,10 +16,13 @@ def find_decoder(model: Any) -> Any:
 def points_of(decoder: Any) -> list[tuple[str, Any]]:
     """Names of the points in the order they are passed, each with the module they are read at.
 
+    A layer has the name that its weights have in the checkpoint of a plain decoder, which counts from 0; engines put
+    different names before it where there are other towers.
+
     The embedding is what enters the first layer: whether a model's scale is applied inside `embed_tokens` or after it
     is the engine's own business, as is what a LoRA puts in its place. All other points are what leaves their module.
     """
-    layers = [(f"layer {number}", layer) for number, layer in enumerate(decoder.layers, start=1)]
+    layers = [(f"model.layers.{index}", layer) for index, layer in enumerate(decoder.layers)]
     return [(EMBEDDING, decoder.layers[0]), *layers, (FINAL_NORM, decoder.norm)]
 
 

@@ -18,7 +18,7 @@ class LayerRow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="strings")
 
     point: str
-    """`embedding`, `layer 1` …, `final norm`."""
+    """`embedding`, `model.layers.0` …, `final norm`."""
     candidate_norm: float
     """Mean Euclidean norm at the prompts' last token."""
     reference_norm: float

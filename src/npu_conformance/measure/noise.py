@@ -6,6 +6,7 @@ There are several floor runs: means are compared with the worst of them, prompt 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from npu_conformance.measure.statistics import (
     more_often,
     needed_for,
     rate_above,
+    times_needed,
 )
 
 Floor = Mapping[str, Deviations]
@@ -32,7 +34,7 @@ Key = tuple[str, Path]
 Values = NDArray[np.float64]
 
 # Fewer say nothing: of prompts for a mean, of positions for a tail, of positions in each half of an answer for drift.
-_PROMPTS, _POSITIONS, _HALF = 3, 100, 8
+PROMPTS, _POSITIONS, _HALF = 3, 100, 8
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Found:
     prompts_needed: int | None = None
     """Prompts after which the interval would lie on one side of the limit, at this mean and spread; None where it does,
     or where none would."""
+    like_floor: bool = False
+    """Whether a floor run differs from the reference about as often, which `excess_flips` asks as well."""
     reach: Callable[[float], float] | None = None
     """Where chance alone limits it: what the worst of so many reaches with a chance."""
 
@@ -71,8 +75,8 @@ def peak_over_floor(candidate: Deviations, floor: Floor, limit: float) -> Found 
 def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
     """Mean over prompts of the error along the reference, in units of the envelope's error: rounding has no sign."""
     shares = candidate.by_prompt(candidate.gain) / np.exp(_envelope(floor, "row"))
-    if len(shares) < _PROMPTS:
-        return f"{len(shares)} prompts: at least {_PROMPTS} are needed"
+    if len(shares) < PROMPTS:
+        return f"{len(shares)} prompts: at least {PROMPTS} are needed"
     if shares.mean() < 0:
         shares = -shares  # how large it is, whichever way it points
     tested = mean_beyond(shares, limit)
@@ -83,12 +87,21 @@ def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> Found | s
     """Share of positions at which the candidate's token differs from the reference's and no floor run's does."""
     own = candidate.flipped & ~np.any([one.flipped for one in floor.values()], axis=0)
     n = len(own)
-    tested = rate_above(float(own.sum()), n, effective_n(candidate.lengths[candidate.lengths > 0]), limit)
+    hits, lengths = float(own.sum()), candidate.lengths[candidate.lengths > 0]
+    tested = rate_above(hits, n, effective_n(lengths), limit)
     mine = candidate.by_prompt(candidate.flipped.astype(np.float64))
     # Above the limit, and worse than the floor, which is worse than each of its floor runs.
     worse = [more_often(mine, one.by_prompt(one.flipped.astype(np.float64))) for one in floor.values()]
     worst = int(own.argmax()) if own.any() else None
-    return Found(tested._replace(p_value=max(tested.p_value, *worse)), limit, n, worst)
+    times = times_needed(hits, n, effective_n(lengths), lambda interval: interval[1] <= limit)
+    return Found(
+        tested._replace(p_value=max(tested.p_value, *worse)),
+        limit,
+        n,
+        worst,
+        prompts_needed=None if times in (None, 1.0) else ceil(len(lengths) * times),
+        like_floor=max(worse) > tested.p_value,
+    )
 
 
 def worst_positions(candidate: Deviations, floor: Floor, chance: float) -> Found | str:
@@ -109,16 +122,16 @@ def drift(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
         if end - start >= 2 * _HALF:
             middle = (start + end) // 2
             growth.append(above[middle:end].mean() - above[start:middle].mean())
-    if len(growth) < _PROMPTS:
-        return f"{len(growth)} answers of {2 * _HALF} tokens or more: at least {_PROMPTS} are needed"
+    if len(growth) < PROMPTS:
+        return f"{len(growth)} answers of {2 * _HALF} tokens or more: at least {PROMPTS} are needed"
     values = np.array(growth)
     return _as_ratio(Found(mean_above(values, np.log(limit)), limit, len(values)), values, limit)
 
 
 def _over_floor(candidate: Deviations, floor: Floor, limit: float, what: str) -> Found | str:
     ratios = candidate.by_prompt(getattr(candidate, what)) - _envelope(floor, what)
-    if len(ratios) < _PROMPTS:
-        return f"{len(ratios)} prompts: at least {_PROMPTS} are needed"
+    if len(ratios) < PROMPTS:
+        return f"{len(ratios)} prompts: at least {PROMPTS} are needed"
     above = getattr(candidate, what) - _level(floor, what)
     found = Found(mean_above(ratios, np.log(limit)), limit, len(ratios), int(above.argmax()))
     return _as_ratio(found, ratios, limit)

@@ -3,7 +3,7 @@
 Simulated coverage and size are checked in tests/unit/measure/test_statistics.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +64,22 @@ def rate_above(hits: float, n: int, effective: float, limit: float) -> Tested:
     return Tested(hits / n, rate_interval(hits, n, effective), p_value)
 
 
+def times_needed(hits: float, n: int, effective: float, kept: Callable[[Interval], bool]) -> float | None:
+    """How many times as large a sample of this rate must be for its interval to keep a limit; None where none does.
+
+    Args:
+        hits: of the sample.
+        n: its positions.
+        effective: independent positions that it is worth.
+        kept: whether an interval keeps the limit.
+    """
+    for times in (1.05**power for power in range(200)):
+        more = round(n * times)
+        if kept(rate_interval(hits / n * more, more, effective * times)):
+            return times
+    return None
+
+
 def mean_interval(values: ArrayLike, lengths: ArrayLike) -> Interval | None:
     """95 % interval of a mean over positions, which scatters from prompt to prompt as a log-normal does.
 
@@ -84,6 +100,31 @@ def mean_interval(values: ArrayLike, lengths: ArrayLike) -> Interval | None:
     half = t.ppf((1 + LEVEL) / 2, len(sample) - 1) * log_mean_error(sample, sizes)
     mean = float((sample * sizes).sum() / sizes.sum())
     return float(mean * np.exp(-half)), float(mean * np.exp(half))
+
+
+def loss_interval(values: ArrayLike, lengths: ArrayLike) -> Interval | None:
+    """95 % interval of a mean loss, such as an error, of which some prompts may have none at all.
+
+    A prompt without a loss has no logarithm, and one with next to none decides the spread of all. Both are given the
+    mean, which only makes it larger; the interval ends no lower than Student's t on the values as they are.
+
+    Args:
+        values: mean loss of each prompt.
+        lengths: positions of each.
+
+    Returns:
+        None of fewer than two prompts, whose spread is unknown, and of a NaN.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    if len(sample) < 2 or not np.isfinite(sample).all():
+        return None
+    if (sample > 0).all():
+        return mean_interval(sample, lengths)
+    if not (sample > 0).any():
+        return 0.0, 0.0
+    sample = np.maximum(sample, 0.0)
+    raised, plain = mean_interval(np.maximum(sample, sample.mean()), lengths), mean_above(sample, 0.0).interval
+    return (0.0, max(raised[1], plain[1])) if raised and plain else None
 
 
 def log_mean_error(values: ArrayLike, lengths: ArrayLike) -> float:

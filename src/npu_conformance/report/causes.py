@@ -16,7 +16,6 @@ _NEAR = ("hidden_states", "finite_logits", "prefill_closeness", "logits_closenes
 # Wrong weights or layers do not make an engine answer one way now and another way later.
 _BY_THEMSELVES = ("greedy_determinism", "batch_determinism")
 _FIRST_POINT = re.compile(r"first (?:beyond )?at (?P<point>[^:]+)")
-_LAYER = re.compile(r"layer (\d+)")
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,6 @@ def causes(model: ModelReport) -> list[Cause]:
         own = failed if name == "base" or not failed <= in_base else in_base
         groups.setdefault(own, []).append(name)
     return [_cause(model, variants, failed, in_base) for failed, variants in groups.items()]
-
-
-def layer_name(point: str) -> str:
-    """A point of the residual stream by its module's name, which counts from 0; another point by its own name."""
-    match = _LAYER.fullmatch(point.strip())
-    return f"model.layers.{int(match[1]) - 1} ({match[0]}, counted from 1)" if match else point.strip()
 
 
 def _cause(model: ModelReport, variants: Sequence[str], failed: frozenset[str], in_base: frozenset[str]) -> Cause:
@@ -108,7 +101,7 @@ def _first_layer(model: ModelReport, variant: str) -> str | None:
         and (match := _FIRST_POINT.search(one.where or ""))
     ]
     order = {row.point: place for found in model.variants for place, row in enumerate(found.layers)}
-    return layer_name(min(points, key=lambda point: order.get(point, -1))) if points else None
+    return min(points, key=lambda point: order.get(point, -1)) if points else None
 
 
 def _points_at(model: ModelReport, variant: str) -> str | None:

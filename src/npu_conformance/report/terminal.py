@@ -29,9 +29,9 @@ _LEVELS = (("none", 6, 4), ("quiet", 4, 3), ("all", 2, 1))
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _NOT_RUN = "not run: "
 # Of a message, what is said again as what to do.
-_PROMPTS_HINT = re.compile(r": --prompts \d+$")
+_PROMPTS_HINT = re.compile(r": use --prompts \d+( or more)?$")
 # Messages that say themselves what to do, or that no prompts would help.
-_OTHER_HINTS = ("--prompts", "not confirmed")
+_OTHER_HINTS = ("--prompts", "not confirmed", "add prompts", "more prompts", "floor runs flip")
 _MOST_NAMES = 3
 
 Line = tuple[str, str]

@@ -8,7 +8,7 @@ from npu_conformance.measure.results import Result
 from npu_conformance.report.model import ModelReport
 
 # A number of prompts that a check's message names.
-_PROMPTS = re.compile(r"--prompts (\d+)|(\d+) prompts would")
+_PROMPTS = re.compile(r"--prompts (\d+)")
 _NUMBERS = re.compile(r"\d[\d.]*(e-?\d+)?")
 
 
@@ -50,4 +50,4 @@ def _variants(checks: Sequence[Result]) -> tuple[str, ...]:
 
 def _prompts(checks: Sequence[Result]) -> int | None:
     found = [match for check in checks if (match := _PROMPTS.search(check.message or ""))]
-    return max(int(match[1] or match[2]) for match in found) if len(found) == len(checks) else None
+    return max(int(match[1]) for match in found) if len(found) == len(checks) else None

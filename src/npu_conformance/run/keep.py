@@ -49,7 +49,7 @@ def _keep(session: Session, model: ModelReport, action: Action, command: str) ->
     if not (traces / "base" / "reference").is_dir():
         raise ConformanceError("was judged by a baseline itself, without a reference")
     evidence = load_evidence(traces, "base", session.config(model.name), noise=load_floor(traces / "base"))
-    _require_all_prompts(session, model.name, evidence)
+    require_all_prompts(session, model.name, evidence)
     platform = platform_of(evidence.candidate.provenance)
     path = baseline_path(settings.baselines, model.name, platform, session.kind(model.name))
     if why := misplaced(action, path):
@@ -70,11 +70,12 @@ def _keep(session: Session, model: ModelReport, action: Action, command: str) ->
     return f"{path}: {action}d, {size / 1e3:.0f} kB, {words} words a position{large if size > LARGEST else ''}"
 
 
-def _require_all_prompts(session: Session, model: str, evidence: Evidence) -> None:
-    """Refuse a run of --prompts: later ones, without, could not be judged by it."""
+def require_all_prompts(session: Session, model: str, evidence: Evidence) -> None:
+    """Refuse a run of fewer prompts than the config's: later ones could not be judged by it. More are welcome."""
     settings = session.settings
     expected = [prompt.id for prompt in load_prompts(session.config(model).prompts, settings.prompts_dir, None)]
-    if [prompt.id for prompt in evidence.prompts] != expected:
+    if [prompt.id for prompt in evidence.prompts][: len(expected)] != expected:
         raise ConformanceError(
-            f"{len(evidence.prompts)} prompts were judged, not the model config's {len(expected)}: leave out --prompts"
+            f"{len(evidence.prompts)} prompts were judged, not all of the model config's {len(expected)}: leave out "
+            "--prompts, or ask for more"
         )

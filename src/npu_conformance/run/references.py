@@ -26,7 +26,8 @@ from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.made_by import cached_at, is_current
 from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.settings import Settings
-from npu_conformance.traces.trace import Layers, load_layers, load_trace
+from npu_conformance.traces.layers import Layers, load_layers
+from npu_conformance.traces.trace import load_trace
 from npu_conformance.workers.job import ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.workers.jobs import Jobs, on_the_host
 

@@ -8,6 +8,7 @@ import pytest
 from npu_conformance.baselines.keeping import check_kept, misplaced, refusal, unused
 from npu_conformance.baselines.published import load_published
 from npu_conformance.config.model import config_names
+from npu_conformance.config.prompts import load_prompts
 from npu_conformance.errors import ConfigError
 from npu_conformance.run.accepted import place_of
 from npu_conformance.run.session import Session
@@ -41,22 +42,25 @@ def refuse(session: Session, selected: Mapping[str, tuple[str, ...]], baselines:
             load_published(baselines, model)
             check_kept(baselines, model)
             reason = session.missing(model)
-            no_baseline = _no_baseline(session, model)
+            refused = no_baseline(session, model)
         except ConfigError as error:
             raise pytest.UsageError(str(error)) from None
         if reason and weights:
             raise pytest.UsageError(reason)
-        if no_baseline:
-            raise pytest.UsageError(f"--baseline={settings.baseline}: {no_baseline}")
+        if refused:
+            raise pytest.UsageError(f"--baseline={settings.baseline}: {refused}")
 
 
-def _no_baseline(session: Session, model: str) -> str | None:
+def no_baseline(session: Session, model: str) -> str | None:
     """Why the baseline that was asked for will not be written, as far as that is known before any engine starts."""
     settings = session.settings
     if settings.baseline not in ("create", "update") or settings.from_dir is not None:
         return None  # of traces only they know the platform
     if settings.candidate_weights or settings.candidate_adapter:
         return refusal((), (), own_weights=True)
-    if settings.prompts is not None:
-        return "later runs, without --prompts, could not be judged by it: leave it out"
+    own = len(load_prompts(session.config(model).prompts, settings.prompts_dir))
+    if settings.prompts is not None and settings.prompts < own:
+        return (
+            f"later runs, without --prompts, could not be judged by it: leave it out, or ask for {own} prompts or more"
+        )
     return misplaced(settings.baseline, place_of(settings, model, session.kind(model))[1])

@@ -20,7 +20,7 @@ from npu_conformance.checks.saved import load_accepted, load_base, load_evidence
 from npu_conformance.config.engines import engine
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.model import ModelConfig, check_remote_code, config_path, load_config
-from npu_conformance.config.prompts import Prompt, load_prompts
+from npu_conformance.config.prompts import Prompt, load_prompts, most_prompts
 from npu_conformance.config.variants import JUDGED, is_long, needs_base, scored_with
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
 from npu_conformance.machine.storage import write_json, write_text
@@ -222,6 +222,7 @@ class Session:
             stale=why,
             replacing=self.settings.baseline == "update",
             false_alarms=share,
+            prompts_there=most_prompts(config.prompts, self.settings.prompts_dir),
         )
         # Traces that cannot be compared have no details; the checks say why.
         with contextlib.suppress(TraceError):

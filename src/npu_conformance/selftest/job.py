@@ -14,7 +14,8 @@ from npu_conformance.machine.storage import scratch_dir, staged_dir
 from npu_conformance.selftest.catalogue import KINDS
 from npu_conformance.selftest.live import Live
 from npu_conformance.selftest.weights import loading
-from npu_conformance.traces.trace import Trace, load_trace, save_layers, save_trace
+from npu_conformance.traces.layers import save_layers
+from npu_conformance.traces.trace import Trace, load_trace, save_trace
 from npu_conformance.workers.job import STARTING
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
-from zipfile import BadZipFile
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from npu_conformance.checkpoints.declared import Value
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import write_json
 from npu_conformance.traces.cases import Case
+from npu_conformance.traces.layers import LAYERS, Layers, load_layers
 from npu_conformance.traces.rows import Rows, Storage, unpack
 
 FORMAT = 4
@@ -31,7 +31,6 @@ COLD = "cold"
 """Part of a trace: the same forced decode before, while the prefix cache was filled."""
 BOUNDARY = "boundary"
 """Part of a trace: given tokens forced from prefixes that end at the edges of KV cache blocks."""
-_LAYERS = "layers.npz"
 _CASES = "cases.json"
 _MODULES = "modules.json"
 
@@ -79,16 +78,6 @@ _CASE_LIST: TypeAdapter[tuple[Case, ...]] = TypeAdapter(tuple[Case, ...])
 
 
 @dataclass(frozen=True)
-class Layers:
-    """Hidden states layer by layer at some positions: prompts' last tokens, forced ones, ends of prefixes."""
-
-    points: tuple[str, ...]
-    """`embedding`, `layer 1` …, `final norm`."""
-    states: Rows
-    """float32 [positions, points, hidden size]."""
-
-
-@dataclass(frozen=True)
 class Trace:
     """A run, opened from its folder. Logits are read when asked for."""
 
@@ -128,7 +117,7 @@ class Trace:
         Raises:
             TraceError: they cannot be read.
         """
-        path = self.folder / _LAYERS
+        path = self.folder / LAYERS
         if not path.is_file():
             return None
         found = load_layers(path)
@@ -184,26 +173,6 @@ class Trace:
 def save_rows(folder: Path, index: int, stored: NDArray[Any]) -> None:
     """Write the stored logits of the prompt at `index` into a trace folder that is being staged."""
     np.save(folder / _rows_file(index), stored, allow_pickle=False)
-
-
-def save_layers(folder: Path, layers: Layers) -> None:
-    """Write hidden states into a trace folder that is being staged."""
-    with (folder / _LAYERS).open("wb") as file:
-        write_layers(file, layers)
-
-
-def write_layers(file: BinaryIO, layers: Layers) -> None:
-    """Write hidden states to an open file."""
-    np.savez(file, points=np.array(layers.points), states=layers.states)
-
-
-def load_layers(path: Path) -> Layers | None:
-    """Read hidden states; None where there are none or they cannot be read."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return Layers(tuple(stored["points"].tolist()), stored["states"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        return None
 
 
 def save_cases(folder: Path, cases: Sequence[Case]) -> None:

@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 
 from npu_conformance.baselines import keeping
-from npu_conformance.errors import ConfigError
+from npu_conformance.baselines.against import other_prompts
+from npu_conformance.config.prompts import PromptUse, load_prompts
+from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.measure.results import Result
+from npu_conformance.run.keep import require_all_prompts
+from npu_conformance.run.refusals import no_baseline
+from npu_conformance.run.session import Session
+from npu_conformance.run.settings import Settings
+from npu_conformance.workers.progress import Narrator
 from tests.unit.conftest import Scene
 from tests.unit.helpers.accepted_runs import FACTS, accepted
 from tests.unit.helpers.suite_runs import MODEL, ROOT, clean_environment, command
@@ -33,7 +40,9 @@ def test_what_is_no_pass_becomes_no_baseline(changes: dict[str, Any], told: str)
     clean: dict[str, Any] = {"checks": [CLEAN], "not_judged": ["graph: x"], "own_weights": False}
 
     assert keeping.refusal(**clean) is None
-    assert told in (keeping.refusal(**clean | changes) or "")
+    why = keeping.refusal(**clean | changes) or ""
+    assert told in why
+    assert why.endswith("more prompts may settle it: --prompts N") == ("inconclusive" in told)
 
 
 def test_only_what_is_there_is_updated(tmp_path: Path) -> None:
@@ -81,11 +90,14 @@ def test_a_baseline_says_by_itself_what_it_was_run_on(scene: Scene, tmp_path: Pa
 
 
 def test_a_file_that_nobody_reads_is_found(tmp_path: Path) -> None:
-    """A model that is gone, or a platform that does not exist; published reports are another matter."""
+    """A model that is gone, or a platform that does not exist; published reports and other engines' are read."""
     folder, configs = tmp_path / "baselines", tmp_path / "model_configs"
     for name in (
         "Model/npu.json",
         "Model/published.json",
+        "Model/npu-transformers.json",
+        "Model/npu-mindie.json",
+        "Model/npu-.json",
         "Model/npuu.json",
         "Gone/npu.json",
         "Gone/published.json",
@@ -98,8 +110,46 @@ def test_a_file_that_nobody_reads_is_found(tmp_path: Path) -> None:
     (configs / "Model.yaml").touch()
 
     found = [str(path.relative_to(folder)) for path in keeping.unused(folder, configs)]
-    assert found == ["Gone/npu.json", "Model/npuu.json", "Model/old/npu.json", "stray.json"]
+    assert found == ["Gone/npu.json", "Model/npu-.json", "Model/npuu.json", "Model/old/npu.json", "stray.json"]
     assert keeping.unused(folder, tmp_path / "elsewhere" / "model_configs") == []
+
+
+def test_a_run_of_more_prompts_becomes_one_and_of_fewer_none(scene: Scene, own_configs: Path) -> None:
+    """So that what a run is told, to use more prompts, can be done."""
+    (own_configs / "Model.yaml").write_text("model: a/b\nprompts: [guard]\n")
+    own = load_prompts([PromptUse(set="guard")], own_configs / "prompts")
+    more = load_prompts([PromptUse(set="guard")], own_configs / "prompts", len(own) + 9)
+    session = Session(Settings(own_configs), own_configs.parent / "run", Narrator())
+    evidence = scene.evidence()
+
+    for prompts in (own, more):
+        require_all_prompts(session, "Model", dataclasses.replace(evidence, prompts=tuple(prompts)))
+    with pytest.raises(ConformanceError, match="leave out --prompts, or ask for more"):
+        require_all_prompts(session, "Model", dataclasses.replace(evidence, prompts=tuple(own[1:])))
+
+
+@pytest.mark.parametrize(("more", "told"), [(9, None), (-1, "ask for 14 prompts or more"), (0, None)])
+@pytest.mark.usefixtures("cache")
+def test_more_prompts_than_the_configs_are_allowed_before_the_run(
+    own_configs: Path, more: int, told: str | None
+) -> None:
+    """Fewer are refused, with how many it takes."""
+    (own_configs / "Model.yaml").write_text("model: a/b\ntwin: qwen3-guard\nprompts: [guard]\n")
+    settings = Settings(own_configs, twin=True, device="cpu", baseline="create", prompts=14 + more)
+    session = Session(settings, own_configs.parent / "run", Narrator())
+
+    why = no_baseline(session, "Model")
+    assert (why is None) if told is None else (told in (why or ""))
+
+
+def test_a_baseline_of_more_prompts_says_how_many_it_takes(scene: Scene) -> None:
+    """A run to be judged by it alone needs all of them."""
+    found = accepted(scene.evidence())
+    asked = [(prompt.id, ids) for prompt, ids in zip(found.prompts, found.prompt_ids, strict=True)]
+
+    assert other_prompts(asked, found) is None
+    assert "use --prompts 3, or update the baseline" in (other_prompts(asked[:2], found) or "")
+    assert "leave out --prompts, or update the baseline" in (other_prompts(asked[1:], found) or "")
 
 
 @pytest.mark.parametrize(

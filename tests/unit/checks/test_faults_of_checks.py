@@ -173,10 +173,7 @@ def test_a_small_sample_is_inconclusive_and_says_how_many_would_settle(scene: Sc
     assert (agreement.observed, agreement.n, agreement.verdict) == (1.0, 7, "inconclusive")
     # Clopper and Pearson's of seven, a little wider for what a prompt's positions have in common.
     assert agreement.interval == pytest.approx((0.5686, 1.0), abs=1e-3)
-    assert (
-        "7 positions cannot show 0.99 with 95 % confidence; at this rate about 402 positions would: --prompts 172"
-        in (agreement.message or "")
-    )
+    assert agreement.message == "7 positions cannot show 99 % with 95 % confidence: use --prompts 173"
 
 
 def test_models_without_labels_or_expectations_are_not_applicable(scene: Scene) -> None:
@@ -221,7 +218,7 @@ def test_the_first_layer_that_leaves_is_named(scene: Scene) -> None:
     _, cosine, norm = CHECKS["hidden_states"].judge(scene.evidence())
 
     assert (cosine.verdict, norm.verdict) == ("fail", "pass")
-    assert (cosine.where or "").startswith("first beyond at layer 2: ")
+    assert (cosine.where or "").startswith("first beyond at model.layers.1: ")
 
 
 def test_a_layer_that_only_scales_is_named_by_its_norm(scene: Scene) -> None:
@@ -230,7 +227,7 @@ def test_a_layer_that_only_scales_is_named_by_its_norm(scene: Scene) -> None:
     _, cosine, norm = CHECKS["hidden_states"].judge(scene.evidence())
 
     assert (cosine.verdict, norm.verdict) == ("pass", "fail")
-    assert (norm.where or "").startswith("first beyond at layer 2: ")
+    assert (norm.where or "").startswith("first beyond at model.layers.1: ")
 
 
 def test_hidden_states_of_nothing_fail(scene: Scene) -> None:
@@ -247,7 +244,7 @@ def test_an_explosion_is_told_and_does_not_fail(scene: Scene) -> None:
     _, cosine, norm = CHECKS["hidden_states"].judge(scene.evidence())
 
     assert cosine.verdict == norm.verdict == "pass"
-    assert "the norm explodes at layer 2" in (cosine.message or "")
+    assert "the norm explodes at model.layers.1" in (cosine.message or "")
 
 
 def constant(rows: Rows) -> Callable[[Rows], Rows]:

@@ -9,12 +9,12 @@ import pytest
 from npu_conformance.commands.bisect.finding import Finding, page
 from npu_conformance.commands.bisect.layer import LayerFinding, first_layer, layer_findings
 from npu_conformance.commands.bisect.position import Position, first_beyond, largest, worst
+from npu_conformance.traces.layers import Layers
 from npu_conformance.traces.rows import Rows
-from npu_conformance.traces.trace import Layers
 from tests.unit.helpers.small_traces import logits, moved, pair_of
 
 NOISE = 0.01
-POINTS = ("embedding", "layer 1", "layer 2", "final norm")
+POINTS = ("embedding", "model.layers.0", "model.layers.1", "final norm")
 
 
 def faulty(rows: list[Rows], *places: tuple[int, int, float]) -> list[Rows]:
@@ -195,7 +195,7 @@ def test_two_runs_that_are_to_be_equal_have_no_spread(reference: Layers) -> None
     failing.states[0, 1, 3] *= np.float32(1 + 2**-8)  # the last bit of a bfloat16
     found = first_layer(layer_findings(failing, None, reference))
     assert found is not None
-    assert (found.point, found.clean_distance, found.clean_norm_deviation) == ("layer 1", 0.0, 0.0)
+    assert (found.point, found.clean_distance, found.clean_norm_deviation) == ("model.layers.0", 0.0, 0.0)
 
 
 def test_the_last_bit_of_a_float32_is_a_difference(reference: Layers) -> None:
@@ -208,7 +208,7 @@ def test_the_last_bit_of_a_float32_is_a_difference(reference: Layers) -> None:
 
 POSITION = Position("answers", 2, 3, 0.5, 0.0125, "set/2, position 3: forced 'a' (#4), base 'b' (#5)", 7, 24, None)
 CLEAN = LayerFinding("embedding", 4.0, 4.0, 1.0, 0.001, 0.002, 0.0001, 0.0002)
-BROKEN = LayerFinding("layer 1", 5.0, 4.0, 0.75, 0.25, 0.01, 0.25, 0.003)
+BROKEN = LayerFinding("model.layers.0", 5.0, 4.0, 0.75, 0.25, 0.01, 0.25, 0.003)
 FINDING = Finding("a/b", ["async_scheduling", "graph"], POSITION, (CLEAN, BROKEN), ("one remark", "another"))
 
 
@@ -242,7 +242,7 @@ def test_the_whole_page() -> None:
         "- first position: set/2, position 3: forced 'a' (\\#4), base 'b' (\\#5)\n"
         "- relative L2 distance there 0.5; the largest of a clean run 0.0125; 7 of 24 positions of the answers are "
         "beyond twice that\n"
-        "- layer: layer 1 is the first beyond a clean run's spread: distance 0.25 (clean at most 0.01), norm 5 "
+        "- layer: model.layers.0 is the first beyond a clean run's spread: distance 0.25 (clean at most 0.01), norm 5 "
         "against 4\n"
         "- one remark\n"
         "- another\n"
@@ -253,7 +253,7 @@ def test_the_whole_page() -> None:
         "| after | norm | reference | cosine | relative L2 | clean, at most | norm deviates by | clean, at most | |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
         "| embedding | 4 | 4 | 1.000000 | 0.001 | 0.002 | 0.0001 | 0.0002 |  |\n"
-        "| layer 1 | 5 | 4 | 0.750000 | 0.25 | 0.01 | 0.25 | 0.003 | beyond |\n"
+        "| model.layers.0 | 5 | 4 | 0.750000 | 0.25 | 0.01 | 0.25 | 0.003 | beyond |\n"
     )
 
 

@@ -9,7 +9,8 @@ from npu_conformance.commands.bisect.finding import Finding
 from npu_conformance.commands.bisect.search import search
 from npu_conformance.errors import ConfigError, JobError
 from npu_conformance.traces.cases import Case, Flip
-from npu_conformance.traces.trace import PREFILL, Layers, save_cases, save_layers
+from npu_conformance.traces.layers import Layers, save_layers
+from npu_conformance.traces.trace import PREFILL, save_cases
 from npu_conformance.workers.job import Watched
 from tests.unit.helpers.bisected import POINTS, ROUNDING, Model, states_of
 from tests.unit.helpers.small_traces import moved, write_trace
@@ -42,7 +43,7 @@ def test_features_position_and_layer(tmp_path: Path) -> None:
     assert finding.position.told.startswith("set/2, position 3: cache+lora #")
     assert finding.position.noise == pytest.approx(0.001, rel=1e-3)
     assert finding.layer is not None
-    assert finding.layer.point == "layer 2"
+    assert finding.layer.point == "model.layers.1"
     assert [layer.point for layer in finding.layers] == list(POINTS)
     names = [name for name, _, _ in model.jobs]
     assert len(names) == len(set(names))
@@ -75,7 +76,7 @@ def test_a_fault_outside_the_answers(tmp_path: Path, part: str) -> None:
     assert finding.position.positions == (8 if part == "boundary" else 24)
     assert finding.remarks == ()
     assert finding.layer is not None
-    assert finding.layer.point == "layer 2"
+    assert finding.layer.point == "model.layers.1"
     failing, clean = (job for name, job, _ in model.jobs if "hooked" in name)
     assert failing.watched[0] == Watched("boundary" if part == "boundary" else "cold", 1, 2)
     assert clean.watched[0] == Watched("boundary" if part == "boundary" else "answers", 1, 2)
@@ -154,7 +155,7 @@ def test_base_itself_breaks(tmp_path: Path) -> None:
     assert (finding.position.part, finding.position.prompt, finding.position.step) == ("answers", 2, 4)
     assert finding.position.told.startswith("set/2, position 4: candidate #")
     assert finding.layer is not None
-    assert finding.layer.point == "layer 2"
+    assert finding.layer.point == "model.layers.1"
     assert finding.remarks == ()
     answer = model.evidence().candidate.answers[2]
     exact = states_of((*answer.prompt_ids, *answer.token_ids[:4]))
@@ -243,7 +244,7 @@ def test_the_same_request_gives_other_logits(tmp_path: Path) -> None:
     assert (finding.position.prompt, finding.position.step, finding.position.noise) == (1, 2, 0.0)
     assert finding.position.told.startswith("set/1, position 2: again #")
     assert finding.layer is not None
-    assert finding.layer.point == "layer 1"
+    assert finding.layer.point == "model.layers.0"
     names = [name.removeprefix("bisect: ") for name, _, _ in model.jobs]
     assert names == ["base again", "base again hooked", "base again hooked again"]
     assert all(job.watched == (Watched("answers", 1, 2),) for _, job, _ in model.jobs[1:])

@@ -39,9 +39,15 @@ max_tokens: 8
 CONFIG = "# of one's own\nmodel: a/b  # here\n\nprompts: [general]\n"
 
 
-def run(folder: Path, prompts: int = 40, size: float = 0.005, run_: Sequence[Rows] | None = None) -> Path:
+def run(
+    folder: Path,
+    prompts: int = 40,
+    size: float = 0.005,
+    run_: Sequence[Rows] | None = None,
+    exact: list[Rows] | None = None,
+) -> Path:
     """A report folder with base and `as_served` of a model, two floor runs of its noise floor, and a variant."""
-    exact = logits(prompts, 25)
+    exact = exact or logits(prompts, 25)
     tokens, place = tokens_of(exact), folder / "traces" / "Model"
     for number, variant in enumerate(("base", "as_served")):
         write_trace(place / variant / "candidate", run_ or rounded(exact, size, 1 + number), tokens=tokens)
@@ -135,6 +141,22 @@ def test_too_small_a_run_supports_nothing(tmp_path: Path, capsys: pytest.Capture
     assert printed.endswith("\nnothing to change\n")
 
 
+def test_ties_are_no_mismatches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are none when agreement is judged: a limit that was kept with them is not loosened for them."""
+    exact = logits(40, 25)
+    for rows in exact:
+        rows[0, rows[0].argsort()[-2]] = rows[0].max() - 1e-3
+    mine = [rows.copy() for rows in exact]
+    for rows in mine[:30]:
+        rows[0, rows[0].argsort()[-2]] += 2e-3
+    _, printed = suggested(tmp_path, capsys, report=run(tmp_path / "ties", run_=mine, exact=exact))
+    (row,) = [line for line in printed.splitlines() if line.startswith("token_agreement ")]
+
+    assert row.split()[1:3] == ["0.99", "1"]
+    assert "does not support" not in row
+    assert "value: 0.99" in printed.split("token_agreement:")[-1].splitlines()[1]
+
+
 def test_a_run_that_breaks_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Gets no limit above the default that is not marked; its report's verdict is told."""
     folder = run(tmp_path / "bad", size=0.03)
@@ -226,7 +248,7 @@ def test_what_no_rule_explains_is_no_limit() -> None:
     one = sample(np.random.default_rng(2))
     far = Sample("prefill", one.bounds, one.losses.copy())
     far.losses[7] = 1e9
-    small = Sample("boundary", (0, 2), np.full(2, 0.5))
+    small = Sample("block-boundary prompts", (0, 2), np.full(2, 0.5))
     bad = Sample("bad", (0, 1), np.array([np.nan]))
 
     assert judged([far], "relative_l2_max", 10).why.startswith("the worst of prefill lies beyond the tail")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.config.prompts import PromptUse, load_prompts
+from npu_conformance.config.prompts import PromptUse, load_prompts, most_prompts
 from npu_conformance.errors import ConfigError
 
 PUBLISHED = [
@@ -52,6 +52,16 @@ def test_a_count_is_dealt_from_all_sets(folder: Path) -> None:
     prompts = load_prompts([PromptUse(set="a"), PromptUse(set="b")], folder, 3)
 
     assert [prompt.id for prompt in prompts] == ["a/one", "a/two", "b/one"]
+
+
+def test_how_many_can_be_asked_for(folder: Path) -> None:
+    """All sets and the reserve, once; nobody knows where a set is missing."""
+    uses = [PromptUse(set="a"), PromptUse(set="b")]
+    assert most_prompts(uses, folder) == 4
+    (folder / "reserve.yaml").write_text("description: d\nprompts:\n  - {id: one, text: Fifth}\n")
+    assert most_prompts(uses, folder) == 5 == len(load_prompts(uses, folder, 5))
+    assert most_prompts([*uses, PromptUse(set="reserve")], folder) == 5
+    assert most_prompts([PromptUse(set="c")], folder) is None
 
 
 @pytest.mark.parametrize(

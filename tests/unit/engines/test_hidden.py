@@ -29,7 +29,7 @@ def test_transformers_own_hidden_states_are_what_is_read(model: Any) -> None:
     prompts = [(1, 2, 3), (4, 5, 6, 7)]
     found = hidden_states(model, prompts)
     assert found is not None
-    assert found.points == ("embedding", "layer 1", "layer 2", "layer 3", "final norm")
+    assert found.points == ("embedding", "model.layers.0", "model.layers.1", "model.layers.2", "final norm")
     for index, ids in enumerate(prompts):
         with torch.inference_mode():
             expected = model(torch.tensor([ids]), output_hidden_states=True).hidden_states
@@ -100,7 +100,7 @@ def test_a_layer_in_two_terms_is_their_sum() -> None:
     """VLLM hands the residual on beside the layer's own output; its final norm hands on a pair that is no sum."""
     found = states_of(decoder_of(scaled_inside=False))
 
-    assert found["layer 1"] == [5.0, 5.0]
+    assert found["model.layers.0"] == [5.0, 5.0]
     assert found["final norm"] == [20.0, 20.0]
 
 

@@ -56,7 +56,7 @@ def test_the_two_terms_are_added_in_float32() -> None:
     run(model, 2)
 
     hidden, residual = terms
-    assert torch.equal(torch.tensor(hook.read([1])[0]["layer 1"]), (hidden + residual)[1])
+    assert torch.equal(torch.tensor(hook.read([1])[0]["model.layers.0"]), (hidden + residual)[1])
 
 
 def test_more_tokens_than_rows_keep_the_first() -> None:
@@ -70,7 +70,7 @@ def test_more_tokens_than_rows_keep_the_first() -> None:
     run(model, 8)
 
     assert hook.held == 3
-    np.testing.assert_array_equal(hook.read([2])[0]["layer 2"], states["layer 2"][2])
+    np.testing.assert_array_equal(hook.read([2])[0]["model.layers.1"], states["model.layers.1"][2])
 
 
 def test_a_batch_dimension_counts_tokens() -> None:

@@ -108,7 +108,7 @@ def test_a_request_beyond_what_is_kept_has_none() -> None:
 
     found = worker.sampled_states(["short", "decoding"])
     assert found["decoding"] is None
-    assert found["short"]["layer 1"]
+    assert found["short"]["model.layers.0"]
 
 
 def test_states_are_not_read_from_a_batch_that_may_be_another() -> None:
@@ -131,7 +131,7 @@ def test_the_tap_of_a_running_engine() -> None:
     assert worker.hidden_states(1) is None
     states, _ = expected(5)
     run(model, 5)
-    np.testing.assert_array_equal(worker.hidden_states(5)["layer 2"], states["layer 2"][4])
+    np.testing.assert_array_equal(worker.hidden_states(5)["model.layers.1"], states["model.layers.1"][4])
     assert worker.hidden_states(6) is None
 
     worker.stop_layer_hook()

@@ -24,13 +24,14 @@ from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.session import ModelRun
 from npu_conformance.run.settings import Settings
+from npu_conformance.traces.layers import Layers
 from npu_conformance.traces.rows import Rows
-from npu_conformance.traces.trace import BOUNDARY, COLD, Layers, load_trace
+from npu_conformance.traces.trace import BOUNDARY, COLD, load_trace
 from npu_conformance.workers.job import CandidateJob
 from npu_conformance.workers.jobs import Jobs
 from tests.unit.helpers.small_traces import logits, moved, tokens_of, write_trace
 
-POINTS = ("embedding", "layer 1", "layer 2", "final norm")
+POINTS = ("embedding", "model.layers.0", "model.layers.1", "final norm")
 FEATURES = {name: {name: True} for name in ("async", "cache", "graph", "lora")}
 ROUNDING = 0.001
 

@@ -30,7 +30,7 @@ def failed(name: str, variant: str = "base", **fields: Any) -> Result:
     return check(name, variant, "fail", **(common | fields))
 
 
-def layers_failed(variant: str = "base", point: str = "layer 2") -> Result:
+def layers_failed(variant: str = "base", point: str = "model.layers.1") -> Result:
     """Hidden states that are wrong from a layer on."""
     where = f"first beyond at {point}: norm 3.5, reference 5.1"
     return failed(
@@ -59,7 +59,7 @@ def details(variant: str, seen: ThreeWay | None = None, changes: str = "") -> Va
     told = None if seen is None else Paths(
         **seen._asdict(), decode_l2=0.05, prefill_l2=0.05, own_l2=0.001, implicates=IMPLICATES[seen]
     )  # fmt: skip
-    points = ("embedding", "layer 1", "layer 2", "final norm")
+    points = ("embedding", "model.layers.0", "model.layers.1", "final norm")
     return VariantDetails(
         variant=variant,
         candidate={},
@@ -101,7 +101,7 @@ def report(*models: ModelReport) -> Report:
 
 def green_report() -> Report:
     """Five models that pass; one stays open in a check, another's weights are not there."""
-    few = "926 positions cannot show 0.995 with 95 % confidence; at this rate about 1584 positions would: --prompts 75"
+    few = "926 positions cannot show 99.5 % with 95 % confidence: use --prompts 75"
     open_ = [check("token_agreement", variant, "inconclusive", message=few) for variant in VARIANTS]
     models = [model(name, green(), map(details, VARIANTS)) for name in FIVE]
     models[1] = model(FIVE[1], with_these(green(), open_), map(details, VARIANTS))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-POINTS = ("embedding", "layer 1", "layer 2", "final norm")
+POINTS = ("embedding", "model.layers.0", "model.layers.1", "final norm")
 WIDTH = 8
 
 

@@ -8,17 +8,9 @@ import numpy as np
 from npu_conformance.checkpoints.declared import Declarations, Declared
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checks.pair import Pair
+from npu_conformance.traces.layers import Layers, save_layers
 from npu_conformance.traces.rows import Rows, row_digest
-from npu_conformance.traces.trace import (
-    Answer,
-    Layers,
-    Told,
-    load_trace,
-    save_layers,
-    save_modules,
-    save_rows,
-    save_trace,
-)
+from npu_conformance.traces.trace import Answer, Told, load_trace, save_modules, save_rows, save_trace
 
 WORDS = 12
 EOS = 0

@@ -11,6 +11,7 @@ from npu_conformance.measure.statistics import (
     effective_n,
     fit_tail,
     holm,
+    loss_interval,
     mean_above,
     mean_beyond,
     mean_interval,
@@ -152,6 +153,32 @@ def test_beyond_a_sample_of_one_value_is_a_surprise() -> None:
     tail = fit_tail(np.full(200, -7.0))
 
     assert (tail.chance(-7.0, 1000), tail.chance(-6.9, 1000), tail.reach(1e-4, 1000)) == (1.0, 0.0, -7.0)
+
+
+@pytest.mark.parametrize("prompts", [2, 3, 12])
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_losses_of_which_some_are_none_end_no_higher(prompts: int, share: float) -> None:
+    """The upper end is above the truth as often as it says, also of two prompts and where some have no loss at all."""
+    rng = np.random.default_rng(prompts)
+    above, runs = 0, 0
+    truth = (1 - share) * np.exp(0.3**2 / 2)
+    for _ in range(RUNS):
+        values = rng.lognormal(0, 0.3, prompts) * (rng.random(prompts) >= share)
+        interval = loss_interval(values, np.full(prompts, 9))
+        assert interval is not None
+        if values.any():
+            runs += 1
+            above += interval[1] >= truth
+
+    assert above / runs >= LEAST
+
+
+def test_losses_that_say_nothing_have_no_interval() -> None:
+    """One prompt has no spread, NaN no place; no loss anywhere is exact."""
+    assert loss_interval([0.5], [9]) is None
+    assert loss_interval([0.5, float("nan")], [9, 9]) is None
+    assert loss_interval([0.0, 0.0], [9, 9]) == (0, 0)
+    assert loss_interval([0.5, 0.6], [9, 9]) == mean_interval([0.5, 0.6], [9, 9])
 
 
 @pytest.mark.parametrize(("kept", "rate"), [(300, 0.01), (300, 0.001), (3000, 0.001)])

@@ -8,7 +8,7 @@ import pytest
 
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
-from npu_conformance.report.causes import causes, layer_name
+from npu_conformance.report.causes import causes
 from npu_conformance.report.messages import failure_text, typed
 from npu_conformance.report.model import ModelReport, Report
 from npu_conformance.report.screen import ModelsDone, in_words
@@ -92,7 +92,7 @@ def test_failures_are_grouped_by_their_cause() -> None:
 
     assert text.count("failed in") == 1
     assert paragraph(text, "failed in") == "base, as_served, graph"
-    assert paragraph(text, "first layer").startswith("model.layers.1 (layer 2, counted from 1)")
+    assert paragraph(text, "first layer").startswith("model.layers.1")
     assert paragraph(text, "points at") == IMPLICATES[BOTH]
     assert (
         paragraph(text, "look first at")
@@ -147,17 +147,18 @@ def test_an_unsteady_engine_follows_from_nothing() -> None:
 
 def test_the_first_of_two_bad_layers_is_named() -> None:
     """Cosine and norm may leave their limits at different layers."""
-    broken = [layers_failed(point="final norm"), layers_failed(point="layer 1")]
+    broken = [layers_failed(point="final norm"), layers_failed(point="model.layers.0")]
     (cause,) = causes(model("Model", with_these(green(("base",)), broken), [details("base")]))
 
-    assert cause.layer == layer_name("layer 1")
-    assert cause.layer.startswith("model.layers.0 ")
+    assert cause.layer == "model.layers.0"
 
 
-def test_a_layer_with_a_modules_name_keeps_it() -> None:
-    """As do points that are no layers."""
-    for point in ("model.layers.3", "embedding", "final norm"):
-        assert layer_name(point) == point
+@pytest.mark.parametrize("point", ["model.layers.3", "embedding", "final norm"])
+def test_a_point_is_called_as_hidden_states_call_it(point: str) -> None:
+    """There is one name for a layer, its module's."""
+    (cause,) = causes(model("Model", with_these(green(("base",)), [layers_failed(point=point)]), [details("base")]))
+
+    assert cause.layer == point
 
 
 def test_an_engine_that_does_not_start_is_one_message() -> None:
@@ -176,14 +177,13 @@ def test_an_engine_that_does_not_start_is_one_message() -> None:
 
 def test_what_stayed_open_is_named_with_its_remedy() -> None:
     """Result, variants, why, and the number of prompts that settles all of them."""
-    why = "58 cannot show 0.1 with 95 % confidence; at this spread {} prompts would"
+    why = "58 prompts cannot show 0.1 with 95 % confidence: use --prompts {}"
     open_ = [check("signed_bias", "base", "inconclusive", message=why.format(254)),
              check("signed_bias", "tp2", "inconclusive", message=why.format(370))]  # fmt: skip
     text = shown(model("Model", with_these(green(("base", "tp2")), open_), []))
 
     assert paragraph(text, "inconclusive") == (
-        "signed_bias in base, tp2: 58 cannot show 0.1 with 95 % confidence; at this spread 254 prompts would. "
-        "To settle it: --prompts 370"
+        "signed_bias in base, tp2: 58 prompts cannot show 0.1 with 95 % confidence. To settle it: --prompts 370"
     )
 
 
@@ -191,9 +191,11 @@ def test_what_stayed_open_is_named_with_its_remedy() -> None:
     ("message", "end"),
     [
         ("400 cannot show 0.01 with 95 % confidence", ". No number of prompts is known to settle it"),
-        ("12 are too few to call it a failure: use more, --prompts N", "--prompts N"),
+        ("Above the limit 1.2, but 12 prompts are too few to call it a failure. Use more prompts", "more prompts"),
+        ("About 213 prompts are needed, and the sets hold 204: add prompts of your own", "prompts of your own"),
+        ("Above the limit 1 %. Still open: the floor runs flip about as often", "as often"),
         ("asked, not confirmed: nothing in the run shows that graph took effect", "took effect"),
-        ("926 positions cannot show it; about 1584 would: --prompts 75", "would. To settle it: --prompts 75"),
+        ("926 positions cannot show it: use --prompts 75", "show it. To settle it: --prompts 75"),
     ],
 )
 def test_a_remedy_is_said_once(message: str, end: str) -> None:
@@ -228,7 +230,7 @@ def test_what_fails_stays_when_rows_must_be_joined() -> None:
     text = text_of(failing_report())
 
     assert "exchanged with" in text
-    assert "model.layers.1 (layer 2" in text
+    assert "model.layers.1" in text
     assert "variant_closeness" in text
     assert text.count("free memory") == 1
 

@@ -11,7 +11,6 @@ import pytest
 from filelock import FileLock
 
 from npu_conformance.errors import ConfigError, JobError
-from npu_conformance.run import build_twins as building
 from npu_conformance.run.build_twins import build_twins, twin_folder
 from npu_conformance.twins import RECIPES, recipe_digest
 from npu_conformance.twins.corpus import examples
@@ -99,7 +98,7 @@ def test_an_interrupt_ends_waiting_and_begins_nothing_more(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Jobs, "run_observed", build)
-    monkeypatch.setattr(building, "cores", lambda: 2)
+    monkeypatch.setattr("npu_conformance.run.build_twins.cores", lambda: 2)
     monkeypatch.setattr(Future, "exception", interrupt)
     folder = twin_folder("qwen3-guard", configs / "prompts")
     folder.parent.mkdir(parents=True)

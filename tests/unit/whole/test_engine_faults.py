@@ -130,8 +130,8 @@ def test_bisect_ends_at_the_feature_the_position_and_the_layer(own_configs: Path
     assert f"- features: {expected.features}" in page
     place = "worst position: \\S+, " if expected.step is None else rf"first position: \S+, position {expected.step}: "
     assert re.search(f"- {place}", page)
-    assert f"- layer: layer {LAYER + 1} is the first beyond" in page
+    assert f"- layer: model.layers.{LAYER} is the first beyond" in page
     assert starts < combinations
     table = {row.split(" | ")[0]: row for row in page.splitlines() if row.startswith("| ")}
-    assert "beyond" not in table[f"| layer {LAYER}"]
-    assert "beyond" in table[f"| layer {LAYER + 1}"]
+    assert "beyond" not in table[f"| model.layers.{LAYER - 1}"]
+    assert "beyond" in table[f"| model.layers.{LAYER}"]

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from npu_conformance.checks import CHECKS
+from npu_conformance.traces.layers import save_layers
 from npu_conformance.traces.rows import Rows, pack, row_digest
-from npu_conformance.traces.trace import load_trace, save_layers
+from npu_conformance.traces.trace import load_trace
 from npu_conformance.workers.job import CandidateJob
 from npu_conformance.workers.supervise import run_job
 from tests.unit.helpers.suite_runs import JUDGED_TWICE, MODEL, Outcome, judge

@@ -6,7 +6,7 @@ import numpy as np
 
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
-from npu_conformance.traces.trace import Layers
+from npu_conformance.traces.layers import Layers
 
 # A clean run's states scatter from position to position; beyond twice the worst of several is no scatter.
 _BEYOND = 2.0
@@ -17,7 +17,7 @@ class LayerFinding:
     """One point of the residual stream at the failing position."""
 
     point: str
-    """`embedding`, `layer 1` …, `final norm`: after the layer, before and after the last norm."""
+    """`embedding`, `model.layers.0` …, `final norm`: after the layer, before and after the last norm."""
     norm: float
     reference_norm: float
     cosine: float

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.figures import judged_equal
 from npu_conformance.checks.pair import Pair
 from npu_conformance.checks.saved import load_base, load_evidence
 from npu_conformance.commands.suggest.edit import diff, edited
@@ -111,7 +112,8 @@ def _samples(evidence: Evidence) -> Iterator[tuple[str, Sample]]:
             if pair.same_weights and name in own:
                 continue  # the dtype's default holds there
             metric = (MEANS | EXTREMES).get(name)
-            values = comparison.matches.astype(np.float64) if metric is None else comparison.values[metric]
+            # Of tokens, as they are judged: a tie is no mismatch.
+            values = comparison.values[metric] if metric else judged_equal(evidence, pair).astype(np.float64)
             losses = 1 - values if FIGURES[name].sense == "min" else values
             yield name, Sample(f"{evidence.variant}, {where}", comparison.bounds, losses)
     if own or not (cases := evidence.candidate.cases()):

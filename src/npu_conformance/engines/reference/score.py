@@ -16,17 +16,9 @@ from npu_conformance.engines.rendering import load_rendered, load_tokenizer
 from npu_conformance.machine.provenance import machine, package_versions
 from npu_conformance.machine.storage import link_or_copy, staged_dir
 from npu_conformance.measure.metrics import choice
+from npu_conformance.traces.layers import save_layers
 from npu_conformance.traces.rows import storage_of, unpack
-from npu_conformance.traces.trace import (
-    WITHOUT_ADAPTER,
-    Answer,
-    Told,
-    Trace,
-    load_trace,
-    save_layers,
-    save_modules,
-    save_trace,
-)
+from npu_conformance.traces.trace import WITHOUT_ADAPTER, Answer, Told, Trace, load_trace, save_modules, save_trace
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import ReferenceJob

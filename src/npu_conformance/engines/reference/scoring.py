@@ -16,8 +16,9 @@ from npu_conformance.engines.reference.products import products_in, rounded_prod
 from npu_conformance.machine.cache import touch
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import digest, staged_file, write_json
+from npu_conformance.traces.layers import Layers, load_layers, write_layers
 from npu_conformance.traces.rows import Rows, pack
-from npu_conformance.traces.trace import Layers, Told, load_layers, write_layers
+from npu_conformance.traces.trace import Told
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import ScorerJob

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from npu_conformance.engines.reference.scoring import Scorer
 from npu_conformance.errors import JobError
 from npu_conformance.machine.storage import staged_file
-from npu_conformance.traces.trace import write_layers
+from npu_conformance.traces.layers import write_layers
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import StatesJob

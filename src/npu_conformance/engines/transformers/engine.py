@@ -14,8 +14,9 @@ from npu_conformance.engines.tokenizer_file import TokenizerFile, tokenizer_file
 from npu_conformance.errors import JobError
 from npu_conformance.machine.provenance import numeric_environment, package_versions
 from npu_conformance.machine.storage import staged_dir
+from npu_conformance.traces.layers import save_layers
 from npu_conformance.traces.rows import Rows, pack, row_digest
-from npu_conformance.traces.trace import WITHOUT_ADAPTER, Answer, Told, save_layers, save_modules, save_rows, save_trace
+from npu_conformance.traces.trace import WITHOUT_ADAPTER, Answer, Told, save_modules, save_rows, save_trace
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import CandidateJob

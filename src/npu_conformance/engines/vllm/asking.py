@@ -18,6 +18,7 @@ from npu_conformance.engines.vllm.prefill import prefill_answers
 from npu_conformance.engines.vllm.scenarios import batch_cases
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.metrics import choice
+from npu_conformance.traces.layers import Layers, save_layers
 from npu_conformance.traces.rows import unpack
 from npu_conformance.traces.trace import (
     BOUNDARY,
@@ -25,10 +26,8 @@ from npu_conformance.traces.trace import (
     PREFILL,
     WITHOUT_ADAPTER,
     Answer,
-    Layers,
     load_trace,
     save_cases,
-    save_layers,
     save_rows,
     save_trace,
 )

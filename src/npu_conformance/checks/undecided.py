@@ -1,0 +1,54 @@
+"""Why a number stayed open and what to do: sentences for the message of an inconclusive result."""
+
+from typing import Literal
+
+from npu_conformance.checks.evidence import Evidence
+
+Style = Literal["percent", "fixed", "scientific"]
+
+
+def shown(value: float, style: Style) -> str:
+    """A number as tables show it: a rate in percent."""
+    return f"{100 * value:.4g} %" if style == "percent" else f"{value:.6g}"
+
+
+def cannot_show(evidence: Evidence, n: int, unit: str, limit: str, needed: int | None) -> str:
+    """A sample too small to show that a limit is kept, and what to do.
+
+    Args:
+        evidence: of the model in a variant.
+        n: size of the sample.
+        unit: what it consists of, in the plural.
+        limit: as tables show it.
+        needed: prompts that would show it, at this spread; None where that is not known.
+    """
+    told = f"{n} {unit if n != 1 else unit.removesuffix('s')} cannot show {limit} with 95 % confidence"
+    return f"{told}{_ask_more(evidence, needed)}"
+
+
+def _ask_more(evidence: Evidence, needed: int | None) -> str:
+    if evidence.long_texts:
+        return ". This variant has texts of its own: --prompts adds none"
+    if needed is None:
+        return ""
+    there = evidence.prompts_there
+    if there is not None and needed > there:
+        return (
+            f". About {needed} prompts are needed, and the sets with the reserve hold {there}: add prompts of your own "
+            "to a set in model_configs/prompts"
+        )
+    return f": use --prompts {needed}"
+
+
+def above_the_limit(n: int, unit: str, limit: str, *, like_floor: bool) -> str:
+    """A number above its limit that is no failure.
+
+    Args:
+        n: size of the sample.
+        unit: what it consists of, in the plural.
+        limit: as tables show it.
+        like_floor: whether the floor runs have as much.
+    """
+    if like_floor:
+        return f"Above the limit {limit}. Still open: the floor runs flip about as often, so rounding may be the cause"
+    return f"Above the limit {limit}, but {n} {unit} are too few to call it a failure. Use more prompts"

@@ -1,0 +1,163 @@
+"""What is open says what is judged, why it is open and what to do; nothing passes on too small a sample."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from npu_conformance.audit.scan import Scan
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.figures import judge_figure
+from npu_conformance.checks.noise import error_over_floor, excess_flips
+from npu_conformance.config.limits import FIGURES
+from npu_conformance.config.model import ModelConfig
+from npu_conformance.measure.floor import load_floor
+from npu_conformance.measure.reference_runs import FLOOR
+from npu_conformance.measure.results import Result
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import load_trace
+from tests.unit.helpers.small_traces import logits, moved, tokens_of, write_trace
+
+MEANS = ("cosine_mean", "pearson_mean", "relative_l2_mean")
+
+
+def evidence_of(folder: Path, mine: list[Rows], exact: list[Rows], floor: list[list[Rows]] | None = None) -> Evidence:
+    """A candidate over the reference's tokens, with or without a noise floor."""
+    runs = {"candidate": mine, "reference": exact}
+    runs |= {f"{FLOOR}/{number}": run for number, run in enumerate(floor or [])}
+    for name, rows in runs.items():
+        write_trace(folder / name, rows, tokens=tokens_of(exact))
+    noise = load_floor(folder) if floor else None
+    traces = load_trace(folder / "candidate"), load_trace(folder / "reference")
+    config = ModelConfig(model="a/b")
+    return Evidence("base", config, (), *traces, Scan(findings=(), tensors=()), noise=noise)
+
+
+def figure_of(evidence: Evidence, name: str) -> Result:
+    """One figure of a run."""
+    return judge_figure(evidence, evidence.pair, "check", FIGURES[name])
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_one_prompt_has_no_spread_and_does_not_pass(tmp_path: Path, name: str) -> None:
+    """However near it is."""
+    exact = logits(1, 40)
+    check = figure_of(evidence_of(tmp_path, [moved(exact[0], 1e-4)], exact), name)
+
+    assert (check.verdict, check.interval) == ("inconclusive", None)
+    assert (check.message or "").startswith("1 prompt cannot show ")
+    assert (check.message or "").endswith(": use --prompts 3")
+
+
+@pytest.mark.parametrize(("sizes", "verdict"), [((0.005, 0.0052), "pass"), ((0.002, 0.019), "inconclusive")])
+def test_two_prompts_pass_where_they_are_alike(tmp_path: Path, sizes: tuple[float, ...], verdict: str) -> None:
+    """And leave it open where they are not, though both keep the limit."""
+    exact = logits(2, 40)
+    mine = [moved(one, size, seed) for seed, (one, size) in enumerate(zip(exact, sizes, strict=True))]
+    check = figure_of(evidence_of(tmp_path, mine, exact), "relative_l2_mean")
+
+    assert check.interval is not None
+    assert check.verdict == verdict
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_a_prompt_that_is_equal_bit_for_bit_does_not_take_the_interval_away(tmp_path: Path, name: str) -> None:
+    """Its loss has no logarithm."""
+    exact = logits(12, 20)
+    mine = [moved(one, 0.004, seed) if seed else one for seed, one in enumerate(exact)]
+    check = figure_of(evidence_of(tmp_path, mine, exact), name)
+
+    assert check.interval is not None
+    assert check.interval[0] <= (check.observed or 0) <= check.interval[1]
+    assert check.verdict == "pass"
+
+
+def test_few_prompts_that_are_off_among_equal_ones_leave_it_open(tmp_path: Path) -> None:
+    """The mean keeps the limit, what more prompts would show does not have to."""
+    exact = logits(6, 20)
+    mine = [moved(one, 0.09, seed) if seed == 0 else one for seed, one in enumerate(exact)]
+    check = figure_of(evidence_of(tmp_path, mine, exact), "relative_l2_mean")
+
+    assert (check.observed or 1) < 0.02
+    assert check.verdict == "inconclusive"
+    assert "6 prompts cannot show 2 % with 95 % confidence" in (check.message or "")
+
+
+def test_more_prompts_are_advised_only_where_there_are_so_many(tmp_path: Path) -> None:
+    """Else how many there are, and where to add some."""
+    exact = logits(3, 8)
+    few = evidence_of(tmp_path, [moved(one, 1e-3) for one in exact], exact)
+    told = [
+        figure_of(dataclasses.replace(few, prompts_there=there), "token_agreement").message for there in (None, 204, 20)
+    ]
+
+    assert told[0] == told[1]
+    assert (told[0] or "").startswith("24 positions cannot show 99 % with 95 % confidence: use --prompts ")
+    needed = (told[0] or "").rsplit(" ", 1)[1]
+    assert told[2] == (
+        f"24 positions cannot show 99 % with 95 % confidence. About {needed} prompts are needed, and the sets with the "
+        "reserve hold 20: add prompts of your own to a set in model_configs/prompts"
+    )
+
+
+def test_agreement_says_which_number_is_judged(tmp_path: Path) -> None:
+    """Shown is how many tokens are equal; judged, with ties."""
+    exact = [one.copy() for one in logits(6, 20)]
+    for one in exact:
+        near = one[0].argsort()[-2]
+        one[0, near] = one[0].max() - 1e-3
+    tied = [one.copy() for one in exact]
+    for one in tied[:2]:
+        one[0, one[0].argsort()[-2]] += 2e-3
+    floor = [[moved(one, 4e-3, 50 * run + seed) for seed, one in enumerate(exact)] for run in range(3)]
+    check = figure_of(evidence_of(tmp_path, tied, exact, floor), "token_agreement")
+
+    assert check.observed == pytest.approx(118 / 120)
+    assert check.verdict == "inconclusive"
+    sentence, reason = (check.message or "").split(". ")
+    assert sentence.startswith("100 % with ties is judged (")
+    assert sentence.endswith("to 100 %), not 98.33 %: rounding alone exchanges tied tokens")
+    assert reason.startswith("120 positions cannot show 99 % with 95 % confidence: use --prompts ")
+
+
+def test_flips_say_how_many_prompts_would_settle_them(tmp_path: Path) -> None:
+    """None of a hundred does not show that one in a hundred is not exceeded."""
+    exact = logits(5, 20)
+    floor = [[moved(one, 4e-3, 50 * run + seed) for seed, one in enumerate(exact)] for run in range(3)]
+    (check,) = excess_flips(evidence_of(tmp_path, [moved(one, 4e-3, 900) for one in exact], exact, floor))
+
+    assert check.verdict == "inconclusive"
+    assert (check.message or "").startswith("100 positions cannot show 1 % with 95 % confidence: use --prompts ")
+
+
+def test_flips_above_the_limit_that_the_floor_has_too_say_so(tmp_path: Path) -> None:
+    """The interval lies above the limit, yet it is open: the message says why, and advises nothing in vain."""
+    exact = logits(12, 25)
+
+    def flipped(seed: int) -> list[Rows]:
+        rows = [moved(one, 4e-3, seed + place) for place, one in enumerate(exact)]
+        for one in rows:
+            for step in np.random.default_rng(seed).choice(len(one), 4, replace=False):
+                one[step, one[step].argsort()[-2]] = one[step].max() + 1
+        return rows
+
+    (check,) = excess_flips(evidence_of(tmp_path, flipped(1), exact, [flipped(100), flipped(200), flipped(300)]))
+
+    assert check.interval is not None
+    assert check.limit is not None
+    assert check.interval[0] > check.limit
+    assert check.verdict == "inconclusive"
+    assert check.message == (
+        "Above the limit 1 %. Still open: the floor runs flip about as often, so rounding may be the cause"
+    )
+
+
+def test_gates_of_too_few_prompts_are_open(tmp_path: Path) -> None:
+    """For there are more to be had."""
+    exact = logits(2, 60)
+    floor = [[moved(one, 4e-3, 50 * run + seed) for seed, one in enumerate(exact)] for run in range(3)]
+    checks = error_over_floor(evidence_of(tmp_path, [moved(one, 4e-3, 900) for one in exact], exact, floor))
+
+    assert {check.verdict for check in checks} == {"inconclusive"}
+    assert {check.message for check in checks} == {"2 prompts: at least 3 are needed: use --prompts 3 or more"}
