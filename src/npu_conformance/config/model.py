@@ -5,10 +5,11 @@ This module is the one place where a default is written down; the schema that ed
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from npu_conformance.config.hub_id import HubId
 from npu_conformance.config.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
 from npu_conformance.config.prompts import Name, PromptUse
 from npu_conformance.config.serve import Positive, Section, Serve
@@ -27,9 +28,6 @@ from npu_conformance.machine.provenance import without_secrets
 
 # Beside the variants in a run's folders.
 _RESERVED = "subject"
-
-# As the hubs have it; no "..", so that it stays inside the folder it is looked for in.
-HubId = Annotated[str, Field(pattern=r"^[A-Za-z0-9](?:[._-]?[A-Za-z0-9_])*/[A-Za-z0-9](?:[._-]?[A-Za-z0-9_])*$")]
 
 
 class Reference(Section):
@@ -126,6 +124,14 @@ class ModelConfig(Section):
             )
         if self.scheme is not None and self.reference.model is None:
             raise ValueError("scheme: name the unquantised original under reference.model")
+        # Without a scheme the dtype's own limits would hold, which quantised weights cannot keep.
+        own = self.reference.model is not None and self.limits
+        if self.serve.quantization == "ascend" and self.scheme is None and not own:
+            raise ValueError(
+                "serve.quantization: ascend serves weights that ModelSlim quantised. Add scheme: "
+                f"{' or '.join(get_args(Scheme))}, and name the unquantised original under reference.model. For "
+                "another scheme name the original and give limits of your own"
+            )
         return self
 
     @field_validator("prompts", mode="before")
@@ -160,6 +166,18 @@ class ModelConfig(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"variant {twice[0]!r} is listed twice")
         return variants
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _limits_have_reasons(cls, limits: Any) -> Any:
+        for name, value in limits.items() if isinstance(limits, dict) else ():
+            if not isinstance(value, dict | Limit):
+                told = (
+                    f"{name}: expected {{value: …, reason: …}}, found {value!r}. Write {name}: {{value: {value}, "
+                    "reason: why this model needs another limit}"
+                )
+                raise ValueError(told)  # noqa: TRY004 (what pydantic tells)
+        return limits
 
     @field_validator("limits")
     @classmethod

@@ -1,6 +1,7 @@
 """YAML files into pydantic models, with errors a person can act on."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ from npu_conformance.errors import ConfigError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+_QUOTED = re.compile(r"'([^']*)'")
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -54,23 +56,42 @@ def load_yaml(path: Path, model: type[T]) -> T:
         raise ConfigError(f"{path}: {problems}") from error
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` when some known word is close, else nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """`; did you mean 'x'?` when some known word is close, else nothing.
+
+    Args:
+        word: as it was written.
+        known: words.
+        cutoff: how near one must be, from 0 to 1 for the same.
+    """
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _describe(detail: "ErrorDetails", model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        known = _keys_at(model, detail["loc"][:-1])
-        return f"{where}: unknown key{did_you_mean(str(detail['loc'][-1]), known)}"
+        return f"{where}: unknown key{_belongs(model, detail['loc'])}"
     if detail["type"] == "missing":
         return f"{where}: required key is missing"
     if detail["type"] == "value_error":
         return f"{where}: {detail['ctx']['error']}" if where else str(detail["ctx"]["error"])
+    if detail["type"] == "literal_error":
+        hint = did_you_mean(str(detail["input"]), _QUOTED.findall(detail["ctx"]["expected"]), cutoff=0.5)
+        return f"{where}: expected {detail['ctx']['expected']}, found {detail['input']!r}{hint}"
     message = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"{where}: expected {message}, found {detail['input']!r}"
+
+
+def _belongs(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """Where an unknown key belongs: in another section that has it, else under the name of one that is close."""
+    key = str(location[-1])
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        is_section = isinstance(section, type) and issubclass(section, BaseModel)
+        if is_section and name != location[0] and key in section.model_fields:  # type: ignore[union-attr]
+            return f"; it belongs under {name}: write {name}: {{{key}: …}}"
+    return did_you_mean(key, _keys_at(model, location[:-1]))
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

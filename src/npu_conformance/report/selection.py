@@ -3,7 +3,7 @@
 import difflib
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Identity = tuple[str, str, str]
@@ -13,13 +13,16 @@ _WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": F
 _OPERATORS = ("and", "or", "not")
 
 
-def nothing_selected(expression: str, tests: Iterable[Identity], width: int) -> list[str]:
+def nothing_selected(
+    expression: str, tests: Iterable[Identity], width: int, broken: Mapping[str, str] | None = None
+) -> list[str]:
     """A sentence on the reason, one on what was perhaps meant, and the names there are.
 
     Args:
         expression: of `-k`.
         tests: those that it was chosen from.
         width: characters of a line.
+        broken: why a model's config cannot be read, by model: which variants it has is not known then.
     """
     tests = list(tests)
     models = list(dict.fromkeys(model for model, _, _ in tests))
@@ -35,6 +38,8 @@ def nothing_selected(expression: str, tests: Iterable[Identity], width: int) -> 
         lines.append(f"Did you mean {' or '.join(dict.fromkeys(meant))}?")
     lines.append(f"Models: {', '.join(models)}.")
     for model in _chosen(words, models):
+        if broken and model in broken:
+            lines.append(f"The config of {model} has a mistake, so its own variants are not known: {broken[model]}")
         variants = dict.fromkeys(variant for name, variant, _ in tests if name == model)
         lines.append(f"Variants of {model}: {', '.join(variants)}.")
     return [part for line in lines for part in textwrap.wrap(line, width, **_WHOLE_WORDS)]

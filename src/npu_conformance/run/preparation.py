@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.audit.scan import Scan
+from npu_conformance.checkpoints.inputs import read_inputs
 from npu_conformance.checkpoints.inspect import Checkpoint, Finding, inspect, weight_bytes
 from npu_conformance.checkpoints.longrope import longrope_warning
 from npu_conformance.checkpoints.modelslim import is_modelslim, schemes
@@ -22,7 +23,7 @@ from npu_conformance.engines.rendering import check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.cache import AUDITS, CONVERTED, REFERENCES, SCANS, touch
 from npu_conformance.machine.locks import locked
-from npu_conformance.machine.storage import cache_dir, digest
+from npu_conformance.machine.storage import cache_dir, digest, write_text
 from npu_conformance.run.cost import reference_cost, refuse_what_cannot_fit
 from npu_conformance.run.deadlines import reading_deadline
 from npu_conformance.run.made_by import cached_at
@@ -117,6 +118,15 @@ def prepare(
         audit=None if candidate is reference or config.reference.model else _audit(reference, candidate, subject, jobs),
         lengths=lengths,
     )
+
+
+def save_prepared(prepared: Prepared, traces: Path) -> None:
+    """Leave what was found of the weights in the model's folder of traces."""
+    write_text(traces / "scan.json", prepared.scan.model_dump_json(indent=1))
+    inputs = read_inputs(prepared.candidate, prepared.reference)
+    write_text(traces / "inputs.json", inputs.model_dump_json(indent=1))
+    if prepared.audit is not None:
+        write_text(traces / "audit.json", prepared.audit.model_dump_json(indent=1))
 
 
 def _require_rope(checkpoint: Checkpoint, python: Path | None, whose: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from npu_conformance.config.model import config_names
+from npu_conformance.errors import ConformanceError
 from npu_conformance.measure.results import Result
 from npu_conformance.report.messages import typed
 from npu_conformance.report.model import build_report, describe_run
@@ -153,8 +154,19 @@ class Results:
     def _told(self, reporter: pytest.TerminalReporter, exitstatus: int) -> list[Line]:
         expression = reporter.config.option.keyword
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and expression and self._unselected:
-            return [(line, "") for line in nothing_selected(expression, self._unselected, self.screen(reporter).width)]
+            width, broken = self.screen(reporter).width, self._broken()
+            return [(line, "") for line in nothing_selected(expression, self._unselected, width, broken)]
         return self._lines
+
+    def _broken(self) -> dict[str, str]:
+        """Why a model's config cannot be used, by model."""
+        found: dict[str, str] = {}
+        for model in dict.fromkeys(model for model, _, _ in self._unselected):
+            try:
+                self._session.config(model)
+            except ConformanceError as error:
+                found[model] = str(error)
+        return found
 
     def _count(self, model: str, variant: str) -> None:
         """Show how far the run is."""

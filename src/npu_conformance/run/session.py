@@ -6,14 +6,12 @@ Evidence is what a run leaves in `traces/<model>/`: `subject.json`, `rendered.js
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from npu_conformance.baselines.keeping import stale
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.headers import read_json
-from npu_conformance.checkpoints.inputs import read_inputs
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.saved import load_accepted, load_base, load_evidence
@@ -23,7 +21,7 @@ from npu_conformance.config.model import ModelConfig, check_remote_code, config_
 from npu_conformance.config.prompts import Prompt, load_prompts, most_prompts
 from npu_conformance.config.variants import JUDGED, is_long, needs_base, scored_with
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
-from npu_conformance.machine.storage import write_json, write_text
+from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.report.details import save_details
 from npu_conformance.report.messages import Told
@@ -31,8 +29,10 @@ from npu_conformance.run.accepted import bring_baseline
 from npu_conformance.run.build_twins import build_twins
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.describe import describe_subject
+from npu_conformance.run.judged_prompts import tell_other_prompts
 from npu_conformance.run.lacking import lacking
-from npu_conformance.run.preparation import Prepared, prepare
+from npu_conformance.run.model_run import ModelRun
+from npu_conformance.run.preparation import Prepared, prepare, save_prepared
 from npu_conformance.run.references import References
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
@@ -40,16 +40,6 @@ from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ModelRun:
-    """What makes the traces of a model."""
-
-    traces: Path
-    prepared: Prepared
-    candidates: Candidates
-    references: References
 
 
 class Session:
@@ -88,9 +78,9 @@ class Session:
         return self.missing(model) or self._not_kept(model, variant) or self._lacking(model, variant)
 
     def variants(self, model: str) -> tuple[str, ...]:
-        """The variants a model is to be judged in."""
+        """The variants a model is to be judged in, also where the command line does not fit it: its tests say so."""
         try:
-            return self.config(model).variant_names
+            return self._yaml(model).variant_names
         except ConformanceError:
             return JUDGED  # its tests will say
 
@@ -182,9 +172,11 @@ class Session:
             ("prompts", uses), lambda: load_prompts(config.prompts, self.settings.prompts_dir, self.settings.prompts)
         )
 
+    def _yaml(self, model: str) -> ModelConfig:
+        return self._once(("yaml", model), lambda: load_config(config_path(self.settings.configs, model)))
+
     def _load_config(self, model: str) -> ModelConfig:
-        path = config_path(self.settings.configs, model)
-        config = load_config(path)
+        path, config = config_path(self.settings.configs, model), self._yaml(model)
         if self.settings.from_dir is None:
             check_remote_code(config, path, self.settings.trust_remote_code)
             self._prompts(config)
@@ -199,6 +191,8 @@ class Session:
         config = self.config(model)
         if self.settings.from_dir is not None:
             traces = self.settings.from_dir / "traces" / model
+            say, folder = self._jobs.narrator.say, self.settings.prompts_dir
+            self._once(("prompts told", model), lambda: tell_other_prompts(model, config, folder, traces, say))
         else:
             traces = self.folder / "traces" / model
             self._run(config, model, variant)
@@ -235,7 +229,7 @@ class Session:
         pairs = [(model, variant) for model, variants in self._selected.items() for variant in variants]
         return max(1, sum(self.why_not(model, variant) is None for model, variant in pairs))
 
-    def model_run(self, model: str) -> "ModelRun":
+    def model_run(self, model: str) -> ModelRun:
         """The engines and the reference of a model, its weights made ready.
 
         Raises:
@@ -243,7 +237,7 @@ class Session:
         """
         return self._once(("model_run", model), lambda: self._make_ready(model))
 
-    def _make_ready(self, model: str) -> "ModelRun":
+    def _make_ready(self, model: str) -> ModelRun:
         config, subject, traces = self.config(model), self.subject(model), self.folder / "traces" / model
         prepared = self._prepare(config, subject, traces)
         given = bring_baseline(self.settings, subject, traces)
@@ -282,11 +276,7 @@ class Session:
             if config.twin in problems:
                 raise problems[config.twin]
         prepared = prepare(config, subject, self._prompts(config), traces, self._jobs, scored=self.settings.scores)
-        write_text(traces / "scan.json", prepared.scan.model_dump_json(indent=1))
-        inputs = read_inputs(prepared.candidate, prepared.reference)
-        write_text(traces / "inputs.json", inputs.model_dump_json(indent=1))
-        if prepared.audit is not None:
-            write_text(traces / "audit.json", prepared.audit.model_dump_json(indent=1))
+        save_prepared(prepared, traces)
         own = bool(self.settings.candidate_weights or self.settings.candidate_adapter)
         write_json(traces / "subject.json", describe_subject(subject, config, prepared, own=own))
         return prepared

@@ -8,7 +8,8 @@ from pathlib import Path
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.errors import TraceError
-from npu_conformance.run.session import ModelRun, Session
+from npu_conformance.run.model_run import ModelRun
+from npu_conformance.run.session import Session
 from npu_conformance.selftest.catalogue import CLEAN, KINDS
 from npu_conformance.selftest.judging import Judged, judged
 from npu_conformance.traces.trace import Trace, load_trace

@@ -20,6 +20,7 @@ from npu_conformance.machine.storage import JOB_VARIABLE, sweep, write_text
 from npu_conformance.workers.guard import alive, end_marked
 from npu_conformance.workers.job import CLOSING, REFUSED, STARTING, Job
 from npu_conformance.workers.known_failures import explanation
+from npu_conformance.workers.option_names import in_the_yaml
 
 LOG_LINES = 15
 _POLL = 0.1
@@ -95,11 +96,13 @@ def run_job(
     starting = state is not None and state[0].endswith(STARTING)
     if problem is None and refusal.is_file():
         known = "" if worker.returncode == REFUSED else f"\n{explanation(log)}".rstrip()
-        raise JobError(f"{name}: {refusal.read_text(encoding='utf-8')}{known}", part, starting=starting)
+        why = f"{refusal.read_text(encoding='utf-8')}{known}"
+        raise JobError(f"{name}: {why}\n{in_the_yaml(why)}".rstrip(), part, starting=starting)
     killed = worker.returncode == -signal.SIGKILL if problem is None else problem.startswith(_LOST)
     what = problem or _describe_exit(worker.returncode)
     known = explanation(log, killed=killed)
-    raise JobError(f"{name}: {what}\n{known}last lines of {log}:\n{tail(log)}", part, starting=starting)
+    end = tail(log)
+    raise JobError(f"{name}: {what}\n{known}{in_the_yaml(end)}last lines of {log}:\n{end}", part, starting=starting)
 
 
 def tail(log: Path, lines: int = LOG_LINES) -> str:

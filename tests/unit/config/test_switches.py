@@ -143,7 +143,7 @@ EP: dict[str, Any] = {"serve": {"tensor_parallel_size": 2, "engine_args": {"enab
         (
             "weight_nz_off",
             ({"convert": "bfloat16"}, DENSE | QUANTISED),
-            ({"serve": {"quantization": "ascend"}}, DENSE),
+            ({"serve": {"quantization": "ascend"}, "scheme": "w8a8", "reference": {"model": "a/c"}}, DENSE),
             "quantised",
         ),
         ("flashcomm1", ({}, DENSE), (TP2, DENSE), "sharded"),

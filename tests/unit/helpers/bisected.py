@@ -22,7 +22,7 @@ from npu_conformance.errors import JobError
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.run.candidates import Candidates
-from npu_conformance.run.session import ModelRun
+from npu_conformance.run.model_run import ModelRun
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.layers import Layers
 from npu_conformance.traces.rows import Rows

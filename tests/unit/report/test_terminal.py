@@ -332,6 +332,16 @@ def test_a_selection_of_nothing_says_why(expression: str, told: list[str]) -> No
         assert part in text
 
 
+def test_a_selection_of_nothing_names_a_configs_mistake() -> None:
+    """Of the model that is meant: its own variants are not known then."""
+    broken = {"Qwen3Guard-Gen-4B": "Qwen3Guard-Gen-4B.yaml: promts: unknown key", "Other": "is broken too"}
+    text = " ".join(nothing_selected("Qwen3Guard-Gen-4B-long_prompt", TESTS, WIDTH, broken))
+
+    assert "The config of Qwen3Guard-Gen-4B has a mistake, so its own variants are not known: " in text
+    assert "promts: unknown key" in text
+    assert "is broken too" not in text
+
+
 def test_a_finished_model_is_a_line_with_what_is_left() -> None:
     """Time left is of the models that can run, at the speed so far."""
     clock = iter([0.0, 60.0, 200.0])

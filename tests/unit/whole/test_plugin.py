@@ -179,6 +179,24 @@ def test_a_selection_of_nothing_says_why(suite: Pytest) -> None:
         assert "Models: Good-1B." in result.stdout
 
 
+def test_more_prompts_than_there_are_is_said_of_a_variant_too(suite: Pytest, configs_dir: Path) -> None:
+    """A model whose prompts cannot be had still has its variants, so that one is selected and refused."""
+    (configs_dir / "Good-1B.yaml").write_text("model: org/Good-1B\nvariants: [long_prompt]\n")
+    error = one_line_error(suite("-k", "Good-1B-long_prompt", "--prompts", "300"))
+
+    assert "--prompts 300: the sets " in error
+    assert "or ask for fewer" in error
+
+
+def test_a_mistake_in_the_yaml_is_said_where_its_variant_selects_nothing(suite: Pytest, configs_dir: Path) -> None:
+    """Which variants there are is not known."""
+    (configs_dir / "Good-1B.yaml").write_text("model: org/Good-1B\nvariants: [long_prompt]\npromts: [guard]\n")
+    result = suite("-k", "Good-1B-long_prompt")
+
+    assert result.returncode == 5
+    assert "promts: unknown key; did you mean 'prompts'?" in " ".join(result.stdout.split())
+
+
 def test_skips_are_counted_and_listed_on_demand(suite: Pytest) -> None:
     """Two variants of 24 checks are three lines of the summary; -rs has pytest list them."""
     short, asked = suite(), suite("-rs")

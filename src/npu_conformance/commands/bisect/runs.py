@@ -13,7 +13,7 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import CATALOGUE, merged, no_effect, served_features, signs_of
 from npu_conformance.engines.hidden import HOOK_ROWS
 from npu_conformance.errors import ConfigError, JobError, TraceError
-from npu_conformance.run.session import ModelRun
+from npu_conformance.run.model_run import ModelRun
 from npu_conformance.traces.layers import Layers
 from npu_conformance.traces.trace import Trace, load_trace
 from npu_conformance.workers.job import CandidateJob, Watched

@@ -19,7 +19,7 @@ from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.words import title
-from npu_conformance.run.session import ModelRun
+from npu_conformance.run.model_run import ModelRun
 from npu_conformance.traces.trace import BOUNDARY, Trace
 from npu_conformance.workers.job import ForcedPart, Watched
 

@@ -19,7 +19,8 @@ from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.machine.storage import digest, link_or_copy, run_folder, staged_dir
 from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.report.details import SubjectFacts
-from npu_conformance.run.session import ModelRun, Session
+from npu_conformance.run.model_run import ModelRun
+from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.progress import Narrator
 

@@ -31,5 +31,8 @@ def _health(npu: Npu) -> list[Finding]:
 def _memory(npu: Npu, wanted: float) -> list[Finding]:
     if npu.total - npu.used >= wanted * npu.total:
         return []
-    remedy = "end who holds it (`npu-smi info` lists processes), use another NPU, or lower gpu_memory_utilization"
+    remedy = (
+        "end who holds it (`npu-smi info` lists processes), use another NPU, or lower serve.gpu_memory_utilization in "
+        "the model's YAML"
+    )
     return [Finding("warning", f"NPU {npu.number}: {npu.free}", f"{wanted:.0%}, the engine's share", remedy)]
