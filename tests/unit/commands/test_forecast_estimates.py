@@ -9,7 +9,7 @@ import pytest
 
 from npu_conformance.commands.plan.estimate import Load, Take, engine_take
 from npu_conformance.commands.plan.forecast import Forecast
-from npu_conformance.commands.plan.steps import Kind, Step
+from npu_conformance.commands.plan.step import Kind, Step
 from npu_conformance.commands.plan.totals import shortages, totals
 from npu_conformance.machine.capacity import GIB
 

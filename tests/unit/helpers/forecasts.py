@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from npu_conformance.commands.plan.forecast import Forecast
-from npu_conformance.commands.plan.steps import Kind
+from npu_conformance.commands.plan.step import Kind
 from npu_conformance.commands.plan.text import forecast_lines
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from npu_conformance.commands.plan.steps import Kind, Step, model_steps, twin_steps
+from npu_conformance.commands.plan.step import Kind, Step
+from npu_conformance.commands.plan.steps import model_steps
+from npu_conformance.commands.plan.twins import twin_steps
 from npu_conformance.errors import ConformanceError
 from npu_conformance.run.session import Session
 

@@ -1,89 +1,33 @@
 """The steps of one model's run: what is made first, its engines, its references, each with what it will take."""
 
-import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from npu_conformance.checkpoints.inspect import Checkpoint, Tensor, inspect, weight_bytes
+from npu_conformance.checkpoints.inspect import inspect, weight_bytes
 from npu_conformance.commands.plan.earlier import last_time
 from npu_conformance.commands.plan.estimate import Load, Take, engine_take, long_lengths
+from npu_conformance.commands.plan.step import Step
+from npu_conformance.commands.plan.twins import TWIN_DISK, nominal
 from npu_conformance.config.engines import engine
 from npu_conformance.config.limits import Dtype
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import load_prompts
 from npu_conformance.config.variants import JUDGED, is_long, needs_base, ranks, scored_with
-from npu_conformance.errors import ConformanceError
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.machine.devices import find_devices
 from npu_conformance.measure.reference_runs import noise_floor
-from npu_conformance.run.build_twins import is_whole, twin_folder, with_bases
+from npu_conformance.run.build_twins import is_whole
 from npu_conformance.run.cost import Cost, parameters_of, reference_cost
 from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.kv_cache import WIDTHS, Length, bounded, own_longest
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.sharing import may_share, processes
-from npu_conformance.twins import find_recipe
-from npu_conformance.twins.recipes import Stored
-
-Kind = Literal["twin", "conversion", "engine", "reference", "noise floor"]
 
 # Bytes of UTF-8 in a token: about what English takes, and a Chinese character has three.
 _BYTES_A_TOKEN = 3
-# A twin that is not built: about what those there are have.
-_TWIN_PARAMETERS = 3_500_000
-_TWIN_CONFIG = {
-    "vocab_size": 2400,
-    "max_position_embeddings": 32768,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 128,
-}
-_TWIN_MEMORY, _TWIN_DISK = GIB, 8 * 2**20
-# Seconds of a step of training, from 159 s for five twins on 2 cores, and of storing a twin in another format.
-_TRAINING_STEP, _STORING = 0.2, 10
 # A conversion works on some rows at a time; bytes a second that it reads, works out and writes. Round numbers.
 _CONVERTING_MEMORY, _CONVERTING = 2 * GIB, 0.2 * GIB
-
-
-@dataclass(frozen=True)
-class Step:
-    """Something that would be started."""
-
-    kind: Kind
-    model: str
-    """The model it is for; of a twin the recipe, for it may be several models'."""
-    name: str
-    """The variant; of a conversion the dtype."""
-    about: str
-    """In words: what a variant changes, which reference it is."""
-    take: Take
-    basis: str
-    """Where the estimate comes from."""
-    process: int = 0
-    """Number of an engine's process in the whole run; 0 for what is no engine."""
-    needed_by: tuple[str, ...] = ()
-    """Variants for whose sake it runs though it is not selected itself."""
-    deadline: float | None = None
-    """Seconds after which it would be ended."""
-    refusable: bool = False
-    """Held against this machine before any engine of the model starts."""
-
-
-def twin_steps(session: Session, models: Sequence[str]) -> list[Step]:
-    """The twins that models need and that are not built yet, bases first, each once."""
-    if not session.settings.twin:
-        return []
-    recipes: list[str] = []
-    for model in models:
-        with contextlib.suppress(ConformanceError):  # no interpreter here knows its class: its own steps say so
-            session.subject(model)
-            recipes += [recipe for recipe in (session.config(model).twin,) if recipe]
-    prompts_dir, chosen = session.settings.prompts_dir, session.settings.reference_python
-    return [_twin_step(one) for one in with_bases(recipes) if not is_whole(twin_folder(one, prompts_dir, chosen))]
 
 
 def model_steps(session: Session, model: str, variants: Sequence[str], before: int) -> list[Step]:
@@ -115,7 +59,7 @@ class _Model:
         self._twin = self._subject.kind == "twin"
         self._adapted = self._subject.adapter is not None or self._settings.candidate_adapter is not None
         self._built = not self._twin or is_whole(self._subject.reference)
-        self._reference = inspect(self._subject.reference) if self._built else _nominal(self._subject.reference)
+        self._reference = inspect(self._subject.reference) if self._built else nominal(self._subject.reference)
         self._parameters = parameters_of(self._reference)
         prompts = load_prompts(self._config.prompts, self._settings.prompts_dir, self._settings.prompts)
         self._lengths: tuple[Length, ...] = tuple(
@@ -264,7 +208,7 @@ class _Model:
             return self._parameters * WIDTHS[self._config.convert or self._config.serve.dtype]
         if candidate != self._subject.reference:
             return weight_bytes(inspect(candidate))
-        return weight_bytes(self._reference) if self._built else _TWIN_DISK
+        return weight_bytes(self._reference) if self._built else TWIN_DISK
 
     def _options(self, variant: str) -> dict[str, Any]:
         """As the run's engine has them, see `Candidates`."""
@@ -292,25 +236,6 @@ class _Model:
 
     def _reference_deadline(self, cost: Cost, dtype: Dtype) -> float:
         return self._settings.deadline_said(self._config) or reference_deadline(cost.seconds, [dtype])
-
-
-def _twin_step(recipe: str) -> Step:
-    found = find_recipe(recipe)
-    seconds = _STORING if isinstance(found, Stored) else found.training.steps * _TRAINING_STEP
-    return Step(
-        kind="twin",
-        model=recipe,
-        name="",
-        about=f"stand-in of {found.twin_of}",
-        take=Take(seconds, _TWIN_MEMORY, _TWIN_DISK),
-        basis="not built yet",
-    )
-
-
-def _nominal(folder: Path) -> Checkpoint:
-    """A twin that is not there yet."""
-    weights = Tensor((_TWIN_PARAMETERS,), "BF16", folder / "model.safetensors")
-    return Checkpoint(folder, dict(_TWIN_CONFIG), {"weights": weights})
 
 
 def _tokens(text: str) -> int:

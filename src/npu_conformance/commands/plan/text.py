@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from npu_conformance.commands.plan.forecast import Forecast
-from npu_conformance.commands.plan.steps import Step
+from npu_conformance.commands.plan.step import Step
 from npu_conformance.commands.plan.totals import shortages, totals
 from npu_conformance.machine.capacity import GIB, free_disk, free_memory
 

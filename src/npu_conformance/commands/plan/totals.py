@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from npu_conformance.commands.plan.forecast import Forecast
-from npu_conformance.commands.plan.steps import Step
+from npu_conformance.commands.plan.step import Step
 from npu_conformance.machine.capacity import GIB, cores, existing, free_disk, free_memory
 from npu_conformance.run.cost import shortage
 
