@@ -100,10 +100,10 @@ def test_several_at_once_fail_this_check_alone(twin: Path, own_configs: Path, tm
     failed = broken(found)
 
     assert {check["check"] for check in failed} == {"shared_inputs"}, found.output
-    missed = {check["metric"]: check["n"] - check["observed"] for check in failed}
-    assert missed["declared_values@candidate"] == 3
-    assert missed["declared_values@reference"] == 3
-    assert missed["tokenizer_ids"] > 0
+    missed = {(check["metric"], check["at"]): check["n"] - check["observed"] for check in failed}
+    assert missed["declared_values", "candidate"] == 3
+    assert missed["declared_values", "reference"] == 3
+    assert missed["tokenizer_ids", "answers"] > 0
 
 
 @pytest.mark.slow
