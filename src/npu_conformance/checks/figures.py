@@ -7,6 +7,7 @@ noise floor says what a tie is. What keeps it, on a sample too small to say so w
 from collections.abc import Callable
 from itertools import pairwise
 from math import ceil, log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,54 +18,33 @@ from npu_conformance.checks.pair import Pair
 from npu_conformance.checks.undecided import cannot_show, shown
 from npu_conformance.config.limits import Figure
 from npu_conformance.measure.comparison import Comparison
-from npu_conformance.measure.metrics import Values
 from npu_conformance.measure.results import Path, Result, Verdict
 from npu_conformance.measure.statistics import Interval, effective_n, loss_interval, rate_interval, times_needed
 
-_REDUCE: dict[str, Callable[[Comparison], float]] = {
-    "token_agreement": lambda c: float(c.matches.mean()),
-    "top5_overlap": lambda c: float(c.values["top5"].mean()),
-    "cosine_mean": lambda c: float(c.values["cosine"].mean()),
-    "cosine_min": lambda c: float(c.values["cosine"].min()),
-    "pearson_mean": lambda c: float(c.values["pearson"].mean()),
-    "relative_l2_mean": lambda c: float(c.values["relative_l2"].mean()),
-    "relative_l2_max": lambda c: float(c.values["relative_l2"].max()),
-    "kl_mean": lambda c: float(c.values["kl"].mean()),
-    "kl_p99": lambda c: float(np.percentile(c.values["kl"], 99)),
-    "kl_max": lambda c: float(c.values["kl"].max()),
-    "max_abs_diff": lambda c: float(c.values["max_abs"].max()),
-    "mean_abs_diff": lambda c: float(c.values["mean_abs"].mean()),
-}
-# Means with an interval, and the metric each is of. KL's positions scatter too much for one at a dozen prompts.
-_MEANS = {
-    "cosine_mean": "cosine",
-    "pearson_mean": "pearson",
-    "relative_l2_mean": "relative_l2",
-    "mean_abs_diff": "mean_abs",
+_REDUCE: dict[str, Callable[[NDArray[Any]], Any]] = {
+    "mean": np.mean,
+    "min": np.min,
+    "max": np.max,
+    "p99": lambda values: np.percentile(values, 99),
 }
 # Prompts that a mean needs for an interval that says something.
 _FEWEST = 3
 # Positions of a long text that count as one of a sample.
 _STRETCH = 25
-# The per-position metric whose worst position a figure points at, and whether worse is less.
-_WORST: dict[str, tuple[str, bool]] = {
-    "top5_overlap": ("top5", True),
-    "cosine_mean": ("cosine", True),
-    "cosine_min": ("cosine", True),
-    "pearson_mean": ("pearson", True),
-    "relative_l2_mean": ("relative_l2", False),
-    "relative_l2_max": ("relative_l2", False),
-    "kl_mean": ("kl", False),
-    "kl_p99": ("kl", False),
-    "kl_max": ("kl", False),
-    "max_abs_diff": ("max_abs", False),
-    "mean_abs_diff": ("mean_abs", False),
-}
 
 
 def observe(comparison: Comparison, figure: Figure) -> float:
     """The value of a figure."""
-    return _REDUCE[figure.name](comparison)
+    return float(_REDUCE[figure.reduce](_positions(comparison, figure)))
+
+
+def _positions(comparison: Comparison, figure: Figure) -> NDArray[Any]:
+    """What the figure is made of, position by position."""
+    return comparison.matches if figure.of == "matches" else comparison.values[figure.of or ""]
+
+
+def _has_interval(figure: Figure) -> bool:
+    return figure.reduce == "mean" and not figure.scatters
 
 
 def judge_figure(
@@ -85,7 +65,7 @@ def judge_figure(
     limit = evidence.config.limit(figure.name, same_weights=pair.same_weights)
     interval = _interval(evidence, pair, figure)
     judged, ends, told = observed, interval, []
-    if figure.name == "token_agreement":
+    if figure.of == "matches":
         equal = judged_equal(evidence, pair)
         judged, ends = float(equal.mean()), agreement_interval(comparison, int(equal.sum()))
         told = [_with_ties(judged, ends, observed)] if judged > observed else []
@@ -104,7 +84,7 @@ def judge_figure(
         n=n,
         interval=interval,
         verdict=verdict,
-        where=_worst_place(pair, figure.name),
+        where=_worst_place(pair, figure),
         message=". ".join(told) or None,
     )
 
@@ -131,7 +111,7 @@ def same_tokens(
 
 def _verdict(figure: Figure, observed: float, interval: Interval | None, limit: float | None) -> Verdict:
     found = by_limit(observed, limit, figure.relation)
-    if found != "pass" or limit is None or not (figure.name in _MEANS or figure.name == "token_agreement"):
+    if found != "pass" or limit is None or not _has_interval(figure):
         return found
     # Without an interval the sample cannot say how far off it may be.
     kept = interval is not None and figure.within(interval[1 if figure.sense == "max" else 0], limit)
@@ -148,7 +128,7 @@ def _open(
 ) -> str:
     """Why a figure that keeps its limit is open."""
     told, prompts = shown(limit, figure.style), int((np.diff(comparison.bounds) > 0).sum())
-    if figure.name == "token_agreement":
+    if figure.of == "matches":
         needed = _needed(comparison, judged, limit)
         return cannot_show(evidence, len(comparison), "positions", told, needed)
     if ends is None:
@@ -161,27 +141,25 @@ def _open(
     return cannot_show(evidence, prompts, "prompts", told, needed)
 
 
-def _worst_place(pair: Pair, figure: str) -> str | None:
-    comparison = pair.comparison
-    if figure == "token_agreement":
-        different = np.flatnonzero(~comparison.matches)
+def _worst_place(pair: Pair, figure: Figure) -> str | None:
+    values = _positions(pair.comparison, figure)
+    if figure.of == "matches":
+        different = np.flatnonzero(~values)
         return pair.place(int(different[0])) if len(different) else None
-    name, less_is_worse = _WORST[figure]
-    values: Values = comparison.values[name]
     unjudgeable = np.flatnonzero(np.isnan(values))
     if len(unjudgeable):
         return pair.place(int(unjudgeable[0]))
-    return pair.place(int(values.argmin() if less_is_worse else values.argmax()))
+    return pair.place(int(values.argmin() if figure.sense == "min" else values.argmax()))
 
 
 def _interval(evidence: Evidence, pair: Pair, figure: Figure) -> Interval | None:
     """95 % interval of a figure that has one."""
     comparison = pair.comparison
-    if figure.name == "token_agreement":
+    if figure.of == "matches":
         return agreement_interval(comparison, int(comparison.matches.sum()))
-    if figure.name not in _MEANS:
+    if not _has_interval(figure):
         return None
-    values = comparison.values[_MEANS[figure.name]]
+    values = _positions(comparison, figure)
     losses = 1 - values if figure.sense == "min" else values
     bounds = comparison.bounds
     if evidence.long_texts:

@@ -24,6 +24,12 @@ class Figure:
     defaults: tuple[float | None, float | None, float | None]
     """Limits for bfloat16, float16, float32."""
     style: Literal["percent", "fixed", "scientific"] = "fixed"
+    of: str | None = None
+    """What it is made of, position by position: a field of `measure.kernel.Measured`, or `matches`; None where a check
+    makes it by itself."""
+    reduce: Literal["mean", "min", "max", "p99"] = "mean"
+    scatters: bool = False
+    """Whether positions scatter too much for an interval of their mean at a dozen prompts."""
 
     @property
     def relation(self) -> Literal[">=", "<="]:
@@ -40,30 +46,20 @@ class Figure:
 
 
 AGREEMENT_FIGURES = (
-    Figure("token_agreement", "min", (0.99, 0.995, 0.999), "percent"),
-    Figure("top5_overlap", "min", (None, None, None), "percent"),
+    Figure("token_agreement", "min", (0.99, 0.995, 0.999), "percent", of="matches"),
+    Figure("top5_overlap", "min", (None, None, None), "percent", of="top5", scatters=True),
 )
 CLOSENESS_FIGURES = (
-    Figure("cosine_mean", "min", (0.999, 0.99998, 0.999999)),
-    Figure("cosine_min", "min", (0.999, 0.99998, 0.999999)),
-    Figure("pearson_mean", "min", (0.999, 0.99998, 0.999999)),
-    Figure(
-        "relative_l2_mean",
-        "max",
-        (0.02, 0.0025, 1e-4),
-        "percent",
-    ),
-    Figure("relative_l2_max", "max", (0.1, 0.0125, 5e-4), "percent"),
-    Figure("kl_mean", "max", (0.01, 2e-4, 1e-6), "scientific"),
-    Figure("kl_p99", "max", (None, None, None), "scientific"),
-    Figure("kl_max", "max", (None, None, None), "scientific"),
-    Figure("max_abs_diff", "max", (None, None, None), "scientific"),
-    Figure(
-        "mean_abs_diff",
-        "max",
-        (None, None, None),
-        "scientific",
-    ),
+    Figure("cosine_mean", "min", (0.999, 0.99998, 0.999999), of="cosine"),
+    Figure("cosine_min", "min", (0.999, 0.99998, 0.999999), of="cosine", reduce="min"),
+    Figure("pearson_mean", "min", (0.999, 0.99998, 0.999999), of="pearson"),
+    Figure("relative_l2_mean", "max", (0.02, 0.0025, 1e-4), "percent", of="relative_l2"),
+    Figure("relative_l2_max", "max", (0.1, 0.0125, 5e-4), "percent", of="relative_l2", reduce="max"),
+    Figure("kl_mean", "max", (0.01, 2e-4, 1e-6), "scientific", of="kl", scatters=True),
+    Figure("kl_p99", "max", (None, None, None), "scientific", of="kl", reduce="p99"),
+    Figure("kl_max", "max", (None, None, None), "scientific", of="kl", reduce="max"),
+    Figure("max_abs_diff", "max", (None, None, None), "scientific", of="max_abs", reduce="max"),
+    Figure("mean_abs_diff", "max", (None, None, None), "scientific", of="mean_abs"),
 )
 LAYER_COSINE = Figure(
     "hidden_cosine_min",

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from npu_conformance.config.limits import FIGURES
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
 from npu_conformance.measure.deviations import Deviations
 
-METRICS = ("cosine", "pearson", "relative_l2", "kl", "max_abs", "mean_abs", "top5")
-"""Names of a comparison's values: see `Measured`."""
+METRICS = tuple(dict.fromkeys(figure.of for figure in FIGURES.values() if figure.of not in (None, "matches")))
+"""Names of a comparison's values: the fields of `Measured` that figures are made of."""
 
 
 @dataclass(frozen=True)
