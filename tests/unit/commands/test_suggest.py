@@ -253,7 +253,7 @@ def test_what_no_rule_explains_is_no_limit() -> None:
 
     assert judged([far], "relative_l2_max", 10).why.startswith("the worst of prefill lies beyond the tail")
     assert judged([one, small], "relative_l2_mean", 10).why.startswith(
-        "boundary, of 1 prompts, is beyond what the other"
+        "block-boundary prompts, of 1 prompts, is beyond what the other"
     )
     assert judged([one, bad], "relative_l2_mean", 10).why == "not finite: look at it first"
     equal = Sample("equal", one.bounds, np.zeros_like(one.losses))

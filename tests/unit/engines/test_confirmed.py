@@ -16,6 +16,7 @@ from npu_conformance.engines.vllm.became import became
 from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.options import option_rows
 from npu_conformance.report.rows import variant_rows
+from npu_conformance.report.words import verdict
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.traces.rows import Rows
 from tests.unit.conftest import Scene
@@ -151,7 +152,7 @@ def test_a_report_says_what_is_not_confirmed(runs: Runs, language: Any) -> None:
     word, text = WORDS["unconfirmed"][language == "zh"], render_markdown(report, language)
 
     assert variant_rows(report.models[0])[-1].outcome == "inconclusive"
-    assert f"❓ inconclusive: {word}: LCCL" in text
+    assert f"❓ {verdict(language, 'inconclusive')}: {word}: LCCL" in text
     assert f"## `deterministic` · {word}" in text
     assert "LCCL\\_DETERMINISTIC" in line(report, "deterministic")[2]
 

@@ -66,12 +66,11 @@ import npu_conformance.run.session as session
 pytest_plugins = ["npu_conformance.plugin"]
 
 def prepare(config, subject, *_, **__):
-    scan = SimpleNamespace(model_dump_json=lambda **_: "{}")
     checkpoint = SimpleNamespace(folder=subject.reference, text_config={})
-    return SimpleNamespace(candidate=checkpoint, reference=checkpoint, adapter=None, audit=None, scan=scan, lengths=())
+    return SimpleNamespace(candidate=checkpoint, reference=checkpoint, adapter=None, lengths=())
 
 session.prepare = prepare
-session.read_inputs = lambda *_: SimpleNamespace(model_dump_json=lambda **_: "{}")
+session.save_prepared = lambda *_, **__: None
 session.describe_subject = lambda *_, **__: {"kind": "real"}
 session.References = lambda *_: SimpleNamespace(score=lambda folder: None)
 session.load_evidence = lambda *_, **__: SimpleNamespace()
