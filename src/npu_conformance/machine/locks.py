@@ -37,7 +37,7 @@ def locked(path: Path, doing: str, say: Callable[[str], None], stop: Event | Non
             break
         if not told and time.monotonic() - since >= PATIENCE:
             told = True
-            say(f"Waiting for another run that {doing} (lock: {path})")
+            say(f"Waiting for another process that {doing} (lock: {path})")
     try:
         yield
     finally:

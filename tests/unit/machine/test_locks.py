@@ -28,7 +28,7 @@ def test_who_waits_is_told_once(tmp_path: Path) -> None:
     threading.Timer(0.5, held.release).start()
 
     with locked(path, "computes the same reference", told.append):
-        assert told == [f"Waiting for another run that computes the same reference (lock: {path})"]
+        assert told == [f"Waiting for another process that computes the same reference (lock: {path})"]
 
 
 def test_who_need_not_wait_is_told_nothing(tmp_path: Path) -> None:
