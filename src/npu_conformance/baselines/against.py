@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -77,23 +78,8 @@ def since(run: Trace, baseline: Baseline) -> BaselineDiff:
     )
 
 
-def narrowed(run: Trace, baseline: Baseline) -> Narrow:
-    """A run that was made to take the baseline's tokens, at all its positions.
-
-    Raises:
-        TraceError: it took others.
-    """
-    _check_forced(run, baseline)
-    return join(
-        [
-            narrow(run.logits(index)[: end - start], baseline.words[start:end])
-            for index, (start, end) in enumerate(zip(baseline.bounds, baseline.bounds[1:], strict=False))
-        ]
-    )
-
-
 def compare_forced(run: Trace, baseline: Baseline) -> Comparison:
-    """The same as a comparison; of the metrics it has those that a few words allow.
+    """A run that was made to take the baseline's tokens, against it; of the metrics it has those that few words allow.
 
     A token that is none of the kept words has the log-probability minus infinity, so that it is never a tie.
 
@@ -101,13 +87,14 @@ def compare_forced(run: Trace, baseline: Baseline) -> Comparison:
         TraceError: it took other tokens.
     """
     _check_forced(run, baseline)
-    parts = [
-        _compare_prompt(run.logits(index)[: end - start], baseline, slice(start, end))
-        for index, (start, end) in enumerate(zip(baseline.bounds, baseline.bounds[1:], strict=False))
-    ]
+    parts, kept, again = [], [], []
+    for index, (start, end) in enumerate(pairwise(baseline.bounds)):
+        rows = run.logits(index)
+        again.append(unrepeated(run, index, rows))
+        kept.append(narrow(rows[: end - start], baseline.words[start:end]))
+        parts.append(_compare_prompt(rows[: end - start], baseline, slice(start, end)))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    n = len(baseline.sizes)
-    mine = narrowed(run, baseline)
+    n, mine = len(baseline.sizes), join(kept)
     found = baseline.deviations(mine)
     return Comparison(
         prompts=tuple(prompt.id for prompt in baseline.prompts),
@@ -126,7 +113,7 @@ def compare_forced(run: Trace, baseline: Baseline) -> Comparison:
             "relative_l2": np.exp(found.row),
         },
         deviations=found,
-        unrepeated=tuple(unrepeated(run, index, run.logits(index)) for index in range(len(run.answers))),
+        unrepeated=tuple(again),
     )
 
 
