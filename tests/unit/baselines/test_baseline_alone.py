@@ -12,6 +12,7 @@ from npu_conformance.checks.saved import load_base
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.trace import Trace
 from tests.unit.conftest import Scene
 from tests.unit.helpers.accepted_runs import accepted, held, noisy
 
@@ -24,6 +25,23 @@ def test_alone_a_clean_run_passes(scene: Scene) -> None:
     assert {name for name, found in verdicts.items() if {"fail", "error"} & set(found)} == set()
     for name in ("error_over_floor", "worst_positions", "token_agreement", "finite_logits"):
         assert "pass" in verdicts[name], name
+
+
+def test_alone_a_comparison_reads_each_prompt_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For figures, gates and the second run alike."""
+    evidence = held(scene, accepted(scene.evidence()), alone=True)
+    read: list[int] = []
+    logits = Trace.logits
+
+    def counted(self: Trace, index: int, rows: slice = slice(None)) -> Rows:
+        read.append(index)
+        return logits(self, index, rows)
+
+    monkeypatch.setattr(Trace, "logits", counted)
+
+    assert len(evidence.comparison) == 600
+    assert len(evidence.deviations) == 600
+    assert read == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
