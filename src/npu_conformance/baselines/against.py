@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from npu_conformance.baselines.narrow import Narrow, Values, join, kl_at_least, narrow, narrow_deviations
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
 from npu_conformance.measure.compare import unrepeated
 from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.topk import TopK, Values, join, kl_at_least, topk, topk_deviations
 from npu_conformance.traces.trace import Trace
 
 _TOP = 5
@@ -60,7 +60,7 @@ def since(run: Trace, baseline: Baseline) -> BaselineDiff:
     kept = np.concatenate([baseline.bounds[place] + np.arange(alike) for _, place, alike in chosen])
     exact, accepted = (_choose(one, kept) for one in (baseline.exact, baseline.accepted))
     rows = [
-        narrow(run.logits(index)[:alike], baseline.words[baseline.bounds[place] :][:alike])
+        topk(run.logits(index)[:alike], baseline.words[baseline.bounds[place] :][:alike])
         for index, place, alike in chosen
     ]
     now = join(rows)
@@ -69,8 +69,8 @@ def since(run: Trace, baseline: Baseline) -> BaselineDiff:
     return BaselineDiff(
         prompts=tuple(run.answers[index].prompt for index, _, _ in chosen),
         bounds=bounds,
-        before=narrow_deviations(accepted, exact, sizes, bounds),
-        now=narrow_deviations(now, exact, sizes, bounds),
+        before=topk_deviations(accepted, exact, sizes, bounds),
+        now=topk_deviations(now, exact, sizes, bounds),
         kl=kl_at_least(now, accepted),
         tokens=(accepted.choices, now.choices),
         positions=sum(len(baseline.tokens[place]) for _, place, _ in chosen),
@@ -91,7 +91,7 @@ def compare_forced(run: Trace, baseline: Baseline) -> Comparison:
     for index, (start, end) in enumerate(pairwise(baseline.bounds)):
         rows = run.logits(index)
         again.append(unrepeated(run, index, rows))
-        kept.append(narrow(rows[: end - start], baseline.words[start:end]))
+        kept.append(topk(rows[: end - start], baseline.words[start:end]))
         parts.append(_compare_prompt(rows[: end - start], baseline, slice(start, end)))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     n, mine = len(baseline.sizes), join(kept)
@@ -179,5 +179,5 @@ def _alike(mine: tuple[int, ...], theirs: tuple[int, ...]) -> int:
     return min(len(mine), len(theirs)) if same is None else same + 1
 
 
-def _choose(one: Narrow, kept: np.ndarray) -> Narrow:
-    return Narrow(one.log_probs[kept], one.tail[kept], one.choices[kept])
+def _choose(one: TopK, kept: np.ndarray) -> TopK:
+    return TopK(one.log_probs[kept], one.tail[kept], one.choices[kept])

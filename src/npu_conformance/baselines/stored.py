@@ -14,12 +14,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from npu_conformance.baselines.narrow import Ids, Narrow, Values, narrow_deviations
 from npu_conformance.baselines.packed import Packed, Part
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.storage import digest
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.metrics import METRICS_VERSION
+from npu_conformance.measure.topk import Ids, TopK, Values, topk_deviations
 from npu_conformance.traces.trace import Answer, Trace
 
 SCHEMA_VERSION = 1
@@ -36,7 +36,7 @@ class StoredRun(Part):
     """Greedy token minus the reference's [positions]: 0 where they agree."""
 
     @classmethod
-    def of(cls, run: Narrow, reference: Narrow) -> "StoredRun":
+    def of(cls, run: TopK, reference: TopK) -> "StoredRun":
         """Pack a run."""
         return cls(
             errors=Packed.of(run.log_probs - reference.log_probs, "float16"),
@@ -44,9 +44,9 @@ class StoredRun(Part):
             choices=Packed.of(run.choices - reference.choices, "int32"),
         )
 
-    def narrow(self, reference: Narrow) -> Narrow:
+    def topk(self, reference: TopK) -> TopK:
         """The run as it was, up to the rounding of its differences."""
-        return Narrow(
+        return TopK(
             reference.log_probs + self.errors.array().astype(np.float64),
             np.exp(_log(reference.tail) + self.tail.array().astype(np.float64)),
             reference.choices + self.choices.array().astype(np.int64),
@@ -159,10 +159,10 @@ class Baseline(Part):
         return self.reference.words.array().astype(np.int32)
 
     @cached_property
-    def exact(self) -> Narrow:
+    def exact(self) -> TopK:
         """The reference's distributions."""
         stored = self.reference
-        return Narrow(
+        return TopK(
             stored.log_probs.array().astype(np.float64),
             stored.tail.array().astype(np.float64),
             self.words[:, 0].astype(np.int64),
@@ -174,18 +174,18 @@ class Baseline(Part):
         return self.reference.size.array().astype(np.float64)
 
     @cached_property
-    def accepted(self) -> Narrow:
+    def accepted(self) -> TopK:
         """The candidate's distributions."""
-        return self.run.narrow(self.exact)
+        return self.run.topk(self.exact)
 
-    def deviations(self, run: Narrow) -> Deviations:
+    def deviations(self, run: TopK) -> Deviations:
         """How a run at all its positions deviates from the reference."""
-        return narrow_deviations(run, self.exact, self.sizes, self.bounds)
+        return topk_deviations(run, self.exact, self.sizes, self.bounds)
 
     @cached_property
-    def floor_runs(self) -> dict[str, Narrow]:
+    def floor_runs(self) -> dict[str, TopK]:
         """Distributions of the floor runs."""
-        return {name: one.narrow(self.exact) for name, one in self.floor.items()}
+        return {name: one.topk(self.exact) for name, one in self.floor.items()}
 
     @cached_property
     def floor_deviations(self) -> dict[str, Deviations]:

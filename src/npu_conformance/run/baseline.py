@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from npu_conformance.baselines.narrow import Narrow, join, likeliest, narrow
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import (
     Baseline,
@@ -18,6 +17,7 @@ from npu_conformance.baselines.stored import (
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.metrics import choice, root_mean_square
 from npu_conformance.measure.results import Result
+from npu_conformance.measure.topk import TopK, join, likeliest, topk
 from npu_conformance.traces.trace import Trace
 
 LARGEST = 300_000
@@ -78,7 +78,7 @@ def _arrays(evidence: Evidence, count: int) -> dict[str, Any]:
     judged = [reference.judged(index) for index in range(len(reference.answers))]
     rows = [reference.logits(index)[:n] for index, n in enumerate(judged)]
     words = np.concatenate([likeliest(one, count) for one in rows])
-    exact = _narrow(reference, words, judged)
+    exact = _topk(reference, words, judged)
     floor = evidence.noise.runs if evidence.noise else {}
     return {
         "prompts": tuple(
@@ -97,16 +97,16 @@ def _arrays(evidence: Evidence, count: int) -> dict[str, Any]:
             size=Packed.of(np.concatenate([root_mean_square(one) for one in rows]), "float32"),
             texts=tuple(answer.text for answer in reference.answers),
         ),
-        "run": StoredRun.of(_narrow(evidence.candidate, words, judged), exact),
-        "floor": {name: StoredRun.of(_narrow(run, words, judged), exact) for name, run in floor.items()},
+        "run": StoredRun.of(_topk(evidence.candidate, words, judged), exact),
+        "floor": {name: StoredRun.of(_topk(run, words, judged), exact) for name, run in floor.items()},
     }
 
 
-def _narrow(trace: Trace, words: np.ndarray, judged: Sequence[int]) -> Narrow:
+def _topk(trace: Trace, words: np.ndarray, judged: Sequence[int]) -> TopK:
     starts = np.cumsum([0, *judged])
     return join(
         [
-            narrow(trace.logits(index)[:n], words[start : start + n])
+            topk(trace.logits(index)[:n], words[start : start + n])
             for index, (start, n) in enumerate(zip(starts, judged, strict=False))
         ]
     )

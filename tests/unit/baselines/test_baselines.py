@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from npu_conformance.baselines import keeping
-from npu_conformance.baselines.narrow import kl_at_least, likeliest, narrow
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import read_baseline
 from npu_conformance.errors import ConfigError
 from npu_conformance.measure.results import Result
+from npu_conformance.measure.topk import kl_at_least, likeliest, topk
 from npu_conformance.run import baseline as making
 from npu_conformance.run.baseline import LARGEST, make_baseline
 from tests.unit.conftest import Scene
@@ -38,14 +38,14 @@ def test_an_array_of_another_size_is_refused(shape: tuple[int, ...]) -> None:
         packed.array()
 
 
-def test_narrow_rows_are_the_softmax_at_their_words() -> None:
+def test_topk_rows_are_the_softmax_at_their_words() -> None:
     """Against probabilities worked out another way; what is left is that of all others."""
     rows = np.random.default_rng(1).normal(size=(4, 30)).astype(np.float32) * 4
     words = likeliest(rows, 6)
     probabilities = np.exp(rows.astype(np.float64))
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     expected = np.sort(probabilities, axis=1)[:, ::-1]
-    found = narrow(rows, words)
+    found = topk(rows, words)
 
     assert np.allclose(np.exp(found.log_probs), expected[:, :6])
     assert np.allclose(found.tail, expected[:, 6:].sum(axis=1))
@@ -65,13 +65,13 @@ def test_the_divergence_of_few_words_never_exceeds_that_of_all() -> None:
     found = {}
     for count in (3, 10, 30):
         words = likeliest(reference, count)
-        found[count] = kl_at_least(narrow(run, words), narrow(reference, words))
+        found[count] = kl_at_least(topk(run, words), topk(reference, words))
 
     assert (found[3] <= found[10] + 1e-12).all()
     assert (found[10] < whole).all()
     assert np.allclose(found[30], whole)
     words = likeliest(run, 5)
-    assert np.array_equal(kl_at_least(narrow(run, words), narrow(run, words)), np.zeros(50))
+    assert np.array_equal(kl_at_least(topk(run, words), topk(run, words)), np.zeros(50))
 
 
 def test_a_baseline_is_read_as_it_was_written(scene: Scene, tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance.baselines.narrow import Narrow
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.commands.watch.asking import TOP, Said
 from npu_conformance.measure.statistics import mean_above
 from npu_conformance.measure.ties import tie_widths
+from npu_conformance.measure.topk import TopK
 
 LIMIT = 2.0
 """Times what was accepted that the error may be: a server runs other kernels, batches and graphs than base."""
@@ -146,7 +146,7 @@ def _broken(baseline: Baseline, prompt: int, step: int, said: Said, widths: Valu
     )
 
 
-def _margin(baseline: Baseline, run: Narrow, at: int, pair: tuple[int, int]) -> float:
+def _margin(baseline: Baseline, run: TopK, at: int, pair: tuple[int, int]) -> float:
     """How far two tokens are apart in a run of the baseline's; NaN where neither is among its words."""
     known = dict(zip(baseline.words[at].tolist(), run.log_probs[at].tolist(), strict=True))
     first, second = (float(known.get(token, -np.inf)) for token in pair)
@@ -186,7 +186,7 @@ def _least_wrong(words: Sequence[int], exact: Values, ranked: Mapping[int, float
     return np.array([*now, others if others > exact[-1] else np.nan])
 
 
-def _with_others(run: Narrow, at: int) -> Values:
+def _with_others(run: TopK, at: int) -> Values:
     """Log-probabilities of the kept words at a position, and of all others together [words + 1]."""
     return np.append(run.log_probs[at], np.log(max(run.tail[at], np.finfo(np.float32).tiny)))
 

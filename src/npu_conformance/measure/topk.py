@@ -1,4 +1,4 @@
-"""Logits narrowed to the few words that the reference thinks likeliest, so that a run fits into git.
+"""Logits reduced to the few words that the reference thinks likeliest, so that a run fits into git.
 
 Which words are kept the reference alone decides: had a candidate a say, its errors would choose where to be looked for.
 """
@@ -18,7 +18,7 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Narrow:
+class TopK:
     """A run's distributions over a few words, one row a judged position, prompts one after another."""
 
     log_probs: Values
@@ -43,7 +43,7 @@ def likeliest(rows: Rows, count: int) -> Ids:
     return np.take_along_axis(found, order, axis=1).astype(np.int32)
 
 
-def narrow(rows: Rows, words: Ids) -> Narrow:
+def topk(rows: Rows, words: Ids) -> TopK:
     """The distributions of rows over given words.
 
     Args:
@@ -54,19 +54,19 @@ def narrow(rows: Rows, words: Ids) -> Narrow:
     kept = np.take_along_axis(log_probs, words, axis=1)
     # Summed over the others: one minus the kept ones would leave rounding of their sum alone where one word is sure.
     np.put_along_axis(log_probs, words, -np.inf, axis=1)
-    return Narrow(kept, np.exp(log_probs).sum(axis=1), metrics.choice(rows))
+    return TopK(kept, np.exp(log_probs).sum(axis=1), metrics.choice(rows))
 
 
-def join(parts: Sequence[Narrow]) -> Narrow:
+def join(parts: Sequence[TopK]) -> TopK:
     """Distributions of prompts one after another."""
-    return Narrow(
+    return TopK(
         np.concatenate([part.log_probs for part in parts]),
         np.concatenate([part.tail for part in parts]),
         np.concatenate([part.choices for part in parts]),
     )
 
 
-def kl_at_least(run: Narrow, reference: Narrow) -> Values:
+def kl_at_least(run: TopK, reference: TopK) -> Values:
     """A lower bound of KL(reference ‖ run) in nats [positions]: that of the words, with all others as one more.
 
     Source: the log sum inequality (Cover and Thomas, Elements of Information Theory, theorem 2.7.1): putting words
@@ -78,7 +78,7 @@ def kl_at_least(run: Narrow, reference: Narrow) -> Values:
     return np.asarray(np.maximum(kept + rest, 0.0))
 
 
-def narrow_deviations(run: Narrow, reference: Narrow, sizes: Values, bounds: tuple[int, ...]) -> Deviations:
+def topk_deviations(run: TopK, reference: TopK, sizes: Values, bounds: tuple[int, ...]) -> Deviations:
     """How a run deviates from the reference over the kept words, in the numbers that gates rest on.
 
     Args:
