@@ -11,12 +11,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import alone, capture, collection, metrics, reference
+from bench import baseline_only, capture, collection, metrics, reference
 from bench.timing import ROUNDS, Row
 from npu_conformance.machine.provenance import machine, package_versions
 from npu_conformance.machine.storage import write_json
 
-_PARTS = (reference.measure, capture.measure, collection.measure, metrics.measure, alone.measure)
+_PARTS = (reference.measure, capture.measure, collection.measure, metrics.measure, baseline_only.measure)
 _OUTPUT = Path(__file__).resolve().parents[1] / "reports" / "bench.json"
 # Of generating without: what our capture may cost.
 _MOST_CAPTURE = 1.10

@@ -20,16 +20,16 @@ _TOP = 5
 
 @dataclass(frozen=True)
 class BaselineDiff:
-    """A run beside the accepted one, at the positions at which both had seen the same tokens."""
+    """A run beside the baseline's, at the positions at which both had seen the same tokens."""
 
     prompts: tuple[str, ...]
     """Ids of the prompts that have such positions."""
     bounds: tuple[int, ...]
     before: Deviations
-    """The accepted run's."""
+    """The baseline's."""
     now: Deviations
     kl: Values
-    """KL(accepted ‖ now) in nats, at least [positions]."""
+    """KL(baseline ‖ now) in nats, at least [positions]."""
     tokens: tuple[np.ndarray, np.ndarray]
     """The choices of both [positions]."""
     positions: int
@@ -39,7 +39,7 @@ class BaselineDiff:
 
 
 def since(run: Trace, baseline: Baseline) -> BaselineDiff:
-    """Hold a run that chose its own tokens against the accepted one.
+    """Hold a run that chose its own tokens against the baseline's.
 
     Raises:
         TraceError: a prompt has other token ids, or no position can be compared.
@@ -58,7 +58,7 @@ def since(run: Trace, baseline: Baseline) -> BaselineDiff:
     if not chosen:
         raise TraceError("no prompt of this run is in the baseline: leave out --prompts, or update the baseline")
     kept = np.concatenate([baseline.bounds[place] + np.arange(alike) for _, place, alike in chosen])
-    exact, accepted = (_choose(one, kept) for one in (baseline.exact, baseline.accepted))
+    exact, before = (_choose(one, kept) for one in (baseline.exact, baseline.candidate_run))
     rows = [
         topk(run.logits(index)[:alike], baseline.words[baseline.bounds[place] :][:alike])
         for index, place, alike in chosen
@@ -69,10 +69,10 @@ def since(run: Trace, baseline: Baseline) -> BaselineDiff:
     return BaselineDiff(
         prompts=tuple(run.answers[index].prompt for index, _, _ in chosen),
         bounds=bounds,
-        before=topk_deviations(accepted, exact, sizes, bounds),
+        before=topk_deviations(before, exact, sizes, bounds),
         now=topk_deviations(now, exact, sizes, bounds),
-        kl=kl_at_least(now, accepted),
-        tokens=(accepted.choices, now.choices),
+        kl=kl_at_least(now, before),
+        tokens=(before.choices, now.choices),
         positions=sum(len(baseline.tokens[place]) for _, place, _ in chosen),
         missing=tuple(name for name in at if name not in {answer.prompt for answer in run.answers}),
     )
@@ -142,7 +142,7 @@ def other_prompts(prompts: Iterable[tuple[str, tuple[int, ...]]], baseline: Base
 
     Args:
         prompts: names and token ids.
-        baseline: the accepted run.
+        baseline: the current one.
     """
     found, theirs = dict(prompts), [prompt.id for prompt in baseline.prompts]
     if list(found) != theirs:

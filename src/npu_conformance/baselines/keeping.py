@@ -77,11 +77,11 @@ def platform_of(provenance: Mapping[str, Any]) -> str:
     return f"{platform}" if engine == DEFAULT else f"{platform}-{engine}"
 
 
-def stale(baseline: Baseline, facts: Mapping[str, Any]) -> str | None:
+def outdated(baseline: Baseline, facts: Mapping[str, Any]) -> str | None:
     """Why a run cannot be held against a baseline; None where it can.
 
     Args:
-        baseline: the accepted run.
+        baseline: the model's on this platform.
         facts: of this run's subject.
     """
     identity = baseline.identity

@@ -1,4 +1,4 @@
-"""The file of a baseline: a run that was accepted, small enough for git, against which later ones are held.
+"""The file of a baseline: a run that passed, small enough for git, against which later ones are held.
 
 It has base's tokens and, position by position, the likeliest words of the reference with their log-probabilities, and
 those that the candidate and the noise floor gave them. With it a candidate is judged without computing a reference.
@@ -105,7 +105,7 @@ class Identity(Part):
 
 
 class Baseline(Part):
-    """A run that was accepted."""
+    """A run that passed, which later ones are held against."""
 
     schema_version: int = SCHEMA_VERSION
     model: str
@@ -174,7 +174,7 @@ class Baseline(Part):
         return self.reference.size.array().astype(np.float64)
 
     @cached_property
-    def accepted(self) -> TopK:
+    def candidate_run(self) -> TopK:
         """The candidate's distributions."""
         return self.run.topk(self.exact)
 

@@ -33,7 +33,7 @@ def _logits(evidence: Evidence) -> str | None:
 
 
 def _full_logits(evidence: Evidence) -> str | None:
-    return "judged from the baseline alone, which keeps no whole rows" if evidence.alone else _logits(evidence)
+    return "judged by the baseline only, which keeps no whole rows" if evidence.baseline_only else _logits(evidence)
 
 
 def _floor(evidence: Evidence) -> str | None:
@@ -49,8 +49,8 @@ def _prefill(evidence: Evidence) -> str | None:
 
 
 def _hidden_states(evidence: Evidence) -> str | None:
-    if evidence.alone:
-        return "judged from the baseline alone, which keeps no hidden states"
+    if evidence.baseline_only:
+        return "judged by the baseline only, which keeps no hidden states"
     if evidence.variant != "base":
         return "hidden states are kept in base only"
     both = evidence.candidate.layers() is not None and evidence.reference.layers() is not None

@@ -51,7 +51,7 @@ def decode_against_prefill(evidence: Evidence) -> list[Result]:
 
 def three_way(evidence: Evidence) -> ThreeWay | None:
     """Which of the three-way comparison hold; None where prefill was not captured, or no reference computed."""
-    if evidence.prefill is None or evidence.own_prefill is None or evidence.alone:
+    if evidence.prefill is None or evidence.own_prefill is None or evidence.baseline_only:
         return None
     pairs = (evidence.pair, evidence.prefill, evidence.own_prefill)
     return ThreeWay(*(not breaks(evidence, pair) for pair in pairs))

@@ -57,12 +57,12 @@ class Evidence:
     false_alarms: float = FALSE_ALARMS
     """This variant's share of the run's rate of false alarms."""
     baseline: Baseline | None = None
-    """The run that was accepted last; None where there is none."""
-    stale: str | None = None
-    """Why the run that was accepted last cannot be held against this one; None where it can, or there is none."""
+    """The current baseline; None where there is none."""
+    outdated: str | None = None
+    """Why the baseline is outdated; None where it is not, or there is none."""
     replacing: bool = False
-    """Whether the run is to take the place of the one that was accepted last."""
-    alone: bool = False
+    """Whether the run is to take the place of the baseline."""
+    baseline_only: bool = False
     """Whether no reference was computed: the baseline's stands for it, at the tokens that the candidate had to take."""
 
     @property
@@ -97,7 +97,7 @@ class Evidence:
         attention = self.config.reference.attn_implementation
         own = attention if engine(self.candidate.provenance.get("engine", DEFAULT)).floor_arithmetic else None
         found = {} if self.noise is None else self.noise.floor_runs
-        if self.alone and self.baseline is not None:
+        if self.baseline_only and self.baseline is not None:
             found = self.baseline.floor_deviations
         return {name: one for name, one in found.items() if name != own}
 
@@ -146,7 +146,7 @@ class Evidence:
 
     @cached_property
     def since(self) -> BaselineDiff | None:
-        """The candidate beside the accepted run; None where there is none, or it is of another variant.
+        """The candidate beside the baseline; None where there is none, or it is of another variant.
 
         Raises:
             TraceError: they have no position in common.
@@ -169,7 +169,7 @@ class Evidence:
 
     @property
     def _stands_in(self) -> Baseline | None:
-        return self.baseline if self.alone else None
+        return self.baseline if self.baseline_only else None
 
     @property
     def comparison(self) -> Comparison:
@@ -204,7 +204,7 @@ class Evidence:
         """
         if self.base is None:
             raise TraceError(f"{self.candidate.folder}: is held against no base")
-        if self.alone and self.baseline is not None:
+        if self.baseline_only and self.baseline is not None:
             # Few words do not tell the size of a whole row.
             return self.baseline.figures["base"]["logits_closeness: relative_l2_max"]
         require_finite(self.base.comparison)

@@ -13,7 +13,7 @@ from npu_conformance.checks.registry import check
 from npu_conformance.config.variants import scored_with
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.results import Result
-from npu_conformance.traces.trace import Told
+from npu_conformance.traces.trace import ModuleValue
 
 _CHECK = "shared_inputs"
 # Engines keep cosines and sines in the model's dtype, bfloat16's last place being 0.4 % of a value.
@@ -32,7 +32,7 @@ def shared_inputs(evidence: Evidence) -> list[Result]:
     checks = [_as_declared(evidence, "candidate", told, evidence.inputs.candidate)]
     if scored_with(evidence.variant) != evidence.variant:
         return [*checks, *_texts(evidence)]
-    if not evidence.alone:
+    if not evidence.baseline_only:
         checks.append(_as_declared(evidence, "reference", evidence.reference.modules(), evidence.inputs.reference))
     return [*checks, *_ids(evidence), *_texts(evidence), *_files(evidence)]
 
@@ -42,7 +42,7 @@ class _Fact(NamedTuple):
 
     name: str
     declared: Declared
-    told: list[Told]
+    told: list[ModuleValue]
 
     @property
     def broken(self) -> str | None:
@@ -56,7 +56,7 @@ class _Fact(NamedTuple):
         return None
 
 
-def _as_declared(evidence: Evidence, at: str, told: Sequence[Told] | None, declared: Declarations) -> Result:
+def _as_declared(evidence: Evidence, at: str, told: Sequence[ModuleValue] | None, declared: Declarations) -> Result:
     facts = [
         _Fact(name, one, found)
         for name, one in declared.facts.items()

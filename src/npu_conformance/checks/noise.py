@@ -11,7 +11,7 @@ from npu_conformance.checks.hard import not_applicable
 from npu_conformance.checks.registry import Judge, check
 from npu_conformance.checks.undecided import above_the_limit, cannot_show, shown
 from npu_conformance.config.limits import SHOWN
-from npu_conformance.measure.noise import PROMPTS, Found
+from npu_conformance.measure.noise import PROMPTS, GateResult
 from npu_conformance.measure.results import Path, Result, Verdict
 
 # They need only prompts, which can be had: others also need long answers, or many positions.
@@ -90,7 +90,7 @@ def _too_few(evidence: Evidence, check: str, path: Path, why: str) -> Result:
     return result.model_copy(update={"path": path, "verdict": "inconclusive", "message": told})
 
 
-def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted: float) -> Result:
+def _judge(evidence: Evidence, check: str, path: Path, found: GateResult, p_adjusted: float) -> Result:
     observed, interval, p_value = found.tested
     verdict: Verdict = "pass"
     message = None
@@ -118,7 +118,7 @@ def _judge(evidence: Evidence, check: str, path: Path, found: Found, p_adjusted:
     )
 
 
-def _undecided(evidence: Evidence, check: str, found: Found, interval: tuple[float, float]) -> str:
+def _undecided(evidence: Evidence, check: str, found: GateResult, interval: tuple[float, float]) -> str:
     limit = shown(found.allowed, SHOWN[check].style)
     unit = "positions" if check == "excess_flips" else "prompts"
     if interval[0] > found.allowed:

@@ -1,4 +1,4 @@
-"""What became of a model since the run that was accepted last."""
+"""What became of a model since its baseline."""
 
 import numpy as np
 
@@ -27,9 +27,9 @@ def regression(evidence: Evidence) -> list[Result]:
         return [not_applicable(evidence, _CHECK, "a baseline is of base")]
     if evidence.replacing and (why := _incomparable(evidence)):
         return [not_applicable(evidence, _CHECK, f"the baseline is to be replaced: {why}")]
-    if evidence.stale is not None:
+    if evidence.outdated is not None:
         return [
-            Result(check=_CHECK, variant="base", metric=_CHECK, path="none", verdict="error", message=evidence.stale)
+            Result(check=_CHECK, variant="base", metric=_CHECK, path="none", verdict="error", message=evidence.outdated)
         ]
     if (found := evidence.since) is None:
         why = "the run was held against no baseline: --baseline=create makes one, of a run that passes"
@@ -39,9 +39,9 @@ def regression(evidence: Evidence) -> list[Result]:
 
 
 def _incomparable(evidence: Evidence) -> str | None:
-    """Why the run that was accepted last says nothing of this one."""
+    """Why the baseline says nothing of this run."""
     try:
-        return evidence.stale or (None if evidence.since else "nothing in common")
+        return evidence.outdated or (None if evidence.since else "nothing in common")
     except TraceError as error:
         return str(error)
 

@@ -33,7 +33,7 @@ def load_evidence(
     base: Pair | None = None,
     noise: NoiseFloor | None = None,
     baseline: Baseline | None = None,
-    stale: str | None = None,
+    outdated: str | None = None,
     replacing: bool = False,
     false_alarms: float = FALSE_ALARMS,
     prompts_there: int | None = None,
@@ -47,8 +47,8 @@ def load_evidence(
         reference: what to hold the candidate against instead of the reference that the run left.
         base: see `load_base`; only for a variant that needs it.
         noise: see `load_floor`.
-        baseline: see `load_accepted`.
-        stale: why it is not given though there is one.
+        baseline: see `load_baseline`.
+        outdated: why it is not given though there is one.
         replacing: whether the run is to take its place.
         false_alarms: the variant's share.
         prompts_there: see `Evidence`.
@@ -74,9 +74,9 @@ def load_evidence(
         scan=_saved(traces / "scan.json", Scan),
         audit=_saved(traces / "audit.json", Audit) if (traces / "audit.json").is_file() else None,
         baseline=baseline,
-        stale=stale,
+        outdated=outdated,
         replacing=replacing,
-        alone=_alone(traces, scored_with(variant), baseline),
+        baseline_only=_baseline_only(traces, scored_with(variant), baseline),
     )
 
 
@@ -87,11 +87,11 @@ def load_base(traces: Path, baseline: Baseline | None = None) -> Pair:
         TraceError: a trace of it is missing or damaged.
     """
     reference = _reference(traces, "base", baseline)
-    stands_in = baseline if _alone(traces, "base", baseline) else None
+    stands_in = baseline if _baseline_only(traces, "base", baseline) else None
     return Pair(load_trace(traces / "base" / "candidate"), reference, reference, baseline=stands_in)
 
 
-def load_accepted(traces: Path) -> Baseline | None:
+def load_baseline(traces: Path) -> Baseline | None:
     """The baseline that a run was held against; None where there was none.
 
     Raises:
@@ -101,7 +101,7 @@ def load_accepted(traces: Path) -> Baseline | None:
     return read_baseline(path) if path.is_file() else None
 
 
-def _alone(traces: Path, scored: str, baseline: Baseline | None) -> bool:
+def _baseline_only(traces: Path, scored: str, baseline: Baseline | None) -> bool:
     """Whether a run took the baseline's tokens: of one that lost its reference some other way it knows nothing."""
     if baseline is None or (traces / scored / "reference").is_dir():
         return False
@@ -109,7 +109,7 @@ def _alone(traces: Path, scored: str, baseline: Baseline | None) -> bool:
 
 
 def _reference(traces: Path, scored: str, baseline: Baseline | None) -> Trace:
-    if baseline is not None and _alone(traces, scored, baseline):
+    if baseline is not None and _baseline_only(traces, scored, baseline):
         return as_reference(baseline, traces / BASELINE)
     return load_trace(traces / scored / "reference")
 

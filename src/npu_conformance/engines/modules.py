@@ -25,7 +25,7 @@ from npu_conformance.checkpoints.declared import (
     VOCABULARY,
     WINDOW,
 )
-from npu_conformance.traces.trace import Told
+from npu_conformance.traces.trace import ModuleValue
 
 VERSION = 2
 """Raised when a reference's modules are asked something else: what they told is kept in the cache."""
@@ -37,12 +37,12 @@ _CLASSES = {"LongRoPE": "longrope", "YaRN": "yarn", "Deepseek": "yarn", "Llama3"
 _PLAIN = ("RotaryEmbedding", "MRotaryEmbedding")
 
 
-def of_transformers(model: Any) -> list[Told]:
+def of_transformers(model: Any) -> list[ModuleValue]:
     """Of a model of transformers; each value with the first module that has it."""
     return _distinct(_transformers(model))
 
 
-def of_vllm(model: Any, ranks: int) -> list[Told]:
+def of_vllm(model: Any, ranks: int) -> list[ModuleValue]:
     """Of a rank's model in a vLLM worker.
 
     Args:
@@ -52,8 +52,8 @@ def of_vllm(model: Any, ranks: int) -> list[Told]:
     return _distinct(_vllm(model, ranks))
 
 
-def _distinct(told: Iterator[Told]) -> list[Told]:
-    found: dict[str, Told] = {}
+def _distinct(told: Iterator[ModuleValue]) -> list[ModuleValue]:
+    found: dict[str, ModuleValue] = {}
     for one in told:
         found.setdefault(f"{one.fact} {one.value!r}", one)
     return list(found.values())
@@ -65,7 +65,7 @@ def _parts(model: Any) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
-def _asked(read: Callable[..., Iterator[Told]], *args: Any) -> Iterator[Told]:
+def _asked(read: Callable[..., Iterator[ModuleValue]], *args: Any) -> Iterator[ModuleValue]:
     """What a part tells; nothing where a version has it otherwise, for the rest of the trace is not to be lost by it.
 
     That nothing was told the check then says.
@@ -76,26 +76,26 @@ def _asked(read: Callable[..., Iterator[Told]], *args: Any) -> Iterator[Told]:
         logging.getLogger(__name__).warning("%s: not told: %r", args[0] if len(args) > 1 else "model", error)
 
 
-def _transformers(model: Any) -> Iterator[Told]:
+def _transformers(model: Any) -> Iterator[ModuleValue]:
     for name, module in _parts(model):
         for read in (_norm, _transformers_rotary, _transformers_attention):
             yield from _asked(read, name, module)
     yield from _asked(_transformers_ends, model)
 
 
-def _transformers_ends(model: Any) -> Iterator[Told]:
+def _transformers_ends(model: Any) -> Iterator[ModuleValue]:
     """Of the embedding, lm_head, and what comes after it."""
     text = model.config.get_text_config()
     if hasattr(text, "final_logit_softcapping"):
-        yield Told(FINAL_SOFT_CAP, text.final_logit_softcapping, "config of the loaded model")
+        yield ModuleValue(FINAL_SOFT_CAP, text.final_logit_softcapping, "config of the loaded model")
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    yield Told(VOCABULARY, int(embedding.weight.shape[0]), "the embedding")
+    yield ModuleValue(VOCABULARY, int(embedding.weight.shape[0]), "the embedding")
     if head is not None:
-        yield Told(VOCABULARY, int(head.weight.shape[0]), "lm_head")
-        yield Told(TIED, head.weight.data_ptr() == embedding.weight.data_ptr(), "lm_head")
+        yield ModuleValue(VOCABULARY, int(head.weight.shape[0]), "lm_head")
+        yield ModuleValue(TIED, head.weight.data_ptr() == embedding.weight.data_ptr(), "lm_head")
 
 
-def _norm(name: str, module: Any) -> Iterator[Told]:
+def _norm(name: str, module: Any) -> Iterator[ModuleValue]:
     """Of a layer's own norms and the last one; config.json need not speak of those within attention."""
     kind, parts = type(module).__name__, name.split(".")
     layer = max((place for place, part in enumerate(parts) if part.isdigit()), default=len(parts) - 2)
@@ -103,26 +103,26 @@ def _norm(name: str, module: Any) -> Iterator[Told]:
         return
     for attribute in ("variance_epsilon", "eps", "epsilon"):
         if isinstance(value := getattr(module, attribute, None), float):
-            yield Told(EPSILON, value, name)
+            yield ModuleValue(EPSILON, value, name)
             return
 
 
-def _transformers_rotary(name: str, module: Any) -> Iterator[Told]:
+def _transformers_rotary(name: str, module: Any) -> Iterator[ModuleValue]:
     """Transformers 5 has a buffer a kind of layer where kinds rotate otherwise, `full_attention_inv_freq`."""
     names = [key for key in module._buffers if key.endswith("inv_freq") and "original" not in key]
     names = [key for key in names if "long_inv_freq" not in key]
     for key in names:
         prefix = key.removesuffix("inv_freq")
-        yield Told(FREQUENCIES, _floats(getattr(module, key)), name)
+        yield ModuleValue(FREQUENCIES, _floats(getattr(module, key)), name)
         scale = getattr(module, f"{prefix}attention_scaling", None)
         if isinstance(scale, float | int):
-            yield Told(SCALE, float(scale), name)
+            yield ModuleValue(SCALE, float(scale), name)
         kind = getattr(module, "rope_type", None)
         kind = kind.get(prefix.removesuffix("_")) if isinstance(kind, dict) else kind
         if isinstance(kind, str):
-            yield Told(KIND, kind, name)
+            yield ModuleValue(KIND, kind, name)
         if kind == "longrope" and key == "inv_freq":
-            yield Told(FREQUENCIES, _beyond(module), name)
+            yield ModuleValue(FREQUENCIES, _beyond(module), name)
 
 
 def _beyond(module: Any) -> list[float]:
@@ -138,18 +138,18 @@ def _beyond(module: Any) -> list[float]:
     return found
 
 
-def _transformers_attention(name: str, module: Any) -> Iterator[Told]:
+def _transformers_attention(name: str, module: Any) -> Iterator[ModuleValue]:
     size = getattr(module, "head_dim", None)
     if not isinstance(size, int) or not all(hasattr(module, name) for name in ("q_proj", "k_proj", "o_proj")):
         return
-    yield Told(HEAD_SIZE, size, name)
-    yield Told(HEADS, _width(module.o_proj, 1) // size, name)
-    yield Told(KV_HEADS, _width(module.k_proj, 0) // size, name)
+    yield ModuleValue(HEAD_SIZE, size, name)
+    yield ModuleValue(HEADS, _width(module.o_proj, 1) // size, name)
+    yield ModuleValue(KV_HEADS, _width(module.k_proj, 0) // size, name)
     if hasattr(module, "sliding_window"):
-        yield Told(WINDOW, module.sliding_window, name)
+        yield ModuleValue(WINDOW, module.sliding_window, name)
     for attribute in ("attn_logit_softcapping", "softcap"):
         if hasattr(module, attribute):
-            yield Told(SOFT_CAP, getattr(module, attribute), name)
+            yield ModuleValue(SOFT_CAP, getattr(module, attribute), name)
             return
 
 
@@ -158,7 +158,7 @@ def _width(linear: Any, side: int) -> int:
     return int(linear.weight.shape[side])
 
 
-def _vllm(model: Any, ranks: int) -> Iterator[Told]:
+def _vllm(model: Any, ranks: int) -> Iterator[ModuleValue]:
     for name, module in _parts(model):
         for read in (_norm, _vllm_rotary, _vllm_words):
             yield from _asked(read, name, module)
@@ -166,40 +166,40 @@ def _vllm(model: Any, ranks: int) -> Iterator[Told]:
     yield from _asked(_vllm_tied, model)
 
 
-def _vllm_attention(name: str, module: Any, ranks: int) -> Iterator[Told]:
+def _vllm_attention(name: str, module: Any, ranks: int) -> Iterator[ModuleValue]:
     """Of attention with a KV cache, which keeps its heads by rank."""
     if not hasattr(module, "impl") or not hasattr(module, "num_kv_heads"):
         return
-    yield Told(HEAD_SIZE, int(module.head_size), name)
-    yield Told(HEADS, int(module.num_heads) * ranks, name)
+    yield ModuleValue(HEAD_SIZE, int(module.head_size), name)
+    yield ModuleValue(HEADS, int(module.num_heads) * ranks, name)
     if ranks == 1 or int(module.num_kv_heads) > 1:  # of fewer heads than ranks each rank has a copy
-        yield Told(KV_HEADS, int(module.num_kv_heads) * ranks, name)
+        yield ModuleValue(KV_HEADS, int(module.num_kv_heads) * ranks, name)
     if hasattr(module, "sliding_window"):
-        yield Told(WINDOW, module.sliding_window, name)
+        yield ModuleValue(WINDOW, module.sliding_window, name)
     for attribute in ("logits_soft_cap", "logit_cap"):
         if hasattr(module.impl, attribute):
-            yield Told(SOFT_CAP, getattr(module.impl, attribute) or None, name)
+            yield ModuleValue(SOFT_CAP, getattr(module.impl, attribute) or None, name)
             return
 
 
-def _vllm_words(name: str, module: Any) -> Iterator[Told]:
+def _vllm_words(name: str, module: Any) -> Iterator[ModuleValue]:
     if hasattr(module, "soft_cap") and hasattr(module, "org_vocab_size"):  # LogitsProcessor
-        yield Told(FINAL_SOFT_CAP, module.soft_cap or None, name)
+        yield ModuleValue(FINAL_SOFT_CAP, module.soft_cap or None, name)
     if isinstance(words := getattr(module, "org_vocab_size", None), int):
-        yield Told(VOCABULARY, words, name)
+        yield ModuleValue(VOCABULARY, words, name)
 
 
-def _vllm_tied(model: Any) -> Iterator[Told]:
+def _vllm_tied(model: Any) -> Iterator[ModuleValue]:
     """Whether both ends share their memory; a rank of a pipeline may have one of them only."""
     heads = [module.lm_head for module in model.modules() if hasattr(module, "lm_head")]
     embeddings = [module.embed_tokens for module in model.modules() if hasattr(module, "embed_tokens")]
     weights = [getattr(getattr(one, "base_layer", one), "weight", None) for one in (*heads[:1], *embeddings[:1])]
     there = [weight.data_ptr() for weight in weights if weight is not None and weight.numel()]
     if len(there) == 2:
-        yield Told(TIED, there[0] == there[1], "lm_head")
+        yield ModuleValue(TIED, there[0] == there[1], "lm_head")
 
 
-def _vllm_rotary(name: str, module: Any) -> Iterator[Told]:
+def _vllm_rotary(name: str, module: Any) -> Iterator[ModuleValue]:
     width = getattr(module, "rotary_dim", None)
     if width is None or type(module).__name__.endswith("ApplyRotaryEmb"):
         return
@@ -208,11 +208,11 @@ def _vllm_rotary(name: str, module: Any) -> Iterator[Told]:
     if named == "default" and getattr(module, "scaling_factor", None):
         named = "yarn"  # MRotaryEmbedding takes YaRN's arguments
     if named is not None:
-        yield Told(KIND, named, name)
+        yield ModuleValue(KIND, named, name)
     for table in _tables(module):
         frequencies, scale = rotation(table, width // 2)
-        yield Told(FREQUENCIES, frequencies.tolist(), name)
-        yield Told(SCALE, scale, name)
+        yield ModuleValue(FREQUENCIES, frequencies.tolist(), name)
+        yield ModuleValue(SCALE, scale, name)
 
 
 def _tables(module: Any) -> Iterator[NDArray[np.float64]]:

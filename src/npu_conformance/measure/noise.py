@@ -38,7 +38,7 @@ PROMPTS, _POSITIONS, _HALF = 3, 100, 8
 
 
 @dataclass(frozen=True)
-class Found:
+class GateResult:
     """What a calibrated test found."""
 
     tested: Tested
@@ -57,22 +57,22 @@ class Found:
     """Where chance alone limits it: what the worst of so many reaches with a chance."""
 
 
-Test = Callable[[Deviations, Floor, float], "Found | str"]
+Test = Callable[[Deviations, Floor, float], "GateResult | str"]
 """From a candidate, its floor and a limit to what was found, or why nothing can be said. The limit is on what is
 observed; of `worst_positions` and `worst_logits`, which have none, the chance at which they are beyond the floor."""
 
 
-def error_over_floor(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
+def error_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
     """Geometric mean over prompts of the candidate's error in units of the envelope's."""
     return _over_floor(candidate, floor, limit, "row")
 
 
-def peak_over_floor(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
+def peak_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
     """The same of the largest error of any one logit: one word that is off drowns in an error over the vocabulary."""
     return _over_floor(candidate, floor, limit, "logit")
 
 
-def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
+def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
     """Mean over prompts of the error along the reference, in units of the envelope's error: rounding has no sign."""
     shares = candidate.by_prompt(candidate.gain) / np.exp(_envelope(floor, "row"))
     if len(shares) < PROMPTS:
@@ -80,10 +80,10 @@ def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> Found | st
     if shares.mean() < 0:
         shares = -shares  # how large it is, whichever way it points
     tested = mean_beyond(shares, limit)
-    return Found(tested, limit, len(shares), prompts_needed=_needed(tested.observed, shares, limit))
+    return GateResult(tested, limit, len(shares), prompts_needed=_needed(tested.observed, shares, limit))
 
 
-def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
+def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
     """Share of positions at which the candidate's token differs from the reference's and no floor run's does."""
     own = candidate.flipped & ~np.any([one.flipped for one in floor.values()], axis=0)
     n = len(own)
@@ -94,7 +94,7 @@ def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> Found | s
     worse = [more_often(mine, one.by_prompt(one.flipped.astype(np.float64))) for one in floor.values()]
     worst = int(own.argmax()) if own.any() else None
     times = times_needed(hits, n, effective_n(lengths), lambda interval: interval[1] <= limit)
-    return Found(
+    return GateResult(
         tested._replace(p_value=max(tested.p_value, *worse)),
         limit,
         n,
@@ -104,17 +104,17 @@ def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> Found | s
     )
 
 
-def worst_positions(candidate: Deviations, floor: Floor, chance: float) -> Found | str:
+def worst_positions(candidate: Deviations, floor: Floor, chance: float) -> GateResult | str:
     """The largest error of a position in units of the floor's there, against what the floor's own errors scatter."""
     return _worst(candidate, floor, chance, "row")
 
 
-def worst_logits(candidate: Deviations, floor: Floor, chance: float) -> Found | str:
+def worst_logits(candidate: Deviations, floor: Floor, chance: float) -> GateResult | str:
     """The same of the largest error of any one logit."""
     return _worst(candidate, floor, chance, "logit")
 
 
-def drift(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
+def drift(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
     """By how much the error over the floor grows from an answer's first half to its second."""
     above = candidate.row - _level(floor, "row")
     growth = []
@@ -125,19 +125,19 @@ def drift(candidate: Deviations, floor: Floor, limit: float) -> Found | str:
     if len(growth) < PROMPTS:
         return f"{len(growth)} answers of {2 * _HALF} tokens or more: at least {PROMPTS} are needed"
     values = np.array(growth)
-    return _as_ratio(Found(mean_above(values, np.log(limit)), limit, len(values)), values, limit)
+    return _as_ratio(GateResult(mean_above(values, np.log(limit)), limit, len(values)), values, limit)
 
 
-def _over_floor(candidate: Deviations, floor: Floor, limit: float, what: str) -> Found | str:
+def _over_floor(candidate: Deviations, floor: Floor, limit: float, what: str) -> GateResult | str:
     ratios = candidate.by_prompt(getattr(candidate, what)) - _envelope(floor, what)
     if len(ratios) < PROMPTS:
         return f"{len(ratios)} prompts: at least {PROMPTS} are needed"
     above = getattr(candidate, what) - _level(floor, what)
-    found = Found(mean_above(ratios, np.log(limit)), limit, len(ratios), int(above.argmax()))
+    found = GateResult(mean_above(ratios, np.log(limit)), limit, len(ratios), int(above.argmax()))
     return _as_ratio(found, ratios, limit)
 
 
-def _worst(candidate: Deviations, floor: Floor, chance: float, what: str) -> Found | str:
+def _worst(candidate: Deviations, floor: Floor, chance: float, what: str) -> GateResult | str:
     if len(candidate) < _POSITIONS:
         return f"{len(candidate)} positions: at least {_POSITIONS} are needed"
     above = getattr(candidate, what) - _level(floor, what)
@@ -150,7 +150,7 @@ def _worst(candidate: Deviations, floor: Floor, chance: float, what: str) -> Fou
     def reach(rate: float) -> float:
         return float(np.exp(tail.reach(rate, len(above))))
 
-    return Found(Tested(float(np.exp(above[worst])), None, p_value), reach(chance), len(above), worst, reach=reach)
+    return GateResult(Tested(float(np.exp(above[worst])), None, p_value), reach(chance), len(above), worst, reach=reach)
 
 
 def _left_out(floor: Floor, name: str, what: str) -> Values:
@@ -170,7 +170,7 @@ def _envelope(floor: Floor, what: str) -> Values:
     return np.asarray(np.max([one.by_prompt(getattr(one, what)) for one in floor.values()], axis=0))
 
 
-def _as_ratio(found: Found, logarithms: Values, limit: float) -> Found:
+def _as_ratio(found: GateResult, logarithms: Values, limit: float) -> GateResult:
     """What was tested as a logarithm, told as a ratio."""
     observed, interval, p_value = found.tested
     told = None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1])))
@@ -199,7 +199,7 @@ TESTS: dict[str, Test] = {
 class Family(NamedTuple):
     """All calibrated tests of a candidate."""
 
-    found: dict[Key, Found | str]
+    found: dict[Key, GateResult | str]
     """What each found, or why it can say nothing."""
     adjusted: dict[Key, float]
     """P-values of those that found something, such that rejecting those at or below a rate keeps the chance of any
@@ -218,13 +218,13 @@ def family(
         limits: by test.
         chance: of any false alarm.
     """
-    found: dict[Key, Found | str] = {}
+    found: dict[Key, GateResult | str] = {}
     for name, test in TESTS.items():
         limit = chance if name in WORST else limits[name]
         found[name, "decode"] = test(candidate, floor, limit)
         if name == "error_over_floor" and prefill is not None:
             found[name, "prefill"] = test(prefill, floor, limit)
-    tested = {key: one for key, one in found.items() if isinstance(one, Found)}
+    tested = {key: one for key, one in found.items() if isinstance(one, GateResult)}
     p_values = [one.tested.p_value for one in tested.values()]
     for key, one in tested.items():
         if one.reach is not None:

@@ -129,7 +129,7 @@ def load_details(folder: Path, model: str) -> tuple[SubjectFacts | None, list[Va
 def _variant_details(evidence: Evidence) -> VariantDetails:
     # Where logits could not be seen, neither a comparison nor a row a prompt can be made; a baseline has no whole rows.
     seen = None if evidence.tokens_only else evidence.comparison
-    whole = None if evidence.alone else seen
+    whole = None if evidence.baseline_only else seen
     return VariantDetails(
         variant=evidence.variant,
         candidate=evidence.candidate.provenance,
@@ -152,7 +152,7 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         labels=label_rows(evidence),
         # Of others than base they are kept at positions of base's, not at prompts' ends.
         layers=layer_table(evidence.candidate, evidence.reference)
-        if evidence.base is None and not evidence.alone
+        if evidence.base is None and not evidence.baseline_only
         else [],
         second_dtype=None if evidence.second_reference is None else evidence.config.reference.also,
     )

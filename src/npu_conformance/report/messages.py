@@ -53,7 +53,7 @@ def typed(argv: Sequence[str]) -> str:
     return shlex.join([*command, *words])
 
 
-class Told:
+class ToldErrors:
     """The errors of a run: each is told once, and after that in a word."""
 
     def __init__(self) -> None:

@@ -16,14 +16,14 @@ from npu_conformance.run.baseline import LARGEST, make_baseline
 from npu_conformance.run.session import Session
 
 
-class Kept(NamedTuple):
+class KeptBaseline(NamedTuple):
     """What became of a model's baseline."""
 
     line: str
     written: bool
 
 
-def keep_baselines(session: Session, report: Report) -> Iterator[Kept]:
+def keep_baselines(session: Session, report: Report) -> Iterator[KeptBaseline]:
     """Write what the command line asked for, a model after the other.
 
     Args:
@@ -35,9 +35,9 @@ def keep_baselines(session: Session, report: Report) -> Iterator[Kept]:
         return
     for model in report.models:
         try:
-            yield Kept(f"{model.name}: {_keep(session, model, action, report.run.command)}", True)
+            yield KeptBaseline(f"{model.name}: {_keep(session, model, action, report.run.command)}", True)
         except (ConformanceError, OSError) as error:
-            yield Kept(f"{model.name}: no baseline written: {error}", False)
+            yield KeptBaseline(f"{model.name}: no baseline written: {error}", False)
 
 
 def _keep(session: Session, model: ModelReport, action: Action, command: str) -> str:

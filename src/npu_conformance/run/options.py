@@ -32,8 +32,9 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add(
         "--baseline",
-        choices=("create", "update", "alone"),
-        help="create or update the baseline of each model that passes; or judge by the baselines alone, "
+        choices=("create", "update", "only", "alone"),
+        metavar="{create,update,only}",
+        help="create or update the baseline of each model that passes; or judge by the baselines only, "
         "computing no reference",
     )
     add("--reason", metavar="TEXT", help="why a baseline is updated")
@@ -53,6 +54,7 @@ def settings_of(config: pytest.Config) -> Settings:
     Raises:
         pytest.UsageError: it names something that is not there, or asks for what cannot be done together.
     """
+    _take_older_words(config)
     option = config.getoption
     configs = config.rootpath / config.getini("model_configs")
     if not configs.is_dir():
@@ -66,6 +68,15 @@ def settings_of(config: pytest.Config) -> Settings:
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from error
     return settings
+
+
+def _take_older_words(config: pytest.Config) -> None:
+    """What scripts of before say, with a line that says what it is called now; pytest-xdist's workers get the new."""
+    if config.option.baseline == "alone":
+        config.option.baseline = "only"
+        config.issue_config_time_warning(
+            pytest.PytestConfigWarning("--baseline=alone is now called --baseline=only"), stacklevel=2
+        )
 
 
 def report_folder(config: pytest.Config) -> Path:

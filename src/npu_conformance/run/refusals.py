@@ -10,7 +10,7 @@ from npu_conformance.baselines.published import load_published
 from npu_conformance.config.model import config_names
 from npu_conformance.config.prompts import load_prompts
 from npu_conformance.errors import ConfigError
-from npu_conformance.run.accepted import place_of
+from npu_conformance.run.current_baseline import place_of
 from npu_conformance.run.session import Session
 
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from npu_conformance.baselines.keeping import stale
+from npu_conformance.baselines.keeping import outdated
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.saved import load_accepted, load_base, load_evidence
+from npu_conformance.checks.saved import load_base, load_baseline, load_evidence
 from npu_conformance.config.engines import engine
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.model import ModelConfig, check_remote_code, config_path, load_config
@@ -24,10 +24,10 @@ from npu_conformance.errors import ConfigError, ConformanceError, TraceError, We
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.report.details import save_details
-from npu_conformance.report.messages import Told
-from npu_conformance.run.accepted import bring_baseline
+from npu_conformance.report.messages import ToldErrors
 from npu_conformance.run.build_twins import build_twins
 from npu_conformance.run.candidates import Candidates
+from npu_conformance.run.current_baseline import bring_baseline
 from npu_conformance.run.describe import describe_subject
 from npu_conformance.run.judged_prompts import tell_other_prompts
 from npu_conformance.run.lacking import lacking
@@ -49,7 +49,7 @@ class Session:
         """Args: settings: the command line's; folder: the run's report folder; narrator: tells what goes on."""
         self.settings = settings
         self.folder = folder
-        self._told = Told()
+        self._told = ToldErrors()
         self._jobs = Jobs(folder, narrator)
         self._selected: dict[str, tuple[str, ...]] = {}
         self._made: dict[tuple[str, ...], Any] = {}
@@ -73,7 +73,7 @@ class Session:
         name = self.settings.candidate
         if not engine(name).serve_options and variant != "base" and self.settings.from_dir is None:
             return f"not applicable: {name} has no serve options, so {variant} would be base again"
-        if self.settings.baseline == "alone" and is_long(variant):
+        if self.settings.baseline == "only" and is_long(variant):
             return f"not applicable: a baseline has base's tokens, {variant} uses the suite's own long texts"
         return self.missing(model) or self._not_kept(model, variant) or self._lacking(model, variant)
 
@@ -197,9 +197,9 @@ class Session:
             traces = self.folder / "traces" / model
             self._run(config, model, variant)
         facts = saved_facts(traces / "subject.json")
-        accepted = self._once(("accepted", model), lambda: load_accepted(traces))
-        why = None if accepted is None else stale(accepted, facts)
-        baseline = accepted if why is None else None
+        saved = self._once(("baseline", model), lambda: load_baseline(traces))
+        why = None if saved is None else outdated(saved, facts)
+        baseline = saved if why is None else None
         base = self._once(("base", model), lambda: load_base(traces, baseline)) if needs_base(variant) else None
         scored = scored_with(variant)
         floor = self._once(("floor", model, scored), lambda: load_floor(traces / scored))
@@ -213,7 +213,7 @@ class Session:
             base=base,
             noise=floor,
             baseline=baseline,
-            stale=why,
+            outdated=why,
             replacing=self.settings.baseline == "update",
             false_alarms=share,
             prompts_there=most_prompts(config.prompts, self.settings.prompts_dir),

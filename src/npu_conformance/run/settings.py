@@ -55,8 +55,8 @@ class Settings:
     """Seconds a job may take; the config's own when None."""
     baselines: Path = Path("baselines")
     """Folder of published reports and baselines."""
-    baseline: Literal["create", "update", "alone"] | None = None
-    """Write the baseline of what passes, or judge by it alone; None compares with it where there is one."""
+    baseline: Literal["create", "update", "only"] | None = None
+    """Write the baseline of what passes, or judge by it only; None compares with it where there is one."""
     reason: str | None = None
     """Why a baseline is updated."""
     tokens: Path | None = None
@@ -84,13 +84,13 @@ class Settings:
             raise ConfigError(f"--reference-python {python}: no such interpreter")
         if self.baseline == "update" and not (self.reason or "").strip():
             raise ConfigError("--baseline=update: say why with --reason=TEXT, it is kept in the baseline's history")
-        if self.baseline == "alone" and not engine(self.candidate).forced_decode:
+        if self.baseline == "only" and not engine(self.candidate).forced_decode:
             raise ConfigError(
-                f"--baseline=alone: {self.candidate} cannot be made to take a baseline's tokens: leave out --candidate"
+                f"--baseline=only: {self.candidate} cannot be made to take a baseline's tokens: leave out --candidate"
             )
-        if self.baseline == "alone" and self.from_dir is not None:
+        if self.baseline == "only" and self.from_dir is not None:
             raise ConfigError(
-                "--baseline=alone: engines must be made to take the baseline's tokens: leave out --from; traces of "
+                "--baseline=only: engines must be made to take the baseline's tokens: leave out --from; traces of "
                 "such a run are judged so by themselves"
             )
         if self.prompts is not None and self.prompts < 1:
@@ -101,7 +101,7 @@ class Settings:
     @property
     def scores(self) -> bool:
         """Whether a reference is computed here."""
-        return self.part != "candidate" and self.baseline != "alone"
+        return self.part != "candidate" and self.baseline != "only"
 
     def deadline_said(self, config: "ModelConfig") -> float | None:
         """Seconds that the command line, else the model's YAML, gives a job; None where neither does."""
@@ -125,7 +125,7 @@ class Settings:
             ("--from", self.from_dir, None),
             ("--reference-python", self.reference_python, None),
             ("--deadline", self.deadline, None),
-            ("--baseline", "alone" if self.baseline == "alone" else None, None),
+            ("--baseline", "only" if self.baseline == "only" else None, None),
         ):
             words += [f"{option}={value}"] if value != default else []
         return words

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.engines.rendering import Rendered, load_rendered
-from npu_conformance.engines.vllm.asking import Asked, layers_at, prefill_part
+from npu_conformance.engines.vllm.asking import EngineRun, layers_at, prefill_part
 from npu_conformance.engines.vllm.engine import close, lora_of, start
 from npu_conformance.engines.vllm.generation import Generator, forced_request
 from npu_conformance.errors import TraceError
@@ -62,10 +62,10 @@ def _leave(job: "FaultsJob", llm: Any, base: Trace, rendered: Rendered, one: "In
     output = job.output / one.label / "candidate"
     output.parent.mkdir(parents=True, exist_ok=True)
     with staged_dir(output) as stage, scratch_dir(output) as scratch:
-        _force(Asked(job, rendered, Generator(llm, scratch, _silent, lora_of(job)), stage), base, one)
+        _force(EngineRun(job, rendered, Generator(llm, scratch, _silent, lora_of(job)), stage), base, one)
 
 
-def _force(asked: Asked, base: Trace, one: "Injection") -> None:
+def _force(asked: EngineRun, base: Trace, one: "Injection") -> None:
     requests = [forced_request(answer.prompt_ids, answer.token_ids) for answer in base.answers]
     forced = asked.generator.rows(one.label, requests)
     answers = asked.save([answer.prompt for answer in base.answers], forced, forced=True)

@@ -62,7 +62,7 @@ class Answer:
     """What tokenizer.json makes of an answer's own tokens; None where they were given, or there is no such file."""
 
 
-class Told(NamedTuple):
+class ModuleValue(NamedTuple):
     """A value that a module of a loaded model was made with."""
 
     fact: str
@@ -72,7 +72,7 @@ class Told(NamedTuple):
     """The module."""
 
 
-_TOLD_LIST: TypeAdapter[tuple[Told, ...]] = TypeAdapter(tuple[Told, ...])
+_MODULE_VALUES: TypeAdapter[tuple[ModuleValue, ...]] = TypeAdapter(tuple[ModuleValue, ...])
 _ANSWERS: TypeAdapter[tuple[Answer, ...]] = TypeAdapter(tuple[Answer, ...])
 _CASE_LIST: TypeAdapter[tuple[Case, ...]] = TypeAdapter(tuple[Case, ...])
 
@@ -144,7 +144,7 @@ class Trace:
         except (OSError, ValueError) as error:
             raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
 
-    def modules(self) -> tuple["Told", ...] | None:
+    def modules(self) -> tuple["ModuleValue", ...] | None:
         """What the modules of the model were made with; None where they were not asked.
 
         Raises:
@@ -154,7 +154,7 @@ class Trace:
         if not path.is_file():
             return None
         try:
-            return _TOLD_LIST.validate_json(path.read_bytes())
+            return _MODULE_VALUES.validate_json(path.read_bytes())
         except (OSError, ValueError) as error:
             raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
 
@@ -180,7 +180,7 @@ def save_cases(folder: Path, cases: Sequence[Case]) -> None:
     (folder / _CASES).write_bytes(_CASE_LIST.dump_json(tuple(cases), indent=1))
 
 
-def save_modules(folder: Path, told: Sequence[Told]) -> None:
+def save_modules(folder: Path, told: Sequence[ModuleValue]) -> None:
     """Write what `Trace.modules` reads into a trace folder that is being staged."""
     write_json(folder / _MODULES, told)
 

@@ -1,4 +1,4 @@
-"""A run beside the one that was accepted last: what is a regression, what is not, what cannot be told."""
+"""A run beside the current baseline: what is a regression, what is not, what cannot be told."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.results import Result
 from tests.unit.conftest import Scene
-from tests.unit.helpers.accepted_runs import FACTS, accepted, held, noisy
+from tests.unit.helpers.baseline_runs import FACTS, baseline_of, held, noisy
 
 
 def by_metric(evidence: Evidence) -> dict[str, Result]:
@@ -22,7 +22,7 @@ def by_metric(evidence: Evidence) -> dict[str, Result]:
 
 def test_the_same_run_again_is_no_worse(scene: Scene) -> None:
     """Its error is what it was, up to the digits a baseline keeps."""
-    checks = by_metric(held(scene, accepted(scene.evidence())))
+    checks = by_metric(held(scene, baseline_of(scene.evidence())))
 
     assert {check.verdict for check in checks.values()} == {"pass", "shown"}
     assert checks["error_growth"].observed == pytest.approx(1, abs=1e-3)
@@ -32,7 +32,7 @@ def test_the_same_run_again_is_no_worse(scene: Scene) -> None:
 
 def test_an_error_that_grew_is_a_regression(scene: Scene) -> None:
     """Though every token is still the reference's."""
-    found = accepted(scene.evidence())
+    found = baseline_of(scene.evidence())
     for index in range(3):
         scene.edit_logits("candidate", index, noisy(0.02))
     checks = by_metric(held(scene, found))
@@ -44,10 +44,10 @@ def test_an_error_that_grew_is_a_regression(scene: Scene) -> None:
 
 def test_an_error_that_shrank_is_none(scene: Scene) -> None:
     """A better engine is no regression."""
-    clean = accepted(scene.evidence())
+    clean = baseline_of(scene.evidence())
     for index in range(3):
         scene.edit_logits("candidate", index, noisy(0.02))
-    worse = accepted(scene.evidence())
+    worse = baseline_of(scene.evidence())
     for index in range(3):
         scene.edit_logits("candidate", index, lambda rows: rows)
 
@@ -57,7 +57,7 @@ def test_an_error_that_shrank_is_none(scene: Scene) -> None:
 
 def test_only_what_both_had_seen_is_compared(scene: Scene) -> None:
     """Beyond another token the two forced decode different texts."""
-    found = accepted(scene.evidence())
+    found = baseline_of(scene.evidence())
     tokens = list(scene.evidence().candidate.answers[1].token_ids)
     tokens[50] = 1 + tokens[50] % 19
     for side in ("candidate", "reference", *(f"floor/{name}" for name in ("dithered1", "eager", "sdpa"))):
@@ -70,15 +70,15 @@ def test_only_what_both_had_seen_is_compared(scene: Scene) -> None:
 
 def test_other_weights_or_prompts_are_said_by_name(scene: Scene) -> None:
     """They are not compared."""
-    found = accepted(scene.evidence())
+    found = baseline_of(scene.evidence())
 
-    assert keeping.stale(found, FACTS) is None
+    assert keeping.outdated(found, FACTS) is None
     for key, name in (
         ("reference_digest", "weights of the reference"),
         ("adapter_digest", "LoRA"),
         ("kind", "subject"),
     ):
-        assert f"the {name} changed" in (keeping.stale(found, FACTS | {key: "other"}) or "")
+        assert f"the {name} changed" in (keeping.outdated(found, FACTS | {key: "other"}) or "")
     scene.edit_answer("candidate", 2, prompt_ids=[9, 9])
     scene.edit_answer("reference", 2, prompt_ids=[9, 9])
     (check,) = CHECKS["regression"].judge(held(scene, found))
@@ -86,12 +86,12 @@ def test_other_weights_or_prompts_are_said_by_name(scene: Scene) -> None:
     assert "set/third: its token ids are not those" in (check.message or "")
 
 
-def test_what_is_stale_is_an_error_and_what_is_missing_is_told(scene: Scene) -> None:
+def test_what_is_outdated_is_an_error_and_what_is_missing_is_told(scene: Scene) -> None:
     """Neither passes for a comparison."""
     (missing,) = CHECKS["regression"].judge(scene.evidence())
-    (stale,) = CHECKS["regression"].judge(dataclasses.replace(scene.evidence(), stale="the weights changed"))
+    (outdated,) = CHECKS["regression"].judge(dataclasses.replace(scene.evidence(), outdated="the weights changed"))
 
-    assert (missing.verdict, stale.verdict) == ("not_applicable", "error")
+    assert (missing.verdict, outdated.verdict) == ("not_applicable", "error")
     assert "--baseline=create" in (missing.message or "")
 
 
@@ -115,7 +115,7 @@ def with_flips(evidence: Evidence, prompts: int, flips: int) -> Evidence:
 @pytest.mark.parametrize(("prompts", "flips", "verdict"), [(14, 5, "fail"), (5, 5, "inconclusive"), (14, 0, "pass")])
 def test_flips_that_became_more_frequent(scene: Scene, prompts: int, flips: int, verdict: str) -> None:
     """A regression where there are prompts enough to say so; never a silent pass of a few."""
-    found = by_metric(with_flips(held(scene, accepted(scene.evidence())), prompts, flips))
+    found = by_metric(with_flips(held(scene, baseline_of(scene.evidence())), prompts, flips))
 
     assert (found[METRICS[0]].verdict, found[METRICS[1]].verdict) == ("pass", verdict)
     if verdict == "inconclusive":
@@ -124,7 +124,7 @@ def test_flips_that_became_more_frequent(scene: Scene, prompts: int, flips: int,
 
 def test_what_is_to_be_replaced_is_shown_and_decides_nothing(scene: Scene) -> None:
     """Or no run could ever take the place of one that it differs from."""
-    found = accepted(scene.evidence())
+    found = baseline_of(scene.evidence())
     for index in range(3):
         scene.edit_logits("candidate", index, noisy(0.02))
     worse = dataclasses.replace(held(scene, found), replacing=True)
@@ -133,8 +133,11 @@ def test_what_is_to_be_replaced_is_shown_and_decides_nothing(scene: Scene) -> No
     assert {check.verdict for check in checks.values()} == {"not_applicable"}
     assert (checks[METRICS[0]].observed or 0) > 1.1
     assert "against the old baseline this run would be fail" in (checks[METRICS[0]].message or "")
-    (stale,) = CHECKS["regression"].judge(dataclasses.replace(worse, baseline=None, stale="the weights changed"))
-    assert (stale.verdict, stale.message) == ("not_applicable", "the baseline is to be replaced: the weights changed")
+    (outdated,) = CHECKS["regression"].judge(dataclasses.replace(worse, baseline=None, outdated="the weights changed"))
+    assert (outdated.verdict, outdated.message) == (
+        "not_applicable",
+        "the baseline is to be replaced: the weights changed",
+    )
     scene.edit_answer("candidate", 2, prompt_ids=[9, 9])
     scene.edit_answer("reference", 2, prompt_ids=[9, 9])
     (other,) = CHECKS["regression"].judge(dataclasses.replace(held(scene, found), replacing=True))
@@ -144,7 +147,7 @@ def test_what_is_to_be_replaced_is_shown_and_decides_nothing(scene: Scene) -> No
 
 def test_prompts_that_were_not_asked_are_named_as_such(scene: Scene) -> None:
     """And not taken for texts that went another way."""
-    found = accepted(scene.evidence())
+    found = baseline_of(scene.evidence())
     evidence = held(scene, found)
     fewer = dataclasses.replace(evidence.candidate, answers=evidence.candidate.answers[:2])
     compared = since(fewer, found)

@@ -19,7 +19,7 @@ from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.progress import Narrator
 from tests.unit.conftest import Scene
-from tests.unit.helpers.accepted_runs import FACTS, accepted
+from tests.unit.helpers.baseline_runs import FACTS, baseline_of
 from tests.unit.helpers.suite_runs import MODEL, ROOT, clean_environment, command
 
 CLEAN = Result(check="x", variant="base", metric="x", verdict="pass")
@@ -58,8 +58,8 @@ def test_only_what_is_there_is_updated(tmp_path: Path) -> None:
 
 def test_a_twins_baseline_and_a_models_never_change_places(scene: Scene, tmp_path: Path, cache: Path) -> None:
     """A twin's is kept beside the twins, and refused among the models'."""
-    real = accepted(scene.evidence())
-    twins = accepted(scene.evidence(), facts=FACTS | {"kind": "twin"})
+    real = baseline_of(scene.evidence())
+    twins = baseline_of(scene.evidence(), facts=FACTS | {"kind": "twin"})
     folder = tmp_path / "baselines"
     place = keeping.baseline_path(folder, "Model", "cpu", "twin")
 
@@ -82,7 +82,7 @@ def test_a_baseline_says_by_itself_what_it_was_run_on(scene: Scene, tmp_path: Pa
     path.parent.mkdir()
     evidence = scene.evidence()
     ran = dataclasses.replace(evidence.candidate, provenance={"engine": "vllm", "platform": "cpu"})
-    path.write_text(accepted(dataclasses.replace(evidence, candidate=ran), platform="npu").text())
+    path.write_text(baseline_of(dataclasses.replace(evidence, candidate=ran), platform="npu").text())
     with pytest.raises(ConfigError, match=r"npu\.json: candidate: was run on cpu, expected npu"):
         keeping.find_baseline(tmp_path, "Model", "npu", "real")
     assert keeping.platform_of({"platform": "npu", "engine": "vllm"}) == "npu"
@@ -143,8 +143,8 @@ def test_more_prompts_than_the_configs_are_allowed_before_the_run(
 
 
 def test_a_baseline_of_more_prompts_says_how_many_it_takes(scene: Scene) -> None:
-    """A run to be judged by it alone needs all of them."""
-    found = accepted(scene.evidence())
+    """A run to be judged by it only needs all of them."""
+    found = baseline_of(scene.evidence())
     asked = [(prompt.id, ids) for prompt, ids in zip(found.prompts, found.prompt_ids, strict=True)]
 
     assert other_prompts(asked, found) is None

@@ -17,7 +17,7 @@ from npu_conformance.measure.topk import kl_at_least, likeliest, topk
 from npu_conformance.run import baseline as making
 from npu_conformance.run.baseline import LARGEST, make_baseline
 from tests.unit.conftest import Scene
-from tests.unit.helpers.accepted_runs import CREATED, FACTS, accepted
+from tests.unit.helpers.baseline_runs import CREATED, FACTS, baseline_of
 from tests.unit.helpers.row_metrics import kl_divergence
 
 
@@ -76,7 +76,7 @@ def test_the_divergence_of_few_words_never_exceeds_that_of_all() -> None:
 
 def test_a_baseline_is_read_as_it_was_written(scene: Scene, tmp_path: Path) -> None:
     """And is small."""
-    found, path = accepted(scene.evidence()), tmp_path / "baselines" / "Model" / "cpu.json"
+    found, path = baseline_of(scene.evidence()), tmp_path / "baselines" / "Model" / "cpu.json"
     keeping.write_baseline(path, found)
 
     assert read_baseline(path) == found
@@ -99,7 +99,7 @@ def damage(content: dict[str, Any]) -> dict[str, Callable[[], Any]]:
 def test_a_damaged_file_is_named_with_its_key(scene: Scene, tmp_path: Path, name: str) -> None:
     """In one line."""
     path = tmp_path / "cpu.json"
-    content = json.loads(accepted(scene.evidence()).model_dump_json())
+    content = json.loads(baseline_of(scene.evidence()).model_dump_json())
     damage(content)[name]()
     path.write_text(json.dumps(content))
 
@@ -110,29 +110,29 @@ def test_a_damaged_file_is_named_with_its_key(scene: Scene, tmp_path: Path, name
 
 def test_an_update_keeps_the_history(scene: Scene) -> None:
     """Oldest first, with what the figures were."""
-    first = accepted(scene.evidence())
+    first = baseline_of(scene.evidence())
     change = CREATED.model_copy(update={"action": "update", "reason": "new kernels"})
-    second = accepted(scene.evidence(), change=change, before=first)
+    second = baseline_of(scene.evidence(), change=change, before=first)
 
     assert [one.reason for one in second.history] == ["first", "new kernels"]
 
 
 def test_a_large_run_keeps_fewer_words_and_never_fewer_than_five(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Measured as the file is written, in UTF-8."""
-    most = accepted(scene.evidence())
+    most = baseline_of(scene.evidence())
     for largest, words in ((len(most.text().encode()), 16), (len(most.text().encode()) - 1, 12), (1000, 5)):
         monkeypatch.setattr(making, "LARGEST", largest)
-        assert accepted(scene.evidence()).words.shape[1] == words
+        assert baseline_of(scene.evidence()).words.shape[1] == words
 
 
 def test_a_tail_too_small_for_a_number_comes_back(scene: Scene) -> None:
     """Where the reference is sure of its words nothing is left for the others."""
     for side in ("reference", "candidate"):
         scene.edit_logits(side, 0, lambda rows: rows * np.float32(200))
-    found = accepted(scene.evidence())
+    found = baseline_of(scene.evidence())
 
-    assert np.isfinite(found.accepted.tail).all()
-    assert np.isfinite(kl_at_least(found.accepted, found.exact)).all()
+    assert np.isfinite(found.candidate_run.tail).all()
+    assert np.isfinite(kl_at_least(found.candidate_run, found.exact)).all()
 
 
 def test_figures_of_one_name_are_told_apart(scene: Scene) -> None:

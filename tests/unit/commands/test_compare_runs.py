@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.cli import main
-from npu_conformance.commands.versions.runs import Side, pair
+from npu_conformance.commands.versions.runs import SavedRun, pair
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.deviations import Deviations
@@ -216,7 +216,7 @@ def test_positions_count_while_the_tokens_are_the_same(tmp_path: Path) -> None:
     run[1][2, 1 + (int(run[1][2].argmax()) % 11)] = 20  # another token from the third position on
     before = report(tmp_path / "a", exact, exact)
     after = report(tmp_path / "b", exact, run)
-    two = pair(Side(before, "Model", "base"), Side(after, "Model", "base"))
+    two = pair(SavedRun(before, "Model", "base"), SavedRun(after, "Model", "base"))
 
     assert two.alike == (6, 3, 6)
     assert two.turned.tolist() == [0] * 8 + [1] + [0] * 6

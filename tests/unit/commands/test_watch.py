@@ -11,16 +11,16 @@ from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.cli import main
 from npu_conformance.commands.watch import command
-from npu_conformance.commands.watch.judging import Found, chosen_prompts
+from npu_conformance.commands.watch.judging import ServerCheck, chosen_prompts
 from tests.unit.conftest import Scene
-from tests.unit.helpers.accepted_runs import FACTS, accepted
+from tests.unit.helpers.baseline_runs import FACTS, baseline_of
 from tests.unit.helpers.served_answers import HTML, MODELS, Answering, check, heard, keep, nonsense, of_scene, serving
 
 
 @pytest.fixture
 def path(scene: Scene, tmp_path: Path) -> Path:
     """The baseline of a made-up run of three prompts."""
-    return keep(accepted(scene.evidence()), tmp_path)
+    return keep(baseline_of(scene.evidence()), tmp_path)
 
 
 def test_the_same_engine_holds(scene: Scene, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,7 +219,7 @@ def test_a_server_out_of_reach_three_times_in_a_row_is_an_error(
 
 def test_a_twins_baseline_says_so(scene: Scene, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In the first line."""
-    twins = keep(accepted(scene.evidence(), facts=FACTS | {"kind": "twin"}), path.parent, "twins")
+    twins = keep(baseline_of(scene.evidence(), facts=FACTS | {"kind": "twin"}), path.parent, "twins")
     with serving(of_scene(scene)) as url:
         assert check(url, path) == check(url, twins) == 0
 
@@ -241,7 +241,7 @@ def test_later_checks_ask_for_other_prompts(scene: Scene, path: Path, monkeypatc
     """Until all had their turn; a check by cron begins anywhere."""
     monkeypatch.setattr("time.sleep", Slept(3))
     monkeypatch.setattr(command, "PROMPTS", 1)
-    monkeypatch.setattr(command, "judge", lambda *_: Found(8, 8, 3, 1.0, 1.0, ()))
+    monkeypatch.setattr(command, "judge", lambda *_: ServerCheck(8, 8, 3, 1.0, 1.0, ()))
     answer, asked = heard(of_scene(scene))
     with serving(answer) as url:
         with pytest.raises(KeyboardInterrupt):

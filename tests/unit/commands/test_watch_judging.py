@@ -10,19 +10,19 @@ import pytest
 
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.commands.watch.asking import Said
+from npu_conformance.commands.watch.asking import ServedToken
 from npu_conformance.commands.watch.judging import judge
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
 from tests.unit.conftest import SCORED, Scene
-from tests.unit.helpers.accepted_runs import accepted, noisy
+from tests.unit.helpers.baseline_runs import baseline_of, noisy
 from tests.unit.helpers.served_answers import check, completion, keep, nonsense, of_scene, serving
 
 
 @pytest.fixture
 def path(scene: Scene, tmp_path: Path) -> Path:
     """The baseline of a made-up run of three prompts."""
-    return keep(accepted(scene.evidence()), tmp_path)
+    return keep(baseline_of(scene.evidence()), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def path(scene: Scene, tmp_path: Path) -> Path:
             lambda rows: rows + np.random.default_rng(1).normal(size=rows.shape) * 3,
             "the error is|ahead of the baseline",
         ),
-        (lambda rows: rows * 1.5, "the error is .* times what was accepted, allowed are 2"),
+        (lambda rows: rows * 1.5, "the error is .* times the baseline's, allowed are 2"),
         (lambda rows: np.roll(rows, 1, axis=1), "the server says .* ahead of the baseline's"),
         (lambda rows: np.full_like(rows, np.nan), "log-probabilities that are no numbers"),
     ],
@@ -65,7 +65,7 @@ def test_a_tie_is_no_drift(scene: Scene, path: Path) -> None:
 
         for index in range(3):
             scene.edit_logits(side, index, near)
-    kept = keep(accepted(scene.evidence()), path.parent)
+    kept = keep(baseline_of(scene.evidence()), path.parent)
     with serving(of_scene(scene, exchanged)) as url:
         assert check(url, kept) == 0
 
@@ -76,10 +76,10 @@ def quantised(scene: Scene) -> None:
         scene.edit_logits("candidate", index, noisy(0.3))
 
 
-def test_a_server_is_allowed_what_the_accepted_run_was(scene: Scene, path: Path) -> None:
-    """A quantised model's engine is far from the reference, and still the one that was accepted."""
+def test_a_server_is_allowed_what_the_baseline_was(scene: Scene, path: Path) -> None:
+    """A quantised model's engine is far from the reference, and its run still passed."""
     quantised(scene)
-    kept = keep(accepted(scene.evidence()), path.parent, "quantised")
+    kept = keep(baseline_of(scene.evidence()), path.parent, "quantised")
     with serving(of_scene(scene)) as url:
         assert check(url, path) == 1
         assert check(url, kept) == 0
@@ -87,7 +87,7 @@ def test_a_server_is_allowed_what_the_accepted_run_was(scene: Scene, path: Path)
         assert check(url, kept) == 1
 
 
-def test_a_tie_of_the_accepted_run_is_one(scene: Scene, path: Path) -> None:
+def test_a_tie_of_the_baseline_is_one(scene: Scene, path: Path) -> None:
     """Even where the reference has its two tokens apart."""
 
     def ahead(by: float) -> Callable[[Rows], Rows]:
@@ -101,12 +101,12 @@ def test_a_tie_of_the_accepted_run_is_one(scene: Scene, path: Path) -> None:
     for side in ("candidate", *SCORED):
         for index in range(3):
             scene.edit_logits(side, index, ahead(-0.5))
-    apart = keep(accepted(scene.evidence()), path.parent, "apart")
+    apart = keep(baseline_of(scene.evidence()), path.parent, "apart")
     with serving(of_scene(scene, ahead(1e-4))) as url:
         assert check(url, apart) == 1
         for index in range(3):
             scene.edit_logits("candidate", index, ahead(-1e-4))
-        assert check(url, keep(accepted(scene.evidence()), path.parent, "tied")) == 0
+        assert check(url, keep(baseline_of(scene.evidence()), path.parent, "tied")) == 0
 
 
 def test_other_runners_up_are_drift(scene: Scene, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +155,7 @@ def test_two_words_that_the_baseline_lacks_are_no_tie(path: Path) -> None:
     unknown = baseline.prompts[0].model_copy(update={"token_ids": Packed.of([99] * 200, "int32")})
     baseline = baseline.model_copy(update={"prompts": (unknown, *baseline.prompts[1:])})
 
-    (told,) = judge(baseline, {0: [Said(98, {98: -0.5, 99: -0.5})]}, 1).broken
+    (told,) = judge(baseline, {0: [ServedToken(98, {98: -0.5, 99: -0.5})]}, 1).broken
     assert "position 0: the server says '' (#98), 0 ahead of the baseline's '' (#99)" in told
 
 

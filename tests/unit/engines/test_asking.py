@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from npu_conformance.engines.rendering import Rendered
 from npu_conformance.engines.vllm import engine as vllm
-from npu_conformance.engines.vllm.asking import MODES, Asked
+from npu_conformance.engines.vllm.asking import MODES, EngineRun
 from npu_conformance.engines.vllm.generation import Captured, Generated
 from npu_conformance.engines.vllm.scratch import NARROW, PLACE
 from npu_conformance.traces.rows import pack
@@ -55,11 +55,11 @@ def job(folder: Path, mode: Mode = "generate", tokens_of: Path | None = None) ->
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Asked:
+def asked(tmp_path: Path) -> EngineRun:
     """An engine that chooses its tokens, as base does."""
     stage = tmp_path / "stage"
     stage.mkdir()
-    return Asked(job(tmp_path), RENDERED, cast(Any, SimpleNamespace(llm=engine())), stage)
+    return EngineRun(job(tmp_path), RENDERED, cast(Any, SimpleNamespace(llm=engine())), stage)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def captured(tmp_path: Path) -> Captured:
     return Captured(tmp_path, [Generated((7,), (3, 1, 2), "what it said", 0, places)], 3, storage)
 
 
-def test_the_text_of_tokens_it_chose_is_the_engines(asked: Asked, captured: Captured) -> None:
+def test_the_text_of_tokens_it_chose_is_the_engines(asked: EngineRun, captured: Captured) -> None:
     """With the batch rows and the stored logits."""
     (answer,) = asked.save(["a/1"], captured, forced=False)
 
@@ -82,7 +82,7 @@ def test_the_text_of_tokens_it_chose_is_the_engines(asked: Asked, captured: Capt
     np.testing.assert_array_equal(np.load(asked.stage / "0000.npy"), captured.stored(0)[0])
 
 
-def test_the_text_of_tokens_it_was_given_is_its_own_choice(asked: Asked, captured: Captured) -> None:
+def test_the_text_of_tokens_it_was_given_is_its_own_choice(asked: EngineRun, captured: Captured) -> None:
     """Whatever the job's mode: base's block-boundary prompts are forced too. A NaN's index is no choice."""
     asked.save_part(BOUNDARY, ["a/1"], captured, forced=True, ends=(5,))
     part = load_trace(asked.stage / BOUNDARY)

@@ -19,13 +19,13 @@ from npu_conformance.checkpoints.declared import (
 )
 from npu_conformance.checkpoints.rope import declared_ropes
 from npu_conformance.engines.modules import of_transformers, of_vllm
-from npu_conformance.traces.trace import Told, load_trace, save_modules, save_trace
+from npu_conformance.traces.trace import ModuleValue, load_trace, save_modules, save_trace
 from tests.unit.helpers.small_configs import LONG, MODEL, TYPES
 
 TINY = {**MODEL, "vocab_size": 50, "intermediate_size": 64, "num_hidden_layers": 2, "rms_norm_eps": 1e-5}
 
 
-def values(told: list[Told], fact: str) -> list[Any]:
+def values(told: list[ModuleValue], fact: str) -> list[Any]:
     """All that was told of a fact."""
     return [one.value for one in told if one.fact == fact]
 
@@ -102,10 +102,10 @@ def test_windows_and_soft_caps_of_transformers(tmp_path: Path) -> None:
 def test_what_was_told_comes_back(tmp_path: Path) -> None:
     """From beside a trace: truths stay truths, none is none, lists are lists."""
     told = [
-        Told(TIED, True, "lm_head"),
-        Told(WINDOW, None, "a"),
-        Told(KIND, "yarn", "b"),
-        Told(FREQUENCIES, [1.0, 0.5], "c"),
+        ModuleValue(TIED, True, "lm_head"),
+        ModuleValue(WINDOW, None, "a"),
+        ModuleValue(KIND, "yarn", "b"),
+        ModuleValue(FREQUENCIES, [1.0, 0.5], "c"),
     ]
     save_trace(tmp_path, [], eos_token_ids=[], provenance={})
     assert load_trace(tmp_path).modules() is None

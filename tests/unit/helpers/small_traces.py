@@ -10,7 +10,7 @@ from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checks.pair import Pair
 from npu_conformance.traces.layers import Layers, save_layers
 from npu_conformance.traces.rows import Rows, row_digest
-from npu_conformance.traces.trace import Answer, Told, load_trace, save_modules, save_rows, save_trace
+from npu_conformance.traces.trace import Answer, ModuleValue, load_trace, save_modules, save_rows, save_trace
 
 WORDS = 12
 EOS = 0
@@ -28,9 +28,9 @@ DECLARED = Declarations(
 """What the made-up run's config.json says."""
 INPUTS = Inputs(candidate=DECLARED, reference=DECLARED)
 MODULES = [
-    Told("rotary frequencies", list(FREQUENCIES), "model.rotary_emb"),
-    Told("norm epsilon", 1e-6, "model.norm"),
-    Told("tied embeddings", False, "lm_head"),
+    ModuleValue("rotary frequencies", list(FREQUENCIES), "model.rotary_emb"),
+    ModuleValue("norm epsilon", 1e-6, "model.norm"),
+    ModuleValue("tied embeddings", False, "lm_head"),
 ]
 """What its modules were made with."""
 

@@ -10,7 +10,7 @@ from npu_conformance.measure.compare import compare
 from npu_conformance.measure.deviations import Deviations, deviations_of
 from npu_conformance.measure.kernel import RUNNERS_UP
 from npu_conformance.measure.metrics import measured as rows_of
-from npu_conformance.measure.noise import TESTS, Found, family
+from npu_conformance.measure.noise import TESTS, GateResult, family
 from npu_conformance.traces.trace import load_trace
 from tests.unit.helpers.small_traces import WORDS, logits, moved, tokens_of, write_trace
 
@@ -45,18 +45,18 @@ def measured(run: Rows, exact: Rows) -> Deviations:
     return deviations_of([rows_of(a.astype(np.float32), b.astype(np.float32)) for a, b in zip(run, exact, strict=True)])
 
 
-def found(candidate: Rows, exact: Rows) -> dict[str, Found]:
+def found(candidate: Rows, exact: Rows) -> dict[str, GateResult]:
     """All tests, against three floor runs."""
     floor = {f"floor run {seed}": measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
     mine, results = measured(candidate, exact), {}
     for name, test in TESTS.items():
         result = test(mine, floor, LIMITS.get(name, ALARMS))
-        assert isinstance(result, Found)
+        assert isinstance(result, GateResult)
         results[name] = result
     return results
 
 
-def alarms(results: dict[str, Found]) -> set[str]:
+def alarms(results: dict[str, GateResult]) -> set[str]:
     """Tests that find the candidate beyond their limit."""
     return {name for name, one in results.items() if one.tested.p_value <= ALARMS}
 
@@ -188,7 +188,7 @@ def test_what_the_worst_may_reach_is_what_decides() -> None:
         judged = family(measured(run, exact), None, floor, LIMITS, ALARMS)
         for name in ("worst_positions", "worst_logits"):
             one = judged.found[name, "decode"]
-            assert isinstance(one, Found)
+            assert isinstance(one, GateResult)
             assert (one.tested.observed > one.allowed) == (judged.adjusted[name, "decode"] <= ALARMS)
 
 
@@ -210,7 +210,7 @@ def test_prompts_needed(limit: float, needed: int | None) -> None:
     few = references()[:6]
     floor = {str(seed): measured(rounded(few, seed), few) for seed in (1, 2, 3)}
     result = TESTS["error_over_floor"](measured(rounded(few, 4, 0.0056), few), floor, limit)
-    assert isinstance(result, Found)
+    assert isinstance(result, GateResult)
 
     assert result.tested.interval == pytest.approx((1.04, 1.153), abs=0.005)
     assert result.prompts_needed == needed

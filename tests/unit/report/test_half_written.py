@@ -7,7 +7,7 @@ import numpy as np
 from npu_conformance.report.model import Report
 from npu_conformance.report.write import write_report
 from tests.unit.conftest import Scene
-from tests.unit.helpers.accepted_runs import accepted
+from tests.unit.helpers.baseline_runs import baseline_of
 from tests.unit.helpers.half_written import half_written
 
 from . import test_report
@@ -21,7 +21,7 @@ def test_a_file_that_is_cut_short_is_seen(report: Report, scene: Scene, tmp_path
     write_report(report, folder / "run")
     baseline = folder / "baselines" / "Model" / "npu.json"
     baseline.parent.mkdir(parents=True)
-    baseline.write_text(accepted(scene.evidence()).text())
+    baseline.write_text(baseline_of(scene.evidence()).text())
     np.save(folder / "0000.npy", np.arange(100))
     for ignored in ("run/.report.md.1.x", "logs/log.json"):
         (folder / ignored).parent.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 """An error is told once: the tests that have it too say so in a word."""
 
 from npu_conformance.errors import CheckpointError, ConformanceError, JobError, PlanError, TraceError
-from npu_conformance.report.messages import Told
+from npu_conformance.report.messages import ToldErrors
 
 WORD = "not run: the engine did not start"
 AGAIN = "not run: for the reason that the first of these errors gives"
@@ -21,7 +21,7 @@ def lost(variant: str, cause: ConformanceError) -> JobError:
 
 def told(*errors: ConformanceError, model: str = "Model") -> list[str]:
     """What is said of errors of one model, in order."""
-    telling = Told()
+    telling = ToldErrors()
     return [telling.once(model, error) for error in errors]
 
 
@@ -37,7 +37,7 @@ def test_another_reason_is_another_message() -> None:
     """Of another variant, or another model."""
     base, served = starting("Model base: ValueError: no memory"), starting("Model as_served: KeyError: no such option")
     assert told(base, served, served, base) == [str(base), str(served), WORD, WORD]
-    telling, other = Told(), starting("Other base: ValueError: no memory")
+    telling, other = ToldErrors(), starting("Other base: ValueError: no memory")
     assert [telling.once("Model", base), telling.once("Other", other)] == [str(base), str(other)]
 
 

@@ -37,13 +37,13 @@ def created(own_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcom
 
 
 @pytest.fixture
-def alone(created: Outcome, own_cache: Path, tmp_path: Path) -> Callable[..., Outcome]:
-    """Judges by the baseline alone."""
+def baseline_only(created: Outcome, own_cache: Path, tmp_path: Path) -> Callable[..., Outcome]:
+    """Judges by the baseline only."""
     assert created.status == 0, created.output
 
     def run(*words: str, **environment: str) -> Outcome:
         variables = {"NPU_CONFORMANCE_CACHE": str(own_cache)} | environment
-        return judge(tmp_path, "--twin", "-k", BASE, "--baseline=alone", *words, **variables)
+        return judge(tmp_path, "--twin", "-k", BASE, "--baseline=only", *words, **variables)
 
     return run
 
@@ -72,15 +72,15 @@ def test_a_run_takes_the_place_of_one_it_cannot_be_held_against(
     """Which keeps the history; without the option the same run is an error that says so."""
     assert created.status == 0, created.output
     (path,) = (own_cache / "twins" / "baselines").glob("*/*.json")
-    accepted, environment = path.read_bytes(), {"NPU_CONFORMANCE_CACHE": str(own_cache)}
+    content, environment = path.read_bytes(), {"NPU_CONFORMANCE_CACHE": str(own_cache)}
     before = read_baseline(path)
-    stale = before.model_copy(update={"identity": before.identity.model_copy(update={"reference": "another"})}).sealed()
-    path.write_text(stale.text())
+    other = before.identity.model_copy(update={"reference": "another"})
+    path.write_text(before.model_copy(update={"identity": other}).sealed().text())
     try:
         run = judge(tmp_path, "--twin", "-k", BASE, "--baseline=update", "--reason=other weights", **environment)
         after = read_baseline(path)
     finally:
-        path.write_bytes(accepted)
+        path.write_bytes(content)
     again = judge(tmp_path, "--twin", "-k", f"{BASE} and regression", f"--from={latest(run)}", **environment)
 
     assert run.status == 0, run.output
@@ -99,14 +99,14 @@ def latest(outcome: Outcome) -> Path:
 
 
 @pytest.mark.slow
-def test_alone_no_reference_is_computed(
-    alone: Callable[..., Outcome], created: Outcome, own_cache: Path, tmp_path: Path
+def test_baseline_only_no_reference_is_computed(
+    baseline_only: Callable[..., Outcome], created: Outcome, own_cache: Path, tmp_path: Path
 ) -> None:
     """By its plan, its jobs and its traces; and a clean engine passes."""
-    words = command(tmp_path, "--twin", "-k", BASE, "--baseline=alone", "--conformance-plan")
+    words = command(tmp_path, "--twin", "-k", BASE, "--baseline=only", "--conformance-plan")
     environment = clean_environment(NPU_CONFORMANCE_CACHE=str(own_cache))
     plan = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60).stdout
-    run = alone()
+    run = baseline_only()
 
     assert run.status == 0, run.output
     assert "0 reference passes, 0 noise floors" in plan
@@ -131,7 +131,9 @@ FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_alone_faults_are_caught(alone: Callable[..., Outcome], twin: Path, tmp_path: Path, fault: str) -> None:
+def test_baseline_only_faults_are_caught(
+    baseline_only: Callable[..., Outcome], twin: Path, tmp_path: Path, fault: str
+) -> None:
     """In the engine, and in what it loads."""
     words: tuple[str, ...] = ()
     environment = {"PYTHONPATH": f"{PLUGIN}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
@@ -139,7 +141,7 @@ def test_alone_faults_are_caught(alone: Callable[..., Outcome], twin: Path, tmp_
     check, changes = FAULTS[fault]
     if changes:
         words, environment = (f"--candidate-weights={changed_config(twin, tmp_path / 'faulty', **changes)}",), {}
-    run = alone(*words, **environment)
+    run = baseline_only(*words, **environment)
 
     assert run.status == 1, run.output
     assert check in run.failing()
@@ -147,9 +149,9 @@ def test_alone_faults_are_caught(alone: Callable[..., Outcome], twin: Path, tmp_
     assert run.model()["facts"]["own_weights"] is bool(changes)
 
 
-def test_other_prompts_are_refused(alone: Callable[..., Outcome]) -> None:
+def test_other_prompts_are_refused(baseline_only: Callable[..., Outcome]) -> None:
     """Before an engine starts."""
-    run = alone("--prompts=7")
+    run = baseline_only("--prompts=7")
 
     assert run.status == 1
     assert "other prompts: 7 in this run" in run.output

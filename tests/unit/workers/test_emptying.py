@@ -9,7 +9,7 @@ import pytest
 from npu_conformance.workers.emptying import wait_for_memory
 from npu_conformance.workers.jobs import Jobs
 from tests.unit.helpers.doctor_hosts import A2
-from tests.unit.workers.test_jobs import Started, Told, candidate, started
+from tests.unit.workers.test_jobs import KeptLines, Started, candidate, started
 
 __all__ = ["started"]  # a fixture
 
@@ -96,7 +96,7 @@ def test_what_is_wanted_is_what_the_yaml_says(smi: Any) -> None:
 @pytest.mark.usefixtures("started")
 def test_jobs_wait_for_the_devices_they_are_lent(tmp_path: Path, smi: Any, started: Started) -> None:
     """On an NPU only; the engine starts afterwards."""
-    made, told = smi(HEALTHY, FREED), Told()
+    made, told = smi(HEALTHY, FREED), KeptLines()
     jobs = Jobs(tmp_path, told)
     jobs.run(candidate(tmp_path, "cpu"), "Model base", 9, environment={})
     assert made.asked == 0

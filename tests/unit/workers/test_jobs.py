@@ -37,7 +37,7 @@ class Started:
         self.locked.append([Path(f"/proc/self/fd/{one}").readlink().name for one in held])
 
 
-class Told(Narrator):
+class KeptLines(Narrator):
     """Keeps what was said."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ def candidate(tmp_path: Path, device: Any, **options: Any) -> CandidateJob:
 
 def test_an_engine_is_lent_what_its_ranks_need(tmp_path: Path, started: Started) -> None:
     """Free ones; its processes see them only and hold the locks on them."""
-    jobs = Jobs(tmp_path, Told())
+    jobs = Jobs(tmp_path, KeptLines())
     with lease(lendable("npu"), 1, "somebody else", pytest.fail):
         job = candidate(tmp_path, "npu", tensor_parallel_size=2, pipeline_parallel_size=2)
         jobs.run(job, "Model pp2", 9, environment={"OWN": "1"})
@@ -91,7 +91,7 @@ def test_an_engine_is_lent_what_its_ranks_need(tmp_path: Path, started: Started)
 def test_a_series_needs_what_its_widest_engine_needs(tmp_path: Path, started: Started) -> None:
     """They run one after another."""
     parts = tuple(candidate(tmp_path, "npu", tensor_parallel_size=size) for size in (1, 4, 2))
-    Jobs(tmp_path, Told()).run(SeriesJob(jobs=parts), "Model base and 2 more", 9, environment={})
+    Jobs(tmp_path, KeptLines()).run(SeriesJob(jobs=parts), "Model base and 2 more", 9, environment={})
 
     assert started.environments == [{"ASCEND_RT_VISIBLE_DEVICES": "0,1,2,3"}]
 
@@ -99,14 +99,14 @@ def test_a_series_needs_what_its_widest_engine_needs(tmp_path: Path, started: St
 def test_transformers_computes_on_one_device(tmp_path: Path, started: Started) -> None:
     """Whatever the YAML asks of vLLM."""
     job = candidate(tmp_path, "npu", tensor_parallel_size=4).model_copy(update={"engine": "transformers"})
-    Jobs(tmp_path, Told()).run(job, "Model base", 9, environment={})
+    Jobs(tmp_path, KeptLines()).run(job, "Model base", 9, environment={})
 
     assert started.environments == [{"ASCEND_RT_VISIBLE_DEVICES": "0"}]
 
 
 def test_what_runs_on_the_host_is_lent_nothing(tmp_path: Path, started: Started) -> None:
     """Neither what reads weights nor an engine on a CPU; both run while every device is taken."""
-    jobs = Jobs(tmp_path, Told())
+    jobs = Jobs(tmp_path, KeptLines())
     with lease(lendable("npu"), 8, "somebody else", pytest.fail):
         jobs.run(RenderJob(output=tmp_path / "out", checkpoint=tmp_path, prompts=()), "Model", 9, environment={})
         jobs.run(candidate(tmp_path, "cpu", tensor_parallel_size=2), "Model tp2", 9, environment={})
@@ -117,7 +117,7 @@ def test_what_runs_on_the_host_is_lent_nothing(tmp_path: Path, started: Started)
 
 def test_references_take_turns(tmp_path: Path, started: Started) -> None:
     """On one machine, whosever they are; engines are none of their business."""
-    told = Told()
+    told = KeptLines()
     common: dict[str, Any] = {"checkpoint": tmp_path, "checkpoint_digest": "", "cache": tmp_path}
     common["attn_implementation"] = "sdpa"
     job = StatesJob(**common, output=tmp_path / "out", prefixes=((1,),))
@@ -138,7 +138,7 @@ def test_references_take_turns(tmp_path: Path, started: Started) -> None:
 
 def test_who_waits_is_told_for_what_and_its_time_begins_later(tmp_path: Path, started: Started) -> None:
     """A job's deadline is `run_job`'s affair, which is called with the devices at hand."""
-    told = Told()
+    told = KeptLines()
     job = candidate(tmp_path, "npu", tensor_parallel_size=4)
     waits = threading.Thread(target=Jobs(tmp_path, told).run, args=(job, "Four base", 9), kwargs={"environment": {}})
     with lease(lendable("npu"), 6, "Six base", pytest.fail):
@@ -173,7 +173,7 @@ def test_two_that_want_one_reference_compute_it_one_after_the_other(tmp_path: Pa
         Subject("Model", "real", weights, weights),
         cast(Any, SimpleNamespace(reference=SimpleNamespace(folder=weights), adapter=None)),
         Settings(configs=tmp_path, deadline=9),
-        cast(Jobs, SimpleNamespace(run=slow, narrator=Told())),
+        cast(Jobs, SimpleNamespace(run=slow, narrator=KeptLines())),
     )
     threads = [threading.Thread(target=references.score, args=(tmp_path / name,)) for name in ("base", "as_served")]
     for thread in threads:

@@ -45,12 +45,12 @@ def test_a_run_killed_at_random_moments(cache: Path, tmp_path: Path) -> None:
 
     def green() -> None:
         """The next run, on what the last one left."""
-        accepted = list(cache.glob("twins/baselines/*/*"))
-        words = judged if accepted else creating
+        current = list(cache.glob("twins/baselines/*/*"))
+        words = judged if current else creating
         run = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
         found = outcome(run.returncode, run.stdout, reports)
         assert (found.status, found.model()["verdict"]) == (0, "pass"), run.stdout
-        assert found.verdicts()["regression"] == {"pass" if accepted else "not_applicable"}
+        assert found.verdicts()["regression"] == {"pass" if current else "not_applicable"}
         assert list(cache.glob("twins/baselines/*/*"))
 
     started = time.monotonic()

@@ -21,7 +21,7 @@ from npu_conformance.commands.probe.seen import (
     Table,
 )
 from npu_conformance.config.variants import implied_signs
-from npu_conformance.engines.vllm.asking import Asked, layers_at
+from npu_conformance.engines.vllm.asking import EngineRun, layers_at
 from npu_conformance.engines.vllm.engine import effective, observed
 from npu_conformance.engines.vllm.generation import Captured, Request, forced_request
 from npu_conformance.engines.vllm.prefill import prefill_answers
@@ -42,7 +42,7 @@ _PAUSE = 0.05
 class Engine:
     """An engine that is asked, and what it answered when each request was alone."""
 
-    asked: Asked
+    asked: EngineRun
     first_rows: Path
     """Where the engine without a LoRA leaves the prompts' first rows, for the one that has one."""
     measured: Path

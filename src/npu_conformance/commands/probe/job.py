@@ -8,7 +8,7 @@ from npu_conformance.commands.probe.adapter import write_adapter
 from npu_conformance.commands.probe.asking import PIECES, Engine, generate_until_killed, wait_to_be_measured
 from npu_conformance.commands.probe.seen import Seen
 from npu_conformance.engines.rendering import load_rendered
-from npu_conformance.engines.vllm.asking import Asked
+from npu_conformance.engines.vllm.asking import EngineRun
 from npu_conformance.engines.vllm.engine import close, effective, lora_of, start
 from npu_conformance.engines.vllm.generation import Generator
 from npu_conformance.errors import ConformanceError
@@ -33,7 +33,7 @@ def run(job: "ProbeJob", progress: "Progress") -> None:
             job = _with_adapter(job, scratch / "probe-lora")
         progress(STARTING, 0, 0)
         llm = start(job, job.options)
-        asked = Asked(job, rendered, Generator(llm, scratch, progress, lora_of(job)), scratch)
+        asked = EngineRun(job, rendered, Generator(llm, scratch, progress, lora_of(job)), scratch)
         engine = Engine(asked, job.output.with_name("first_rows.npy"), job.output.with_suffix(".measured"))
         if "killed" in job.pieces:
             generate_until_killed(engine)

@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from npu_conformance.commands.versions.runs import Side, differences, held, pair
+from npu_conformance.commands.versions.runs import SavedRun, differences, held, pair
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.measure.growth import GROWTH, Judged, RunPair, judge
@@ -32,9 +32,9 @@ def compare_runs(before: Path, after: Path, models: Sequence[str]) -> int:
         TraceError: there is nothing that can be compared.
     """
     sides, notes = _both(before, after, models)
-    found: list[tuple[Side, Side, RunPair]] = []
+    found: list[tuple[SavedRun, SavedRun, RunPair]] = []
     for side in sides:
-        other = Side(after, side.model, side.variant)
+        other = SavedRun(after, side.model, side.variant)
         try:
             found.append((side, other, pair(side, other)))
         except TraceError as error:
@@ -54,7 +54,7 @@ def compare_runs(before: Path, after: Path, models: Sequence[str]) -> int:
     return int(any(one.verdict == "worse" for one in judged))
 
 
-def _both(before: Path, after: Path, models: Sequence[str]) -> tuple[list[Side], list[tuple[str, str]]]:
+def _both(before: Path, after: Path, models: Sequence[str]) -> tuple[list[SavedRun], list[tuple[str, str]]]:
     """Models and variants that both folders have, as they are before, and a note on each that only one has."""
     then, now = held(before), held(after)
     for name in models:
@@ -64,7 +64,7 @@ def _both(before: Path, after: Path, models: Sequence[str]) -> tuple[list[Side],
     sides, notes = [], []
     for model in models or sorted({*then, *now}):
         for variant in dict.fromkeys([*then.get(model, []), *now.get(model, [])]):
-            side = Side(before, model, variant)
+            side = SavedRun(before, model, variant)
             if variant in then.get(model, []) and variant in now.get(model, []):
                 sides.append(side)
             else:
@@ -92,7 +92,7 @@ def _ratio(tested: Tested | None) -> str:
     return f"× {value:.3g} ({low:.3g} to {high:.3g})"
 
 
-def _account(before: Side, after: Side, two: RunPair, one: Judged) -> Iterator[str]:
+def _account(before: SavedRun, after: SavedRun, two: RunPair, one: Judged) -> Iterator[str]:
     """What a row of the table rests on, and where to look."""
     yield f"{_name(before)}: {one.verdict}: {one.why}"
     then, now = two.flips
@@ -126,5 +126,5 @@ def _rule(pairs: int) -> str:
     )
 
 
-def _name(side: Side) -> str:
+def _name(side: SavedRun) -> str:
     return f"{side.model} {side.variant}"

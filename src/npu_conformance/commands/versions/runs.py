@@ -19,7 +19,7 @@ from npu_conformance.traces.trace import PREFILL, Trace, load_trace
 
 
 @dataclass(frozen=True)
-class Side:
+class SavedRun:
     """A model in a variant, in one report folder."""
 
     report: Path
@@ -70,7 +70,7 @@ def held(report: Path) -> dict[str, list[str]]:
     }
 
 
-def pair(before: Side, after: Side) -> RunPair:
+def pair(before: SavedRun, after: SavedRun) -> RunPair:
     """Both runs over the prompts that both have.
 
     Raises:
@@ -105,7 +105,7 @@ def pair(before: Side, after: Side) -> RunPair:
     )
 
 
-def differences(before: Side, after: Side) -> Iterator[str]:
+def differences(before: SavedRun, after: SavedRun) -> Iterator[str]:
     """What differs between two runs besides their logits, a line each."""
     mine, theirs = before.candidate, after.candidate
     shared, names = list(_shared(mine, theirs)), [{one.prompt for one in run.answers} for run in (mine, theirs)]
@@ -130,7 +130,7 @@ def differences(before: Side, after: Side) -> Iterator[str]:
         yield f"reports made by metrics version {made[0]} before and {made[1]} now; here both are measured anew"
 
 
-def _says_nothing(side: Side) -> str | None:
+def _says_nothing(side: SavedRun) -> str | None:
     """Why a run cannot stand for its variant."""
     known = CATALOGUE.get(side.variant)
     if known is None:

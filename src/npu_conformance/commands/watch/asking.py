@@ -20,7 +20,7 @@ class ServerError(ConformanceError):
     """The server cannot be asked, or gives no answer that can be judged."""
 
 
-class Said(NamedTuple):
+class ServedToken(NamedTuple):
     """What a server said at one position."""
 
     token: int
@@ -76,7 +76,7 @@ class Server:
             )
         return wanted or served[0]
 
-    def continue_prompt(self, prompt_ids: Sequence[int], tokens: int, salt: str) -> list[Said]:
+    def continue_prompt(self, prompt_ids: Sequence[int], tokens: int, salt: str) -> list[ServedToken]:
         """Greedy tokens after a prompt, each with the likeliest at its position.
 
         Args:
@@ -107,7 +107,7 @@ class Server:
                 f"{len(found.top_logprobs)}: is it a vLLM server?"
             )
         return [
-            Said(self._id(token), {self._id(one): _number(value) for one, value in (top or {}).items()})
+            ServedToken(self._id(token), {self._id(one): _number(value) for one, value in (top or {}).items()})
             for token, top in zip(found.tokens, found.top_logprobs, strict=True)
         ]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from npu_conformance.baselines.stored import Baseline, read_baseline
 from npu_conformance.commands.watch.asking import Server, ServerError
-from npu_conformance.commands.watch.judging import LIMIT, PROMPTS, Found, chosen_prompts, judge
+from npu_conformance.commands.watch.judging import LIMIT, PROMPTS, ServerCheck, chosen_prompts, judge
 from npu_conformance.errors import ConfigError
 
 # Checks in a row that may fail to reach the server: it may be restarting.
@@ -80,7 +80,7 @@ def _check_options(url: str, every: float, prompts: int, tokens: int) -> None:
         raise ConfigError(f"--tokens {tokens}: expected at least 1")
 
 
-def _check(server: Server, baseline: Baseline, asked: Sequence[int], tokens: int) -> Found:
+def _check(server: Server, baseline: Baseline, asked: Sequence[int], tokens: int) -> ServerCheck:
     """Ask for as many tokens as the baseline has: what follows an ended answer it does not know."""
     salt = secrets.token_hex(16)
     lengths = {at: min(tokens, len(baseline.tokens[at])) for at in asked}
@@ -88,12 +88,12 @@ def _check(server: Server, baseline: Baseline, asked: Sequence[int], tokens: int
     return judge(baseline, answers, tokens)
 
 
-def _line(found: Found) -> str:
+def _line(found: ServerCheck) -> str:
     if found.alarm is not None:
         return f"DRIFT: {found.alarm}"
     seen = f"{found.judged} positions of {found.prompts} prompts"
     word = "holds" if found.ratio <= LIMIT else "unsure, ask for more --prompts"
-    return f"{word}: {seen}, error {found.ratio:.3g} times what was accepted (at most {LIMIT:g})"
+    return f"{word}: {seen}, error {found.ratio:.3g} times the baseline's (at most {LIMIT:g})"
 
 
 def _now() -> str:

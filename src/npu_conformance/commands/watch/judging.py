@@ -1,4 +1,4 @@
-"""A server's answers against the baseline of the engine it was when it was accepted."""
+"""A server's answers against the baseline of the engine that it is to be still."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.commands.watch.asking import TOP, Said
+from npu_conformance.commands.watch.asking import TOP, ServedToken
 from npu_conformance.measure.statistics import mean_above
 from npu_conformance.measure.ties import tie_widths
 from npu_conformance.measure.topk import TopK
 
 LIMIT = 2.0
-"""Times what was accepted that the error may be: a server runs other kernels, batches and graphs than base."""
+"""Times the baseline's that the error may be: a server runs other kernels, batches and graphs than base."""
 CHANCE = 1e-5
 """Of a false alarm in one check: one a year, at a check every five minutes."""
 PROMPTS = 3
@@ -31,7 +31,7 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Found:
+class ServerCheck:
     """What a check found."""
 
     positions: int
@@ -41,7 +41,7 @@ class Found:
     prompts: int
     """That have one."""
     ratio: float
-    """The error over the noise floor's or the accepted run's, whichever is larger in a prompt; geometric mean over
+    """The error over the noise floor's or the baseline's run's, whichever is larger in a prompt; geometric mean over
     prompts."""
     p_value: float
     """Of this or more in a server that is just within the limit."""
@@ -62,9 +62,7 @@ class Found:
             )
         # Written so that NaN alarms.
         if not (self.ratio <= _BEYOND and self.p_value > CHANCE):
-            return (
-                f"the error is {self.ratio:.3g} times what was accepted, allowed are {LIMIT:g} (p {self.p_value:.2g})"
-            )
+            return f"the error is {self.ratio:.3g} times the baseline's, allowed are {LIMIT:g} (p {self.p_value:.2g})"
         return None
 
 
@@ -80,11 +78,11 @@ def chosen_prompts(order: Sequence[int], count: int, turn: int) -> list[int]:
     return [int(order[(turn * count + at) % there]) for at in range(min(count, there))]
 
 
-def judge(baseline: Baseline, answers: Mapping[int, Sequence[Said]], tokens: int) -> Found:
+def judge(baseline: Baseline, answers: Mapping[int, Sequence[ServedToken]], tokens: int) -> ServerCheck:
     """Hold answers against a baseline.
 
     Args:
-        baseline: the accepted run.
+        baseline: of the engine that the server is to run.
         answers: by the prompt's index.
         tokens: asked for of each, where the baseline has as many.
     """
@@ -97,25 +95,25 @@ def judge(baseline: Baseline, answers: Mapping[int, Sequence[Said]], tokens: int
         sizes = [_sizes(baseline, baseline.bounds[prompt] + s, said[s]) for s in range(alike) if wrong[s] is None]
         told = [one for one in sizes if one is not None]
         if told:
-            now, floor, accepted = np.mean(told, axis=0).tolist()
+            now, floor, then = np.mean(told, axis=0).tolist()
             # By prompt: at single positions the larger of two would often be the larger by chance, and allow more.
-            ratios.append(now - max(floor, accepted))
+            ratios.append(now - max(floor, then))
         broken += [one for one in wrong if one is not None]
         positions, judged = positions + alike, judged + len(told)
     if len(ratios) < PROMPTS:
-        return Found(positions, judged, len(ratios), float("nan"), float("nan"), tuple(broken))
+        return ServerCheck(positions, judged, len(ratios), float("nan"), float("nan"), tuple(broken))
     tested = mean_above(np.array(ratios), float(np.log(LIMIT)))
-    return Found(positions, judged, len(ratios), float(np.exp(tested.observed)), tested.p_value, tuple(broken))
+    return ServerCheck(positions, judged, len(ratios), float(np.exp(tested.observed)), tested.p_value, tuple(broken))
 
 
-def _alike(said: Sequence[Said], tokens: Sequence[int]) -> int:
+def _alike(said: Sequence[ServedToken], tokens: Sequence[int]) -> int:
     """Positions after the same tokens: up to and including the first that gave another one."""
     pairs = enumerate(zip(said, tokens, strict=False))
     different = next((step for step, (one, token) in pairs if one.token != token), None)
     return min(len(said), len(tokens)) if different is None else different + 1
 
 
-def _short(baseline: Baseline, prompt: int, said: Sequence[Said], expected: Sequence[int]) -> str | None:
+def _short(baseline: Baseline, prompt: int, said: Sequence[ServedToken], expected: Sequence[int]) -> str | None:
     """That an answer has the baseline's tokens, and not all of them."""
     taken = tuple(one.token for one in said)
     if len(taken) >= len(expected) or taken != tuple(expected[: len(taken)]):
@@ -126,7 +124,7 @@ def _short(baseline: Baseline, prompt: int, said: Sequence[Said], expected: Sequ
     )
 
 
-def _broken(baseline: Baseline, prompt: int, step: int, said: Said, widths: Values) -> str | None:
+def _broken(baseline: Baseline, prompt: int, step: int, said: ServedToken, widths: Values) -> str | None:
     """What of a position no rounding explains."""
     expected, at = baseline.tokens[prompt][step], baseline.bounds[prompt] + step
     place = f"{baseline.prompts[prompt].id}, position {step}"
@@ -135,7 +133,7 @@ def _broken(baseline: Baseline, prompt: int, step: int, said: Said, widths: Valu
     if said.token == expected:
         return None
     lead = said.log_probs[said.token] - said.log_probs.get(expected, -np.inf)
-    margins = [_margin(baseline, run, at, (expected, said.token)) for run in (baseline.exact, baseline.accepted)]
+    margins = [_margin(baseline, run, at, (expected, said.token)) for run in (baseline.exact, baseline.candidate_run)]
     # Written so that NaN alarms: of two words that the baseline lacks nothing says that they are tied.
     if lead <= widths[at] and any(margin <= widths[at] for margin in margins):
         return None
@@ -153,8 +151,8 @@ def _margin(baseline: Baseline, run: TopK, at: int, pair: tuple[int, int]) -> fl
     return abs(first - second)
 
 
-def _sizes(baseline: Baseline, at: int, said: Said) -> tuple[float, float, float] | None:
-    """Logarithms of the errors of the server, of the noise floor and of the accepted run, over the same words.
+def _sizes(baseline: Baseline, at: int, said: ServedToken) -> tuple[float, float, float] | None:
+    """Logarithms of the errors of the server, of the noise floor and of the baseline's run, over the same words.
 
     None where too few words tell the server's.
     """
@@ -165,7 +163,7 @@ def _sizes(baseline: Baseline, at: int, said: Said) -> tuple[float, float, float
         return None
     runs = [
         np.stack([_with_others(run, at) for run in baseline.floor_runs.values()]),
-        _with_others(baseline.accepted, at),
+        _with_others(baseline.candidate_run, at),
     ]
     now_size, *allowed = (_size((run - exact)[..., told]) for run in (now, *runs))
     return now_size, allowed[0], allowed[1]
@@ -176,7 +174,7 @@ def _least_wrong(words: Sequence[int], exact: Values, ranked: Mapping[int, float
 
     Of a word that it does not rank only the most is known, the least of those it does; of all others together only the
     least, those it ranks. Either tells an error where it lies beyond the reference's, and then that nearest to it: were
-    such words left out, the worst positions would count least. The accepted run's own answer so has no larger error
+    such words left out, the worst positions would count least. The baseline's own answer so has no larger error
     than the run, whatever it ranked.
     """
     most = sorted(ranked.values())[-TOP] if len(ranked) >= TOP else np.inf
@@ -199,8 +197,8 @@ def _size(errors: Values) -> float:
 def _widths(baseline: Baseline) -> Values:
     """By how much a token may lead another and yet be exchanged with it [positions], in logits.
 
-    The noise floor's, wider by as much as the accepted run's leads are more wrong than the floor's on the whole.
+    The noise floor's, wider by as much as the baseline's leads are more wrong than the floor's on the whole.
     """
     floor = tie_widths(baseline.floor_deviations)
-    accepted = tie_widths({"accepted": baseline.deviations(baseline.accepted)})
-    return np.asarray(floor.positions * baseline.sizes * max(1.0, accepted.overall / floor.overall))
+    run = tie_widths({"candidate": baseline.deviations(baseline.candidate_run)})
+    return np.asarray(floor.positions * baseline.sizes * max(1.0, run.overall / floor.overall))

@@ -18,7 +18,15 @@ from npu_conformance.machine.storage import link_or_copy, staged_dir
 from npu_conformance.measure.metrics import choice
 from npu_conformance.traces.layers import save_layers
 from npu_conformance.traces.rows import storage_of, unpack
-from npu_conformance.traces.trace import WITHOUT_ADAPTER, Answer, Told, Trace, load_trace, save_modules, save_trace
+from npu_conformance.traces.trace import (
+    WITHOUT_ADAPTER,
+    Answer,
+    ModuleValue,
+    Trace,
+    load_trace,
+    save_modules,
+    save_trace,
+)
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import ReferenceJob
@@ -49,7 +57,9 @@ def run(job: "ReferenceJob", progress: "Progress") -> None:
             layers = candidate.layers()
             if layers is not None and (states := scorer.layers(prompts[: len(layers.states)])) is not None:
                 save_layers(stage, states)
-            ends = [] if rendered is None else [Told(ENDS, list(rendered.eos_token_ids), "the run's stop tokens")]
+            ends = (
+                [] if rendered is None else [ModuleValue(ENDS, list(rendered.eos_token_ids), "the run's stop tokens")]
+            )
             save_modules(stage, [*scorer.modules(), *ends])
         provenance = {
             "engine": "transformers",

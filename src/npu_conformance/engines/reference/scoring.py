@@ -18,7 +18,7 @@ from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import digest, staged_file, write_json
 from npu_conformance.traces.layers import Layers, load_layers, write_layers
 from npu_conformance.traces.rows import Rows, pack
-from npu_conformance.traces.trace import Told
+from npu_conformance.traces.trace import ModuleValue
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import ScorerJob
@@ -89,12 +89,12 @@ class Scorer:
         self.computed += len(missing)
         return entries
 
-    def modules(self) -> list[Told]:
+    def modules(self) -> list[ModuleValue]:
         """What the model's modules were made with."""
         entry = self._job.cache / f"{digest([self.setting, 'modules', modules.VERSION])}.json"
         if entry.is_file():
             touch(entry)
-            return [Told(*one) for one in json.loads(entry.read_text(encoding="utf-8"))]
+            return [ModuleValue(*one) for one in json.loads(entry.read_text(encoding="utf-8"))]
         # An adapter that was merged meanwhile changed weights only.
         told = modules.of_transformers(self._loaded(adapted=False))
         write_json(entry, told)

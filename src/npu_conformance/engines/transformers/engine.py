@@ -16,7 +16,7 @@ from npu_conformance.machine.provenance import numeric_environment, package_vers
 from npu_conformance.machine.storage import staged_dir
 from npu_conformance.traces.layers import save_layers
 from npu_conformance.traces.rows import Rows, pack, row_digest
-from npu_conformance.traces.trace import WITHOUT_ADAPTER, Answer, Told, save_modules, save_rows, save_trace
+from npu_conformance.traces.trace import WITHOUT_ADAPTER, Answer, ModuleValue, save_modules, save_rows, save_trace
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import CandidateJob
@@ -65,7 +65,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
             answers.append(_repeated(model, answer, rendered, index, _own_ids(tokenizer, rendered, index, job)))
         if layers := hidden_states(model, rendered.prompt_ids[: job.layer_prompts]):
             save_layers(stage, layers)
-        save_modules(stage, [*told, Told(ENDS, list(rendered.eos_token_ids), "the run's stop tokens")])
+        save_modules(stage, [*told, ModuleValue(ENDS, list(rendered.eos_token_ids), "the run's stop tokens")])
         provenance["seconds"]["generate"] = round(time.monotonic() - loaded, 2)
         save_trace(stage, answers, eos_token_ids=rendered.eos_token_ids, provenance=provenance)
 

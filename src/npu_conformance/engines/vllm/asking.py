@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass
-class Asked:
+class EngineRun:
     """An engine, a job for it, and the staged trace its answers go to."""
 
     job: "CandidateJob"
@@ -106,7 +106,7 @@ class Asked:
         save_trace(self.stage / part, answers, eos_token_ids=ends, provenance={}, forced=forced)
 
 
-def generate(asked: Asked) -> list[Answer]:
+def generate(asked: EngineRun) -> list[Answer]:
     """The engine chooses its tokens, or takes those it is given; then all that can be asked about them."""
     job, generator, requests = asked.job, asked.generator, asked.requests()
     with asked.timed():
@@ -132,7 +132,7 @@ def generate(asked: Asked) -> list[Answer]:
     return answers
 
 
-def force_base(asked: Asked) -> list[Answer]:
+def force_base(asked: EngineRun) -> list[Answer]:
     """The engine takes base's tokens, in base's batches; where the cache is to be warm, a second time."""
     base = load_trace(cast("Path", asked.job.tokens_of))  # the job sees to it that there is one
     probed = base.part(BOUNDARY)
@@ -168,7 +168,7 @@ def _seen(watch: Watch | None, at: Watched) -> dict[str, list[float]] | None:
     return None if watch is None else watch.states.get((at.prompt, at.step))
 
 
-def force_long(asked: Asked) -> list[Answer]:
+def force_long(asked: EngineRun) -> list[Answer]:
     """The engine takes what follows in long texts."""
     _, longest = _limits(asked.generator.llm)
     texts = long_texts(asked.rendered.prompt_ids, longest)
@@ -178,7 +178,7 @@ def force_long(asked: Asked) -> list[Answer]:
     return asked.save(list(texts), forced, forced=True)
 
 
-def tokens_only(asked: Asked) -> list[Answer]:
+def tokens_only(asked: EngineRun) -> list[Answer]:
     """The engine chooses its tokens, and its logits are not seen."""
     with asked.timed():
         generated = asked.generator.tokens("generating", asked.requests())
@@ -189,7 +189,7 @@ def tokens_only(asked: Asked) -> list[Answer]:
     ]
 
 
-MODES: dict[str, Callable[[Asked], list[Answer]]] = {
+MODES: dict[str, Callable[[EngineRun], list[Answer]]] = {
     "generate": generate,
     "forced": force_base,
     "forced warm": force_base,
@@ -199,7 +199,7 @@ MODES: dict[str, Callable[[Asked], list[Answer]]] = {
 """What to do, by a candidate job's `mode`."""
 
 
-def _probe(asked: Asked) -> None:
+def _probe(asked: EngineRun) -> None:
     """Force the block-boundary prompts, cold, as a part of the trace; a part without any where none fits."""
     requests = boundary(asked.rendered.prompt_ids, *_limits(asked.generator.llm))
     asked.generator.llm.reset_prefix_cache()
@@ -207,7 +207,7 @@ def _probe(asked: Asked) -> None:
     asked.save_part(BOUNDARY, list(requests), captured, forced=True)
 
 
-def prefill_part(asked: Asked, answers: Sequence[Answer]) -> None:
+def prefill_part(asked: EngineRun, answers: Sequence[Answer]) -> None:
     """Each prompt with its answer in one prefill, as a part of the trace; none where the model cannot be looked at."""
     generator, folder = asked.generator, asked.stage / PREFILL
     generator.progress("prefilling", 0, 0)
@@ -219,7 +219,7 @@ def prefill_part(asked: Asked, answers: Sequence[Answer]) -> None:
     save_trace(folder, prefilled, eos_token_ids=asked.rendered.eos_token_ids, provenance={}, forced=True)
 
 
-def _observe(asked: Asked, forced: Sequence[Generated]) -> None:
+def _observe(asked: EngineRun, forced: Sequence[Generated]) -> None:
     asked.observed["cached_tokens"] = sum(one.cached_tokens for one in forced)
     asked.observed["prefills_of_a_prompt"] = max((int(one.places["prefills"].max()) for one in forced), default=0)
 
@@ -230,7 +230,7 @@ def _limits(llm: Any) -> tuple[int, int]:
     return int(config.cache_config.block_size), int(config.model_config.max_model_len)
 
 
-def layers_at(asked: Asked) -> Layers | None:
+def layers_at(asked: EngineRun) -> Layers | None:
     """Hidden states at the last token of the first prompts, one request at a time."""
     from vllm import SamplingParams
 
@@ -267,7 +267,7 @@ def _as_layers(found: Sequence[dict[str, list[float]] | None]) -> Layers:
     return Layers(points, np.array([[one[point] for point in points] for one in states], dtype=np.float32))
 
 
-def _own_tokenisation(asked: Asked) -> list[tuple[int, ...]]:
+def _own_tokenisation(asked: EngineRun) -> list[tuple[int, ...]]:
     """The ids a user's request would get: the engine is sent text and messages, and says what it made of them."""
     from vllm import SamplingParams
 

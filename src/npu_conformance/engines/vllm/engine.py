@@ -11,13 +11,13 @@ from npu_conformance.checkpoints.checkpoint import EXPERTS
 from npu_conformance.checkpoints.declared import ENDS
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.engines.vllm import versions as vllm_versions
-from npu_conformance.engines.vllm.asking import MODES, Asked
+from npu_conformance.engines.vllm.asking import MODES, EngineRun
 from npu_conformance.engines.vllm.became import became
 from npu_conformance.engines.vllm.generation import Generator
 from npu_conformance.errors import JobError
 from npu_conformance.machine.provenance import numeric_environment, package_versions
 from npu_conformance.machine.storage import scratch_dir, staged_dir
-from npu_conformance.traces.trace import BOUNDARY, Told, load_trace, save_modules, save_trace
+from npu_conformance.traces.trace import BOUNDARY, ModuleValue, load_trace, save_modules, save_trace
 from npu_conformance.workers.job import CLOSING, STARTING
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     progress("started", 0, 0)
     number = next(_engines)
     with staged_dir(job.output) as stage, scratch_dir(job.output) as scratch:
-        asked = Asked(job, rendered, Generator(llm, scratch, progress, lora_of(job)), stage)
+        asked = EngineRun(job, rendered, Generator(llm, scratch, progress, lora_of(job)), stage)
         answers = MODES[job.mode](asked)
         provenance = {
             "engine": "vllm",
@@ -126,7 +126,7 @@ def effective(llm: Any, asked: dict[str, Any]) -> dict[str, Any]:
 
     return {
         "platform": current_platform.device_type,
-        # Asked of a worker: with several ranks this process has no device, and asking here would initialise one.
+        # EngineRun of a worker: with several ranks this process has no device, and asking here would initialise one.
         "device": llm.collective_rpc("device_name")[0],
         "effective": {
             **became(llm.llm_engine.vllm_config, asked),
@@ -138,13 +138,13 @@ def effective(llm: Any, asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _made_with(llm: Any) -> list[Told]:
+def _made_with(llm: Any) -> list[ModuleValue]:
     """What the modules of all ranks were made with, and at which tokens the engine stops."""
     ranks = llm.collective_rpc("made_with")
-    told = {f"{one[0]} {one[1]!r}": Told(*one) for rank in reversed(ranks) for one in rank}
+    told = {f"{one[0]} {one[1]!r}": ModuleValue(*one) for rank in reversed(ranks) for one in rank}
     ends = llm.llm_engine.vllm_config.model_config.try_get_generation_config().get("eos_token_id")
     found = {*(ends if isinstance(ends, list) else [ends]), llm.get_tokenizer().eos_token_id} - {None}
-    return [*told.values(), Told(ENDS, sorted(found), "the engine's stop tokens")]
+    return [*told.values(), ModuleValue(ENDS, sorted(found), "the engine's stop tokens")]
 
 
 def _peak(number: int) -> dict[str, float]:

@@ -7,7 +7,7 @@ from npu_conformance.engines.vllm.ascend import ascend_config, ascend_signs
 from npu_conformance.engines.vllm.layers import LayerHook
 from npu_conformance.engines.vllm.prefill import PrefillHook
 from npu_conformance.engines.vllm.versions import ATTENTION_LAYERS, effective, is_lora_layer, read
-from npu_conformance.traces.trace import Told
+from npu_conformance.traces.trace import ModuleValue
 
 
 class Extension(LayerHook, PrefillHook):
@@ -26,7 +26,7 @@ class Extension(LayerHook, PrefillHook):
         """What shows that switches of vLLM-Ascend's took effect; empty without it."""
         return ascend_signs(self)
 
-    def made_with(self) -> list[Told]:
+    def made_with(self) -> list[ModuleValue]:
         """What the modules of this rank's model were made with."""
         ranks = self.vllm_config.parallel_config.tensor_parallel_size  # type: ignore[attr-defined]
         return of_vllm(self.get_model(), ranks)  # type: ignore[attr-defined]

@@ -1,9 +1,9 @@
-"""The run that was accepted last, brought into a model's folder of traces, and the tokens it makes engines take."""
+"""The current baseline, brought into a model's folder of traces, and the tokens it makes engines take."""
 
 from pathlib import Path
 
 from npu_conformance.baselines.against import other_prompts
-from npu_conformance.baselines.keeping import Kind, baseline_path, find_baseline, platform_of, stale
+from npu_conformance.baselines.keeping import Kind, baseline_path, find_baseline, outdated, platform_of
 from npu_conformance.baselines.stored import tokens_to_force
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.saved import BASELINE
@@ -15,7 +15,7 @@ from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.trace import save_trace
 
-_TOKENS = "accepted"
+_TOKENS = "baseline_tokens"
 """Trace of its tokens, in the model's folder of traces."""
 
 
@@ -34,27 +34,25 @@ def bring_baseline(settings: Settings, subject: Subject, traces: Path) -> Path |
         traces: its folder, with its facts and the rendered prompts.
 
     Returns:
-        A trace of its tokens, which engines are to take; None unless the run is to be judged by it alone.
+        A trace of its tokens, which engines are to take; None unless the run is to be judged by it only.
 
     Raises:
-        ConfigError: the baseline is damaged or misplaced, or there is none and the run is to be judged by it alone.
+        ConfigError: the baseline is damaged or misplaced, or there is none and the run is to be judged by it only.
         TraceError: it is of other weights or prompts, likewise.
     """
     platform, place = place_of(settings, subject.name, subject.kind)
     found = find_baseline(settings.baselines, subject.name, platform, subject.kind)
     if found is not None:
         write_text(traces / BASELINE, found[0].read_text(encoding="utf-8"))
-    if settings.baseline != "alone":
+    if settings.baseline != "only":
         return None
     if found is None:
-        raise ConfigError(
-            f"--baseline=alone: there is no {place}: make it with --baseline=create, in a run that passes"
-        )
+        raise ConfigError(f"--baseline=only: there is no {place}: make it with --baseline=create, in a run that passes")
     path, baseline = found
     rendered = load_rendered(traces / "rendered.json")
     facts = SubjectFacts.model_validate_json((traces / "subject.json").read_bytes())
     prompts = zip([prompt.id for prompt in rendered.prompts], rendered.prompt_ids, strict=True)
-    if why := stale(baseline, facts.model_dump()) or other_prompts(prompts, baseline):
+    if why := outdated(baseline, facts.model_dump()) or other_prompts(prompts, baseline):
         raise TraceError(f"{path}: {why}")
     folder = traces / _TOKENS
     folder.mkdir(parents=True, exist_ok=True)

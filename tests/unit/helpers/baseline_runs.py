@@ -19,17 +19,17 @@ FACTS = {"kind": "real", "weights_digest": "w", "reference_digest": "r", "adapte
 CREATED = Change(date=datetime(2026, 11, 1, tzinfo=timezone.utc), action="create", reason="first", figures={})
 
 
-def accepted(evidence: Evidence, **changes: Any) -> Baseline:
+def baseline_of(evidence: Evidence, **changes: Any) -> Baseline:
     """A baseline of a run."""
     figures = [*CHECKS["token_agreement"].judge(evidence), *CHECKS["logits_closeness"].judge(evidence)]
     told: dict[str, Any] = {"model": "Model", "platform": "cpu", "facts": FACTS, "change": CREATED, "before": None}
     return make_baseline(evidence, figures, **told | changes)
 
 
-def held(scene: Scene, found: Baseline, *, alone: bool = False) -> Evidence:
+def held(scene: Scene, found: Baseline, *, baseline_only: bool = False) -> Evidence:
     """A run held against a baseline."""
-    evidence = dataclasses.replace(scene.evidence(), baseline=found, alone=alone)
-    if alone:
+    evidence = dataclasses.replace(scene.evidence(), baseline=found, baseline_only=baseline_only)
+    if baseline_only:
         forced = dataclasses.replace(evidence.candidate, forced=True)
         reference = as_reference(found, Path("baseline.json"))
         evidence = dataclasses.replace(evidence, candidate=forced, reference=reference, noise=None)

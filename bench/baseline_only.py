@@ -1,4 +1,4 @@
-"""A run judged by its baseline alone against one that computes a reference, neither of which finds one in the cache."""
+"""A run judged by its baseline only against one that computes a reference, neither of which finds one in the cache."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ def measure() -> list[Row]:
             f"twin of {_MODEL}",
             {
                 _FULL: partial(_run, cache, reports),
-                "--baseline=alone": partial(_run, cache, reports, "--baseline=alone"),
+                "--baseline=only": partial(_run, cache, reports, "--baseline=only"),
             },
             of=_FULL,
             clean_up=lambda: _forget(cache, reports),

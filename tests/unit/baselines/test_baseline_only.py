@@ -1,6 +1,7 @@
-"""A run judged by its baseline alone, without a reference."""
+"""A run judged by its baseline only, without a reference."""
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from npu_conformance.run.settings import Settings
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import Trace
 from tests.unit.conftest import Scene
-from tests.unit.helpers.accepted_runs import accepted, held, noisy
+from tests.unit.helpers.baseline_runs import baseline_of, held, noisy
+from tests.unit.helpers.suite_runs import ROOT, clean_environment, command
 
 
-def test_alone_a_clean_run_passes(scene: Scene) -> None:
+def test_baseline_only_a_clean_run_passes(scene: Scene) -> None:
     """Without the reference's rows."""
-    evidence = held(scene, accepted(scene.evidence()), alone=True)
+    evidence = held(scene, baseline_of(scene.evidence()), baseline_only=True)
     verdicts = {one.id: [result.verdict for result in one.judge(evidence)] for one in CHECKS.values()}
 
     assert {name for name, found in verdicts.items() if {"fail", "error"} & set(found)} == set()
@@ -27,9 +29,9 @@ def test_alone_a_clean_run_passes(scene: Scene) -> None:
         assert "pass" in verdicts[name], name
 
 
-def test_alone_a_comparison_reads_each_prompt_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_baseline_only_a_comparison_reads_each_prompt_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """For figures, gates and the second run alike."""
-    evidence = held(scene, accepted(scene.evidence()), alone=True)
+    evidence = held(scene, baseline_of(scene.evidence()), baseline_only=True)
     read: list[int] = []
     logits = Trace.logits
 
@@ -56,35 +58,46 @@ def test_alone_a_comparison_reads_each_prompt_once(scene: Scene, monkeypatch: py
         (lambda rows: np.where(np.arange(len(rows))[:, None] == 7, np.nan, rows), {"finite_logits"}),
     ],
 )
-def test_alone_faults_are_caught(scene: Scene, change: Callable[[Rows], Rows], gates: set[str]) -> None:
+def test_baseline_only_faults_are_caught(scene: Scene, change: Callable[[Rows], Rows], gates: set[str]) -> None:
     """By the gates that catch them with a reference."""
-    found = accepted(scene.evidence())
+    found = baseline_of(scene.evidence())
     for index in range(3):
         scene.edit_logits("candidate", index, change)
-    evidence = held(scene, found, alone=True)
+    evidence = held(scene, found, baseline_only=True)
     failing = {one.id for one in CHECKS.values() if {"fail"} & {result.verdict for result in one.judge(evidence)}}
 
     assert gates <= failing
 
 
-def test_alone_other_tokens_are_refused(scene: Scene) -> None:
+def test_baseline_only_other_tokens_are_refused(scene: Scene) -> None:
     """An engine that was not made to take the baseline's."""
-    found = accepted(scene.evidence())
+    found = baseline_of(scene.evidence())
     scene.edit_answer("candidate", 0, token_ids=[5] * 200)
 
     with pytest.raises(TraceError, match="did not take the baseline's tokens"):
-        _ = held(scene, found, alone=True).comparison
+        _ = held(scene, found, baseline_only=True).comparison
 
 
-def test_a_run_that_lost_its_reference_is_not_judged_alone(scene: Scene, tmp_path: Path) -> None:
+def test_a_run_that_lost_its_reference_is_not_judged_by_its_baseline(scene: Scene, tmp_path: Path) -> None:
     """It chose its own tokens: what is lost is an error by name."""
     (tmp_path / "traces").mkdir()
     shutil.copytree(scene.folder / "candidate", tmp_path / "traces" / "base" / "candidate")
     with pytest.raises(TraceError, match=r"base/reference"):
-        load_base(tmp_path / "traces", accepted(scene.evidence()))
+        load_base(tmp_path / "traces", baseline_of(scene.evidence()))
 
 
-def test_alone_of_saved_traces_is_refused() -> None:
+def test_baseline_only_of_saved_traces_is_refused() -> None:
     """They have taken the tokens they have."""
     with pytest.raises(ConfigError, match="leave out --from"):
-        Settings(configs=Path(), baseline="alone", from_dir=Path()).check()
+        Settings(configs=Path(), baseline="only", from_dir=Path()).check()
+
+
+def test_the_older_word_still_works(tmp_path: Path) -> None:
+    """`--baseline=alone`, as scripts of before say, with one line that says what it is called now."""
+    words = command(tmp_path, "--baseline=alone", "--candidate=transformers", "--collect-only", "tests/conformance")
+    run = subprocess.run(words, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=60)
+    assert "--baseline=only: transformers cannot be made to take" in run.stderr
+
+    words = command(tmp_path, "--baseline=alone", "--collect-only", "-q", "tests/conformance")
+    run = subprocess.run(words, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, timeout=60)
+    assert run.stdout.count("--baseline=alone is now called --baseline=only") == 1
