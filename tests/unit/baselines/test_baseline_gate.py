@@ -11,8 +11,8 @@ from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.results import Result
-from tests.unit.conftest import Scene
 from tests.unit.helpers.baseline_runs import FACTS, baseline_of, held, noisy
+from tests.unit.helpers.scenes import Scene
 
 
 def by_metric(evidence: Evidence) -> dict[str, Result]:

@@ -18,8 +18,8 @@ from npu_conformance.run.refusals import no_baseline
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.progress import Narrator
-from tests.unit.conftest import Scene
 from tests.unit.helpers.baseline_runs import FACTS, baseline_of
+from tests.unit.helpers.scenes import Scene
 from tests.unit.helpers.suite_runs import MODEL, ROOT, clean_environment, command
 
 CLEAN = Result(check="x", variant="base", metric="x", verdict="pass")

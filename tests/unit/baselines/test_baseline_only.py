@@ -14,8 +14,8 @@ from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import Trace
-from tests.unit.conftest import Scene
 from tests.unit.helpers.baseline_runs import baseline_of, held, noisy
+from tests.unit.helpers.scenes import Scene
 from tests.unit.helpers.suite_runs import ROOT, clean_environment, command
 
 

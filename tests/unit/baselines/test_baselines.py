@@ -16,9 +16,9 @@ from npu_conformance.measure.results import Result
 from npu_conformance.measure.topk import kl_at_least, likeliest, topk
 from npu_conformance.run import baseline as making
 from npu_conformance.run.baseline import LARGEST, make_baseline
-from tests.unit.conftest import Scene
 from tests.unit.helpers.baseline_runs import CREATED, FACTS, baseline_of
 from tests.unit.helpers.row_metrics import kl_divergence
+from tests.unit.helpers.scenes import Scene
 
 
 def test_arrays_come_back_as_they_were() -> None:

@@ -18,7 +18,7 @@ from npu_conformance.measure.results import worst
 from npu_conformance.report.messages import failure_text
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import PREFILL, load_trace
-from tests.unit.conftest import SCORED, Scene
+from tests.unit.helpers.scenes import SCORED, Scene, turned_from_layer_2
 from tests.unit.helpers.small_traces import FREQUENCIES
 
 
@@ -71,12 +71,6 @@ def other_last_tokens(scene: Scene) -> None:
             scene.edit_answer(side, index, token_ids=tokens)
 
 
-def turned_from_layer_2(states: Rows) -> Rows:
-    """The norm stays, the direction does not."""
-    states[:, 2:] = states[:, 2:, ::-1]
-    return states
-
-
 def nan_in_layer_1(states: Rows) -> Rows:
     """A single NaN."""
     states[1, 1, 0] = np.nan
@@ -84,6 +78,8 @@ def nan_in_layer_1(states: Rows) -> Rows:
 
 
 BOTH = ("candidate", "reference")
+
+
 FAULTS: dict[str, tuple[Callable[[Scene], None], str]] = {
     "both read the default rotary base": (
         lambda s: s.edit_modules("rotary frequencies", [10_000 ** (-pair / 16) for pair in range(16)], *BOTH),
@@ -210,41 +206,6 @@ def test_an_adapters_effect_with_something_else_beside_fails(scene: Scene) -> No
     _, direction = CHECKS["adapter_effect"].judge(scene.evidence())
 
     assert direction.verdict == "fail"
-
-
-def test_the_first_layer_that_leaves_is_named(scene: Scene) -> None:
-    """Not the worst one, which may be its consequence."""
-    scene.edit_layers(turned_from_layer_2)
-    _, cosine, norm = CHECKS["hidden_states"].judge(scene.evidence())
-
-    assert (cosine.verdict, norm.verdict) == ("fail", "pass")
-    assert (cosine.where or "").startswith("first beyond at model.layers.1: ")
-
-
-def test_a_layer_that_only_scales_is_named_by_its_norm(scene: Scene) -> None:
-    """By one percent, which no cosine sees; the layers after it are its consequence."""
-    scene.edit_layers(lambda states: np.asarray(states * np.array([1, 1, 1.01, 1.02], dtype=np.float32)[:, None]))
-    _, cosine, norm = CHECKS["hidden_states"].judge(scene.evidence())
-
-    assert (cosine.verdict, norm.verdict) == ("pass", "fail")
-    assert (norm.where or "").startswith("first beyond at model.layers.1: ")
-
-
-def test_hidden_states_of_nothing_fail(scene: Scene) -> None:
-    """All zero is finite, and its cosine is no number."""
-    scene.edit_layers(lambda states: np.asarray(states * np.array([1, 1, 1, 0], dtype=np.float32)[:, None]))
-
-    assert scene.verdicts()["hidden_states"] == "fail"
-
-
-def test_an_explosion_is_told_and_does_not_fail(scene: Scene) -> None:
-    """Both sides may have it: then it is the model's."""
-    for side in ("candidate", "reference"):
-        scene.edit_layers(lambda states: np.asarray(states * np.array([1, 1, 100, 1], dtype=np.float32)[:, None]), side)
-    _, cosine, norm = CHECKS["hidden_states"].judge(scene.evidence())
-
-    assert cosine.verdict == norm.verdict == "pass"
-    assert "the norm explodes at model.layers.1" in (cosine.message or "")
 
 
 def constant(rows: Rows) -> Callable[[Rows], Rows]:

@@ -7,7 +7,7 @@ from npu_conformance.checks import CHECKS
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.compare import compare
 from npu_conformance.traces.rows import Rows
-from tests.unit.conftest import SCORED, Scene
+from tests.unit.helpers.scenes import SCORED, Scene
 
 
 def nan_in_row_7(rows: Rows) -> Rows:

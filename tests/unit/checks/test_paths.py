@@ -11,7 +11,7 @@ from npu_conformance.measure.results import worst
 from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import PREFILL
-from tests.unit.conftest import Scene, failing
+from tests.unit.helpers.scenes import Scene, failing
 
 
 def edit_prefill(scene: Scene, change: Callable[[Rows], Rows]) -> None:

@@ -10,8 +10,8 @@ from npu_conformance.checks import CHECKS
 from npu_conformance.report.details import save_details
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import Trace
-from tests.unit.conftest import Scene
 from tests.unit.helpers.report_runs import FACTS
+from tests.unit.helpers.scenes import Scene
 
 
 @pytest.mark.parametrize("variant", ["base", "chunked_prefill"])

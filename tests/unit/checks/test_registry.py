@@ -12,7 +12,7 @@ from npu_conformance.report.words import place, title
 from npu_conformance.report.words.metrics import AT, METRICS
 from npu_conformance.traces.cases import Scenario
 from tests.conformance import test_checks
-from tests.unit.conftest import Scene
+from tests.unit.helpers.scenes import Scene
 
 
 def test_every_check_has_a_conformance_test_of_its_name() -> None:

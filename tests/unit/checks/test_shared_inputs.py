@@ -9,7 +9,7 @@ from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checkpoints.own_files import OwnFiles
 from npu_conformance.checks import CHECKS
 from npu_conformance.measure.results import Result
-from tests.unit.conftest import Scene
+from tests.unit.helpers.scenes import Scene
 from tests.unit.helpers.small_traces import DECLARED
 
 

@@ -16,7 +16,7 @@ from npu_conformance.measure.results import worst
 from npu_conformance.traces.cases import Flip
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import BOUNDARY, load_trace, save_cases
-from tests.unit.conftest import Scene, failing, named
+from tests.unit.helpers.scenes import Scene, failing, named
 
 SPREAD = VARIANT_SPREAD.name
 BITWISE = "bitwise_rows"

@@ -16,8 +16,8 @@ from npu_conformance.cli import main
 from npu_conformance.commands.captures.manifest import MANIFEST, difference, open_capture, tokenizer_digest
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import write_text
-from tests.unit.conftest import Scene
 from tests.unit.helpers.captured_runs import TRACES, capture_folder, sealed
+from tests.unit.helpers.scenes import Scene
 from tests.unit.helpers.suite_runs import MODEL, ROOT, clean_environment, judge
 
 

@@ -10,8 +10,8 @@ import pytest
 from npu_conformance.cli import main
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import PREFILL
-from tests.unit.conftest import Scene
 from tests.unit.helpers.captured_runs import TRACES, capture_folder, change_rows, change_tokens, sealed
+from tests.unit.helpers.scenes import Scene
 
 Compare = Callable[[Path, Path], tuple[int, str]]
 

@@ -9,9 +9,9 @@ import pytest
 
 from npu_conformance.cli import main
 from npu_conformance.commands.captures.manifest import Role
-from tests.unit.conftest import Scene
 from tests.unit.helpers.captured_runs import TRACES, capture_folder, change_rows, change_tokens, sealed
 from tests.unit.helpers.report_runs import tell_provenance
+from tests.unit.helpers.scenes import Scene
 
 Compare = Callable[[Path, Path], tuple[int, str]]
 

@@ -1,9 +1,9 @@
-"""RunPair runs held against each other: what got worse is found, what did not is not, and too little says nothing."""
+"""Two runs held against each other: what got worse is found, what did not is not, and too little says nothing."""
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,7 @@ import pytest
 
 from npu_conformance.cli import main
 from npu_conformance.commands.versions.runs import SavedRun, pair
-from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.machine.storage import write_json
-from npu_conformance.measure.deviations import Deviations
-from npu_conformance.measure.growth import GROWTH, Judged, RunPair, judge
-from npu_conformance.measure.kernel import RUNNERS_UP
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import PREFILL, load_trace
 from tests.unit.helpers.small_traces import logits, moved, write_trace
@@ -106,7 +102,7 @@ def test_an_equal_run_is_no_worse(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_too_few_prompts_say_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """RunPair are too few for anything; of five that scatter it says how many would do."""
+    """Two prompts are too few for anything; of five that scatter it says how many would do."""
     exact = logits(5, 6)
     before = report(tmp_path / "a", exact, [moved(one, 0.005 * (1 + n % 2), n) for n, one in enumerate(exact)])
     after = report(tmp_path / "b", exact, [moved(one, 0.005 * (1 + n % 3), 9 + n) for n, one in enumerate(exact)])
@@ -137,76 +133,6 @@ def test_logits_that_are_not_finite_any_more(tmp_path: Path, capsys: pytest.Capt
     assert status == 1
     assert "ERROR" in text
     assert "not compared: the logits of decode before are not all finite (Model base)" in text
-
-
-def measured(rows: np.ndarray, flipped: np.ndarray) -> Deviations:
-    """Of prompts of equal length, from their logarithms of errors and flips [prompts, steps]."""
-    steps = rows.shape[1]
-    blank = np.zeros(rows.size)
-    bounds = tuple(range(0, rows.size + 1, steps))
-    return Deviations(bounds, rows.ravel(), blank, blank, flipped.ravel(), np.zeros((rows.size, RUNNERS_UP)))
-
-
-def pretended(rng: np.random.Generator, growth: float = 1.0, flips: float = 0.01, prompts: int = 40) -> RunPair:
-    """A pair of runs by what is measured of them: sizes of prompts and positions are shared, the rest scatters.
-
-    More than runs of the twins do whose kernels round otherwise: base and graph, prompt by prompt, by 0.06 to 0.07.
-    """
-    shared = rng.normal(-5, 0.4, (prompts, 1)) + rng.normal(0, 0.4, (prompts, 16))
-    unsure = rng.random((prompts, 16)) < 0.03
-    runs = []
-    for more, rate in ((0.0, 0.01), (np.log(growth), flips)):
-        rows = shared + more + rng.normal(0, 0.1, (prompts, 1)) + rng.normal(0, 0.3, (prompts, 16))
-        runs.append(measured(rows, (rng.random(rows.shape) < rate) | (unsure & (rng.random(rows.shape) < 0.5))))
-    names = tuple(f"set/{number}" for number in range(prompts))
-    return RunPair(names, {"decode": (runs[0], runs[1])}, (16,) * prompts)
-
-
-@pytest.mark.parametrize("growth", [1.0, pytest.param(GROWTH, marks=pytest.mark.slow)])
-def test_false_alarms_are_rarer_than_their_rate(growth: float) -> None:
-    """Of commands that compare three pairs each, whose error grew by as much as it may, and whose flips are as many."""
-    rng = np.random.default_rng(3)
-    commands = 300
-    false = sum(
-        any(one.verdict == "worse" for one in judge([pretended(rng, growth) for _ in range(3)]))
-        for _ in range(commands)
-    )
-
-    assert false / commands <= FALSE_ALARMS + 3 * (FALSE_ALARMS * (1 - FALSE_ALARMS) / commands) ** 0.5
-
-
-def verdicts(make: Callable[[np.random.Generator], RunPair]) -> list[Judged]:
-    """Of fifty pairs, each by itself."""
-    return [judge([make(np.random.default_rng(seed))])[0] for seed in range(50)]
-
-
-def test_what_is_worse_is_mostly_found_and_what_is_not_mostly_settled() -> None:
-    """A third more error, flips at one position in ten; and pairs that differ by chance only."""
-    larger = verdicts(lambda rng: pretended(rng, 1.35))
-    flipping = verdicts(lambda rng: pretended(rng, flips=0.1))
-    equal = verdicts(lambda rng: pretended(rng))
-
-    assert sum(one.verdict == "worse" for one in larger) >= 45
-    assert sum(one.verdict == "worse" and "flips are more frequent" in one.why for one in flipping) >= 45
-    assert sum(one.verdict == "no worse" for one in equal) >= 30
-
-
-def test_flips_that_are_not_settled() -> None:
-    """More in four prompts and fewer in none is too often for `no worse` and too rarely for `worse`."""
-    rng = np.random.default_rng(1)
-    rows = rng.normal(-5, 0.4, (40, 16))
-    flipped = np.zeros((40, 16), dtype=bool)
-    flipped[:5, 3] = True
-    two = RunPair(
-        tuple(map(str, range(40))),
-        {"decode": (measured(rows, np.zeros_like(flipped)), measured(rows, flipped))},
-        (16,) * 40,
-    )
-    (found,) = judge([two])
-
-    assert found.verdict == "inconclusive"
-    assert found.why.startswith("40 prompts cannot tell whether flips are more frequent: about ")
-    assert two.worst(1)[0][1] == 3
 
 
 def test_positions_count_while_the_tokens_are_the_same(tmp_path: Path) -> None:

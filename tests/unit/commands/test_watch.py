@@ -12,8 +12,8 @@ from npu_conformance.baselines.stored import Baseline
 from npu_conformance.cli import main
 from npu_conformance.commands.watch import command
 from npu_conformance.commands.watch.judging import ServerCheck, chosen_prompts
-from tests.unit.conftest import Scene
 from tests.unit.helpers.baseline_runs import FACTS, baseline_of
+from tests.unit.helpers.scenes import Scene
 from tests.unit.helpers.served_answers import HTML, MODELS, Answering, check, heard, keep, nonsense, of_scene, serving
 
 

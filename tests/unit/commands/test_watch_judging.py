@@ -14,8 +14,8 @@ from npu_conformance.commands.watch.asking import ServedToken
 from npu_conformance.commands.watch.judging import judge
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
-from tests.unit.conftest import SCORED, Scene
 from tests.unit.helpers.baseline_runs import baseline_of, noisy
+from tests.unit.helpers.scenes import SCORED, Scene
 from tests.unit.helpers.served_answers import check, completion, keep, nonsense, of_scene, serving
 
 

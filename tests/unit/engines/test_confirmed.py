@@ -19,8 +19,8 @@ from npu_conformance.report.rows import variant_rows
 from npu_conformance.report.words import verdict
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.traces.rows import Rows
-from tests.unit.conftest import Scene
 from tests.unit.helpers.report_runs import Runs, line, unsteady
+from tests.unit.helpers.scenes import Scene
 
 
 def told(variant: str, **provenance: Any) -> tuple[str | None, str | None]:

@@ -13,7 +13,7 @@ from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.run.baseline import make_baseline
 from npu_conformance.traces.rows import Rows
-from tests.unit.conftest import Scene
+from tests.unit.helpers.scenes import Scene
 
 FACTS = {"kind": "real", "weights_digest": "w", "reference_digest": "r", "adapter_digest": None}
 CREATED = Change(date=datetime(2026, 11, 1, tzinfo=timezone.utc), action="create", reason="first", figures={})

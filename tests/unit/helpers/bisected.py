@@ -16,7 +16,9 @@ import numpy as np
 from npu_conformance.audit.scan import Scan
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.evidence import Evidence
+from npu_conformance.commands.bisect.finding import Finding
 from npu_conformance.commands.bisect.runs import Runs
+from npu_conformance.commands.bisect.search import search
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.errors import JobError
 from npu_conformance.measure.floor import load_floor
@@ -175,3 +177,16 @@ def states_of(prefix: tuple[int, ...]) -> Rows:
     """The reference's hidden states at the end of a prefix [points, width]."""
     seed = zlib.crc32(repr(tuple(map(int, prefix))).encode())
     return np.random.default_rng(seed).normal(size=(len(POINTS), 32)).astype(np.float32)
+
+
+def searched(model: Model) -> Finding | None:
+    """The search's result."""
+    return search(model.runs(), model.model_run(), model.evidence())
+
+
+def found(model: Model) -> Finding:
+    """The search's finding, which there must be."""
+    finding = searched(model)
+    assert finding is not None
+    assert finding.model == "a/b"
+    return finding

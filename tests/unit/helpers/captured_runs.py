@@ -16,7 +16,7 @@ from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import Scene
+    from tests.unit.helpers.scenes import Scene
 
 TRACES = Path("traces") / "Model"
 

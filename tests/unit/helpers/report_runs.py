@@ -37,7 +37,7 @@ from tests.unit.helpers.small_traces import MODULES
 from tests.unit.helpers.suite_runs import ROOT
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import Scene
+    from tests.unit.helpers.scenes import Scene
 
 PROVENANCE = {
     "engine": "vllm",

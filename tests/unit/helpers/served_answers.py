@@ -14,7 +14,7 @@ from npu_conformance.baselines.stored import Baseline
 from npu_conformance.cli import main
 from npu_conformance.measure.metrics import log_softmax
 from npu_conformance.traces.rows import Rows
-from tests.unit.conftest import Scene
+from tests.unit.helpers.scenes import Scene
 
 Answering = Callable[[dict[str, Any]], dict[str, Any] | int | str]
 HTML = "<html>maintenance</html>"

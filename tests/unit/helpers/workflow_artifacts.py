@@ -8,8 +8,9 @@ import os
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from tests.unit.helpers.workflow_steps import Step
+from tests.unit.helpers.workflow_steps import Step, steps
 
 
 def upload(step: Step, checkout: Path, to: Path, model: str) -> None:
@@ -50,6 +51,12 @@ def download(step: Step, artifacts: Path, to: Path) -> None:
     flat = len(found) == 1 or step.options.get("merge-multiple") == "true"
     for path in found:
         shutil.copytree(path, to if flat else to / path.name, dirs_exist_ok=True)
+
+
+def downloading(workflow: dict[str, Any], job: str) -> Step:
+    """The step of a job that downloads."""
+    (step,) = [step for step in steps(workflow, job) if step.uses.startswith("actions/download-artifact@")]
+    return step
 
 
 def _files(top: Path) -> list[Path]:

@@ -6,9 +6,9 @@ import numpy as np
 
 from npu_conformance.report.model import Report
 from npu_conformance.report.write import write_report
-from tests.unit.conftest import Scene
 from tests.unit.helpers.baseline_runs import baseline_of
 from tests.unit.helpers.half_written import half_written
+from tests.unit.helpers.scenes import Scene
 
 from . import test_report
 

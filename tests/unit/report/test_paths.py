@@ -13,8 +13,8 @@ from npu_conformance.report.markdown import besides, render_markdown
 from npu_conformance.report.options import option_rows
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.traces.trace import PREFILL, save_cases
-from tests.unit.conftest import Scene
 from tests.unit.helpers.report_runs import Runs, case, line, write
+from tests.unit.helpers.scenes import Scene
 
 
 def test_decodes_figures_are_not_taken_for_prefills(runs: Runs) -> None:

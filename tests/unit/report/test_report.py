@@ -24,8 +24,8 @@ from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.write import write_report
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
-from tests.unit.conftest import Scene
 from tests.unit.helpers.report_runs import FACTS, RUN, showable, tell_provenance
+from tests.unit.helpers.scenes import Scene
 from tests.unit.helpers.suite_runs import ROOT
 
 

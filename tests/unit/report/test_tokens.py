@@ -19,8 +19,8 @@ from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.write import write_report
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
-from tests.unit.conftest import SCORED, Scene
 from tests.unit.helpers.report_runs import Change, Runs, another, line
+from tests.unit.helpers.scenes import SCORED, Scene
 
 Language = Literal["en", "zh"]
 TIES = 4

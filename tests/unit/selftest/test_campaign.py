@@ -28,8 +28,8 @@ from npu_conformance.selftest.table import table
 from npu_conformance.traces.trace import load_trace
 from npu_conformance.workers.job import Injection
 from npu_conformance.workers.progress import Narrator
-from tests.unit.conftest import Scene
 from tests.unit.helpers.hooked_models import run, tiny_model
+from tests.unit.helpers.scenes import Scene
 
 QUICK = ("rotary_theta", "decode_only", "head_word", "weight_fp8")
 """Kinds that stand for the catalogue in `make test`: of prefill and decode, of the head, of weights."""

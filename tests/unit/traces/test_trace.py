@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from npu_conformance.errors import TraceError
 from npu_conformance.traces.rows import Rows, pack, row_digest, unpack
 from npu_conformance.traces.trace import load_trace
-from tests.unit.conftest import Scene
+from tests.unit.helpers.scenes import Scene
 
 
 @given(arrays(np.float32, (2, 7), elements=st.floats(width=32, allow_nan=True, allow_infinity=True)))

@@ -1,57 +1,20 @@
-"""Real faults of converting, loading and storing, judged by the real command on twins: caught, and by name.
+"""Real faults of converting, adapting and loading, judged by the real command on twins: caught, and by name.
 
 Each fault is made by this file's own code, in a checkpoint folder that the candidate's engine then loads.
 """
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from npu_conformance.checkpoints.inspect import inspect
-from npu_conformance.run.build_twins import build_twins, twin_folder
-from npu_conformance.workers.jobs import Jobs
-from npu_conformance.workers.progress import Narrator
-from tests.unit.helpers.suite_runs import ROOT, Outcome, judge
+from tests.unit.helpers.faulty_twins import RECIPES, Twins, judged, run_python
+from tests.unit.helpers.suite_runs import Outcome, judge
 
-PROMPTS = ROOT / "model_configs" / "prompts"
-RECIPES = {
-    "Qwen3-4B-FP8": "qwen3-fp8",
-    "Qwen3-1.7B-GPTQ-Int8-FP16": "qwen3-gptq-int8",
-    "BitCPM4-CANN-1B": "bitcpm4",
-    "Qwen3.5-4B-Condenser": "qwen3.5-condenser",
-    "Qwen3Guard-Gen-4B": "qwen3-guard",
-}
 pytestmark = pytest.mark.engine
-
-
-class Twins(dict[str, Path]):
-    """Folders by model, each built when it is first asked for: training takes a minute."""
-
-    def __init__(self, jobs: Jobs) -> None:
-        super().__init__()
-        self._jobs = jobs
-
-    def __missing__(self, model: str) -> Path:
-        assert build_twins([RECIPES[model]], PROMPTS, self._jobs) == {}
-        self[model] = twin_folder(RECIPES[model], PROMPTS)
-        return self[model]
-
-
-@pytest.fixture(scope="session")
-def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
-    """Every model's twin as it is published: a checkpoint folder, or an adapter's."""
-    return Twins(Jobs(tmp_path_factory.mktemp("twins"), Narrator()))
-
-
-def run_python(code: str, *arguments: Path) -> None:
-    """Change tensors in a process of its own, for this one imports no torch."""
-    preamble = "import sys, json, torch\nfrom safetensors.torch import load_file, save_file\n"
-    subprocess.run([sys.executable, "-c", preamble + code, *map(str, arguments)], check=True)
 
 
 def converted(published: Path, folder: Path, change: str) -> Path:
@@ -98,11 +61,6 @@ json.dump(config, open(sys.argv[2] + "/config.json", "w"))
     )
     run_python(code, published, folder)
     return folder
-
-
-def judged(model: str, folder: Path, *words: str) -> Outcome:
-    """The suite's verdict on the model's twin in its base variant."""
-    return judge(folder, "--twin", "-k", f"{model}-base", *words)
 
 
 def told(outcome: Outcome, model: str) -> dict[str, str]:
@@ -263,72 +221,3 @@ def test_a_loading_fault_is_named(twins: Twins, tmp_path: Path, fault: str) -> N
     failing = told(judged(model, tmp_path / "reports", "--candidate-weights", str(folder)), model)
 
     assert cause in failing[check]
-
-
-def edit_config(folder: Path, **changes: object) -> None:
-    """Change config.json."""
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def edit_tensor(folder: Path, code: str) -> None:
-    """Change tensors `t` of the one weights file."""
-    run_python(f"t = load_file(sys.argv[1]); {code}; save_file(t, sys.argv[1])", folder / "model.safetensors")
-
-
-def name_a_missing_shard(folder: Path) -> None:
-    """As after a download that broke off."""
-    index = {"weight_map": {"a": "model-00002-of-00002.safetensors"}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-
-
-SCALE = "t['model.layers.0.mlp.up_proj.weight_scale_inv']"
-WEIGHT = "t['model.layers.2.mlp.up_proj.weight']"
-STORING: dict[str, tuple[str, Callable[[Path], None], str]] = {
-    "scale of the wrong shape": (
-        "Qwen3-4B-FP8",
-        lambda folder: edit_tensor(folder, f"{SCALE} = {SCALE}[:1]"),
-        "its scale is [1, 2]",
-    ),
-    "scale of zero": (
-        "Qwen3-4B-FP8",
-        lambda folder: edit_tensor(folder, f"{SCALE}[1, 1] = 0"),
-        "a scale is zero or negative, first at [1, 1]",
-    ),
-    "scale of NaN": (
-        "Qwen3-4B-FP8",
-        lambda folder: edit_tensor(folder, f"{SCALE}[1, 1] = float('nan')"),
-        "NaN or infinity, first at [1, 1]",
-    ),
-    "hidden_size wrong": ("Qwen3Guard-Gen-4B", lambda folder: edit_config(folder, hidden_size=320), "hidden_size"),
-    "NaN in one weight": (
-        "Qwen3Guard-Gen-4B",
-        lambda folder: edit_tensor(folder, f"{WEIGHT}[7, 11] = float('nan')"),
-        "NaN or infinity, first at [7, 11]",
-    ),
-    "tied lm_head dropped": (
-        "Qwen3Guard-Gen-4B",
-        lambda folder: edit_config(folder, tie_word_embeddings=False),
-        "lm_head",
-    ),
-    "missing shard": (
-        "Qwen3Guard-Gen-4B",
-        name_a_missing_shard,
-        "model-00002-of-00002.safetensors: missing",
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", STORING)
-def test_a_damaged_checkpoint_is_named_before_any_engine_starts(twins: Twins, tmp_path: Path, fault: str) -> None:
-    """Every test of the model is in error with the one message."""
-    model, damage, message = STORING[fault]
-    folder = Path(shutil.copytree(twins[model], tmp_path / "weights"))
-    damage(folder)
-    outcome = judged(model, tmp_path / "reports", "--candidate-weights", str(folder))
-
-    assert {check["verdict"] for check in outcome.model(model)["checks"]} == {"error"}
-    first, *others = (check["message"] for check in outcome.model(model)["checks"])
-    assert message in first
-    assert set(others) == {"not run: the engine did not start"}
-    assert not any("-base-" in log.name for log in (tmp_path / "reports").glob("*/logs/*"))

@@ -1,7 +1,8 @@
 """The shell steps of the workflows, run as they are written, with folders made up to be what they find on a runner.
 
 No result of an NPU is made up: what would need one is refused before it starts, or a program of this test's own notes
-how it was called. What comes after the models' jobs is in `test_workflow_results.py`.
+how it was called. What comes after the models' jobs is in `test_workflow_results.py` and
+`test_workflow_baselines.py`.
 """
 
 import json

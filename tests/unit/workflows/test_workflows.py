@@ -30,7 +30,7 @@ NOT_RUN = {
     "Show the NPUs": "an NPU",
     "Install the suite beside the image's packages": "the Ascend image and a package index",
 }
-RUN = {  # in test_workflow_steps.py and test_workflow_results.py
+RUN = {  # in test_workflow_steps.py, test_workflow_results.py and test_workflow_baselines.py
     "Summarise the report",
     "Refuse new baselines without a reason",
     "Make the matrix",
