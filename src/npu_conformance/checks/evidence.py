@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from npu_conformance.audit.scan import Scan
 from npu_conformance.baselines.against import BaselineDiff, since
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.checkpoints.inputs import Inputs
-from npu_conformance.checks.pair import Pair, compare_together
+from npu_conformance.checks.pair import Pair, compare_together, kept_comparison
 from npu_conformance.config.engines import DEFAULT, engine
 from npu_conformance.config.limits import FALSE_ALARMS, NOISE_FIGURES
 from npu_conformance.config.model import ModelConfig
@@ -62,6 +63,8 @@ class Evidence:
     """Why the baseline is outdated; None where it is not, or there is none."""
     replacing: bool = False
     """Whether the run is to take the place of the baseline."""
+    kept: Path | None = None
+    """Folder of comparisons that the run kept in place of rows; None where all rows are there."""
     baseline_only: bool = False
     """Whether no reference was computed: the baseline's stands for it, at the tokens that the candidate had to take."""
 
@@ -165,7 +168,7 @@ class Evidence:
     @cached_property
     def pair(self) -> Pair:
         """Candidate against reference."""
-        return self._pair(self.candidate, self.reference, baseline=self._stands_in)
+        return self._pair("reference", self.candidate, self.reference, baseline=self._stands_in)
 
     @property
     def _stands_in(self) -> Baseline | None:
@@ -182,7 +185,7 @@ class Evidence:
         part = self.candidate.part(PREFILL)
         if part is None:
             return None
-        return self._pair(part, self.reference, ("prefill", "reference"), baseline=self._stands_in)
+        return self._pair("prefill", part, self.reference, ("prefill", "reference"), baseline=self._stands_in)
 
     @cached_property
     def own_prefill(self) -> Pair | None:
@@ -193,7 +196,7 @@ class Evidence:
         decode = replace(self.candidate, answers=once, forced=True)
         if part is None:
             return None
-        return self._pair(decode, part, ("decode", "prefill"), same_weights=True)
+        return self._pair("own_prefill", decode, part, ("decode", "prefill"), same_weights=True)
 
     @property
     def base_distance(self) -> float:
@@ -213,7 +216,11 @@ class Evidence:
     @cached_property
     def against_base(self) -> Pair | None:
         """This variant against base at base's positions; None where there are none."""
-        return None if self.base is None or self.tokens_only else self._against(self.candidate, self.base.candidate)
+        return (
+            None
+            if self.base is None or self.tokens_only
+            else self._against("base", self.candidate, self.base.candidate)
+        )
 
     @cached_property
     def boundary_against_base(self) -> Pair | None:
@@ -229,13 +236,14 @@ class Evidence:
         mine = self.candidate.part(name)
         if mine is None or theirs is None or not mine.answers:
             return None
-        return self._against(mine, theirs, scored=name != BOUNDARY)
+        return self._against(name, mine, theirs, scored=name != BOUNDARY)
 
-    def _against(self, mine: Trace, theirs: Trace, *, scored: bool = True) -> Pair:
-        return self._pair(mine, theirs, (self.variant, "base"), same_weights=True, scored=scored)
+    def _against(self, name: str, mine: Trace, theirs: Trace, *, scored: bool = True) -> Pair:
+        return self._pair(name, mine, theirs, (self.variant, "base"), same_weights=True, scored=scored)
 
     def _pair(
         self,
+        name: str,
         mine: Trace,
         theirs: Trace,
         sides: tuple[str, str] = ("candidate", "reference"),
@@ -244,10 +252,22 @@ class Evidence:
         scored: bool = True,
         baseline: Baseline | None = None,
     ) -> Pair:
-        return Pair(mine, theirs, self.reference, sides, same_weights, scored, baseline, self._compare)
+        found = None if self.kept is None or baseline is not None else kept_comparison(name, mine, theirs, self.kept)
+        return Pair(mine, theirs, self.reference, sides, same_weights, scored, baseline, self._compare, found)
+
+    @property
+    def pairs(self) -> dict[str, Pair]:
+        """All that is compared of this variant, by name."""
+        found = {
+            "reference": self.pair,
+            "prefill": self.prefill,
+            "own_prefill": self.own_prefill,
+            "base": self.against_base,
+            COLD: self.cold_against_base,
+            BOUNDARY: self.boundary_against_base,
+        }
+        return {name: pair for name, pair in found.items() if pair is not None}
 
     def _compare(self) -> None:
         """Compare all that is compared of this variant in one pass, so that rows are read once."""
-        pairs = (self.pair, self.prefill, self.own_prefill, self.against_base, self.cold_against_base, self.base)
-        noise = None if self.noise is None or self.noise.reference.folder != self.reference.folder else self.noise
-        compare_together([pair for pair in pairs if pair is not None], noise)
+        compare_together([*self.pairs.values(), *([] if self.base is None else [self.base])])

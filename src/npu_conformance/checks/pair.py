@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from npu_conformance.baselines.against import compare_forced
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.compare import compare_all
 from npu_conformance.measure.comparison import Comparison
-from npu_conformance.measure.floor import NoiseFloor
+from npu_conformance.measure.kept import load_comparison
 from npu_conformance.traces.trace import Trace
 
 
@@ -60,12 +61,19 @@ class Pair:
         )
 
 
-def compare_together(pairs: Sequence[Pair], noise: NoiseFloor | None = None) -> None:
-    """Compare pairs, and floor runs with their reference, that were not yet, in one pass over all their rows."""
+def kept_comparison(name: str, mine: Trace, theirs: Trace, kept: Path) -> Comparison | TraceError | None:
+    """What a run kept of a pair in place of its rows; None where the rows are there."""
+    if mine.has_rows and theirs.has_rows:
+        return None
+    try:
+        return load_comparison(kept / f"{name}.npz")
+    except TraceError as error:
+        return error
+
+
+def compare_together(pairs: Sequence[Pair]) -> None:
+    """Compare the pairs that were not yet in one pass over all their rows."""
     waiting = [pair for pair in pairs if pair.found is None and pair.baseline is None]
-    floor = [] if noise is None or noise.found is not None else [(run, noise.reference) for run in noise.runs.values()]
-    found = compare_all([*((pair.candidate, pair.reference) for pair in waiting), *floor])
-    for pair, one in zip(waiting, found[: len(waiting)], strict=True):
+    found = compare_all([(pair.candidate, pair.reference) for pair in waiting])
+    for pair, one in zip(waiting, found, strict=True):
         pair.found = one
-    if noise is not None and noise.found is None:
-        noise.found = found[len(waiting) :]

@@ -16,7 +16,9 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import is_long, scored_with
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import TraceError
+from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.floor import NoiseFloor
+from npu_conformance.measure.kept import COMPARISONS, save_comparison
 from npu_conformance.traces.trace import Trace, load_trace
 
 Result = TypeVar("Result", bound=BaseModel)
@@ -56,7 +58,7 @@ def load_evidence(
     Raises:
         TraceError: a part of it is missing or damaged.
     """
-    second = traces / variant / "second_reference"
+    second, kept = traces / variant / "second_reference", traces / variant / COMPARISONS
     rendered = None if is_long(variant) else load_rendered(traces / "rendered.json")
     return Evidence(
         variant=variant,
@@ -76,8 +78,16 @@ def load_evidence(
         baseline=baseline,
         outdated=outdated,
         replacing=replacing,
+        kept=kept if kept.is_dir() else None,
         baseline_only=_baseline_only(traces, scored_with(variant), baseline),
     )
+
+
+def keep_comparisons(traces: Path, evidence: Evidence) -> None:
+    """Write what was compared of a variant beside its traces, so that it can be judged again without their rows."""
+    for name, pair in evidence.pairs.items():
+        if isinstance(pair.found, Comparison):
+            save_comparison(traces / evidence.variant / COMPARISONS / f"{name}.npz", pair.found)
 
 
 def load_base(traces: Path, baseline: Baseline | None = None) -> Pair:

@@ -2,24 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from npu_conformance.errors import TraceError
-from npu_conformance.measure import metrics
-from npu_conformance.measure.comparison import METRICS, Comparison
-from npu_conformance.measure.deviations import deviations_of
-from npu_conformance.measure.kernel import Measured
+from npu_conformance.measure.columns import Columns, columns_of
+from npu_conformance.measure.comparison import Comparison, comparison_of
 from npu_conformance.traces.rows import Rows, row_digest
 from npu_conformance.traces.trace import Answer, Trace
 
-_COLUMNS: dict[str, Any] = {
-    **dict.fromkeys((*METRICS, "rms"), np.float64),
-    **dict.fromkeys(("choice", "reference_choice"), np.int64),
-    **dict.fromkeys(("finite", "reference_finite"), np.bool_),
-}
 # Rows of each trace that are held at a time: 20 MB of one at 151,936 words.
 _ROWS = 32
 
@@ -81,8 +70,7 @@ class _Pass:
     def __init__(self, candidate: Trace, reference: Trace) -> None:
         self.candidate = candidate
         self._reference = reference
-        self._rows: list[list[Measured]] = [[] for _ in candidate.answers]
-        self._columns: dict[str, list[NDArray[Any]]] = {}
+        self._columns: list[list[Columns]] = [[] for _ in candidate.answers]
         self._unrepeated = [0 for _ in candidate.answers]
         self._problem: TraceError | None = None
         try:
@@ -110,53 +98,17 @@ class _Pass:
                 f"prompt {answer.prompt}: vocabulary of {mine.shape[1]} words in the candidate's "
                 f"logits, {theirs.shape[1]} in the reference's: not the same model"
             )
-        rows = metrics.measured(mine, theirs)
-        columns: dict[str, NDArray[Any]] = {
-            name: np.array([getattr(row, name) for row in rows], dtype=dtype) for name, dtype in _COLUMNS.items()
-        }
-        own, choices = columns.pop("choice"), columns.pop("reference_choice")
-        taken = np.asarray(answer.token_ids[start : start + len(mine)], dtype=np.int64)
-        tokens = np.maximum(own, 0) if self.candidate.forced else taken
-        steps, shown = np.arange(len(mine)), np.maximum(choices, 0)
-        shortfall = np.zeros(len(mine))
-        if not self.candidate.forced:
-            shortfall = mine.max(axis=1).astype(np.float64) - mine[steps, tokens]
-        columns |= {
-            "tokens": tokens,
-            "choices": choices,
-            "own_shortfall": shortfall,
-            "equal": (mine.view(np.uint32) == theirs.view(np.uint32)).all(axis=1),
-            "token_logits": np.stack(
-                [side[steps, words].astype(np.float64) for side in (mine, theirs) for words in (tokens, shown)],
-                axis=1,
-            ),
-        }
-        self._rows[index] += rows
-        for name, column in columns.items():
-            self._columns.setdefault(name, []).append(column)
+        taken = None if self.candidate.forced else answer.token_ids[start : start + len(mine)]
+        self._columns[index].append(columns_of(mine, theirs, taken))
 
     def found(self) -> Comparison | TraceError:
         """What was measured of all rows."""
         if self._problem is not None:
             return self._problem
-        if not any(self._rows):
+        if not any(self._columns):
             return TraceError(f"{self.candidate.folder}: holds no position to compare")
-        joined = {name: np.concatenate(parts) for name, parts in self._columns.items()}
-        return Comparison(
-            prompts=tuple(answer.prompt for answer in self.candidate.answers),
-            bounds=tuple(int(bound) for bound in np.cumsum([0, *map(len, self._rows)])),
-            tokens=joined["tokens"],
-            choices=joined["choices"],
-            equal=joined["equal"],
-            finite=joined["finite"],
-            reference_finite=joined["reference_finite"],
-            token_logits=joined["token_logits"],
-            own_shortfall=joined["own_shortfall"],
-            reference_rms=joined["rms"],
-            values={name: joined[name] for name in METRICS},
-            deviations=deviations_of(self._rows),
-            unrepeated=tuple(self._unrepeated),
-        )
+        prompts = [answer.prompt for answer in self.candidate.answers]
+        return comparison_of(prompts, self._columns, self._unrepeated)
 
 
 def unrepeated(run: Trace, index: int, rows: Rows, start: int = 0) -> int:

@@ -3,18 +3,16 @@
 Figures, checks and reports read from it; none of them touches logits again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from npu_conformance.config.limits import FIGURES
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
-from npu_conformance.measure.deviations import Deviations
-
-METRICS = tuple(dict.fromkeys(figure.of for figure in FIGURES.values() if figure.of not in (None, "matches")))
-"""Names of a comparison's values: the fields of `Measured` that figures are made of."""
+from npu_conformance.measure.columns import METRICS, Columns, joined
+from npu_conformance.measure.deviations import Deviations, deviations_of
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,36 @@ class Comparison:
         """First step of a prompt at which the tokens differ; None when they never do."""
         different = np.flatnonzero(~self.matches[self.span(prompt)])
         return int(different[0]) if len(different) else None
+
+
+def comparison_of(
+    prompts: Sequence[str], columns: Sequence[Sequence[Columns]], unrepeated: Sequence[int]
+) -> Comparison:
+    """What was measured of prompts.
+
+    Args:
+        prompts: their ids.
+        columns: of each prompt, in parts; none of one without judged positions, but not of all.
+        unrepeated: by prompt, see `Comparison`.
+    """
+    whole = joined([part for parts in columns for part in parts])
+    lengths = [sum(len(part["tokens"]) for part in parts) for parts in columns]
+    bounds = (0, *np.cumsum(lengths).tolist())
+    return Comparison(
+        prompts=tuple(prompts),
+        bounds=bounds,
+        tokens=whole["tokens"],
+        choices=whole["reference_choice"],
+        equal=whole["equal"],
+        finite=whole["finite"],
+        reference_finite=whole["reference_finite"],
+        token_logits=whole["token_logits"],
+        reference_rms=whole["rms"],
+        own_shortfall=whole["own_shortfall"],
+        values={name: whole[name] for name in METRICS},
+        deviations=deviations_of(whole, bounds),
+        unrepeated=tuple(unrepeated),
+    )
 
 
 def require_finite(comparison: Comparison) -> None:

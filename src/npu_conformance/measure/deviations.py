@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance.measure.kernel import RUNNERS_UP, Measured
+from npu_conformance.measure.columns import Columns
+from npu_conformance.measure.kernel import RUNNERS_UP
 
 Values = NDArray[np.float64]
 EQUAL = float(np.log(np.finfo(np.float32).tiny))
@@ -61,21 +62,22 @@ class Deviations:
         )
 
 
-def deviations_of(prompts: Sequence[Sequence[Measured]]) -> Deviations:
-    """What was measured of each prompt's positions; logits that are not finite give NaN, which no limit keeps."""
-    rows = [row for prompt in prompts for row in prompt]
-    relative, largest, gain, sizes = (
-        np.array([getattr(row, name) for row in rows], dtype=np.float64)
-        for name in ("relative_l2", "max_abs", "gain", "rms")
-    )
+def deviations_of(columns: Columns, bounds: tuple[int, ...]) -> Deviations:
+    """What was measured (see `columns_of`); logits that are not finite give NaN, which no limit keeps.
+
+    Args:
+        columns: of all positions.
+        bounds: prompt i has the positions bounds[i] to bounds[i + 1].
+    """
+    sizes = columns["rms"]
     with np.errstate(divide="ignore", invalid="ignore"):
         return Deviations(
-            bounds=(0, *np.cumsum([len(prompt) for prompt in prompts]).tolist()),
-            row=np.maximum(np.log(relative), EQUAL),
-            logit=np.maximum(np.log(largest / sizes), EQUAL),
-            gain=gain,
-            flipped=np.array([row.choice != row.reference_choice for row in rows], dtype=np.bool_),
-            difference=np.array([row.leads for row in rows]).reshape(-1, RUNNERS_UP) / sizes[:, None],
+            bounds=bounds,
+            row=np.maximum(np.log(columns["relative_l2"]), EQUAL),
+            logit=np.maximum(np.log(columns["max_abs"] / sizes), EQUAL),
+            gain=columns["gain"],
+            flipped=columns["choice"] != columns["reference_choice"],
+            difference=columns["leads"] / sizes[:, None],
         )
 
 

@@ -1,48 +1,97 @@
-"""The noise floor of a model's run: what floor runs deviate from the reference at the same positions."""
+"""The noise floor of a model's run: what floor runs deviate from the reference at the same positions.
+
+Nothing but what they deviate is asked of floor runs, so they are measured where they are computed, and a file holds
+what was measured in place of their rows.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from npu_conformance.errors import TraceError
-from npu_conformance.measure.compare import compare_all
-from npu_conformance.measure.comparison import Comparison
+from npu_conformance.machine.storage import staged_file
+from npu_conformance.measure.columns import Columns, columns_of, joined
+from npu_conformance.measure.comparison import Comparison, comparison_of
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.reference_runs import FLOOR
+from npu_conformance.measure.stored import read_stored, write_stored
+from npu_conformance.measure.topk import TopK, likeliest, topk
+from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import Trace, load_trace
 
+WORDS = 16
+"""The reference's likeliest words, over which a floor run's distribution is kept for baselines."""
+_LOG_PROBS, _TAIL = "topk_log_probs", "topk_tail"
 
-@dataclass
+
+@dataclass(frozen=True)
+class FloorRun:
+    """The same model once more in the candidate's precision."""
+
+    comparison: Comparison
+    """With the reference, at the judged positions."""
+    topk: TopK
+    """Over the reference's `WORDS` likeliest words."""
+
+
+@dataclass(frozen=True)
 class NoiseFloor:
-    """Floor runs and the reference, compared once for all variants that are held against them."""
+    """The floor runs of the tokens that a reference scored."""
 
-    reference: Trace
-    runs: dict[str, Trace]
-    """Floor runs by name."""
-    found: Sequence[Comparison | TraceError] | None = None
-    """What comparing each with the reference gave; None before."""
+    runs: dict[str, FloorRun]
 
     @property
     def floor_runs(self) -> dict[str, Deviations]:
         """What each deviates.
 
         Raises:
-            TraceError: one has logits that are not finite, or is not comparable.
+            TraceError: one has logits that are not finite.
         """
-        if self.found is None:
-            self.found = compare_all([(run, self.reference) for run in self.runs.values()])
-        return {name: _finite(run, one) for (name, run), one in zip(self.runs.items(), self.found, strict=True)}
+        return {name: _finite(name, run.comparison) for name, run in self.runs.items()}
 
 
-def _finite(run: Trace, found: Comparison | TraceError) -> Deviations:
-    if isinstance(found, TraceError):
-        raise found
+def _finite(name: str, found: Comparison) -> Deviations:
     if bad := int((~found.finite).sum()):
         raise TraceError(
-            f"{run.folder}: {bad} positions of the noise floor have logits that are not finite: the model "
+            f"floor run {name}: {bad} positions of the noise floor have logits that are not finite: the model "
             "overflows in this dtype; try another reference.attn_implementation"
         )
     return found.deviations
+
+
+def floor_columns(rows: Rows, exact: Rows) -> Columns:
+    """What is kept of a floor run's rows of one prompt.
+
+    Args:
+        rows: float32 [positions, vocabulary] of the floor run.
+        exact: of the reference.
+    """
+    few = topk(rows, likeliest(exact, WORDS))
+    return columns_of(rows, exact, None) | {_LOG_PROBS: few.log_probs, _TAIL: few.tail}
+
+
+def save_floor_run(
+    path: Path, prompts: Sequence[str], columns: Sequence[Columns], provenance: dict[str, Any] | None = None
+) -> None:
+    """Write the file of a floor run.
+
+    Args:
+        path: of the file, in the folder `FLOOR` beside the reference.
+        prompts: ids.
+        columns: by prompt, of all its positions (see `floor_columns`).
+        provenance: how it was computed.
+    """
+    about = {
+        "prompts": list(prompts),
+        "positions": [len(one["tokens"]) for one in columns],
+        "provenance": provenance or {},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with staged_file(path) as file:
+        write_stored(file, about, joined(columns))
 
 
 def load_floor(scored: Path) -> NoiseFloor | None:
@@ -52,9 +101,26 @@ def load_floor(scored: Path) -> NoiseFloor | None:
         scored: folder of the variant whose tokens were scored.
 
     Raises:
-        TraceError: a trace is damaged.
+        TraceError: a file is damaged, or not of the reference beside it.
     """
-    folders = sorted(folder for folder in (scored / FLOOR).glob("*") if folder.is_dir())
-    if not folders:
+    paths = sorted((scored / FLOOR).glob("*.npz"))
+    if not paths:
         return None
-    return NoiseFloor(load_trace(scored / "reference"), {folder.name: load_trace(folder) for folder in folders})
+    reference = load_trace(scored / "reference")
+    return NoiseFloor({path.stem: _load_run(path, reference) for path in paths})
+
+
+def _load_run(path: Path, reference: Trace) -> FloorRun:
+    about, whole = read_stored(path)
+    prompts = [answer.prompt for answer in reference.answers]
+    lengths = [len(answer.token_ids) for answer in reference.answers]
+    if (about["prompts"], about["positions"]) != (prompts, lengths):
+        raise TraceError(f"{path}: is not of the same prompts and tokens as the reference; run the model again")
+    starts = np.cumsum([0, *lengths]).tolist()
+    spans = [slice(start, start + reference.judged(index)) for index, start in enumerate(starts[:-1])]
+    columns = [[{name: values[span] for name, values in whole.items()}] for span in spans]
+    judged = joined([part for parts in columns for part in parts])
+    return FloorRun(
+        comparison_of(prompts, columns, [0] * len(prompts)),
+        TopK(judged[_LOG_PROBS], judged[_TAIL], judged["choice"]),
+    )

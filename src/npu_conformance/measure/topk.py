@@ -50,11 +50,24 @@ def topk(rows: Rows, words: Ids) -> TopK:
         rows: float32 [positions, vocabulary]; such as are not finite give NaN.
         words: [positions, count].
     """
-    log_probs = metrics.log_softmax(rows)
-    kept = np.take_along_axis(log_probs, words, axis=1)
-    # Summed over the others: one minus the kept ones would leave rounding of their sum alone where one word is sure.
-    np.put_along_axis(log_probs, words, -np.inf, axis=1)
-    return TopK(kept, np.exp(log_probs).sum(axis=1), metrics.choice(rows))
+    # The row's largest logit is taken off first, so that float32 loses no digit that the sums in float64 keep.
+    log_probs, tails = np.empty(words.shape), np.empty(len(rows))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for at, (row, kept) in enumerate(zip(rows, words, strict=True)):
+            peak = row.max()
+            likely = np.exp(row - peak)
+            whole = likely.sum(dtype=np.float64)
+            log_probs[at] = np.subtract(row[kept], peak, dtype=np.float64) - np.log(whole)
+            # Summed over the others: one minus the kept ones would leave rounding where one word is sure.
+            likely[kept] = 0
+            tails[at] = likely.sum(dtype=np.float64) / whole
+    return TopK(log_probs, tails, metrics.choice(rows))
+
+
+def fewer(run: TopK, count: int) -> TopK:
+    """The same over the first `count` of its words: the others go to the tail."""
+    dropped = np.exp(run.log_probs[:, count:]).sum(axis=1)
+    return TopK(run.log_probs[:, :count], run.tail + dropped, run.choices)
 
 
 def join(parts: Sequence[TopK]) -> TopK:

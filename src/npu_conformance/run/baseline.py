@@ -15,16 +15,17 @@ from npu_conformance.baselines.stored import (
     StoredRun,
 )
 from npu_conformance.checks.evidence import Evidence
+from npu_conformance.measure.floor import WORDS as FLOOR_WORDS
 from npu_conformance.measure.metrics import choice, root_mean_square
 from npu_conformance.measure.results import Result
-from npu_conformance.measure.topk import TopK, join, likeliest, topk
+from npu_conformance.measure.topk import TopK, fewer, join, likeliest, topk
 from npu_conformance.traces.trace import Trace
 
 LARGEST = 300_000
 """Bytes that a file should stay below, for git keeps every one that ever was."""
 # Words a position, the most that fit; fewer than a choice and its runners-up would say nothing of ties, so that very
 # many positions make a larger file.
-_WORDS = (16, 12, 10, 8, 6, 5)
+_WORDS = (FLOOR_WORDS, 12, 10, 8, 6, 5)
 # Kept of a trace's provenance.
 _PROVENANCE = ("engine", "platform", "device", "versions", "effective", "environment", "setting")
 
@@ -98,7 +99,7 @@ def _arrays(evidence: Evidence, count: int) -> dict[str, Any]:
             texts=tuple(answer.text for answer in reference.answers),
         ),
         "run": StoredRun.of(_topk(evidence.candidate, words, judged), exact),
-        "floor": {name: StoredRun.of(_topk(run, words, judged), exact) for name, run in floor.items()},
+        "floor": {name: StoredRun.of(fewer(run.topk, count), exact) for name, run in floor.items()},
     }
 
 

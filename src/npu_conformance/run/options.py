@@ -31,6 +31,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="judge the traces of this report folder again",
     )
     add(
+        "--keep-traces",
+        action="store_true",
+        help="keep the logits of variants that passed; default: what was measured of them, and base's logits",
+    )
+    add(
         "--baseline",
         choices=("create", "update", "only", "alone"),
         metavar="{create,update,only}",

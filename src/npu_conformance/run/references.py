@@ -28,7 +28,7 @@ from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.layers import Layers, load_layers
 from npu_conformance.traces.trace import load_trace
-from npu_conformance.workers.job import ReferenceJob, SeriesJob, StatesJob
+from npu_conformance.workers.job import FloorJob, ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.workers.jobs import Jobs, on_the_host
 
 _STARTED = time()
@@ -50,33 +50,41 @@ class References:
         self._jobs = jobs
 
     def score(self, variant: Path) -> None:
-        """Leave the reference's trace and the noise floor's beside the candidate of a variant's folder.
+        """Leave the reference's trace beside the candidate of a variant's folder, and what its floor runs deviate.
 
         See `run_job` for what it raises.
         """
         attention = self._config.reference.attn_implementation
-        self._score(variant, (reference(attention), *noise_floor(self._config.serve.dtype, attention)))
+        exact, floor = reference(attention), noise_floor(self._config.serve.dtype, attention)
+        jobs: list[ReferenceJob | FloorJob] = [self._reference(variant, exact)]
+        jobs += [self._floor(variant, one) for one in floor]
+        self._score(variant, exact.name, jobs, {one.dtype for one in (exact, *floor)})
 
     def score_again(self, variant: Path, dtype: Dtype) -> None:
         """Leave the trace of the second reference there."""
-        attention = self._config.reference.attn_implementation
-        self._score(variant, (ReferenceRun("second_reference", dtype, attention),))
+        again = ReferenceRun("second_reference", dtype, self._config.reference.attn_implementation)
+        self._score(variant, "second reference", [self._reference(variant, again)], {dtype})
 
-    def _score(self, variant: Path, floor_runs: Sequence[ReferenceRun]) -> None:
-        jobs = tuple(
-            ReferenceJob(
-                **self._common(one.dtype, one.attn_implementation),
-                dither=one.dither,
-                output=variant / one.name,
-                candidate=variant / "candidate",
-                rendered=variant.parent / "rendered.json" if variant.name in JUDGED else None,
-                logits_only=one.name != "reference",
-            )
-            for one in floor_runs
+    def _score(self, variant: Path, name: str, jobs: list[ReferenceJob | FloorJob], dtypes: set[Dtype]) -> None:
+        deadline = self._deadline(_lengths(variant / "candidate"), dtypes)
+        self._run(SeriesJob(jobs=tuple(jobs)), f"{self._subject.name} {variant.name}: {name}", deadline)
+
+    def _reference(self, variant: Path, run: ReferenceRun) -> ReferenceJob:
+        return ReferenceJob(
+            **self._common(run.dtype, run.attn_implementation),
+            output=variant / run.name,
+            candidate=variant / "candidate",
+            rendered=variant.parent / "rendered.json" if variant.name in JUDGED else None,
+            logits_only=run.name != "reference",
         )
-        name = f"{self._subject.name} {variant.name}: {floor_runs[0].name.replace('_', ' ')}"
-        deadline = self._deadline(_lengths(variant / "candidate"), {one.dtype for one in floor_runs})
-        self._run(SeriesJob(jobs=jobs), name, deadline)
+
+    def _floor(self, variant: Path, run: ReferenceRun) -> FloorJob:
+        return FloorJob(
+            **self._common(run.dtype, run.attn_implementation),
+            dither=run.dither,
+            output=variant / f"{run.name}.npz",
+            reference=variant / "reference",
+        )
 
     def states(self, prefixes: Sequence[tuple[int, ...]], output: Path, dtype: Dtype) -> Layers:
         """Hidden states at the end of each prefix, through a file of `Layers`.

@@ -14,7 +14,7 @@ from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.saved import load_base, load_baseline, load_evidence
+from npu_conformance.checks.saved import keep_comparisons, load_base, load_baseline, load_evidence
 from npu_conformance.config.engines import engine
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.model import ModelConfig, check_remote_code, config_path, load_config
@@ -34,6 +34,7 @@ from npu_conformance.run.lacking import lacking
 from npu_conformance.run.model_run import ModelRun
 from npu_conformance.run.preparation import Prepared, prepare, save_prepared
 from npu_conformance.run.references import References
+from npu_conformance.run.rows import may_drop
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
 from npu_conformance.workers.jobs import Jobs
@@ -221,6 +222,8 @@ class Session:
         # Traces that cannot be compared have no details; the checks say why.
         with contextlib.suppress(TraceError):
             save_details(self.folder, model, facts, evidence)
+        if self.settings.drops_rows and may_drop(variant, evidence.candidate):
+            keep_comparisons(traces, evidence)
         return evidence
 
     @property

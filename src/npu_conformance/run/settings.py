@@ -61,6 +61,8 @@ class Settings:
     """Why a baseline is updated."""
     tokens: Path | None = None
     """Captured folder whose tokens to take instead of choosing any."""
+    keep_traces: bool = False
+    """Keep all rows of logits, also of variants that passed."""
     part: Literal["both", "candidate", "reference"] = "both"
     """What this machine runs: where it is the reference alone, the candidate's weights need not be here."""
 
@@ -103,6 +105,11 @@ class Settings:
         """Whether a reference is computed here."""
         return self.part != "candidate" and self.baseline != "only"
 
+    @property
+    def drops_rows(self) -> bool:
+        """Whether rows that nothing asks for any more are removed when the run is over."""
+        return not self.keep_traces and self.from_dir is None and self.scores
+
     def deadline_said(self, config: "ModelConfig") -> float | None:
         """Seconds that the command line, else the model's YAML, gives a job; None where neither does."""
         return self.deadline or config.deadline
@@ -114,6 +121,7 @@ class Settings:
     def words(self) -> list[str]:
         """The command line's words for these settings, where they differ from the default."""
         words = ["--twin"] if self.twin else []
+        words += ["--keep-traces"] if self.keep_traces else []
         words += ["--trust-remote-code"] if self.trust_remote_code else []
         for option, value, default in (
             ("--models-root", self.models_root, None),

@@ -100,6 +100,8 @@ class Trace:
         """
         answer = self.answers[index]
         path = self.folder / _rows_file(index)
+        if not path.is_file():
+            raise TraceError(f"{path}: is missing; run the model again with --keep-traces")
         try:
             stored = np.load(path, mmap_mode=None if rows == slice(None) else "r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
@@ -110,6 +112,11 @@ class Trace:
                 f"found shape {stored.shape}; run the model again"
             )
         return unpack(np.asarray(stored[rows]), answer.storage)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether its logits are there: a run may have kept only what it measured of them."""
+        return all((self.folder / _rows_file(index)).is_file() for index in range(len(self.answers)))
 
     def layers(self) -> Layers | None:
         """Hidden states at some positions; None where none were kept.
@@ -173,6 +180,15 @@ class Trace:
 def save_rows(folder: Path, index: int, stored: NDArray[Any]) -> None:
     """Write the stored logits of the prompt at `index` into a trace folder that is being staged."""
     np.save(folder / _rows_file(index), stored, allow_pickle=False)
+
+
+def drop_rows(folder: Path) -> int:
+    """Remove the logits of a trace, so that what was measured of them is all there is; how many bytes they took."""
+    paths = list(folder.glob("[0-9]*.npy"))
+    size = sum(path.stat().st_size for path in paths)
+    for path in paths:
+        path.unlink()
+    return size
 
 
 def save_cases(folder: Path, cases: Sequence[Case]) -> None:

@@ -205,6 +205,19 @@ class ReferenceJob(ScorerJob):
     """Whether nothing else of it is compared: no hidden states, and not what its modules were made with."""
 
 
+class FloorJob(ScorerJob):
+    """Measure a floor run against the reference over the same tokens; the output is a file (see `save_floor_run`)."""
+
+    kind: Literal["floor"] = "floor"
+    reference: Path
+    """Trace of the reference, which is there before."""
+
+    @property
+    def label(self) -> str:
+        """Its name among the jobs of a series."""
+        return self.output.stem
+
+
 class StatesJob(ScorerJob):
     """Hidden states at the end of given prefixes, layer by layer; the output is a file of `Layers`."""
 
@@ -218,7 +231,7 @@ class SeriesJob(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["series"] = "series"
-    jobs: tuple[CandidateJob, ...] | tuple[ReferenceJob, ...]
+    jobs: tuple[CandidateJob, ...] | tuple[ReferenceJob | FloorJob, ...]
 
     @property
     def stages(self) -> set[Path]:
@@ -236,6 +249,7 @@ Job = Annotated[
     | FaultsJob
     | ProbeJob
     | ReferenceJob
+    | FloorJob
     | StatesJob
     | SeriesJob,
     Field(discriminator="kind"),

@@ -24,6 +24,7 @@ _ROOMS = {
     "audit": "npu_conformance.audit.audit",
     "render": "npu_conformance.engines.rendering",
     "reference": "npu_conformance.engines.reference.score",
+    "floor": "npu_conformance.engines.reference.floor",
     "faults": "npu_conformance.selftest.job",
     "probe": "npu_conformance.commands.probe.job",
     "states": "npu_conformance.engines.reference.states",

@@ -18,11 +18,10 @@ from npu_conformance.measure.compare import compare
 from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.noise import TESTS
-from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import PREFILL, load_trace
 from tests.unit.helpers.small_traces import logits as made_up
-from tests.unit.helpers.small_traces import moved, pair_of, tokens_of, write_trace
+from tests.unit.helpers.small_traces import moved, pair_of, tokens_of, write_floor, write_trace
 
 FIGURES = (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES)
 
@@ -79,10 +78,10 @@ def control(tmp_path: Path) -> Evidence:
     """A candidate, decode and prefill, that is the reference bit for bit, held against a floor that is not."""
     exact = made_up(PROMPTS, STEPS)
     everything: dict[str, Sequence[Rows]] = {"candidate": exact, f"candidate/{PREFILL}": exact, "reference": exact}
-    for seed in range(3):
-        everything[f"{FLOOR}/{seed}"] = [moved(one, 4e-3, 100 * seed + index) for index, one in enumerate(exact)]
     for name, run in everything.items():
         write_trace(tmp_path / name, run, tokens=tokens_of(exact))
+    for seed in range(3):
+        write_floor(tmp_path, str(seed), [moved(one, 4e-3, 100 * seed + index) for index, one in enumerate(exact)])
     return Evidence(
         variant="base",
         config=ModelConfig(model="a/b"),

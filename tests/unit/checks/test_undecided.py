@@ -13,21 +13,20 @@ from npu_conformance.checks.noise import error_over_floor, excess_flips
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.measure.floor import load_floor
-from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.measure.results import Result
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
-from tests.unit.helpers.small_traces import logits, moved, tokens_of, write_trace
+from tests.unit.helpers.small_traces import logits, moved, tokens_of, write_floor, write_trace
 
 MEANS = ("cosine_mean", "pearson_mean", "relative_l2_mean")
 
 
 def evidence_of(folder: Path, mine: list[Rows], exact: list[Rows], floor: list[list[Rows]] | None = None) -> Evidence:
     """A candidate over the reference's tokens, with or without a noise floor."""
-    runs = {"candidate": mine, "reference": exact}
-    runs |= {f"{FLOOR}/{number}": run for number, run in enumerate(floor or [])}
-    for name, rows in runs.items():
+    for name, rows in (("candidate", mine), ("reference", exact)):
         write_trace(folder / name, rows, tokens=tokens_of(exact))
+    for number, run in enumerate(floor or []):
+        write_floor(folder, str(number), run)
     noise = load_floor(folder) if floor else None
     traces = load_trace(folder / "candidate"), load_trace(folder / "reference")
     config = ModelConfig(model="a/b")

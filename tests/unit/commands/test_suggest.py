@@ -19,10 +19,9 @@ from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.model import ModelConfig, load_config
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.machine.storage import write_json, write_text
-from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.traces.rows import Rows
 from tests.unit.commands.test_compare_runs import describe, rounded
-from tests.unit.helpers.small_traces import logits, tokens_of, write_trace
+from tests.unit.helpers.small_traces import logits, tokens_of, write_floor, write_trace
 
 COMMENTED = """limits:
   # why
@@ -53,7 +52,7 @@ def run(
         write_trace(place / variant / "candidate", run_ or rounded(exact, size, 1 + number), tokens=tokens)
         write_trace(place / variant / "reference", exact, tokens=tokens)
         for seed in (5, 6):
-            write_trace(place / variant / FLOOR / str(seed), rounded(exact, size, seed), tokens=tokens)
+            write_floor(place / variant, str(seed), rounded(exact, size, seed))
     write_trace(place / "spec_decode" / "candidate", exact, tokens=tokens, observed={"drafts": 3})
     asked = [Prompt(id=f"set/{number}", text="text", chat=False) for number in range(prompts)]
     rendered = {

@@ -22,7 +22,6 @@ from npu_conformance.commands.bisect.search import search
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.errors import JobError
 from npu_conformance.measure.floor import load_floor
-from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.model_run import ModelRun
 from npu_conformance.run.settings import Settings
@@ -31,7 +30,7 @@ from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import BOUNDARY, COLD, load_trace
 from npu_conformance.workers.job import CandidateJob
 from npu_conformance.workers.jobs import Jobs
-from tests.unit.helpers.small_traces import logits, moved, tokens_of, write_trace
+from tests.unit.helpers.small_traces import logits, moved, tokens_of, write_floor, write_trace
 
 POINTS = ("embedding", "model.layers.0", "model.layers.1", "final norm")
 FEATURES = {name: {name: True} for name in ("async", "cache", "graph", "lora")}
@@ -91,8 +90,7 @@ class Model:
         write_trace(folder / "candidate", rows, tokens=tokens, repeated=again, forced=False)
         write_trace(folder / "candidate" / BOUNDARY, self.base["boundary"], name="boundary")
         write_trace(folder / "reference", self.exact["answers"], tokens=tokens)
-        floor = [moved(one, ROUNDING, seed=3) for one in self.exact["answers"]]
-        write_trace(folder / FLOOR / "sdpa", floor, tokens=tokens)
+        write_floor(folder, "sdpa", [moved(one, ROUNDING, seed=3) for one in self.exact["answers"]])
         self.base["answers"] = rows
         return self
 

@@ -38,7 +38,7 @@ from npu_conformance.traces.trace import (
     save_rows,
     save_trace,
 )
-from tests.unit.helpers.small_traces import INPUTS, MODULES
+from tests.unit.helpers.small_traces import INPUTS, MODULES, write_floor
 
 SCORED = ("reference", *(f"{FLOOR}/{name}" for name in ("dithered1", "eager", "sdpa")))
 """Traces over the candidate's tokens."""
@@ -57,7 +57,10 @@ class Scene:
     second_ids: tuple[tuple[tuple[int, ...], ...], ...] = tuple(((1, 2, 3 + index),) for index in range(3))
 
     def evidence(self) -> Evidence:
-        """The traces as they are now."""
+        """The traces as they are now, floor runs measured from theirs."""
+        for side in SCORED[1:]:
+            trace = load_trace(self.folder / side)
+            write_floor(self.folder, trace.folder.name, [trace.logits(index) for index in range(len(trace.answers))])
         return Evidence(
             variant="base",
             config=self.config,
@@ -218,7 +221,7 @@ def _add_paths_and_batches(folder: Path, answers: list[Answer]) -> None:
 
 
 def _add_floor(folder: Path, answers: list[Answer]) -> None:
-    """Three floor runs: the reference rounded to bfloat16 up or down at random."""
+    """Traces of three floor runs, which no real run leaves: the reference rounded to bfloat16 up or down at random."""
     for seed, name in enumerate(("dithered1", "eager", "sdpa")):
         place, rng = folder / FLOOR / name, np.random.default_rng(seed)
         place.mkdir(parents=True)

@@ -8,6 +8,8 @@ import numpy as np
 from npu_conformance.checkpoints.declared import Declarations, Declared
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checks.pair import Pair
+from npu_conformance.measure.floor import floor_columns, save_floor_run
+from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.traces.layers import Layers, save_layers
 from npu_conformance.traces.rows import Rows, row_digest
 from npu_conformance.traces.trace import Answer, ModuleValue, load_trace, save_modules, save_rows, save_trace
@@ -103,6 +105,19 @@ def write_trace(
     if states is not None:
         save_layers(folder, states)
     return folder
+
+
+def write_floor(scored: Path, name: str, rows: Sequence[Rows]) -> None:
+    """Leave a floor run beside the reference that is in a folder already.
+
+    Args:
+        scored: the folder.
+        name: of the floor run.
+        rows: logits of each prompt.
+    """
+    reference = load_trace(scored / "reference")
+    columns = [floor_columns(one, reference.logits(index)) for index, one in enumerate(rows)]
+    save_floor_run(scored / FLOOR / f"{name}.npz", [answer.prompt for answer in reference.answers], columns)
 
 
 def pair_of(

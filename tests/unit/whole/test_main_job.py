@@ -98,8 +98,7 @@ def wrong_last_tokens(traces: Path) -> None:
     for index, answer in enumerate(load_trace(traces / "candidate").answers):
         tokens = [*answer.token_ids[:-1], answer.token_ids[-1] + 7]
         edit(traces, "candidate", index, token_ids=tokens, repeat_token_ids=tokens)
-        for scored in ("reference", *(f"floor/{one.name}" for one in (traces / "floor").iterdir())):
-            edit(traces, scored, index, token_ids=tokens)
+        edit(traces, "reference", index, token_ids=tokens)
 
 
 def scaled_logits(traces: Path) -> None:

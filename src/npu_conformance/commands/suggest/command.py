@@ -138,11 +138,8 @@ def _pairs(evidence: Evidence) -> Iterator[tuple[str, Pair, tuple[str, ...]]]:
     # A limit below what rounding alone costs would fail kernels that are as correct.
     if evidence.no_floor is None and evidence.noise is not None and not needs_base(evidence.variant):
         for name in evidence.floor:
-            yield (
-                f"noise floor {name}",
-                Pair(evidence.noise.runs[name], evidence.reference, evidence.reference),
-                closeness,
-            )
+            reference, found = evidence.reference, evidence.noise.runs[name].comparison
+            yield f"noise floor {name}", Pair(reference, reference, reference, found=found), closeness
 
 
 def _table(rows: Sequence[Supported]) -> Table:

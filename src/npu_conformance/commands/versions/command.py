@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from npu_conformance.commands.versions.runs import SavedRun, differences, held, pair
+from npu_conformance.commands.versions.runs import SavedRun, comparison, differences, held, pair
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.measure.growth import GROWTH, Judged, RunPair, judge
@@ -103,11 +103,13 @@ def _account(before: SavedRun, after: SavedRun, two: RunPair, one: Judged) -> It
         f"(p {more_often(then, now):.2g}); {newly} newly and {no_longer} no longer at {len(two.turned)} positions "
         "after the same tokens"
     )
-    reference, candidate = after.reference, after.candidate
-    places = {answer.prompt: index for index, answer in enumerate(candidate.answers)}
+    reference, compared = after.reference, comparison(after, "decode")
+    if compared is None:
+        return
+    places = {prompt: index for index, prompt in enumerate(compared.prompts)}
     for prompt, step, error, grown in two.worst(1 if one.verdict == "no worse" else _PLACES):
-        index = places[two.prompts[prompt]]
-        own, choice = (int(trace.logits(index)[step].argmax()) for trace in (candidate, reference))
+        at = compared.bounds[places[two.prompts[prompt]]] + step
+        own, choice = int(compared.tokens[at]), int(compared.choices[at])
         tokens = f"token {reference.piece(own)}" + ("" if own == choice else f", reference {reference.piece(choice)}")
         yield f"  {two.prompts[prompt]}, position {step}: error {error:.3g} before, {grown:.3g} now; {tokens}"
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 from npu_conformance.config.variants import CATALOGUE, JUDGED, no_effect, scored_with, signs_of
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import changed, made_by
-from npu_conformance.measure.compare import compare
+from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.growth import RunPair
+from npu_conformance.measure.kept import COMPARISONS, compare_or_load
 from npu_conformance.measure.results import Path as Path_
 from npu_conformance.traces.trace import PREFILL, Trace, load_trace
 
@@ -52,6 +54,19 @@ class SavedRun:
         return _saved(self.report / "details" / self.model / f"{self.variant}.json").get("metrics_version")
 
 
+@cache
+def comparison(side: SavedRun, path: Path_) -> Comparison | None:
+    """A run against its reference; None where that path was not captured.
+
+    Raises:
+        TraceError: see `compare_or_load`.
+    """
+    run = side.candidate if path == "decode" else side.candidate.part(PREFILL)
+    name = "reference" if path == "decode" else path
+    kept = side.traces / side.variant / COMPARISONS / f"{name}.npz"
+    return None if run is None else compare_or_load(run, side.reference, kept)
+
+
 def held(report: Path) -> dict[str, list[str]]:
     """Variants that a report folder has traces of, by model; base and as_served first.
 
@@ -88,16 +103,14 @@ def pair(before: SavedRun, after: SavedRun) -> RunPair:
         raise TraceError("no prompt is in both with the same token ids")
     chosen = ([first for first, _ in shared], [second for _, second in shared])
     found: dict[Path_, tuple[Deviations, Deviations]] = {}
-    runs: dict[Path_, tuple[Trace | None, Trace | None]] = {
-        "decode": (mine, theirs),
-        "prefill": (mine.part(PREFILL), theirs.part(PREFILL)),
-    }
-    for path, (then, now) in runs.items():
+    paths: tuple[Path_, ...] = ("decode", "prefill")
+    for path in paths:
+        then, now = comparison(before, path), comparison(after, path)
         if then is not None and now is not None:
-            measured = compare(then, before.reference).deviations.choose(chosen[0])
+            measured = then.deviations.choose(chosen[0])
             if not np.isfinite(measured.row).all():
                 raise TraceError(f"the logits of {path} before are not all finite")
-            found[path] = measured, compare(now, after.reference).deviations.choose(chosen[1])
+            found[path] = measured, now.deviations.choose(chosen[1])
     return RunPair(
         prompts=tuple(mine.answers[place].prompt for place in chosen[0]),
         paths=found,
@@ -127,7 +140,7 @@ def differences(before: SavedRun, after: SavedRun) -> Iterator[str]:
         yield f"prefill was captured {'now' if mine.part(PREFILL) is None else 'before'} only"
     made = [side.metrics_version for side in (before, after)]
     if made[0] != made[1]:
-        yield f"reports made by metrics version {made[0]} before and {made[1]} now; here both are measured anew"
+        yield f"reports made by metrics version {made[0]} before and {made[1]} now; here by one version"
 
 
 def _says_nothing(side: SavedRun) -> str | None:

@@ -77,17 +77,29 @@ class Scorer:
         for index, entry in enumerate(entries):
             if index not in missing:
                 touch(entry)
-        done = 0
-        for batch in batches([len(sequences[i][0]) + len(sequences[i][1]) for i in missing]):
-            self._progress("scoring", done, len(missing))
-            model = self._loaded(adapted=adapted)
-            with dithered(model, self._job.dither), rounded_products(self._products):
-                scored = score(model, [sequences[missing[i]] for i in batch])
-            for position, rows in zip(batch, scored, strict=True):
-                _save(entries[missing[position]], pack(rows)[0])
-            done += len(batch)
+        for place, rows in self.score([sequences[index] for index in missing], adapted=adapted):
+            _save(entries[missing[place]], pack(rows)[0])
         self.computed += len(missing)
         return entries
+
+    def score(self, sequences: Sequence[Sequence_], *, adapted: bool) -> Iterator[tuple[int, Rows]]:
+        """Logits that predict each sequence's forced tokens, float32 [tokens, vocabulary], in the order of batches.
+
+        Args:
+            sequences: prompt ids and forced token ids.
+            adapted: as in `rows`.
+
+        Returns:
+            Each sequence's index, and its rows.
+        """
+        done = 0
+        for batch in batches([len(prompt) + len(tokens) for prompt, tokens in sequences]):
+            self._progress("scoring", done, len(sequences))
+            model = self._loaded(adapted=adapted)
+            with dithered(model, self._job.dither), rounded_products(self._products):
+                scored = score(model, [sequences[index] for index in batch])
+            yield from zip(batch, scored, strict=True)
+            done += len(batch)
 
     def modules(self) -> list[ModuleValue]:
         """What the model's modules were made with."""

@@ -1,0 +1,35 @@
+"""After a run: the rows of logits that nothing asks for any more, which are most of what it takes of the disk.
+
+A variant that was judged well leaves what was measured of it. Rows stay where somebody will look at them: base's, whose
+tokens others take, those of a variant that failed, and those whose check reads them again.
+"""
+
+from pathlib import Path
+
+from npu_conformance.measure.kept import COMPARISONS
+from npu_conformance.report.model import Report
+from npu_conformance.traces.trace import BOUNDARY, COLD, PREFILL, WITHOUT_ADAPTER, Trace, drop_rows
+
+_PARTS = ("candidate", *(f"candidate/{part}" for part in (PREFILL, COLD, BOUNDARY)), "reference")
+
+
+def may_drop(variant: str, candidate: Trace) -> bool:
+    """Whether what is measured of a variant's rows can take their place."""
+    # The effect of an adapter is read from rows with it and without it.
+    return variant != "base" and not (candidate.folder / WITHOUT_ADAPTER).is_dir()
+
+
+def drop_judged(folder: Path, report: Report) -> int:
+    """Remove the rows of variants of which no check failed; how many bytes they took.
+
+    Args:
+        folder: the run's report folder.
+        report: of the run.
+    """
+    removed = 0
+    for model in report.models:
+        looked_at = {check.variant for check in model.checks if check.verdict in ("fail", "error")}
+        for kept in (folder / "traces" / model.name).glob(f"*/{COMPARISONS}"):
+            if kept.parent.name not in looked_at:
+                removed += sum(drop_rows(kept.parent / part) for part in _PARTS)
+    return removed
