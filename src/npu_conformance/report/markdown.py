@@ -9,10 +9,10 @@ from npu_conformance.config.limits import FIGURES, SHOWN
 from npu_conformance.config.variants import JUDGED
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.three_way import IMPLICATES
+from npu_conformance.report.engine_options import option_rows, sign_counts
 from npu_conformance.report.findings import BatchRow, Distances
 from npu_conformance.report.messages import number
 from npu_conformance.report.model import ModelReport, Report
-from npu_conformance.report.options import option_rows, sign_counts
 from npu_conformance.report.picture import drawn
 from npu_conformance.report.published import measured_text, published_prompts, published_rows, quantity_text
 from npu_conformance.report.published_weights import measured_weights
