@@ -173,9 +173,8 @@ def _cache(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from npu_conformance.machine.storage import write_text
-    from npu_conformance.report.markdown import render_markdown
     from npu_conformance.report.model import SCHEMA_VERSION, Report
+    from npu_conformance.report.renderers import render
 
     source = options.folder / "report.json"
     if not source.is_file():
@@ -185,9 +184,8 @@ def _report(options: argparse.Namespace) -> int:
         told = f"has schema {content.get('schema_version')}, this version writes {SCHEMA_VERSION}"
         raise ConformanceError(f"{source}: {told}; judge its traces again with `pytest --from {options.folder}`")
     report = Report.model_validate(content)
-    for language, name in (("en", "report.md"), ("zh", "report.zh.md")):
-        write_text(options.folder / name, render_markdown(report, "zh" if language == "zh" else "en"))
-        print(options.folder / name)
+    for path in render(report, options.folder):
+        print(path)
     return 0
 
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from npu_conformance.checkpoints.checkpoint import TOKENIZER_FILES, Checkpoint, Finding, some, weight_bytes
-from npu_conformance.checkpoints.headers import read_json, read_tensors
+from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.layers import layer_findings
 from npu_conformance.checkpoints.quantised import quantisation_findings
 from npu_conformance.checkpoints.shapes import shape_findings
 from npu_conformance.checkpoints.tensor import Tensor
+from npu_conformance.checkpoints.weight_files import read_tensors
 from npu_conformance.errors import CheckpointError
 
 __all__ = ["Checkpoint", "Finding", "Tensor", "examine", "inspect", "weight_bytes"]

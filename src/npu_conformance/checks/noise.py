@@ -4,70 +4,59 @@ A gate fails where its adjusted p-value is at or below the variant's share of th
 where its interval lies within the limit; else it is inconclusive, and says how many prompts would settle it.
 """
 
-from collections.abc import Callable
-
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import not_applicable
-from npu_conformance.checks.registry import Judge, check
+from npu_conformance.checks.registry import check
 from npu_conformance.checks.undecided import above_the_limit, cannot_show, shown
 from npu_conformance.config.limits import SHOWN
-from npu_conformance.measure.noise import PROMPTS, GateResult
+from npu_conformance.measure.noise import PROMPTS, GateResult, TooFewPrompts
 from npu_conformance.measure.results import Path, Result, Verdict
 
-# They need only prompts, which can be had: others also need long answers, or many positions.
-_OF_PROMPTS = ("error_over_floor", "peak_over_floor", "signed_bias")
+_QUESTIONS = {
+    "error_over_floor": (
+        "The candidate's error, in decode and in prefill, is no larger than what rounding alone costs the model.",
+        "被测在 decode 和 prefill 中的误差不大于该模型仅由舍入产生的误差。",
+    ),
+    "peak_over_floor": (
+        "The candidate's largest error of any one logit is no larger than what rounding alone costs the model.",
+        "被测单个 logit 的最大误差不大于该模型仅由舍入产生的误差。",
+    ),
+    "signed_bias": (
+        "The candidate's errors have no direction, as those of rounding have none.",
+        "被测的误差没有方向性，如同舍入误差一样。",
+    ),
+    "excess_flips": (
+        "The candidate chooses another token than the reference hardly more often than rounding alone does.",
+        "被测选择与参考不同 token 的频率几乎不高于仅由舍入造成的频率。",
+    ),
+    "worst_positions": (
+        "No single position is further from the reference than chance lets the worst of so many be.",
+        "没有任何一个位置偏离参考的程度超出同样多位置中偶然出现的最差情况。",
+    ),
+    "worst_logits": (
+        "No single logit is further from the reference than chance lets the worst of so many be.",
+        "没有任何一个 logit 偏离参考的程度超出同样多 logit 中偶然出现的最差情况。",
+    ),
+    "drift": (
+        "The candidate's error does not grow along its answers more than the noise floor's does.",
+        "被测的误差随回答增长的幅度不大于噪声基底。",
+    ),
+}
+"""What must hold, in English and in Chinese, by the test in `measure.noise` that asks it."""
 
 
-def _gate(chinese: str) -> Callable[[Judge], Judge]:
-    """Register a gate, whose one metric has its name."""
+def _gate(name: str, english: str, chinese: str) -> None:
+    """Register the gate of a test, whose one metric has its name."""
 
-    def register(function: Judge) -> Judge:
-        metrics = (function.__name__,)
-        return check(chinese=chinese, requires=("logits", "floor"), metrics=metrics, calibrated=True)(function)
+    def judge(evidence: Evidence) -> list[Result]:
+        return _found(evidence, name)
 
-    return register
-
-
-@_gate(chinese="被测在 decode 和 prefill 中的误差不大于该模型仅由舍入产生的误差。")
-def error_over_floor(evidence: Evidence) -> list[Result]:
-    """The candidate's error, in decode and in prefill, is no larger than what rounding alone costs the model."""
-    return _found(evidence, "error_over_floor")
+    judge.__name__, judge.__doc__ = name, english
+    check(chinese=chinese, requires=("logits", "floor"), metrics=(name,), calibrated=True)(judge)
 
 
-@_gate(chinese="被测单个 logit 的最大误差不大于该模型仅由舍入产生的误差。")
-def peak_over_floor(evidence: Evidence) -> list[Result]:
-    """The candidate's largest error of any one logit is no larger than what rounding alone costs the model."""
-    return _found(evidence, "peak_over_floor")
-
-
-@_gate(chinese="被测的误差没有方向性，如同舍入误差一样。")
-def signed_bias(evidence: Evidence) -> list[Result]:
-    """The candidate's errors have no direction, as those of rounding have none."""
-    return _found(evidence, "signed_bias")
-
-
-@_gate(chinese="被测选择与参考不同 token 的频率几乎不高于仅由舍入造成的频率。")
-def excess_flips(evidence: Evidence) -> list[Result]:
-    """The candidate chooses another token than the reference hardly more often than rounding alone does."""
-    return _found(evidence, "excess_flips")
-
-
-@_gate(chinese="没有任何一个位置偏离参考的程度超出同样多位置中偶然出现的最差情况。")
-def worst_positions(evidence: Evidence) -> list[Result]:
-    """No single position is further from the reference than chance lets the worst of so many be."""
-    return _found(evidence, "worst_positions")
-
-
-@_gate(chinese="没有任何一个 logit 偏离参考的程度超出同样多 logit 中偶然出现的最差情况。")
-def worst_logits(evidence: Evidence) -> list[Result]:
-    """No single logit is further from the reference than chance lets the worst of so many be."""
-    return _found(evidence, "worst_logits")
-
-
-@_gate(chinese="被测的误差随回答增长的幅度不大于噪声基底。")
-def drift(evidence: Evidence) -> list[Result]:
-    """The candidate's error does not grow along its answers more than the noise floor's does."""
-    return _found(evidence, "drift")
+for _name, (_english, _chinese) in _QUESTIONS.items():
+    _gate(_name, _english, _chinese)
 
 
 def _found(evidence: Evidence, check: str) -> list[Result]:
@@ -84,7 +73,7 @@ def _found(evidence: Evidence, check: str) -> list[Result]:
 def _too_few(evidence: Evidence, check: str, path: Path, why: str) -> Result:
     """A test that says nothing: open where more prompts can be had; else the model has nothing for it."""
     result = not_applicable(evidence, check, why)
-    if check not in _OF_PROMPTS or evidence.long_texts:
+    if not isinstance(why, TooFewPrompts) or evidence.long_texts:
         return result
     told = f"{why}: use --prompts {PROMPTS} or more"
     return result.model_copy(update={"path": path, "verdict": "inconclusive", "message": told})

@@ -175,7 +175,7 @@ def make_parser() -> argparse.ArgumentParser:
     cached.add_argument("--to", metavar="SIZE", help="prune: and the least recently used, until SIZE (20GB) is left")
     cached.set_defaults(subcommand="cache")
 
-    render = _add(commands, "report", what="render a report folder's report.json again, as Markdown")
+    render = _add(commands, "report", what="render a report folder's report.json again, as Markdown and pictures")
     render.add_argument(
         "folder", type=Path, nargs="?", default=Path("reports/latest"), help="of a run; default: %(default)s"
     )

@@ -57,32 +57,56 @@ class GateResult:
     """Where chance alone limits it: what the worst of so many reaches with a chance."""
 
 
+class TooFewPrompts(str):
+    """Why nothing can be said where more prompts settle it: others also need long answers, or many positions."""
+
+    __slots__ = ()
+
+    def __new__(cls, count: int) -> "TooFewPrompts":
+        """Args: count: of prompts there are."""
+        return super().__new__(cls, f"{count} prompts: at least {PROMPTS} are needed")
+
+
 Test = Callable[[Deviations, Floor, float], "GateResult | str"]
 """From a candidate, its floor and a limit to what was found, or why nothing can be said. The limit is on what is
 observed; of `worst_positions` and `worst_logits`, which have none, the chance at which they are beyond the floor."""
+TESTS: dict[str, Test] = {}
+"""By name, which is that of the gate, its metric and its limit."""
+WORST = ("worst_positions", "worst_logits")
+"""Those that have a chance for a limit."""
 
 
+def _test(function: Test) -> Test:
+    """Register a calibrated test."""
+    TESTS[function.__name__] = function
+    return function
+
+
+@_test
 def error_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
     """Geometric mean over prompts of the candidate's error in units of the envelope's."""
     return _over_floor(candidate, floor, limit, "row")
 
 
+@_test
 def peak_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
     """The same of the largest error of any one logit: one word that is off drowns in an error over the vocabulary."""
     return _over_floor(candidate, floor, limit, "logit")
 
 
+@_test
 def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
     """Mean over prompts of the error along the reference, in units of the envelope's error: rounding has no sign."""
     shares = candidate.by_prompt(candidate.gain) / np.exp(_envelope(floor, "row"))
     if len(shares) < PROMPTS:
-        return f"{len(shares)} prompts: at least {PROMPTS} are needed"
+        return TooFewPrompts(len(shares))
     if shares.mean() < 0:
         shares = -shares  # how large it is, whichever way it points
     tested = mean_beyond(shares, limit)
     return GateResult(tested, limit, len(shares), prompts_needed=_needed(tested.observed, shares, limit))
 
 
+@_test
 def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
     """Share of positions at which the candidate's token differs from the reference's and no floor run's does."""
     own = candidate.flipped & ~np.any([one.flipped for one in floor.values()], axis=0)
@@ -104,16 +128,19 @@ def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> GateResul
     )
 
 
+@_test
 def worst_positions(candidate: Deviations, floor: Floor, chance: float) -> GateResult | str:
     """The largest error of a position in units of the floor's there, against what the floor's own errors scatter."""
     return _worst(candidate, floor, chance, "row")
 
 
+@_test
 def worst_logits(candidate: Deviations, floor: Floor, chance: float) -> GateResult | str:
     """The same of the largest error of any one logit."""
     return _worst(candidate, floor, chance, "logit")
 
 
+@_test
 def drift(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
     """By how much the error over the floor grows from an answer's first half to its second."""
     above = candidate.row - _level(floor, "row")
@@ -131,7 +158,7 @@ def drift(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str
 def _over_floor(candidate: Deviations, floor: Floor, limit: float, what: str) -> GateResult | str:
     ratios = candidate.by_prompt(getattr(candidate, what)) - _envelope(floor, what)
     if len(ratios) < PROMPTS:
-        return f"{len(ratios)} prompts: at least {PROMPTS} are needed"
+        return TooFewPrompts(len(ratios))
     above = getattr(candidate, what) - _level(floor, what)
     found = GateResult(mean_above(ratios, np.log(limit)), limit, len(ratios), int(above.argmax()))
     return _as_ratio(found, ratios, limit)
@@ -181,19 +208,6 @@ def _as_ratio(found: GateResult, logarithms: Values, limit: float) -> GateResult
 def _needed(observed: float, values: Values, limit: float) -> int | None:
     needed = needed_for(values, abs(limit - observed))
     return needed if needed is not None and needed > len(values) else None
-
-
-WORST = ("worst_positions", "worst_logits")
-"""Those that have a chance for a limit."""
-TESTS: dict[str, Test] = {
-    "error_over_floor": error_over_floor,
-    "peak_over_floor": peak_over_floor,
-    "signed_bias": signed_bias,
-    "excess_flips": excess_flips,
-    "worst_positions": worst_positions,
-    "worst_logits": worst_logits,
-    "drift": drift,
-}
 
 
 class Family(NamedTuple):

@@ -1,23 +1,18 @@
-"""Writes a report's files."""
+"""Writes a report: `report.json` first, of which all other files are made."""
 
 import contextlib
 import os
 from pathlib import Path
 
 from npu_conformance.machine.storage import write_text
-from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
-from npu_conformance.report.picture import draw, drawn
+from npu_conformance.report.renderers import render
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Write `report.json`, both Markdown files and a picture a model; point `latest` beside the folder at it."""
+    """Write `report.json` and what it is rendered into; point `latest` beside the folder at it."""
     write_text(folder / "report.json", report.model_dump_json(indent=1) + "\n")
-    write_text(folder / "report.md", render_markdown(report, "en"))
-    write_text(folder / "report.zh.md", render_markdown(report, "zh"))
-    for model in report.models:
-        if drawn(model):
-            draw(model, folder / f"{model.name}.png")
+    render(report, folder)
     _point_latest(folder)
 
 

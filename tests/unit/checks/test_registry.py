@@ -1,18 +1,22 @@
 """The registry: each check has its test, its words, and a reason for every run that lacks what it requires."""
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from npu_conformance.checks import CHECKS
+from npu_conformance.checks import CALIBRATED, CHECKS
 from npu_conformance.checks.capabilities import Capability, lacks
-from npu_conformance.config.limits import FIGURES
+from npu_conformance.config.limits import FIGURES, NOISE_FIGURES, WORST_FIGURES
+from npu_conformance.measure.noise import TESTS, WORST
 from npu_conformance.measure.results import Result
 from npu_conformance.report.words import place, title
 from npu_conformance.report.words.metrics import AT, METRICS
 from npu_conformance.traces.cases import Scenario
 from tests.conformance import test_checks
 from tests.unit.helpers.scenes import Scene
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
 def test_every_check_has_a_conformance_test_of_its_name() -> None:
@@ -31,6 +35,30 @@ def test_a_check_is_asked_in_two_languages_and_its_metrics_have_words(name: str)
     assert english.endswith(".")
     assert chinese.isascii() is False
     assert [metric for metric in CHECKS[name].metrics if metric not in METRICS] == []
+
+
+@pytest.mark.parametrize("page", ["checks.md", "zh/verdict.md"])
+def test_each_check_has_a_row_in_the_docs(page: str) -> None:
+    """In both languages."""
+    rows = [line.split("|")[1] for line in (DOCS / page).read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+
+    assert [name for name in CHECKS if not any(f"`{name}`" in row for row in rows)] == []
+
+
+def test_each_calibrated_test_has_its_gate_and_its_limit() -> None:
+    """And the limit of each is a figure's, or chance alone."""
+    assert {gate.id for gate in CALIBRATED} == set(TESTS)
+    assert {figure.name for figure in NOISE_FIGURES} == set(TESTS) - set(WORST)
+    assert {figure.name for figure in WORST_FIGURES} == set(WORST)
+
+
+@pytest.mark.parametrize(("page", "heading"), [("verdict.md", "Calibrated gates"), ("zh/verdict.md", "校准判定项")])
+def test_each_gate_is_explained_with_its_limit(page: str, heading: str) -> None:
+    """In both languages."""
+    _, found, section = (DOCS / page).read_text(encoding="utf-8").partition(f"\n## {heading}\n")
+
+    assert found
+    assert [gate.id for gate in CALIBRATED if f"\n| `{gate.id}` |" not in section] == []
 
 
 def test_every_figure_and_place_has_words() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from npu_conformance.audit.scan import Scan
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judge_figure
-from npu_conformance.checks.noise import error_over_floor, excess_flips
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.measure.floor import load_floor
@@ -124,7 +124,9 @@ def test_flips_say_how_many_prompts_would_settle_them(tmp_path: Path) -> None:
     """None of a hundred does not show that one in a hundred is not exceeded."""
     exact = logits(5, 20)
     floor = [[moved(one, 4e-3, 50 * run + seed) for seed, one in enumerate(exact)] for run in range(3)]
-    (check,) = excess_flips(evidence_of(tmp_path, [moved(one, 4e-3, 900) for one in exact], exact, floor))
+    (check,) = CHECKS["excess_flips"].judge(
+        evidence_of(tmp_path, [moved(one, 4e-3, 900) for one in exact], exact, floor)
+    )
 
     assert check.verdict == "inconclusive"
     assert (check.message or "").startswith("100 positions cannot show 1 % with 95 % confidence: use --prompts ")
@@ -141,7 +143,9 @@ def test_flips_above_the_limit_that_the_floor_has_too_say_so(tmp_path: Path) -> 
                 one[step, one[step].argsort()[-2]] = one[step].max() + 1
         return rows
 
-    (check,) = excess_flips(evidence_of(tmp_path, flipped(1), exact, [flipped(100), flipped(200), flipped(300)]))
+    (check,) = CHECKS["excess_flips"].judge(
+        evidence_of(tmp_path, flipped(1), exact, [flipped(100), flipped(200), flipped(300)])
+    )
 
     assert check.interval is not None
     assert check.limit is not None
@@ -156,7 +160,9 @@ def test_gates_of_too_few_prompts_are_open(tmp_path: Path) -> None:
     """For there are more to be had."""
     exact = logits(2, 60)
     floor = [[moved(one, 4e-3, 50 * run + seed) for seed, one in enumerate(exact)] for run in range(3)]
-    checks = error_over_floor(evidence_of(tmp_path, [moved(one, 4e-3, 900) for one in exact], exact, floor))
+    checks = CHECKS["error_over_floor"].judge(
+        evidence_of(tmp_path, [moved(one, 4e-3, 900) for one in exact], exact, floor)
+    )
 
     assert {check.verdict for check in checks} == {"inconclusive"}
     assert {check.message for check in checks} == {"2 prompts: at least 3 are needed: use --prompts 3 or more"}

@@ -13,8 +13,8 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import CATALOGUE, no_effect, signs_of, unconfirmed
 from npu_conformance.engines.vllm.ascend import ascend_config, ascend_signs
 from npu_conformance.engines.vllm.became import became
-from npu_conformance.report.markdown import render_markdown
-from npu_conformance.report.options import option_rows
+from npu_conformance.report.engine_options import option_rows
+from npu_conformance.report.renderers.markdown import render_markdown
 from npu_conformance.report.rows import variant_rows
 from npu_conformance.report.words import verdict
 from npu_conformance.report.words.labels import WORDS

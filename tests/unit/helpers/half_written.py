@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from npu_conformance.baselines.stored import read_baseline
-from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
+from npu_conformance.report.renderers.markdown import render_markdown
 
 _END_OF_PICTURE = b"IEND\xaeB`\x82"
 _LANGUAGES: dict[str, Literal["en", "zh"]] = {"report.md": "en", "report.zh.md": "zh"}

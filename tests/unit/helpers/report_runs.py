@@ -17,8 +17,8 @@ from npu_conformance.config.variants import CATALOGUE
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.results import Result
 from npu_conformance.report.details import save_details
-from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report, Run, build_report
+from npu_conformance.report.renderers.markdown import render_markdown
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.traces.cases import Case, Flip
 from npu_conformance.traces.rows import Rows

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from npu_conformance.config.limits import NOISE_FIGURES
 from npu_conformance.measure.columns import columns_of, joined
 from npu_conformance.measure.compare import compare
 from npu_conformance.measure.deviations import Deviations, deviations_of
@@ -15,7 +16,7 @@ from npu_conformance.traces.trace import load_trace
 from tests.unit.helpers.small_traces import WORDS, logits, moved, tokens_of, write_trace
 
 PROMPTS, STEPS, VOCABULARY = 40, 24, 300
-LIMITS = {"error_over_floor": 1.2, "peak_over_floor": 1.2, "signed_bias": 0.1, "excess_flips": 0.01, "drift": 1.15}
+LIMITS = {figure.name: figure.default_limit("bfloat16") or 0.0 for figure in NOISE_FIGURES}
 ALARMS = 1e-3
 Rows = list[np.ndarray]
 

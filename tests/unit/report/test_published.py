@@ -8,9 +8,9 @@ import pytest
 from npu_conformance.baselines.published import Published
 from npu_conformance.measure.results import Result
 from npu_conformance.report.details import VariantDetails
-from npu_conformance.report.markdown import environment
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow
 from npu_conformance.report.published import PublishedRow, published_prompts, published_rows
+from npu_conformance.report.renderers.markdown import environment
 from npu_conformance.report.words import Language
 from npu_conformance.report.words.labels import WORDS
 from tests.unit.baselines.test_published_reports import MODELS, load

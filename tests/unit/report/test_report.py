@@ -16,9 +16,9 @@ from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import numeric_environment
 from npu_conformance.measure.results import Result
 from npu_conformance.report.details import load_details, save_details
-from npu_conformance.report.markdown import cell, render_markdown
 from npu_conformance.report.model import SCHEMA_VERSION, Report, build_report, report_schema
 from npu_conformance.report.prompt_rows import prompt_rows
+from npu_conformance.report.renderers.markdown import cell, render_markdown
 from npu_conformance.report.terminal import summary_lines
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.write import write_report

@@ -13,9 +13,9 @@ from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.findings import distances
-from npu_conformance.report.markdown import render_markdown
 from npu_conformance.report.model import Report
-from npu_conformance.report.picture import drawn
+from npu_conformance.report.renderers.markdown import render_markdown
+from npu_conformance.report.renderers.picture import drawn
 from npu_conformance.report.rows import tally, variant_rows
 from npu_conformance.report.terminal import summary_lines
 from npu_conformance.report.words.labels import WORDS

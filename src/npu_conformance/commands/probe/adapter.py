@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from npu_conformance.checkpoints.headers import read_tensors
+from npu_conformance.checkpoints.weight_files import read_tensors
 from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.storage import write_json
 from npu_conformance.twins.adapter import LINEAR

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.engines import modules
-from npu_conformance.engines.loading import load_model, merge_adapter
+from npu_conformance.engines.adapter import merge_adapter
+from npu_conformance.engines.loading import load_model
 from npu_conformance.engines.reference.dither import dithered
 from npu_conformance.engines.reference.products import products_in, rounded_products
 from npu_conformance.machine.cache import touch

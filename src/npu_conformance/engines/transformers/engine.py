@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.declared import ENDS
-from npu_conformance.engines.loading import load_model, merge_adapter
+from npu_conformance.engines.adapter import merge_adapter
+from npu_conformance.engines.loading import load_model
 from npu_conformance.engines.modules import of_transformers
 from npu_conformance.engines.reference.scoring import hidden_states
 from npu_conformance.engines.rendering import Rendered, as_messages, load_rendered, load_tokenizer

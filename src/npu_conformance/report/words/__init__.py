@@ -6,17 +6,9 @@ from npu_conformance.measure.results import Result
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.words.metrics import AT, METRICS
 from npu_conformance.report.words.phrases import PHRASES
+from npu_conformance.report.words.verdicts import VERDICTS
 
 Language = Literal["en", "zh"]
-VERDICTS = {
-    "pass": "通过",
-    "fail": "不通过",
-    "inconclusive": "样本不足，暂无法判定",
-    "shown": "仅展示",
-    "error": "执行出错",
-    "skipped": "跳过",
-    "not_applicable": "不适用",
-}
 
 
 def word(language: Language, key: str) -> str:

@@ -1,21 +1,23 @@
 """A Report as Markdown, in English or Chinese, from one template."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.config.limits import FIGURES, SHOWN
 from npu_conformance.config.variants import JUDGED
+from npu_conformance.machine.storage import write_text
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.three_way import IMPLICATES
+from npu_conformance.report.engine_options import option_rows, sign_counts
 from npu_conformance.report.findings import BatchRow, Distances
 from npu_conformance.report.messages import number
 from npu_conformance.report.model import ModelReport, Report
-from npu_conformance.report.options import option_rows, sign_counts
-from npu_conformance.report.picture import drawn
 from npu_conformance.report.published import measured_text, published_prompts, published_rows, quantity_text
 from npu_conformance.report.published_weights import measured_weights
+from npu_conformance.report.renderers.picture import drawn
 from npu_conformance.report.rows import has_others, tally, variant_rows
 from npu_conformance.report.tokens import Rate
 from npu_conformance.report.words import Language, metric, phrase, place, title, verdict, word
@@ -35,6 +37,14 @@ _MARKS = {
 _MOST = 20
 # The figures a report publishes of a variant; the same of other comparisons stand among the other checks.
 _PUBLISHED = ("token_agreement", "logits_closeness", "hidden_states")
+
+
+def render(report: Report, folder: Path) -> list[Path]:
+    """Write `report.md` and, in Chinese, `report.zh.md`."""
+    files: dict[Path, Language] = {folder / "report.md": "en", folder / "report.zh.md": "zh"}
+    for path, language in files.items():
+        write_text(path, render_markdown(report, language))
+    return list(files)
 
 
 def render_markdown(report: Report, language: Language) -> str:

@@ -10,7 +10,7 @@ from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.variants import JUDGED
 from npu_conformance.machine.storage import staged_file
 from npu_conformance.report.details import VariantDetails
-from npu_conformance.report.model import ModelReport
+from npu_conformance.report.model import ModelReport, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 _FIGURE = FIGURES["relative_l2_mean"]
 _COLOURS = ("#2f6f9f", "#c8743a")
 _MISMATCH = "#b3261e"
+
+
+def render(report: Report, folder: Path) -> list[Path]:
+    """Draw `<Model>.png` of every model that has something to draw."""
+    files = {folder / f"{model.name}.png": model for model in report.models if drawn(model)}
+    for path, model in files.items():
+        draw(model, path)
+    return list(files)
 
 
 def drawn(model: ModelReport) -> list[VariantDetails]:

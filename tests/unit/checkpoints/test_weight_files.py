@@ -1,4 +1,4 @@
-"""Headers: what a weights file declares, without torch and without running what is in it."""
+"""Weight files: which are read and what they declare, without torch and without running what is in them."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.checkpoints.headers import read_tensors
+from npu_conformance.checkpoints.weight_files import read_tensors
 from npu_conformance.errors import CheckpointError
 from tests.unit.helpers.tiny_checkpoints import write
 

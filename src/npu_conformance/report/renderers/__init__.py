@@ -1,0 +1,21 @@
+"""The files a report is rendered into, besides report.json: a module each, of which nothing else knows.
+
+A module has `render(report, folder)`, which writes its files whole and returns their paths.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+from npu_conformance.report.model import Report
+
+
+def renderer_names() -> tuple[str, ...]:
+    """All of them."""
+    return tuple(sorted(module.name for module in iter_modules(__path__)))
+
+
+def render(report: Report, folder: Path) -> list[Path]:
+    """Write everything that is made of a report, and of nothing else; returns the files."""
+    modules = [import_module(f"{__name__}.{name}") for name in renderer_names()]
+    return [path for module in modules for path in module.render(report, folder)]
