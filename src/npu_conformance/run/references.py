@@ -20,7 +20,7 @@ from npu_conformance.machine.cache import (
 )
 from npu_conformance.machine.locks import locked
 from npu_conformance.machine.storage import cache_dir
-from npu_conformance.measure.reference_runs import Attention, ReferenceRun, noise_floor, reference
+from npu_conformance.measure.reference_runs import Attention, ReferenceRun
 from npu_conformance.run.cost import reference_cost
 from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.made_by import cached_at, is_current
@@ -49,20 +49,11 @@ class References:
         self._settings = settings
         self._jobs = jobs
 
-    def score(self, variant: Path) -> None:
-        """Leave the reference's trace and the noise floor's beside the candidate of a variant's folder.
+    def score(self, variant: Path, floor_runs: Sequence[ReferenceRun]) -> None:
+        """Leave the traces of a pass (see `run/schedule.py`) beside the candidate of a variant's folder.
 
         See `run_job` for what it raises.
         """
-        attention = self._config.reference.attn_implementation
-        self._score(variant, (reference(attention), *noise_floor(self._config.serve.dtype, attention)))
-
-    def score_again(self, variant: Path, dtype: Dtype) -> None:
-        """Leave the trace of the second reference there."""
-        attention = self._config.reference.attn_implementation
-        self._score(variant, (ReferenceRun("second_reference", dtype, attention),))
-
-    def _score(self, variant: Path, floor_runs: Sequence[ReferenceRun]) -> None:
         jobs = tuple(
             ReferenceJob(
                 **self._common(one.dtype, one.attn_implementation),
