@@ -19,6 +19,11 @@ class ReferenceRun(NamedTuple):
     dither: int | None = None
     """Seed of noise below the dtype's precision."""
 
+    @property
+    def of_floor(self) -> bool:
+        """Whether it is a floor run, of which only what it deviates is kept."""
+        return self.name.startswith(f"{FLOOR}/")
+
 
 def reference(attention: Attention) -> ReferenceRun:
     """What candidates are held against."""

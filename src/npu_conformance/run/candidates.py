@@ -1,23 +1,24 @@
-"""The candidate's engines of one model: which job a variant is, and which of them share a process."""
+"""The candidate's engines of one model: runs those that are scheduled, and goes on after one that fails."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from npu_conformance.checkpoints.inspect import weight_bytes
 from npu_conformance.checkpoints.lora import lora_options
 from npu_conformance.checkpoints.subject import Subject
-from npu_conformance.config.engines import engine
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.config.variants import CATALOGUE, JUDGED, needs_base, ranks, warms_cache
+from npu_conformance.config.variants import needs_base, ranks, warms_cache
 from npu_conformance.errors import ConformanceError, JobError, PlanError
 from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import cpu_binding, find_devices, host_cores
-from npu_conformance.run.kv_cache import SPACE, bounded, said_otherwise, space
+from npu_conformance.run.kv_cache import SPACE, said_otherwise, space
 from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.room import refuse_what_has_no_room
+from npu_conformance.run.schedule import Served, schedule
 from npu_conformance.run.settings import Settings
-from npu_conformance.run.sharing import may_share, next_process
 from npu_conformance.workers.job import CandidateJob, Job, SeriesJob, Watched
 from npu_conformance.workers.jobs import Jobs
 
@@ -29,8 +30,6 @@ _ENGINE_ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_OFFLINE": "1",
 }
-# Prompts whose hidden states are compared layer by layer.
-_LAYER_PROMPTS = 8
 
 
 class Candidates:
@@ -63,21 +62,27 @@ class Candidates:
             ConformanceError: what went wrong with the wanted one; the others' errors wait until they are wanted.
         """
         if wanted not in self._done:
-            forcing = any(needs_base(variant) for variant in (*others, wanted))
-            needed = [*(["base"] if forcing else []), *others, wanted]
-            missing = [variant for variant in dict.fromkeys(needed) if variant not in self._done]
-            self._done |= dict.fromkeys(missing) | self._run(sorted(missing, key=lambda variant: variant != "base"))
+            planned = schedule(self.served, (*others, wanted), made=self._done, scores=False).processes
+            names = [[one.variant for one in group] for group in planned]
+            self._done |= dict.fromkeys(variant for group in names for variant in group) | self._run(names)
         if (error := self._done[wanted]) is not None:
             raise error
 
-    def _run(self, variants: Sequence[str]) -> dict[str, ConformanceError]:
-        """Run variants, base before those that are made to take its tokens; what went wrong, by variant."""
+    @cached_property
+    def served(self) -> Served:
+        """What decides about the engines."""
+        prepared, platform = self._prepared, find_devices(self._settings.device)[0]
+        return Served(
+            self._config, prepared.candidate.text_config, prepared.lengths, self._settings.candidate, platform
+        )
+
+    def _run(self, groups: Sequence[Sequence[str]]) -> dict[str, ConformanceError]:
+        """Run variants by process; what went wrong, by variant."""
         problems = {variant: error for variant, error in self._done.items() if error is not None}
-        problems |= self._without_room(variants)
-        waiting = [variant for variant in variants if variant not in problems]
+        problems |= self._without_room([variant for group in groups for variant in group])
+        waiting = deque([variant for variant in group if variant not in problems] for group in groups)
         while waiting:
-            group = next_process(waiting, self._shares)
-            waiting = [variant for variant in waiting if variant not in group]
+            group = waiting.popleft()
             if "base" in problems:
                 lost = [variant for variant in group if needs_base(variant)]
                 problems |= {variant: self._lost(variant, problems["base"]) for variant in lost}
@@ -85,13 +90,13 @@ class Candidates:
             if group:
                 last, error = self._run_group(group)
                 problems |= {} if error is None else {last: error}
-                waiting = [*group[group.index(last) + 1 :], *waiting]
+                waiting.appendleft(group[group.index(last) + 1 :])
         return problems
 
     def _without_room(self, variants: Sequence[str]) -> dict[str, ConformanceError]:
         """The variants whose engines this machine has no memory for, before any of them starts."""
         problems: dict[str, ConformanceError] = {}
-        for variant in variants if self._on_cpu else ():
+        for variant in variants if self.served.on_cpu else ():
             try:
                 refuse_what_has_no_room(
                     f"{self._subject.name} {variant}",
@@ -128,17 +133,16 @@ class Candidates:
 
     def job(self, variant: str) -> CandidateJob:
         """A variant's job."""
-        known, output = CATALOGUE.get(variant), self._traces / variant / "candidate"
-        options, envs = self._config.options(variant), self._config.changed_envs(variant)
-        if variant in JUDGED:
-            kept = _LAYER_PROMPTS if variant == "base" else 0
-            options = options if variant == "as_served" else self._bounded(options)
-            return self._job(output, options, mode="generate", layer_prompts=kept, tokens_of=self._given)
-        if known is not None and known.tokens_only:
-            return self._job(output, self._bounded(options), mode="tokens only", envs=envs)
-        if known is not None and known.long:
-            return self._job(output, self._bounded(options, long=True), mode="forced long", envs=envs)
-        return self.forced(output, options, envs=envs, tight_cache=known is not None and known.tight_cache)
+        one = self.served.engine(variant)
+        return self._job(
+            self._traces / variant / "candidate",
+            one.options,
+            envs=one.envs,
+            mode=one.mode,
+            tokens_of=self._base if one.takes_base else self._given if one.mode == "generate" else None,
+            tight_cache=one.tight_cache,
+            layer_prompts=one.layer_prompts,
+        )
 
     def forced(
         self,
@@ -152,10 +156,10 @@ class Candidates:
         """Base's tokens forced by an engine with other options (see `CandidateJob` for the rest)."""
         return self._job(
             output,
-            self._bounded(options),
+            self.served.bounded(options),
             envs=envs,
             mode="forced warm" if warms_cache(options) else "forced",
-            tokens_of=self._traces / "base" / "candidate",
+            tokens_of=self._base,
             tight_cache=tight_cache,
             watched=watched,
         )
@@ -194,32 +198,18 @@ class Candidates:
         """
         self._jobs.run(job, name, deadline, environment=self.environment(*options, envs=envs), **more)
 
-    def _shares(self, variant: str) -> bool:
-        platform = find_devices(self._settings.device)[0]
-        envs = self._config.changed_envs(variant)
-        return may_share(variant, self.job(variant).options, self._settings.candidate, platform, envs)
-
     @property
-    def _on_cpu(self) -> bool:
-        """Whether engines are vLLM's on a CPU, whose memory they share with all else."""
-        return engine(self._settings.candidate).kv_cache and find_devices(self._settings.device)[0] == "cpu"
-
-    def _bounded(self, options: dict[str, Any], *, long: bool = False) -> dict[str, Any]:
-        """Options with a longest request; `as_served` alone keeps vLLM's own where the YAML names none."""
-        if not self._on_cpu:
-            return options
-        config, base = self._prepared.candidate.text_config, self._config.options("base")
-        return options | bounded(config, options, base, self._prepared.lengths, long=long)
+    def _base(self) -> Path:
+        return self._traces / "base" / "candidate"
 
     def environment(self, *options: dict[str, Any], envs: Mapping[str, str] | None = None) -> dict[str, str]:
         """Of a process whose engines have these options, in turn, and these variables besides the config's."""
         given = {**self._config.envs, **(envs or {})}
         environment = {**_ENGINE_ENVIRONMENT, **given}
-        if self._on_cpu:
+        if self.served.on_cpu:
             environment |= self._cache(options, given)
-        if self._on_cpu:
             environment = cpu_binding(max(map(ranks, options))) | environment
-        elif find_devices(self._settings.device)[0] == "cpu":
+        elif self.served.platform == "cpu":
             environment = threads(host_cores()) | environment
         return environment
 

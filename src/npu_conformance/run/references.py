@@ -20,7 +20,7 @@ from npu_conformance.machine.cache import (
 )
 from npu_conformance.machine.locks import locked
 from npu_conformance.machine.storage import cache_dir
-from npu_conformance.measure.reference_runs import Attention, ReferenceRun, noise_floor, reference
+from npu_conformance.measure.reference_runs import Attention, ReferenceRun
 from npu_conformance.run.cost import reference_cost
 from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.made_by import cached_at, is_current
@@ -49,25 +49,15 @@ class References:
         self._settings = settings
         self._jobs = jobs
 
-    def score(self, variant: Path) -> None:
-        """Leave the reference's trace beside the candidate of a variant's folder, and what its floor runs deviate.
+    def score(self, variant: Path, runs: Sequence[ReferenceRun]) -> None:
+        """Leave what a pass makes (see `run/schedule.py`) beside the candidate of a variant's folder.
 
         See `run_job` for what it raises.
         """
-        attention = self._config.reference.attn_implementation
-        exact, floor = reference(attention), noise_floor(self._config.serve.dtype, attention)
-        jobs: list[ReferenceJob | FloorJob] = [self._reference(variant, exact)]
-        jobs += [self._floor(variant, one) for one in floor]
-        self._score(variant, exact.name, jobs, {one.dtype for one in (exact, *floor)})
-
-    def score_again(self, variant: Path, dtype: Dtype) -> None:
-        """Leave the trace of the second reference there."""
-        again = ReferenceRun("second_reference", dtype, self._config.reference.attn_implementation)
-        self._score(variant, "second reference", [self._reference(variant, again)], {dtype})
-
-    def _score(self, variant: Path, name: str, jobs: list[ReferenceJob | FloorJob], dtypes: set[Dtype]) -> None:
-        deadline = self._deadline(_lengths(variant / "candidate"), dtypes)
-        self._run(SeriesJob(jobs=tuple(jobs)), f"{self._subject.name} {variant.name}: {name}", deadline)
+        jobs = tuple(self._floor(variant, one) if one.of_floor else self._reference(variant, one) for one in runs)
+        name = f"{self._subject.name} {variant.name}: {runs[0].name.replace('_', ' ')}"
+        deadline = self._deadline(_lengths(variant / "candidate"), {one.dtype for one in runs})
+        self._run(SeriesJob(jobs=jobs), name, deadline)
 
     def _reference(self, variant: Path, run: ReferenceRun) -> ReferenceJob:
         return ReferenceJob(

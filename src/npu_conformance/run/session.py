@@ -35,6 +35,7 @@ from npu_conformance.run.model_run import ModelRun
 from npu_conformance.run.preparation import Prepared, prepare, save_prepared
 from npu_conformance.run.references import References
 from npu_conformance.run.rows import may_drop
+from npu_conformance.run.schedule import Pass, passes
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
 from npu_conformance.workers.jobs import Jobs
@@ -259,11 +260,12 @@ class Session:
         model_run.candidates.make(variant, self._group(model, variant))
         if not self.settings.scores:
             return
-        scored, also, references = scored_with(variant), config.reference.also, model_run.references
-        folder = model_run.traces / scored
-        self._once(("scored", model, scored), lambda: references.score(folder))
-        if also is not None and scored == variant:
-            self._once(("scored again", model, scored), lambda: references.score_again(folder, also))
+        for one in passes(config, (variant,)):
+            self._score(model_run, model, one)
+
+    def _score(self, model_run: ModelRun, model: str, one: Pass) -> None:
+        folder = model_run.traces / one.variant
+        self._once(("scored", model, one.variant, one.name), lambda: model_run.references.score(folder, one.runs))
 
     def _group(self, model: str, variant: str) -> tuple[str, ...]:
         """The variants whose candidates are run when one is asked for: all that are selected and can run."""

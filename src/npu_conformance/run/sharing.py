@@ -31,20 +31,16 @@ def processes(variants: Sequence[str], shares: Callable[[str], bool]) -> list[li
     """Variants in the order in which they run, by process.
 
     Args:
-        variants: in order; the first of them opens the first process.
+        variants: in order; those that share are in the process of the first of them.
         shares: whether a variant may share one.
     """
-    found, waiting = [], list(variants)
-    while waiting:
-        group = next_process(waiting, shares)
-        found.append(group)
-        waiting = [variant for variant in waiting if variant not in group]
+    found: list[list[str]] = []
+    shared: list[str] = []
+    for variant in variants:
+        if not shares(variant):
+            found.append([variant])
+            continue
+        if not shared:
+            found.append(shared)
+        shared.append(variant)
     return found
-
-
-def next_process(waiting: Sequence[str], shares: Callable[[str], bool]) -> list[str]:
-    """The first of those that wait, with all that may follow it in the same process."""
-    first = waiting[0]
-    if not shares(first):
-        return [first]
-    return [variant for variant in waiting if variant == first or shares(variant)]

@@ -1,22 +1,14 @@
 """What would be started is told without starting anything: steps, their processes, and what is skipped."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.commands.plan.forecast import forecast
-from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import load_prompts
-from npu_conformance.config.variants import CATALOGUE, engine_options
+from npu_conformance.config.variants import CATALOGUE
 from npu_conformance.machine.storage import write_json
-from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.session import Session
-from npu_conformance.run.settings import Settings
-from npu_conformance.run.sharing import may_share, processes
 from tests.unit.helpers.forecasts import lines, names, real, session_of_twins
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
 
@@ -54,7 +46,7 @@ def test_every_selected_variant_is_an_engine_in_the_process_it_would_have(sessio
     ("selected", "engines", "needed", "scored"),
     [
         (("graph",), ["base", "graph"], ("graph",), ["base"]),
-        (("as_served", "graph", "few"), ["base", "as_served", "graph", "few"], ("graph", "few"), ["base", "as_served"]),
+        (("as_served", "graph", "few"), ["base", "as_served", "graph", "few"], ("graph", "few"), ["as_served", "base"]),
         (("long_prompt",), ["long_prompt"], None, ["long_prompt"]),
         (("graph", "base"), ["base", "graph"], (), ["base"]),
         (("as_served",), ["as_served"], None, ["as_served"]),
@@ -84,32 +76,6 @@ def test_processes_of_several_models_add_up(session: Session) -> None:
 
     assert [one.process for one in found.of("engine")] == [1, 2, 3, 3]
     assert found.processes == 3
-
-
-@pytest.mark.parametrize("platform", ["cpu", "npu"])
-def test_processes_are_those_that_a_run_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: Any) -> None:
-    """Every variant of the catalogue in one run whose jobs are only noted."""
-    monkeypatch.setattr("npu_conformance.run.room.free_memory", lambda: 2**40)
-    config = ModelConfig(model="org/Model", variants=tuple(CATALOGUE))
-    ran: list[list[str]] = []
-
-    def note(job: Any, _name: str, _deadline: float, **_: Any) -> None:
-        ran.append([part.output.parent.name for part in getattr(job, "jobs", (job,))])
-        for part in getattr(job, "jobs", (job,)):
-            part.output.mkdir(parents=True)
-
-    prepared: Any = SimpleNamespace(adapter=None, candidate=Checkpoint(tmp_path, {}, {}), lengths=())
-    jobs: Any = SimpleNamespace(run=note)
-    settings = Settings(configs=tmp_path, device=platform)
-    subject = Subject("Model", "twin", tmp_path, tmp_path)
-    Candidates(config, subject, prepared, tmp_path, settings, jobs).make("base", config.variant_names)
-
-    def shares(variant: str) -> bool:
-        options, envs = engine_options(config.serve, variant, config.changes(variant)), config.changed_envs(variant)
-        return may_share(variant, options, "vllm", platform, envs)
-
-    assert processes(config.variant_names, shares) == ran
-    assert sum(map(len, ran)) == len(CATALOGUE) + 2
 
 
 def test_what_would_be_skipped_is_told_with_the_reason_and_starts_nothing(session: Session, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from npu_conformance.commands.plan.estimate import Load, Take, engine_take
 from npu_conformance.commands.plan.forecast import Forecast
 from npu_conformance.commands.plan.step import Kind, Step
 from npu_conformance.commands.plan.totals import shortages, totals
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.machine.capacity import GIB
+from npu_conformance.run.schedule import Served
 
 
 def step(kind: Kind = "engine", process: int = 1, **take: float) -> Step:
@@ -24,10 +26,11 @@ def step(kind: Kind = "engine", process: int = 1, **take: float) -> Step:
 
 def take(variant: str, load: Load, follows: bool = False, platform: Any = "cpu", **options: Any) -> Take:
     """What a twin's engine takes."""
+    config = ModelConfig.model_validate({"model": "a/b", "serve": {"max_model_len": 8192}})
+    found = Served(config, load.config, load.lengths, "vllm", platform).engine(variant)
     return engine_take(
         load,
-        variant,
-        {"dtype": "bfloat16", "enforce_eager": True, "enable_prefix_caching": False, **options},
+        replace(found, options={**found.options, **options}),
         candidate="vllm",
         platform=platform,
         envs={},

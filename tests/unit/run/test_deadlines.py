@@ -12,6 +12,7 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.run import cost, deadlines, preparation
 from npu_conformance.run.deadlines import reading_deadline, reference_deadline
 from npu_conformance.run.references import References
+from npu_conformance.run.schedule import passes
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator
@@ -75,14 +76,15 @@ def test_what_is_said_goes_before_a_forecast(
     object.__setattr__(weights, "folder", tmp_path)
     write_trace(tmp_path / "base" / "candidate", logits(3, 9))
     noted = Noted()
+    model = ModelConfig.model_validate({"model": "a/b", **config})
     references = References(
-        ModelConfig.model_validate({"model": "a/b", **config}),
+        model,
         Subject("Model", "real", tmp_path, tmp_path),
         cast(Any, SimpleNamespace(reference=weights, adapter=None)),
         Settings(configs=tmp_path, deadline=option),
         cast(Jobs, noted),
     )
-    references.score(tmp_path / "base")
+    references.score(tmp_path / "base", passes(model, ("base",))[0].runs)
     (series,) = noted.jobs
     assert [job.output.name for job in series.jobs if job.kind == "reference"] == ["reference"]
     assert len(series.jobs) > 1

@@ -15,6 +15,7 @@ from npu_conformance.config.prompts import Prompt
 from npu_conformance.machine.devices import host_cores
 from npu_conformance.run.preparation import prepare
 from npu_conformance.run.references import References
+from npu_conformance.run.schedule import passes
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers import worker
 from npu_conformance.workers.job import RenderJob
@@ -90,7 +91,7 @@ def run_everything(published: Path, folder: Path) -> None:
     prepared = prepare(config, subject, PROMPTS, folder, jobs)
     base = folder / "base"
     write_trace(base / "candidate", logits(1, 3), name="set")
-    References(config, subject, prepared, Settings(configs=folder), jobs).score(base)
+    References(config, subject, prepared, Settings(configs=folder), jobs).score(base, passes(config, ("base",))[0].runs)
 
 
 def test_a_worker_imports_no_plugin_and_takes_the_hosts_cores(published: Path, told: Path, tmp_path: Path) -> None:

@@ -14,10 +14,13 @@ from npu_conformance.errors import ConfigError
 from npu_conformance.run import references
 from npu_conformance.run.made_by import cached_at
 from npu_conformance.run.references import References
+from npu_conformance.run.schedule import passes
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.job import ReferenceJob, SeriesJob
 from npu_conformance.workers.jobs import Jobs
 from tests.unit.helpers.small_traces import logits, write_trace
+
+RUNS = passes(ModelConfig.model_validate({"model": "a/b"}), ("base",))[0].runs
 
 
 class Workers:
@@ -70,7 +73,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_nobody_else_computes_the_same_meanwhile(tmp_path: Path) -> None:
     """The reference comes first, then the floor runs, all in the folder of these weights."""
     workers = Workers()
-    made(tmp_path, workers).score(tmp_path / "base")
+    made(tmp_path, workers).score(tmp_path / "base", RUNS)
 
     exact, *floor = cast(tuple[ReferenceJob, ...], workers.jobs)
     assert exact.output == tmp_path / "base" / "reference"
@@ -82,12 +85,12 @@ def test_nobody_else_computes_the_same_meanwhile(tmp_path: Path) -> None:
 def test_the_cache_is_kept_within_its_limit(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the reference has been computed; and it is said what went."""
     workers = Workers()
-    made(tmp_path, workers).score(tmp_path / "base")
+    made(tmp_path, workers).score(tmp_path / "base", RUNS)
     assert cache.is_file()
     assert workers.said == []
 
     monkeypatch.setenv("NPU_CONFORMANCE_CACHE_LIMIT", "0.5KB")
-    made(tmp_path, workers).score(tmp_path / "base")
+    made(tmp_path, workers).score(tmp_path / "base", RUNS)
 
     assert not cache.exists()
     assert workers.said == [

@@ -12,9 +12,11 @@ import pytest
 
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.variants import JUDGED
 from npu_conformance.machine.devices import Device, lendable
 from npu_conformance.machine.leases import lease
 from npu_conformance.run.references import References
+from npu_conformance.run.schedule import passes
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.job import CandidateJob, Job, RenderJob, SeriesJob, StatesJob
 from npu_conformance.workers.jobs import Jobs
@@ -168,14 +170,16 @@ def test_two_that_want_one_reference_compute_it_one_after_the_other(tmp_path: Pa
         time.sleep(0.2)
         running.pop()
 
+    config = ModelConfig.model_validate({"model": "a/b"})
+    runs = passes(config, ("base",))[0].runs
     references = References(
-        ModelConfig.model_validate({"model": "a/b"}),
+        config,
         Subject("Model", "real", weights, weights),
         cast(Any, SimpleNamespace(reference=SimpleNamespace(folder=weights), adapter=None)),
         Settings(configs=tmp_path, deadline=9),
         cast(Jobs, SimpleNamespace(run=slow, narrator=KeptLines())),
     )
-    threads = [threading.Thread(target=references.score, args=(tmp_path / name,)) for name in ("base", "as_served")]
+    threads = [threading.Thread(target=references.score, args=(tmp_path / name, runs)) for name in JUDGED]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -14,6 +14,7 @@ from npu_conformance.config.variants import CATALOGUE, merged, no_effect, served
 from npu_conformance.engines.hidden import HOOK_ROWS
 from npu_conformance.errors import ConfigError, JobError, TraceError
 from npu_conformance.run.model_run import ModelRun
+from npu_conformance.run.schedule import passes
 from npu_conformance.traces.layers import Layers
 from npu_conformance.traces.trace import Trace, load_trace
 from npu_conformance.workers.job import CandidateJob, Watched
@@ -65,7 +66,8 @@ class Runs:
         """Run base, and have the reference score it (see `run_job` for what it raises)."""
         self._model_run.candidates.make("base", ())
         self.starts += 1
-        self._model_run.references.score(self._model_run.traces / "base")
+        first, *_ = passes(self._config, ("base",))
+        self._model_run.references.score(self._model_run.traces / "base", first.runs)
 
     def fails(self, of_base: Evidence, subset: frozenset[str]) -> bool:
         """Whether base with these features is further from base than a variant may be.

@@ -20,6 +20,7 @@ from npu_conformance.machine.storage import digest, link_or_copy, run_folder, st
 from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.model_run import ModelRun
+from npu_conformance.run.schedule import passes
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.progress import Narrator
@@ -89,9 +90,8 @@ def capture_reference(model: str, output: Path, settings: Settings, reports: Pat
         place = model_run.traces / variant
         place.mkdir(parents=True, exist_ok=True)
         (place / "candidate").symlink_to((settings.tokens / theirs.traces / variant / "candidate").resolve())
-        model_run.references.score(place)
-        if config.reference.also is not None:
-            model_run.references.score_again(place, config.reference.also)
+    for one in passes(config, scored):
+        model_run.references.score(model_run.traces / one.variant, one.runs)
     with staged_dir(output) as stage:
         for variant in scored:
             for part in _SCORED:

@@ -7,13 +7,14 @@ from typing import Any
 import psutil
 
 from npu_conformance.config.engines import engine
-from npu_conformance.config.variants import CATALOGUE, JUDGED, ranks, warms_cache
-from npu_conformance.engines.vllm.boundary import boundary, long_texts
+from npu_conformance.config.variants import ranks
+from npu_conformance.engines.vllm.boundary import boundary
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.machine.devices import Platform
 from npu_conformance.run.cost import pass_seconds
 from npu_conformance.run.kv_cache import WIDTHS, Length, given_bytes
 from npu_conformance.run.room import PROCESS, engine_bytes
+from npu_conformance.run.schedule import Engine
 
 # Seconds until an engine answers: eager, and compiled or captured. On 2 cores of an AMD EPYC a twin's took 9 and 18 to
 # 32; those of accelerators are round numbers, and unmeasured.
@@ -79,26 +80,25 @@ class _Work:
 
 def engine_take(
     load: Load,
-    variant: str,
-    options: dict[str, Any],
+    asked: Engine,
     *,
     candidate: str,
     platform: Platform,
     envs: Mapping[str, str],
     follows: bool,
 ) -> Take:
-    """What a variant's engine takes.
+    """What an engine takes.
 
     Args:
         load: what it is given.
-        variant: its name.
-        options: its engine options.
+        asked: the engine, and what it is asked.
         candidate: the engine under test.
         platform: what it runs on.
         envs: the config's environment variables, and the variant's.
         follows: whether it runs in a process in which another has run.
     """
-    work = _work(load, variant, options, candidate)
+    options = asked.options
+    work = _work(load, asked, candidate)
     cache = given_bytes(load.config, options, load.lengths, envs)
     row = load.vocabulary * WIDTHS[options["dtype"]]
     return Take(
@@ -109,37 +109,23 @@ def engine_take(
     )
 
 
-def long_lengths(lengths: tuple[Length, ...], longest: int | None) -> tuple[Length, ...]:
-    """Tokens before and in each forced decode over a long text.
-
-    Args:
-        lengths: of the prompts, of which the texts are made.
-        longest: the longest request the engine takes; None where its config does not say.
-    """
-    texts = long_texts([[0] * prompt for prompt, _ in lengths], longest or _POSITIONS)
-    return tuple((len(text.prompt_ids), text.length) for text in texts.values())
-
-
-def _work(load: Load, variant: str, options: dict[str, Any], candidate: str) -> _Work:
-    known = CATALOGUE.get(variant)
-    lengths, rows = load.lengths, sum(answer for _, answer in load.lengths)
+def _work(load: Load, asked: Engine, candidate: str) -> _Work:
+    lengths, rows = asked.lengths, sum(answer for _, answer in asked.lengths)
     tokens = sum(map(sum, lengths))
     bare = len(lengths) if load.adapted else 0
     if not engine(candidate).forced_decode:
         return _Work(tokens=2 * tokens, passes=2, kept=rows + bare, scratch=0)
+    if asked.mode == "forced long":
+        return _Work(tokens=tokens, passes=1, kept=rows, scratch=rows)
+    if asked.mode == "tokens only":
+        return _Work(tokens=tokens, passes=1, kept=0, scratch=0)
     probed = _probed(load)
-    if variant in JUDGED:
+    if asked.mode == "generate":
         again = _SMALL_BATCHES * max(answer for _, answer in lengths)
         # Chosen, chosen again, in another order, as one prefill, and one token of each as its user would ask.
         kept, captured = 2 * rows + bare + probed, 2 * rows + bare + probed + again
         return _Work(tokens=5 * tokens, passes=5, kept=kept, scratch=captured)
-    if known is not None and known.long:
-        texts = long_lengths(lengths, options.get("max_model_len") or load.longest)
-        rows = sum(answer for _, answer in texts)
-        return _Work(tokens=sum(map(sum, texts)), passes=1, kept=rows, scratch=rows)
-    if known is not None and known.tokens_only:
-        return _Work(tokens=tokens, passes=1, kept=0, scratch=0)
-    passes = 2 if warms_cache(options) else 1
+    passes = 2 if asked.mode == "forced warm" else 1
     kept = passes * rows + probed
     return _Work(tokens=passes * tokens, passes=passes, kept=kept, scratch=kept)
 
