@@ -165,11 +165,7 @@ class Evidence:
     @cached_property
     def pair(self) -> Pair:
         """Candidate against reference."""
-        return self._pair(self.candidate, self.reference, baseline=self._stands_in)
-
-    @property
-    def _stands_in(self) -> Baseline | None:
-        return self.baseline if self.alone else None
+        return self._pair(self.candidate, self.reference)
 
     @property
     def comparison(self) -> Comparison:
@@ -182,7 +178,7 @@ class Evidence:
         part = self.candidate.part(PREFILL)
         if part is None:
             return None
-        return self._pair(part, self.reference, ("prefill", "reference"), baseline=self._stands_in)
+        return self._pair(part, self.reference, ("prefill", "reference"))
 
     @cached_property
     def own_prefill(self) -> Pair | None:
@@ -242,9 +238,8 @@ class Evidence:
         *,
         same_weights: bool = False,
         scored: bool = True,
-        baseline: Baseline | None = None,
     ) -> Pair:
-        return Pair(mine, theirs, self.reference, sides, same_weights, scored, baseline, self._compare)
+        return Pair(mine, theirs, self.reference, sides, same_weights, scored, self._compare)
 
     def _compare(self) -> None:
         """Compare all that is compared of this variant in one pass, so that rows are read once."""

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from npu_conformance.baselines.against import compare_forced
-from npu_conformance.baselines.stored import Baseline
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.compare import compare_all
 from npu_conformance.measure.comparison import Comparison
@@ -27,8 +25,6 @@ class Pair:
     """Whether both are runs of the engine, between whose weights no quantisation lies."""
     scored: bool = True
     """Whether it is at the positions that the reference and the noise floor scored."""
-    baseline: Baseline | None = None
-    """What stands in for the rows of a reference that has none."""
     with_others: Callable[[], None] | None = None
     """Compares this pair together with others that share its rows."""
     found: Comparison | TraceError | None = None
@@ -37,8 +33,6 @@ class Pair:
     @property
     def comparison(self) -> Comparison:
         """Candidate against reference, computed once (see `compare` for what it raises)."""
-        if self.found is None and self.baseline is not None:
-            self.found = compare_forced(self.candidate, self.baseline)
         if self.found is None and self.with_others is not None:
             self.with_others()
         if self.found is None:
@@ -62,7 +56,7 @@ class Pair:
 
 def compare_together(pairs: Sequence[Pair], noise: NoiseFloor | None = None) -> None:
     """Compare pairs, and floor runs with their reference, that were not yet, in one pass over all their rows."""
-    waiting = [pair for pair in pairs if pair.found is None and pair.baseline is None]
+    waiting = [pair for pair in pairs if pair.found is None]
     floor = [] if noise is None or noise.found is not None else [(run, noise.reference) for run in noise.runs.values()]
     found = compare_all([*((pair.candidate, pair.reference) for pair in waiting), *floor])
     for pair, one in zip(waiting, found[: len(waiting)], strict=True):

@@ -1,6 +1,7 @@
 """Pairs of traces into comparisons: every metric at every judged position, in one pass over the rows."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
 from npu_conformance.measure.comparison import METRICS, Comparison
-from npu_conformance.measure.deviations import deviations_of
-from npu_conformance.measure.kernel import Measured
+from npu_conformance.measure.deviations import Deviations, deviations_of
+from npu_conformance.measure.few_words import measure_words
+from npu_conformance.measure.topk import Side
 from npu_conformance.traces.rows import Rows, row_digest
+from npu_conformance.traces.topk_rows import TopKRows
 from npu_conformance.traces.trace import Answer, Trace
 
 _COLUMNS: dict[str, Any] = {
@@ -20,12 +23,13 @@ _COLUMNS: dict[str, Any] = {
     **dict.fromkeys(("choice", "reference_choice"), np.int64),
     **dict.fromkeys(("finite", "reference_finite"), np.bool_),
 }
+_DEVIATIONS = tuple(one.name for one in fields(Deviations) if one.name != "bounds")
 # Rows of each trace that are held at a time: 20 MB of one at 151,936 words.
 _ROWS = 32
 
 
 def compare(candidate: Trace, reference: Trace) -> Comparison:
-    """Compare at every judged position.
+    """Compare at every judged position: whole rows, or the few words that a side has.
 
     Raises:
         TraceError: the traces are not of the same prompts, prompt tokens, tokens and vocabulary, or hold no
@@ -54,17 +58,17 @@ def compare_all(pairs: Sequence[tuple[Trace, Trace]]) -> list[Comparison | Trace
     return [one.found() for one in passes]
 
 
-_Reader = Callable[[Trace], Rows]
+_Reader = Callable[[Trace], Side]
 
 
 def _reader(index: int, rows: slice) -> _Reader:
     """Reads some rows of a prompt, those of a folder once."""
-    read: dict[Path, Rows | TraceError] = {}
+    read: dict[Path, Side | TraceError] = {}
 
-    def rows_of(trace: Trace) -> Rows:
+    def rows_of(trace: Trace) -> Side:
         if trace.folder not in read:
             try:
-                read[trace.folder] = trace.logits(index, rows)
+                read[trace.folder] = trace.logits(index, rows) if trace.rows == "full" else trace.topk(index, rows)
             except TraceError as error:
                 read[trace.folder] = error
         found = read[trace.folder]
@@ -81,7 +85,7 @@ class _Pass:
     def __init__(self, candidate: Trace, reference: Trace) -> None:
         self.candidate = candidate
         self._reference = reference
-        self._rows: list[list[Measured]] = [[] for _ in candidate.answers]
+        self._lengths = [0 for _ in candidate.answers]
         self._columns: dict[str, list[NDArray[Any]]] = {}
         self._unrepeated = [0 for _ in candidate.answers]
         self._problem: TraceError | None = None
@@ -97,41 +101,21 @@ class _Pass:
         try:
             answer, judged = self.candidate.answers[index], max(self.candidate.judged(index) - start, 0)
             if answer.repeat_digests is not None and start < len(answer.token_ids):
-                self._unrepeated[index] += unrepeated(self.candidate, index, read(self.candidate), start)
+                self._unrepeated[index] += _unrepeated(self.candidate, index, read(self.candidate), start)
             if judged:
                 self._measure(index, start, read(self.candidate)[:judged], read(self._reference)[:judged])
         except TraceError as error:
             self._problem = error
 
-    def _measure(self, index: int, start: int, mine: Rows, theirs: Rows) -> None:
+    def _measure(self, index: int, start: int, mine: Side, theirs: Side) -> None:
         answer = self.candidate.answers[index]
-        if mine.shape != theirs.shape:
-            raise TraceError(
-                f"prompt {answer.prompt}: vocabulary of {mine.shape[1]} words in the candidate's "
-                f"logits, {theirs.shape[1]} in the reference's: not the same model"
-            )
-        rows = metrics.measured(mine, theirs)
-        columns: dict[str, NDArray[Any]] = {
-            name: np.array([getattr(row, name) for row in rows], dtype=dtype) for name, dtype in _COLUMNS.items()
-        }
-        own, choices = columns.pop("choice"), columns.pop("reference_choice")
         taken = np.asarray(answer.token_ids[start : start + len(mine)], dtype=np.int64)
-        tokens = np.maximum(own, 0) if self.candidate.forced else taken
-        steps, shown = np.arange(len(mine)), np.maximum(choices, 0)
-        shortfall = np.zeros(len(mine))
-        if not self.candidate.forced:
-            shortfall = mine.max(axis=1).astype(np.float64) - mine[steps, tokens]
-        columns |= {
-            "tokens": tokens,
-            "choices": choices,
-            "own_shortfall": shortfall,
-            "equal": (mine.view(np.uint32) == theirs.view(np.uint32)).all(axis=1),
-            "token_logits": np.stack(
-                [side[steps, words].astype(np.float64) for side in (mine, theirs) for words in (tokens, shown)],
-                axis=1,
-            ),
-        }
-        self._rows[index] += rows
+        own = None if self.candidate.forced else taken
+        if isinstance(mine, TopKRows) or isinstance(theirs, TopKRows):
+            columns = measure_words(answer.prompt, mine, theirs, own)
+        else:
+            columns = _measure_rows(answer.prompt, mine, theirs, own)
+        self._lengths[index] += len(mine)
         for name, column in columns.items():
             self._columns.setdefault(name, []).append(column)
 
@@ -139,12 +123,13 @@ class _Pass:
         """What was measured of all rows."""
         if self._problem is not None:
             return self._problem
-        if not any(self._rows):
+        if not any(self._lengths):
             return TraceError(f"{self.candidate.folder}: holds no position to compare")
         joined = {name: np.concatenate(parts) for name, parts in self._columns.items()}
+        bounds = tuple(int(bound) for bound in np.cumsum([0, *self._lengths]))
         return Comparison(
             prompts=tuple(answer.prompt for answer in self.candidate.answers),
-            bounds=tuple(int(bound) for bound in np.cumsum([0, *map(len, self._rows)])),
+            bounds=bounds,
             tokens=joined["tokens"],
             choices=joined["choices"],
             equal=joined["equal"],
@@ -153,14 +138,44 @@ class _Pass:
             token_logits=joined["token_logits"],
             own_shortfall=joined["own_shortfall"],
             reference_rms=joined["rms"],
-            values={name: joined[name] for name in METRICS},
-            deviations=deviations_of(self._rows),
+            values={name: joined[name] for name in METRICS if name in joined},
+            deviations=Deviations(bounds, **{name: joined[name] for name in _DEVIATIONS}),
             unrepeated=tuple(self._unrepeated),
         )
 
 
-def unrepeated(run: Trace, index: int, rows: Rows, start: int = 0) -> int:
-    """How many rows of a prompt the run's second time did not repeat bit for bit; 0 where there was none.
+def _measure_rows(prompt: str, mine: Rows, theirs: Rows, taken: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
+    """Whole rows of a prompt, measured; as `measure_words` does few words."""
+    if mine.shape != theirs.shape:
+        raise TraceError(
+            f"prompt {prompt}: vocabulary of {mine.shape[1]} words in the candidate's "
+            f"logits, {theirs.shape[1]} in the reference's: not the same model"
+        )
+    rows = metrics.measured(mine, theirs)
+    columns: dict[str, NDArray[Any]] = {
+        name: np.array([getattr(row, name) for row in rows], dtype=dtype) for name, dtype in _COLUMNS.items()
+    }
+    own, choices = columns.pop("choice"), columns.pop("reference_choice")
+    tokens = np.maximum(own, 0) if taken is None else taken
+    steps, shown = np.arange(len(mine)), np.maximum(choices, 0)
+    shortfall = np.zeros(len(mine))
+    if taken is not None:
+        shortfall = mine.max(axis=1).astype(np.float64) - mine[steps, tokens]
+    return columns | {
+        "tokens": tokens,
+        "choices": choices,
+        "own_shortfall": shortfall,
+        "equal": (mine.view(np.uint32) == theirs.view(np.uint32)).all(axis=1),
+        "token_logits": np.stack(
+            [side[steps, words].astype(np.float64) for side in (mine, theirs) for words in (tokens, shown)],
+            axis=1,
+        ),
+        **deviations_of([rows]).columns,
+    }
+
+
+def _unrepeated(run: Trace, index: int, rows: Side, start: int = 0) -> int:
+    """How many rows of a prompt the run's second time did not repeat bit for bit; 0 where there was none to repeat.
 
     Args:
         run: whose rows they are.
@@ -169,7 +184,7 @@ def unrepeated(run: Trace, index: int, rows: Rows, start: int = 0) -> int:
         start: place of the first of them.
     """
     answer = run.answers[index]
-    if answer.repeat_digests is None:
+    if answer.repeat_digests is None or isinstance(rows, TopKRows):
         return 0
     again = answer.repeat_digests[start : start + len(rows)]
     missing = abs(len(answer.token_ids) - len(answer.repeat_digests)) if start == 0 else 0
@@ -200,8 +215,10 @@ def check_same_run(candidate: Trace, reference: Trace) -> None:
         )
     for mine, theirs in zip(candidate.answers, reference.answers, strict=True):
         if mine.prompt_ids != theirs.prompt_ids or mine.token_ids != theirs.token_ids:
+            given = "the candidate did not take the tokens it was given"
+            scored = "the reference scored other tokens than the candidate produced"
             raise TraceError(
-                f"prompt {mine.prompt}: the reference scored other tokens than the candidate produced "
+                f"prompt {mine.prompt}: {given if candidate.forced else scored} "
                 f"({len(theirs.prompt_ids)}+{len(theirs.token_ids)} against "
                 f"{len(mine.prompt_ids)}+{len(mine.token_ids)}): not traces of the same run"
             )

@@ -42,7 +42,7 @@ class Comparison:
     """The candidate's largest logit minus its token's; 0 where it took the largest, as greedy sampling must, and
     where it was made to take one."""
     values: dict[str, NDArray[np.float64]]
-    """Per-position metrics by name."""
+    """Per-position metrics by name: all of `METRICS`, or those that few words allow (see `few_words`)."""
     deviations: Deviations
     """What gates rest on."""
     unrepeated: tuple[int, ...]
@@ -58,9 +58,10 @@ class Comparison:
 
     def ties(self, width: ArrayLike) -> NDArray[np.bool_]:
         """Where the tokens differ and rounding may have decided: see `metrics.tied`."""
-        ahead, behind = (
-            self.token_logits[:, first] - self.token_logits[:, second] for first, second in ((3, 2), (0, 1))
-        )
+        with np.errstate(invalid="ignore"):  # a side may lack both tokens
+            ahead, behind = (
+                self.token_logits[:, first] - self.token_logits[:, second] for first, second in ((3, 2), (0, 1))
+            )
         near = metrics.tied(ahead, self.reference_rms, width) & metrics.tied(behind, self.reference_rms, width)
         return np.asarray(~self.matches & near)
 

@@ -4,7 +4,8 @@ A candidate and the floor runs of its noise floor are measured alike, so that on
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,11 @@ class Deviations:
         return len(self.row)
 
     @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All that has a value a position, by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "bounds"}
+
+    @property
     def lengths(self) -> NDArray[np.int64]:
         """Positions of each prompt [prompts]."""
         return np.diff(np.asarray(self.bounds, dtype=np.int64))
@@ -51,14 +57,8 @@ class Deviations:
         """Those of some prompts, in this order; a prompt may come again."""
         spans = [np.arange(self.bounds[prompt], self.bounds[prompt + 1]) for prompt in prompts]
         index = np.concatenate(spans)
-        return Deviations(
-            bounds=(0, *np.cumsum([len(span) for span in spans]).tolist()),
-            row=self.row[index],
-            logit=self.logit[index],
-            gain=self.gain[index],
-            flipped=self.flipped[index],
-            difference=self.difference[index],
-        )
+        bounds = (0, *np.cumsum([len(span) for span in spans]).tolist())
+        return Deviations(bounds, **{name: values[index] for name, values in self.columns.items()})
 
 
 def deviations_of(prompts: Sequence[Sequence[Measured]]) -> Deviations:
@@ -82,17 +82,23 @@ def deviations_of(prompts: Sequence[Sequence[Measured]]) -> Deviations:
 def of_position(mine: Values, exact: Values, size: float) -> tuple[float, float, float, Values]:
     """The deviations of one row of logits or log-probabilities [words]: row, logit, gain and difference.
 
+    Leads over runners-up that are not among the words are NaN, and so is all where there is no word.
+
     Args:
         mine: of the run.
-        exact: of the reference; more than `RUNNERS_UP` words.
+        exact: of the reference.
         size: root mean square of the reference's logits.
     """
+    difference = np.full(RUNNERS_UP, np.nan)
+    if not len(exact):
+        return np.nan, np.nan, np.nan, difference
     error, centred = mine - exact, exact - exact.mean()
-    top = np.argpartition(exact, -RUNNERS_UP - 1)[-RUNNERS_UP - 1 :]
+    count = min(RUNNERS_UP + 1, len(exact))
+    top = np.argpartition(exact, -count)[-count:]
     top = top[np.argsort(-exact[top])]
     with np.errstate(divide="ignore", invalid="ignore"):
         row = np.log(np.sqrt(np.square(error).mean()) / size)
         logit = np.log(np.abs(error).max() / size)
         gain = float(error @ centred / (centred @ centred))
-        difference = (error[top[0]] - error[top[1:]]) / size
+        difference[: count - 1] = (error[top[0]] - error[top[1:]]) / size
     return max(row, EQUAL), max(logit, EQUAL), gain, difference
