@@ -1,21 +1,16 @@
-"""A run against a baseline: over all its positions where they were forced, else over those seen alike."""
+"""A run that chose its own tokens against a baseline, over the positions at which both had seen the same ones."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.errors import TraceError
-from npu_conformance.measure import metrics
-from npu_conformance.measure.compare import unrepeated
-from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.deviations import Deviations
-from npu_conformance.measure.topk import TopK, Values, join, kl_at_least, topk, topk_deviations
+from npu_conformance.measure.topk import TopK, join, kl_at_least, topk, topk_deviations
+from npu_conformance.traces.topk_rows import Values
 from npu_conformance.traces.trace import Trace
-
-_TOP = 5
 
 
 @dataclass(frozen=True)
@@ -78,65 +73,6 @@ def since(run: Trace, baseline: Baseline) -> BaselineDiff:
     )
 
 
-def compare_forced(run: Trace, baseline: Baseline) -> Comparison:
-    """A run that was made to take the baseline's tokens, against it; of the metrics it has those that few words allow.
-
-    A token that is none of the kept words has the log-probability minus infinity, so that it is never a tie.
-
-    Raises:
-        TraceError: it took other tokens.
-    """
-    _check_forced(run, baseline)
-    parts, kept, again = [], [], []
-    for index, (start, end) in enumerate(pairwise(baseline.bounds)):
-        rows = run.logits(index)
-        again.append(unrepeated(run, index, rows))
-        kept.append(topk(rows[: end - start], baseline.words[start:end]))
-        parts.append(_compare_prompt(rows[: end - start], baseline, slice(start, end)))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    n, mine = len(baseline.sizes), join(kept)
-    found = baseline.deviations(mine)
-    return Comparison(
-        prompts=tuple(prompt.id for prompt in baseline.prompts),
-        bounds=baseline.bounds,
-        tokens=joined["tokens"],
-        choices=baseline.exact.choices,
-        equal=np.zeros(n, dtype=bool),
-        finite=joined["finite"],
-        reference_finite=np.ones(n, dtype=bool),
-        token_logits=joined["token_logits"],
-        reference_rms=baseline.sizes,
-        own_shortfall=np.zeros(n),
-        values={
-            "kl": kl_at_least(mine, baseline.exact),
-            "top5": joined["top5"],
-            "relative_l2": np.exp(found.row),
-        },
-        deviations=found,
-        unrepeated=tuple(again),
-    )
-
-
-def _compare_prompt(rows: np.ndarray, baseline: Baseline, span: slice) -> dict[str, np.ndarray]:
-    words, exact = baseline.words[span].astype(np.int64), baseline.exact.log_probs[span]
-    steps, log_probs = np.arange(len(rows)), metrics.log_softmax(rows)
-    tokens = np.maximum(metrics.choice(rows), 0)
-    same = words == tokens[:, None]
-    theirs = np.where(same.any(axis=1), (np.where(same, exact, 0.0)).sum(axis=1), -np.inf)
-    top = min(_TOP, words.shape[1])
-    mine = np.argpartition(rows, -top, axis=1)[:, -top:]
-    finite = metrics.finite(rows)
-    overlap = (mine[:, :, None] == words[:, None, :top]).any(axis=2).mean(axis=1)
-    return {
-        "tokens": tokens,
-        "finite": finite,
-        "token_logits": np.stack(
-            [log_probs[steps, tokens], log_probs[steps, words[:, 0]], theirs, exact[:, 0]], axis=1
-        ),
-        "top5": np.where(finite, overlap, np.nan),
-    }
-
-
 def other_prompts(prompts: Iterable[tuple[str, tuple[int, ...]]], baseline: Baseline) -> str | None:
     """Why prompts are not the baseline's; None where they are.
 
@@ -163,14 +99,6 @@ def other_ids(prompt: str, baseline: Baseline) -> str:
         f"prompt {prompt}: its token ids are not those of the {baseline.platform} baseline: its text, the tokenizer or "
         "the chat template changed; put it back, or update the baseline"
     )
-
-
-def _check_forced(run: Trace, baseline: Baseline) -> None:
-    taken = tuple(answer.token_ids for answer in run.answers)
-    if why := other_prompts([(answer.prompt, answer.prompt_ids) for answer in run.answers], baseline):
-        raise TraceError(f"{run.folder}: {why}")
-    if taken != baseline.tokens:
-        raise TraceError(f"{run.folder}: did not take the baseline's tokens; run the model again")
 
 
 def _alike(mine: tuple[int, ...], theirs: tuple[int, ...]) -> int:

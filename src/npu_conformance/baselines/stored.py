@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,8 @@ from npu_conformance.errors import ConfigError
 from npu_conformance.machine.storage import digest
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.metrics import METRICS_VERSION
-from npu_conformance.measure.topk import Ids, TopK, Values, topk_deviations
+from npu_conformance.measure.topk import TopK, topk_deviations
+from npu_conformance.traces.topk_rows import Ids, TopKRows, Values
 from npu_conformance.traces.trace import Answer, Trace
 
 SCHEMA_VERSION = 1
@@ -222,7 +224,7 @@ class Baseline(Part):
 
 
 def as_reference(baseline: Baseline, path: Path) -> Trace:
-    """A reference that knows tokens and texts, and has no rows.
+    """A reference that has the kept words of each position, in memory.
 
     Args:
         baseline: what it is made of.
@@ -235,7 +237,14 @@ def as_reference(baseline: Baseline, path: Path) -> Trace:
         provenance=baseline.reference_by | {"baseline": str(path)},
         pieces=baseline.pieces,
         forced=True,
+        rows="topk",
+        held=tuple(_rows(baseline, slice(*span)) for span in pairwise(baseline.bounds)),
     )
+
+
+def _rows(baseline: Baseline, span: slice) -> TopKRows:
+    exact = baseline.exact
+    return TopKRows(baseline.words[span], exact.log_probs[span], exact.tail[span], baseline.sizes[span])
 
 
 def tokens_to_force(baseline: Baseline) -> tuple[Answer, ...]:

@@ -168,11 +168,7 @@ class Evidence:
     @cached_property
     def pair(self) -> Pair:
         """Candidate against reference."""
-        return self._pair("reference", self.candidate, self.reference, baseline=self._stands_in)
-
-    @property
-    def _stands_in(self) -> Baseline | None:
-        return self.baseline if self.baseline_only else None
+        return self._pair("reference", self.candidate, self.reference)
 
     @property
     def comparison(self) -> Comparison:
@@ -185,7 +181,7 @@ class Evidence:
         part = self.candidate.part(PREFILL)
         if part is None:
             return None
-        return self._pair("prefill", part, self.reference, ("prefill", "reference"), baseline=self._stands_in)
+        return self._pair("prefill", part, self.reference, ("prefill", "reference"))
 
     @cached_property
     def own_prefill(self) -> Pair | None:
@@ -250,10 +246,9 @@ class Evidence:
         *,
         same_weights: bool = False,
         scored: bool = True,
-        baseline: Baseline | None = None,
     ) -> Pair:
-        found = None if self.kept is None or baseline is not None else kept_comparison(name, mine, theirs, self.kept)
-        return Pair(mine, theirs, self.reference, sides, same_weights, scored, baseline, self._compare, found)
+        found = None if self.kept is None else kept_comparison(name, mine, theirs, self.kept)
+        return Pair(mine, theirs, self.reference, sides, same_weights, scored, self._compare, found)
 
     @property
     def pairs(self) -> dict[str, Pair]:

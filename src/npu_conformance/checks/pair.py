@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from npu_conformance.baselines.against import compare_forced
-from npu_conformance.baselines.stored import Baseline
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.compare import compare_all
 from npu_conformance.measure.comparison import Comparison
@@ -28,8 +26,6 @@ class Pair:
     """Whether both are runs of the engine, between whose weights no quantisation lies."""
     scored: bool = True
     """Whether it is at the positions that the reference and the noise floor scored."""
-    baseline: Baseline | None = None
-    """What stands in for the rows of a reference that has none."""
     with_others: Callable[[], None] | None = None
     """Compares this pair together with others that share its rows."""
     found: Comparison | TraceError | None = None
@@ -38,8 +34,6 @@ class Pair:
     @property
     def comparison(self) -> Comparison:
         """Candidate against reference, computed once (see `compare` for what it raises)."""
-        if self.found is None and self.baseline is not None:
-            self.found = compare_forced(self.candidate, self.baseline)
         if self.found is None and self.with_others is not None:
             self.with_others()
         if self.found is None:
@@ -73,7 +67,7 @@ def kept_comparison(name: str, mine: Trace, theirs: Trace, kept: Path) -> Compar
 
 def compare_together(pairs: Sequence[Pair]) -> None:
     """Compare the pairs that were not yet in one pass over all their rows."""
-    waiting = [pair for pair in pairs if pair.found is None and pair.baseline is None]
+    waiting = [pair for pair in pairs if pair.found is None]
     found = compare_all([(pair.candidate, pair.reference) for pair in waiting])
     for pair, one in zip(waiting, found, strict=True):
         pair.found = one

@@ -97,8 +97,7 @@ def load_base(traces: Path, baseline: Baseline | None = None) -> Pair:
         TraceError: a trace of it is missing or damaged.
     """
     reference = _reference(traces, "base", baseline)
-    stands_in = baseline if _baseline_only(traces, "base", baseline) else None
-    return Pair(load_trace(traces / "base" / "candidate"), reference, reference, baseline=stands_in)
+    return Pair(load_trace(traces / "base" / "candidate"), reference, reference)
 
 
 def load_baseline(traces: Path) -> Baseline | None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.measure import metrics
-from npu_conformance.measure.kernel import RUNNERS_UP
+from npu_conformance.measure.deviations import deviations_of
 from npu_conformance.traces.rows import Rows
 
 Columns = dict[str, NDArray[Any]]
@@ -16,16 +16,15 @@ Columns = dict[str, NDArray[Any]]
 
 METRICS = tuple(dict.fromkeys(figure.of for figure in FIGURES.values() if figure.of not in (None, "matches")))
 """The fields of `Measured` that figures are made of."""
-_NUMBERS = tuple(dict.fromkeys((*METRICS, "relative_l2", "max_abs", "gain", "rms", "leads")))
 _DTYPES: dict[str, Any] = {
-    **dict.fromkeys(_NUMBERS, np.float64),
+    **dict.fromkeys((*METRICS, "rms"), np.float64),
     **dict.fromkeys(("choice", "reference_choice"), np.int64),
     **dict.fromkeys(("finite", "reference_finite"), np.bool_),
 }
 
 
 def columns_of(mine: Rows, theirs: Rows, taken: Sequence[int] | None) -> Columns:
-    """Measure rows against others.
+    """Measure rows against others; by the names of `Comparison` and `Deviations`.
 
     Args:
         mine: float32 [positions, vocabulary] of the candidate.
@@ -37,19 +36,21 @@ def columns_of(mine: Rows, theirs: Rows, taken: Sequence[int] | None) -> Columns
     found: Columns = {
         name: np.array([getattr(row, name) for row in rows], dtype=dtype) for name, dtype in _DTYPES.items()
     }
-    found["leads"] = found["leads"].reshape(-1, RUNNERS_UP)  # also of no rows
-    tokens = np.maximum(found["choice"], 0) if taken is None else np.asarray(taken, dtype=np.int64)
-    steps, words = np.arange(len(rows)), (tokens, np.maximum(found["reference_choice"], 0))
+    own, choices = found.pop("choice"), found.pop("reference_choice")
+    tokens = np.maximum(own, 0) if taken is None else np.asarray(taken, dtype=np.int64)
+    steps, words = np.arange(len(rows)), (tokens, np.maximum(choices, 0))
     shortfall = np.zeros(len(rows))
     if taken is not None:
         shortfall = mine.max(axis=1).astype(np.float64) - mine[steps, tokens]
     return found | {
         "tokens": tokens,
+        "choices": choices,
         "own_shortfall": shortfall,
         "equal": (mine.view(np.uint32) == theirs.view(np.uint32)).all(axis=1),
         "token_logits": np.stack(
             [side[steps, one].astype(np.float64) for side in (mine, theirs) for one in words], axis=1
         ),
+        **deviations_of(rows),
     }
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.columns import Columns, columns_of
 from npu_conformance.measure.comparison import Comparison, comparison_of
+from npu_conformance.measure.few_words import measure_words
+from npu_conformance.measure.topk import Side
 from npu_conformance.traces.rows import Rows, row_digest
+from npu_conformance.traces.topk_rows import TopKRows
 from npu_conformance.traces.trace import Answer, Trace
 
 # Rows of each trace that are held at a time: 20 MB of one at 151,936 words.
@@ -14,7 +17,7 @@ _ROWS = 32
 
 
 def compare(candidate: Trace, reference: Trace) -> Comparison:
-    """Compare at every judged position.
+    """Compare at every judged position: whole rows, or the few words that a side has.
 
     Raises:
         TraceError: the traces are not of the same prompts, prompt tokens, tokens and vocabulary, or hold no
@@ -43,17 +46,17 @@ def compare_all(pairs: Sequence[tuple[Trace, Trace]]) -> list[Comparison | Trace
     return [one.found() for one in passes]
 
 
-_Reader = Callable[[Trace], Rows]
+_Reader = Callable[[Trace], Side]
 
 
 def _reader(index: int, rows: slice) -> _Reader:
     """Reads some rows of a prompt, those of a folder once."""
-    read: dict[Path, Rows | TraceError] = {}
+    read: dict[Path, Side | TraceError] = {}
 
-    def rows_of(trace: Trace) -> Rows:
+    def rows_of(trace: Trace) -> Side:
         if trace.folder not in read:
             try:
-                read[trace.folder] = trace.logits(index, rows)
+                read[trace.folder] = trace.logits(index, rows) if trace.rows == "full" else trace.topk(index, rows)
             except TraceError as error:
                 read[trace.folder] = error
         found = read[trace.folder]
@@ -85,21 +88,20 @@ class _Pass:
         try:
             answer, judged = self.candidate.answers[index], max(self.candidate.judged(index) - start, 0)
             if answer.repeat_digests is not None and start < len(answer.token_ids):
-                self._unrepeated[index] += unrepeated(self.candidate, index, read(self.candidate), start)
+                self._unrepeated[index] += _unrepeated(self.candidate, index, read(self.candidate), start)
             if judged:
                 self._measure(index, start, read(self.candidate)[:judged], read(self._reference)[:judged])
         except TraceError as error:
             self._problem = error
 
-    def _measure(self, index: int, start: int, mine: Rows, theirs: Rows) -> None:
+    def _measure(self, index: int, start: int, mine: Side, theirs: Side) -> None:
         answer = self.candidate.answers[index]
-        if mine.shape != theirs.shape:
-            raise TraceError(
-                f"prompt {answer.prompt}: vocabulary of {mine.shape[1]} words in the candidate's "
-                f"logits, {theirs.shape[1]} in the reference's: not the same model"
-            )
         taken = None if self.candidate.forced else answer.token_ids[start : start + len(mine)]
-        self._columns[index].append(columns_of(mine, theirs, taken))
+        if isinstance(mine, TopKRows) or isinstance(theirs, TopKRows):
+            columns = measure_words(answer.prompt, mine, theirs, taken)
+        else:
+            columns = _measure_rows(answer.prompt, mine, theirs, taken)
+        self._columns[index].append(columns)
 
     def found(self) -> Comparison | TraceError:
         """What was measured of all rows."""
@@ -111,8 +113,18 @@ class _Pass:
         return comparison_of(prompts, self._columns, self._unrepeated)
 
 
-def unrepeated(run: Trace, index: int, rows: Rows, start: int = 0) -> int:
-    """How many rows of a prompt the run's second time did not repeat bit for bit; 0 where there was none.
+def _measure_rows(prompt: str, mine: Rows, theirs: Rows, taken: Sequence[int] | None) -> Columns:
+    """Whole rows of a prompt, measured; as `measure_words` does few words."""
+    if mine.shape != theirs.shape:
+        raise TraceError(
+            f"prompt {prompt}: vocabulary of {mine.shape[1]} words in the candidate's "
+            f"logits, {theirs.shape[1]} in the reference's: not the same model"
+        )
+    return columns_of(mine, theirs, taken)
+
+
+def _unrepeated(run: Trace, index: int, rows: Side, start: int = 0) -> int:
+    """How many rows of a prompt the run's second time did not repeat bit for bit; 0 where there was none to repeat.
 
     Args:
         run: whose rows they are.
@@ -121,7 +133,7 @@ def unrepeated(run: Trace, index: int, rows: Rows, start: int = 0) -> int:
         start: place of the first of them.
     """
     answer = run.answers[index]
-    if answer.repeat_digests is None:
+    if answer.repeat_digests is None or isinstance(rows, TopKRows):
         return 0
     again = answer.repeat_digests[start : start + len(rows)]
     missing = abs(len(answer.token_ids) - len(answer.repeat_digests)) if start == 0 else 0
@@ -152,8 +164,10 @@ def check_same_run(candidate: Trace, reference: Trace) -> None:
         )
     for mine, theirs in zip(candidate.answers, reference.answers, strict=True):
         if mine.prompt_ids != theirs.prompt_ids or mine.token_ids != theirs.token_ids:
+            given = "the candidate did not take the tokens it was given"
+            scored = "the reference scored other tokens than the candidate produced"
             raise TraceError(
-                f"prompt {mine.prompt}: the reference scored other tokens than the candidate produced "
+                f"prompt {mine.prompt}: {given if candidate.forced else scored} "
                 f"({len(theirs.prompt_ids)}+{len(theirs.token_ids)} against "
                 f"{len(mine.prompt_ids)}+{len(mine.token_ids)}): not traces of the same run"
             )

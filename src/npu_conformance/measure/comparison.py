@@ -4,7 +4,7 @@ Figures, checks and reports read from it; none of them touches logits again.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
 from npu_conformance.measure.columns import METRICS, Columns, joined
-from npu_conformance.measure.deviations import Deviations, deviations_of
+from npu_conformance.measure.deviations import Deviations
+
+_DEVIATIONS = tuple(one.name for one in fields(Deviations) if one.name != "bounds")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Comparison:
     """The candidate's largest logit minus its token's; 0 where it took the largest, as greedy sampling must, and
     where it was made to take one."""
     values: dict[str, NDArray[np.float64]]
-    """Per-position metrics by name."""
+    """Per-position metrics by name: all of `METRICS`, or those that few words allow (see `few_words`)."""
     deviations: Deviations
     """What gates rest on."""
     unrepeated: tuple[int, ...]
@@ -56,9 +58,10 @@ class Comparison:
 
     def ties(self, width: ArrayLike) -> NDArray[np.bool_]:
         """Where the tokens differ and rounding may have decided: see `metrics.tied`."""
-        ahead, behind = (
-            self.token_logits[:, first] - self.token_logits[:, second] for first, second in ((3, 2), (0, 1))
-        )
+        with np.errstate(invalid="ignore"):  # a side may lack both tokens
+            ahead, behind = (
+                self.token_logits[:, first] - self.token_logits[:, second] for first, second in ((3, 2), (0, 1))
+            )
         near = metrics.tied(ahead, self.reference_rms, width) & metrics.tied(behind, self.reference_rms, width)
         return np.asarray(~self.matches & near)
 
@@ -94,15 +97,15 @@ def comparison_of(
         prompts=tuple(prompts),
         bounds=bounds,
         tokens=whole["tokens"],
-        choices=whole["reference_choice"],
+        choices=whole["choices"],
         equal=whole["equal"],
         finite=whole["finite"],
         reference_finite=whole["reference_finite"],
         token_logits=whole["token_logits"],
         reference_rms=whole["rms"],
         own_shortfall=whole["own_shortfall"],
-        values={name: whole[name] for name in METRICS},
-        deviations=deviations_of(whole, bounds),
+        values={name: whole[name] for name in METRICS if name in whole},
+        deviations=Deviations(bounds, **{name: whole[name] for name in _DEVIATIONS}),
         unrepeated=tuple(unrepeated),
     )
 

@@ -4,13 +4,13 @@ A candidate and the floor runs of its noise floor are measured alike, so that on
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance.measure.columns import Columns
-from npu_conformance.measure.kernel import RUNNERS_UP
+from npu_conformance.measure.kernel import RUNNERS_UP, Measured
 
 Values = NDArray[np.float64]
 EQUAL = float(np.log(np.finfo(np.float32).tiny))
@@ -39,6 +39,11 @@ class Deviations:
         return len(self.row)
 
     @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All that has a value a position, by name."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "bounds"}
+
+    @property
     def lengths(self) -> NDArray[np.int64]:
         """Positions of each prompt [prompts]."""
         return np.diff(np.asarray(self.bounds, dtype=np.int64))
@@ -52,49 +57,46 @@ class Deviations:
         """Those of some prompts, in this order; a prompt may come again."""
         spans = [np.arange(self.bounds[prompt], self.bounds[prompt + 1]) for prompt in prompts]
         index = np.concatenate(spans)
-        return Deviations(
-            bounds=(0, *np.cumsum([len(span) for span in spans]).tolist()),
-            row=self.row[index],
-            logit=self.logit[index],
-            gain=self.gain[index],
-            flipped=self.flipped[index],
-            difference=self.difference[index],
-        )
+        bounds = (0, *np.cumsum([len(span) for span in spans]).tolist())
+        return Deviations(bounds, **{name: values[index] for name, values in self.columns.items()})
 
 
-def deviations_of(columns: Columns, bounds: tuple[int, ...]) -> Deviations:
-    """What was measured (see `columns_of`); logits that are not finite give NaN, which no limit keeps.
-
-    Args:
-        columns: of all positions.
-        bounds: prompt i has the positions bounds[i] to bounds[i + 1].
-    """
-    sizes = columns["rms"]
+def deviations_of(rows: Sequence[Measured]) -> dict[str, NDArray[Any]]:
+    """The columns of what was measured of positions; logits that are not finite give NaN, which no limit keeps."""
+    relative, largest, sizes = (
+        np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in ("relative_l2", "max_abs", "rms")
+    )
+    leads = np.array([row.leads for row in rows], dtype=np.float64).reshape(-1, RUNNERS_UP)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Deviations(
-            bounds=bounds,
-            row=np.maximum(np.log(columns["relative_l2"]), EQUAL),
-            logit=np.maximum(np.log(columns["max_abs"] / sizes), EQUAL),
-            gain=columns["gain"],
-            flipped=columns["choice"] != columns["reference_choice"],
-            difference=columns["leads"] / sizes[:, None],
-        )
+        return {
+            "row": np.maximum(np.log(relative), EQUAL),
+            "logit": np.maximum(np.log(largest / sizes), EQUAL),
+            "gain": np.array([row.gain for row in rows], dtype=np.float64),
+            "flipped": np.array([row.choice != row.reference_choice for row in rows], dtype=np.bool_),
+            "difference": leads / sizes[:, None],
+        }
 
 
 def of_position(mine: Values, exact: Values, size: float) -> tuple[float, float, float, Values]:
     """The deviations of one row of logits or log-probabilities [words]: row, logit, gain and difference.
 
+    Leads over runners-up that are not among the words are NaN, and so is all where there is no word.
+
     Args:
         mine: of the run.
-        exact: of the reference; more than `RUNNERS_UP` words.
+        exact: of the reference.
         size: root mean square of the reference's logits.
     """
+    difference = np.full(RUNNERS_UP, np.nan)
+    if not len(exact):
+        return np.nan, np.nan, np.nan, difference
     error, centred = mine - exact, exact - exact.mean()
-    top = np.argpartition(exact, -RUNNERS_UP - 1)[-RUNNERS_UP - 1 :]
+    count = min(RUNNERS_UP + 1, len(exact))
+    top = np.argpartition(exact, -count)[-count:]
     top = top[np.argsort(-exact[top])]
     with np.errstate(divide="ignore", invalid="ignore"):
         row = np.log(np.sqrt(np.square(error).mean()) / size)
         logit = np.log(np.abs(error).max() / size)
         gain = float(error @ centred / (centred @ centred))
-        difference = (error[top[0]] - error[top[1:]]) / size
+        difference[: count - 1] = (error[top[0]] - error[top[1:]]) / size
     return max(row, EQUAL), max(logit, EQUAL), gain, difference

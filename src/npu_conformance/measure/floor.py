@@ -122,5 +122,5 @@ def _load_run(path: Path, reference: Trace) -> FloorRun:
     judged = joined([part for parts in columns for part in parts])
     return FloorRun(
         comparison_of(prompts, columns, [0] * len(prompts)),
-        TopK(judged[_LOG_PROBS], judged[_TAIL], judged["choice"]),
+        TopK(judged[_LOG_PROBS], judged[_TAIL], judged["tokens"]),
     )

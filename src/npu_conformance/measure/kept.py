@@ -1,7 +1,6 @@
 """Comparisons as files, beside traces: what is left to judge by where rows are gone."""
 
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +37,12 @@ def load_comparison(path: Path) -> Comparison:
     about, arrays = read_stored(path)
     try:
         lists: dict[str, Any] = {name: tuple(about[name]) for name in _LISTS}
-        told = {one.name: arrays[f"deviations/{one.name}"] for one in fields(Deviations) if one.name != "bounds"}
-        values = {name.removeprefix("values/"): one for name, one in arrays.items() if name.startswith("values/")}
-        plain: dict[str, Any] = {name: one for name, one in arrays.items() if "/" not in name}
-        deviations = Deviations(bounds=lists["bounds"], **told)
-        return Comparison(**lists, **plain, values=values, deviations=deviations)
+        found: dict[str, dict[str, Any]] = {"": {}, "values": {}, "deviations": {}}
+        for name, array in arrays.items():
+            group, _, field = name.rpartition("/")
+            found[group][field] = array
+        deviations = Deviations(lists["bounds"], **found["deviations"])
+        return Comparison(**lists, **found[""], values=found["values"], deviations=deviations)
     except (KeyError, TypeError) as error:
         raise TraceError(f"{path}: is not a comparison: {error!r}; run the model again") from error
 

@@ -1,6 +1,7 @@
-"""Logits reduced to the few words that the reference thinks likeliest, so that a run fits into git.
+"""Logits reduced to few words: all that some engines give, and what makes a run fit into git.
 
-Which words are kept the reference alone decides: had a candidate a say, its errors would choose where to be looked for.
+Which words are kept the reference decides wherever it can: had a candidate a say, its errors would choose where to be
+looked for.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from npu_conformance.measure import metrics
 from npu_conformance.measure.deviations import Deviations, of_position
 from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.topk_rows import Ids, TopKRows, Values
 
-Ids = NDArray[np.int32]
-Values = NDArray[np.float64]
+Side = Rows | TopKRows
+"""What a trace has of some positions of a prompt."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class TopK:
     """A run's distributions over a few words, one row a judged position, prompts one after another."""
 
     log_probs: Values
-    """Natural logarithms of the words' probabilities [positions, words]."""
+    """Natural logarithms of the words' probabilities [positions, words]; NaN of one that the run's rows lack, which
+    is among all others then."""
     tail: Values
     """Probability of all other words [positions], 0 to 1."""
     choices: NDArray[np.int64]
@@ -43,13 +46,15 @@ def likeliest(rows: Rows, count: int) -> Ids:
     return np.take_along_axis(found, order, axis=1).astype(np.int32)
 
 
-def topk(rows: Rows, words: Ids) -> TopK:
+def topk(rows: Side, words: Ids) -> TopK:
     """The distributions of rows over given words.
 
     Args:
-        rows: float32 [positions, vocabulary]; such as are not finite give NaN.
+        rows: float32 [positions, vocabulary], or likeliest words; such as are not finite give NaN.
         words: [positions, count].
     """
+    if isinstance(rows, TopKRows):
+        return _of_words(rows, words)
     # The row's largest logit is taken off first, so that float32 loses no digit that the sums in float64 keep.
     log_probs, tails = np.empty(words.shape), np.empty(len(rows))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -70,6 +75,14 @@ def fewer(run: TopK, count: int) -> TopK:
     return TopK(run.log_probs[:, :count], run.tail + dropped, run.choices)
 
 
+def _of_words(rows: TopKRows, words: Ids) -> TopK:
+    same = rows.words[:, None, :] == words[:, :, None]
+    kept = np.where(same, rows.log_probs[:, None, :], 0.0).sum(axis=2)
+    others = np.where(same.any(axis=1), 0.0, np.exp(rows.log_probs)).sum(axis=1)
+    known = same.any(axis=2) & rows.finite[:, None]
+    return TopK(np.where(known, kept, np.nan), np.where(rows.finite, rows.tail + others, np.nan), rows.choices)
+
+
 def join(parts: Sequence[TopK]) -> TopK:
     """Distributions of prompts one after another."""
     return TopK(
@@ -82,27 +95,33 @@ def join(parts: Sequence[TopK]) -> TopK:
 def kl_at_least(run: TopK, reference: TopK) -> Values:
     """A lower bound of KL(reference ‖ run) in nats [positions]: that of the words, with all others as one more.
 
+    Words that the run lacks are among all others on both sides.
+
     Source: the log sum inequality (Cover and Thomas, Elements of Information Theory, theorem 2.7.1): putting words
     together never makes the divergence larger.
     """
+    lacking, likely = np.isnan(run.log_probs), np.exp(reference.log_probs)
+    others = reference.tail + np.where(lacking, likely, 0.0).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        kept = (np.exp(reference.log_probs) * (reference.log_probs - run.log_probs)).sum(axis=1)
-        rest = np.where(reference.tail == 0, 0.0, reference.tail * np.log(reference.tail / run.tail))
+        kept = np.where(lacking, 0.0, likely * (reference.log_probs - run.log_probs)).sum(axis=1)
+        rest = np.where(others == 0, 0.0, others * np.log(others / run.tail))
     return np.asarray(np.maximum(kept + rest, 0.0))
 
 
 def topk_deviations(run: TopK, reference: TopK, sizes: Values, bounds: tuple[int, ...]) -> Deviations:
-    """How a run deviates from the reference over the kept words, in the numbers that gates rest on.
+    """How a run deviates from the reference over the words that both have, in the numbers that gates rest on.
 
     Args:
         run: to measure.
         reference: at the same positions, over the same words.
-        sizes: root mean square of the reference's whole rows [positions], so that leads are in the units of whole rows.
+        sizes: root mean square of the reference's whole rows [positions], so that leads are in the units of whole rows;
+            NaN where nobody saw those, which gives NaN.
         bounds: prompt i has the positions bounds[i] to bounds[i + 1].
     """
+    known = ~np.isnan(run.log_probs)
     rows = [
-        of_position(mine, theirs, size)
-        for mine, theirs, size in zip(run.log_probs, reference.log_probs, sizes, strict=True)
+        of_position(mine[both], theirs[both], size)
+        for mine, theirs, both, size in zip(run.log_probs, reference.log_probs, known, sizes, strict=True)
     ]
     row, logit, gain, difference = (np.array([one[part] for one in rows]) for part in range(4))
     return Deviations(bounds, row, logit, gain, run.choices != reference.choices, difference.reshape(len(rows), -1))

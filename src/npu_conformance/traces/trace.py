@@ -1,8 +1,8 @@
 """Traces: token ids and logits of a run, position by position, with its provenance, as a folder.
 
-A folder holds `trace.json` and one `.npy` a prompt with its logits, shape [positions, vocabulary], little
-endian, in the narrowest of bfloat16 (as uint16 bit patterns), float16 and float32 that is exact for it.
-Nothing here is lossy: what was captured in float32 is what is read back.
+A folder holds `trace.json` and, where its rows are `full`, one `.npy` a prompt with its logits, shape [positions,
+vocabulary], little endian, in the narrowest of bfloat16 (as uint16 bit patterns), float16 and float32 that is exact for
+it; where they are `topk`, what `topk_rows` writes. Nothing here is lossy: what was captured is what is read back.
 """
 
 import json
@@ -21,8 +21,9 @@ from npu_conformance.machine.storage import write_json
 from npu_conformance.traces.cases import Case
 from npu_conformance.traces.layers import LAYERS, Layers, load_layers
 from npu_conformance.traces.rows import Rows, Storage, unpack
+from npu_conformance.traces.topk_rows import RowKind, TopKRows, load_topk, topk_file
 
-FORMAT = 4
+FORMAT = 5
 WITHOUT_ADAPTER = "without_adapter"
 """Part of a trace: one token a prompt without the LoRA."""
 PREFILL = "prefill"
@@ -73,6 +74,7 @@ class ModuleValue(NamedTuple):
 
 
 _MODULE_VALUES: TypeAdapter[tuple[ModuleValue, ...]] = TypeAdapter(tuple[ModuleValue, ...])
+_KIND: TypeAdapter[RowKind] = TypeAdapter(RowKind)
 _ANSWERS: TypeAdapter[tuple[Answer, ...]] = TypeAdapter(tuple[Answer, ...])
 _CASE_LIST: TypeAdapter[tuple[Case, ...]] = TypeAdapter(tuple[Case, ...])
 
@@ -91,13 +93,19 @@ class Trace:
     """Text of the tokens that occur, for messages."""
     forced: bool = False
     """Whether the candidate was made to take `token_ids`, so that its own choices are those of its logits."""
+    rows: RowKind = "full"
+    """What it holds of each position: `logits` reads `full` rows, `topk` the others."""
+    held: tuple[TopKRows, ...] | None = field(default=None, compare=False)
+    """Its rows, by prompt, where no folder holds them."""
 
     def logits(self, index: int, rows: slice = slice(None)) -> Rows:
         """The logits of one prompt, or some rows of them, float32 [positions, vocabulary].
 
         Raises:
-            TraceError: the file is missing, damaged, or has not one row a token.
+            TraceError: the file is missing, damaged, or has not one row a token, or only likeliest words were kept.
         """
+        if self.rows != "full":
+            raise TraceError(f"{self.folder}: holds the likeliest words of each position, no whole rows of logits")
         answer = self.answers[index]
         path = self.folder / _rows_file(index)
         if not path.is_file():
@@ -115,8 +123,23 @@ class Trace:
 
     @property
     def has_rows(self) -> bool:
-        """Whether its logits are there: a run may have kept only what it measured of them."""
-        return all((self.folder / _rows_file(index)).is_file() for index in range(len(self.answers)))
+        """Whether what it holds of its positions is there: a run may have kept only what it measured of them."""
+        if self.held is not None:
+            return True
+        named = _rows_file if self.rows == "full" else topk_file
+        return all((self.folder / named(index)).is_file() for index in range(len(self.answers)))
+
+    def topk(self, index: int, rows: slice = slice(None)) -> TopKRows:
+        """The likeliest words of one prompt's positions, or of some of them.
+
+        Raises:
+            TraceError: the file is missing, damaged, or has not one row a token, or whole rows were kept.
+        """
+        if self.rows != "topk":
+            raise TraceError(f"{self.folder}: holds whole rows of logits, no likeliest words")
+        if self.held is not None:
+            return self.held[index][rows]
+        return load_topk(self.folder, index, len(self.answers[index].token_ids))[rows]
 
     def layers(self) -> Layers | None:
         """Hidden states at some positions; None where none were kept.
@@ -209,6 +232,7 @@ def save_trace(
     provenance: dict[str, Any],
     pieces: dict[int, str] | None = None,
     forced: bool = False,
+    rows: RowKind = "full",
 ) -> None:
     """Write `trace.json` into a staged folder whose rows are already there."""
     write_json(
@@ -218,6 +242,7 @@ def save_trace(
             "provenance": provenance,
             "eos_token_ids": list(eos_token_ids),
             "forced": forced,
+            "rows": rows,
             "pieces": pieces or {},
             "answers": [asdict(answer) for answer in answers],
         },
@@ -242,6 +267,7 @@ def load_trace(folder: Path) -> Trace:
             eos_token_ids=tuple(content["eos_token_ids"]),
             provenance=content["provenance"],
             forced=content["forced"],
+            rows=_KIND.validate_python(content["rows"]),
             pieces={int(token): text for token, text in content["pieces"].items()},
         )
     except FileNotFoundError as error:

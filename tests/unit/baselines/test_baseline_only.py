@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,21 +30,25 @@ def test_baseline_only_a_clean_run_passes(scene: Scene) -> None:
         assert "pass" in verdicts[name], name
 
 
-def test_baseline_only_a_comparison_reads_each_prompt_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For figures, gates and the second run alike."""
+def test_baseline_only_each_row_is_read_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For figures, gates, the second run and the engine's own prefill alike."""
     evidence = held(scene, baseline_of(scene.evidence()), baseline_only=True)
-    read: list[int] = []
+    read: Counter[tuple[str, int, int]] = Counter()
     logits = Trace.logits
 
     def counted(self: Trace, index: int, rows: slice = slice(None)) -> Rows:
-        read.append(index)
+        for place in range(len(self.answers[index].token_ids))[rows]:
+            read[self.folder.name, index, place] += 1
         return logits(self, index, rows)
 
     monkeypatch.setattr(Trace, "logits", counted)
 
     assert len(evidence.comparison) == 600
     assert len(evidence.deviations) == 600
-    assert read == [0, 1, 2]
+    assert evidence.own_prefill is not None
+    assert len(evidence.own_prefill.comparison) == 600
+    assert set(read.values()) == {1}
+    assert len(read) == 2 * 600
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_baseline_only_other_tokens_are_refused(scene: Scene) -> None:
     found = baseline_of(scene.evidence())
     scene.edit_answer("candidate", 0, token_ids=[5] * 200)
 
-    with pytest.raises(TraceError, match="did not take the baseline's tokens"):
+    with pytest.raises(TraceError, match="did not take the tokens it was given"):
         _ = held(scene, found, baseline_only=True).comparison
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from npu_conformance.config.limits import NOISE_FIGURES
-from npu_conformance.measure.columns import columns_of, joined
 from npu_conformance.measure.compare import compare
 from npu_conformance.measure.deviations import Deviations, deviations_of
 from npu_conformance.measure.kernel import RUNNERS_UP
+from npu_conformance.measure.metrics import measured as rows_of
 from npu_conformance.measure.noise import TESTS, GateResult, family
 from npu_conformance.traces.trace import load_trace
 from tests.unit.helpers.small_traces import WORDS, logits, moved, tokens_of, write_trace
@@ -43,8 +43,8 @@ def rounded(exact: Rows, seed: int, size: float = 0.005) -> Rows:
 
 def measured(run: Rows, exact: Rows) -> Deviations:
     """Without traces on disk."""
-    parts = [columns_of(a.astype(np.float32), b.astype(np.float32), None) for a, b in zip(run, exact, strict=True)]
-    return deviations_of(joined(parts), (0, *np.cumsum([len(one) for one in run]).tolist()))
+    rows = [row for pair in zip(run, exact, strict=True) for row in rows_of(*(one.astype(np.float32) for one in pair))]
+    return Deviations((0, *np.cumsum([len(one) for one in run]).tolist()), **deviations_of(rows))
 
 
 def found(candidate: Rows, exact: Rows) -> dict[str, GateResult]:

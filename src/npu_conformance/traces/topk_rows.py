@@ -1,0 +1,107 @@
+"""Rows of the likeliest words: all that some engines give of a position's logits, and all that a baseline keeps.
+
+A prompt's are one `.npz` with the fields of `TopKRows`, exact as they were given.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npu_conformance.errors import TraceError
+
+RowKind = Literal["full", "topk"]
+"""What a trace holds of a position: the logits of the whole vocabulary, or its likeliest words."""
+Ids = NDArray[np.int32]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TopKRows:
+    """The likeliest words of a prompt's positions."""
+
+    words: Ids
+    """Their ids, likeliest first, none twice [positions, k]."""
+    log_probs: Values
+    """Natural logarithms of their probabilities [positions, k]; NaN where the engine gave no number."""
+    tail: Values
+    """Probability of all other words together [positions], 0 to 1."""
+    rms: Values
+    """Root mean square of the whole row of logits [positions]; NaN where nobody saw that."""
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __getitem__(self, rows: slice) -> "TopKRows":
+        return TopKRows(self.words[rows], self.log_probs[rows], self.tail[rows], self.rms[rows])
+
+    @property
+    def finite(self) -> NDArray[np.bool_]:
+        """Whether all that is known of a position is a number [positions]."""
+        return np.isfinite(self.log_probs).all(axis=1) & np.isfinite(self.tail)
+
+    @property
+    def choices(self) -> NDArray[np.int64]:
+        """The greedy token, -1 where a NaN leaves none [positions]."""
+        lost = np.isnan(self.log_probs).any(axis=1)
+        return np.where(lost, -1, self.words[:, 0]).astype(np.int64)
+
+    def problem(self) -> str | None:
+        """Why these are no such rows; None where they are."""
+        shape = self.words.shape
+        if len(shape) != 2 or not shape[1] or self.log_probs.shape != shape:
+            return f"words {shape} and log-probabilities {self.log_probs.shape}: need equal [positions, k]"
+        if {self.tail.shape, self.rms.shape} != {shape[:1]}:
+            return f"tail {self.tail.shape} and rms {self.rms.shape} of {shape[0]} positions"
+        if (self.words < 0).any() or (np.diff(np.sort(self.words, axis=1), axis=1) == 0).any():
+            return "a token id is negative, or twice at one position"
+        # Written so that NaN passes: it is for the checks to say that numbers are none.
+        if (self.log_probs[:, 1:] > self.log_probs[:, :-1]).any() or (self.tail < 0).any() or (self.tail > 1).any():
+            return "words are not likeliest first, or a tail is no probability"
+        return None
+
+
+def save_topk(folder: Path, index: int, rows: TopKRows) -> None:
+    """Write the rows of the prompt at `index` into a trace folder that is being staged.
+
+    Raises:
+        ValueError: they do not fit together.
+    """
+    if (why := rows.problem()) is not None:
+        raise ValueError(f"prompt {index}: {why}")
+    np.savez(folder / topk_file(index), **{field.name: getattr(rows, field.name) for field in fields(rows)})
+
+
+def load_topk(folder: Path, index: int, positions: int) -> TopKRows:
+    """Read the rows of a prompt.
+
+    Args:
+        folder: of the trace.
+        index: of the prompt.
+        positions: that it must have.
+
+    Raises:
+        TraceError: the file is missing or damaged, or has not one row a position.
+    """
+    path = folder / topk_file(index)
+    try:
+        # Opened here: numpy leaves a file open that is cut.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            rows = TopKRows(
+                stored["words"].astype(np.int32),
+                *(stored[name].astype(np.float64) for name in ("log_probs", "tail", "rms")),
+            )
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
+    why = rows.problem() or (None if len(rows) == positions else f"{len(rows)} rows, {positions} positions expected")
+    if why is not None:
+        raise TraceError(f"{path}: {why}; run the model again")
+    return rows
+
+
+def topk_file(index: int) -> str:
+    """Name of the file of a prompt's rows in a trace folder."""
+    return f"{index:04d}.npz"
