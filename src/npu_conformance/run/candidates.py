@@ -220,7 +220,7 @@ class Candidates:
         if self._on_cpu:
             environment = cpu_binding(max(map(ranks, options))) | environment
         elif find_devices(self._settings.device)[0] == "cpu":
-            environment = threads(host_cores()) | environment
+            environment = threads(host_cores(self._settings.device)) | environment
         return environment
 
     def _cache(self, options: Sequence[dict[str, Any]], envs: Mapping[str, str]) -> dict[str, str]:

@@ -50,7 +50,7 @@ class Session:
         self.settings = settings
         self.folder = folder
         self._told = ToldErrors()
-        self._jobs = Jobs(folder, narrator)
+        self._jobs = Jobs(folder, narrator, settings.device)
         self._selected: dict[str, tuple[str, ...]] = {}
         self._made: dict[tuple[str, ...], Any] = {}
 
