@@ -3,6 +3,7 @@
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Finding
+from npu_conformance.checkpoints.rope import plain_settings
 
 
 def longrope_warning(config: dict[str, Any], max_model_len: int | None) -> Finding | None:
@@ -16,15 +17,15 @@ def longrope_warning(config: dict[str, Any], max_model_len: int | None) -> Findi
         config: the language model's part of config.json.
         max_model_len: as served; None for vLLM's default.
     """
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if rope.get("rope_type", rope.get("type")) not in ("longrope", "su"):
+    rope = plain_settings(config)
+    if rope.get("rope_type") != "longrope":
         return None
     if rope.get("short_factor") == rope.get("long_factor"):
         return None
     longest = config.get("max_position_embeddings")
     # Beside the rope's own keys it is vLLM's default for max_model_len too.
     beside = config.get("original_max_position_embeddings")
-    original = beside or rope.get("original_max_position_embeddings") or longest
+    original = rope.get("original_max_position_embeddings") or longest
     served = max_model_len or beside or longest
     if not original or not served or served <= original:
         return None

@@ -5,7 +5,7 @@ descriptions; nothing of transformers or vLLM is asked. What is not recognised h
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,7 +60,7 @@ def declared_ropes(text: dict[str, Any]) -> list[Rope]:
     return found
 
 
-def rope_settings(text: dict[str, Any]) -> dict[str, Any]:
+def rope_settings(text: Mapping[str, Any]) -> dict[str, Any]:
     """What both spellings, `rope_parameters` and `rope_scaling` with keys beside it, say, under the newer's names.
 
     Raises:
@@ -83,6 +83,14 @@ def rope_settings(text: dict[str, Any]) -> dict[str, Any]:
         if new[key] != old[key]:
             raise UnknownRopeError(f"rope_parameters has {key} {new[key]}, the older spelling beside it {old[key]}")
     return old | new
+
+
+def plain_settings(text: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for what takes no part in judging them: nothing where they contradict one another."""
+    try:
+        return rope_settings(text)
+    except UnknownRopeError:
+        return {}
 
 
 def _renamed(rope: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Only what shapes say unmistakably is said; of an architecture with other names n
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding
+from npu_conformance.checkpoints.rope import plain_settings
 from npu_conformance.checkpoints.stack import Stack, agreed, find_stack
 
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight")
@@ -127,9 +128,9 @@ def _head_size(stack: Stack, config: dict[str, Any], queries: int, keys: int) ->
 
 
 def _rope_size(config: dict[str, Any]) -> int | None:
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    rope = plain_settings(config)
     factors = rope.get("short_factor")
-    if not factors or "partial_rotary_factor" in config or "partial_rotary_factor" in rope:
+    if not factors or "partial_rotary_factor" in rope:
         return None
     return 2 * len(factors)
 

@@ -12,6 +12,7 @@ from npu_conformance.traces.cases import Case
     chinese="请求的 token 不取决于同批次的其他请求，logits 的差异也不超过舍入误差。",
     requires=("logits", "batches"),
     metrics=("equal_or_tied_tokens", "relative_l2_max", "bitwise_rows"),
+    cause="itself",
 )
 def batch_determinism(evidence: Evidence) -> list[Result]:
     """A request's tokens do not depend on what else is in the batch, and neither do its logits beyond rounding."""

@@ -14,6 +14,7 @@ from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
     chinese="被测的 logits 与参考之差在该 dtype 的阈值之内。",
     requires=("full_logits",),
     metrics=tuple(figure.name for figure in CLOSENESS_FIGURES),
+    cause="near",
 )
 def logits_closeness(evidence: Evidence) -> list[Result]:
     """The candidate's logits stay within the dtype's limits of the reference's."""
@@ -25,6 +26,7 @@ def logits_closeness(evidence: Evidence) -> list[Result]:
     chinese="一次 prefill 整段提示词与回答所得 logits 与参考之差在该 dtype 的阈值之内。",
     requires=("full_logits", "prefill"),
     metrics=tuple(figure.name for figure in CLOSENESS_FIGURES),
+    cause="near",
 )
 def prefill_closeness(evidence: Evidence) -> list[Result]:
     """The logits of one prefill over prompt and answer stay within the dtype's limits of the reference's."""

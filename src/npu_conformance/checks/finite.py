@@ -8,7 +8,12 @@ from npu_conformance.checks.registry import check
 from npu_conformance.measure.results import Result
 
 
-@check(chinese="两侧每个位置的每个 logit 都是有限值。", requires=("logits",), metrics=("finite_positions",))
+@check(
+    chinese="两侧每个位置的每个 logit 都是有限值。",
+    requires=("logits",),
+    metrics=("finite_positions",),
+    cause="near",
+)
 def finite_logits(evidence: Evidence) -> list[Result]:
     """Every logit at every position is a finite number, on both sides."""
     comparison = evidence.comparison

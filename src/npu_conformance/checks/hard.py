@@ -7,7 +7,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.measure.results import Path, Relation, Result, Verdict
+from npu_conformance.config.limits import Relation, keeps
+from npu_conformance.measure.results import Path, Result, Verdict
 
 
 def all_of(
@@ -55,7 +56,7 @@ def by_limit(observed: float, limit: float | None, relation: Relation) -> Verdic
     """The verdict of a number: shown without a limit, unless it is none, and NaN keeps no limit."""
     if limit is None:
         return "error" if isnan(observed) else "shown"
-    return "pass" if (observed >= limit if relation == ">=" else observed <= limit) else "fail"
+    return "pass" if keeps(observed, limit, relation) else "fail"
 
 
 def not_applicable(evidence: Evidence, check: str, why: str, metric: str | None = None) -> Result:

@@ -23,6 +23,7 @@ _ROUNDED = 0.01
 @check(
     chinese="引擎与参考对配置和分词器的读取，均与对其文件的第二次独立读取一致。",
     metrics=("declared_values", "tokenizer_ids", "tokenizer_texts", "published_keys"),
+    cause="input",
 )
 def shared_inputs(evidence: Evidence) -> list[Result]:
     """Config and tokenizer are read by engine and reference as a second reading of their files says."""

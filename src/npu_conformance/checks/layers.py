@@ -15,6 +15,7 @@ from npu_conformance.measure.results import Result
     chinese="被测的隐状态逐层与参考一致。",
     requires=("hidden_states",),
     metrics=("finite_hidden_states", LAYER_COSINE.name, LAYER_NORM.name),
+    cause="near",
 )
 def hidden_states(evidence: Evidence) -> list[Result]:
     """The candidate's hidden states follow the reference's through every layer."""

@@ -13,6 +13,7 @@ from npu_conformance.measure.results import Result
     chinese="被测与参考得到相同的 token id，引擎自己的分词结果也与之相同。",
     requires=("own_prompts",),
     metrics=("prompt_ids",),
+    cause="input",
 )
 def prompt_tokens(evidence: Evidence) -> list[Result]:
     """Candidate and reference were given the same token ids, and the engine's own tokenisation gives them too."""

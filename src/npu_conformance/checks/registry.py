@@ -6,6 +6,7 @@ nothing else need name it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from npu_conformance.checks.capabilities import Capability, lacks
 from npu_conformance.checks.evidence import Evidence
@@ -14,6 +15,9 @@ from npu_conformance.errors import TraceError
 from npu_conformance.measure.results import Result
 
 Judge = Callable[[Evidence], list[Result]]
+Cause = Literal["input", "near", "itself"]
+"""What a failure says of the others of its model: an `input` is the cause of whatever differs later; one that is `near`
+the cause comes before all that only follow; and what fails by `itself` follows from none, and explains none."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Check:
     """Ids of all that it may measure; their words are in `report.words`."""
     calibrated: bool
     """Whether it is a gate against the noise floor."""
+    cause: Cause | None
+    """See `Cause`; None where a failure may follow from any other."""
     find: Judge
     """From evidence to results, where the run has all that is required."""
 
@@ -60,6 +66,7 @@ def check(
     requires: tuple[Capability, ...] = (),
     metrics: tuple[str, ...],
     calibrated: bool = False,
+    cause: Cause | None = None,
 ) -> Callable[[Judge], Judge]:
     """Register a function as the check of its name, whose docstring says in English what must hold.
 
@@ -68,6 +75,7 @@ def check(
         requires: what a run must have.
         metrics: see `Check`.
         calibrated: see `Check`.
+        cause: see `Check`.
     """
 
     def register(function: Judge) -> Judge:
@@ -78,6 +86,7 @@ def check(
             requires=requires,
             metrics=metrics,
             calibrated=calibrated,
+            cause=cause,
             find=function,
         )
         return function

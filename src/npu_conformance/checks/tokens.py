@@ -40,6 +40,7 @@ def token_agreement(evidence: Evidence) -> list[Result]:
     chinese="同一引擎对相同提示词再次运行，token 相同，logits 比特级一致。",
     requires=("logits", "repeat"),
     metrics=("repeated_tokens", "repeated_rows"),
+    cause="itself",
 )
 def greedy_determinism(evidence: Evidence) -> list[Result]:
     """The same prompts again, in the same engine, give the same tokens and bitwise the same logits."""

@@ -28,6 +28,7 @@ _FIGURES = [FIGURES[name] for name in ("relative_l2_mean", "relative_l2_max", "k
         "bitwise_rows",
         "base_tokens",
     ),
+    cause="near",
 )
 def variant_closeness(evidence: Evidence) -> list[Result]:
     """What the variant changes of base changes no token, and no logit beyond rounding."""

@@ -23,6 +23,7 @@ _FIRST = slice(1)
     chinese="被测的权重就是发布的权重，其统计量也像训练过的模型。",
     requires=("weights",),
     metrics=("unsuspicious_tensors", "published_parameters"),
+    cause="input",
 )
 def checkpoint_weights(evidence: Evidence) -> list[Result]:
     """The candidate's weights are the published ones, and look like a trained model's."""

@@ -11,6 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 Dtype = Literal["bfloat16", "float16", "float32"]
+Relation = Literal[">=", "<="]
+"""How a value must stand to its limit."""
+
+
+def keeps(observed: float, limit: float, relation: Relation) -> bool:
+    """Whether a value keeps a limit. NaN never does."""
+    return observed >= limit if relation == ">=" else observed <= limit
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Figure:
     """Whether positions scatter too much for an interval of their mean at a dozen prompts."""
 
     @property
-    def relation(self) -> Literal[">=", "<="]:
+    def relation(self) -> Relation:
         """How a value must stand to the limit."""
         return ">=" if self.sense == "min" else "<="
 
@@ -41,8 +48,8 @@ class Figure:
         return self.defaults[("bfloat16", "float16", "float32").index(dtype)]
 
     def within(self, observed: float, limit: float) -> bool:
-        """Whether a value keeps the limit. NaN never does."""
-        return observed >= limit if self.sense == "min" else observed <= limit
+        """Whether a value keeps the limit (see `keeps`)."""
+        return keeps(observed, limit, self.relation)
 
 
 AGREEMENT_FIGURES = (

@@ -176,13 +176,16 @@ def cpu_binding(ranks: int) -> dict[str, str]:
     return {_BIND: ",".join(map(str, own[:share])), **threads(share)}
 
 
-def host_cores() -> int:
+def host_cores(wanted: Platform | None = None) -> int:
     """Cores for what computes on the host: all but those on which other workers' engines compute.
 
     An engine's threads never rest, and a thread that waits for its core holds up all the others of its process.
+
+    Args:
+        wanted: the platform that engines are insisted to run on; None for what is found.
     """
     others = _workers() - 1
-    each = max(1, cores() // (others + 1)) if find_devices()[0] == "cpu" else 1
+    each = max(1, cores() // (others + 1)) if find_devices(wanted)[0] == "cpu" else 1
     return max(1, cores() - others * each)
 
 

@@ -5,10 +5,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from npu_conformance.config.limits import Relation
+
 Verdict = Literal["pass", "fail", "inconclusive", "shown", "error", "skipped", "not_applicable"]
 """`shown`: a number without a limit, which nobody judged."""
 Path = Literal["decode", "prefill", "none"]
-Relation = Literal[">=", "<="]
 
 # From what concerns a reader most to least; a model's verdict is its worst.
 _ORDER: tuple[Verdict, ...] = (

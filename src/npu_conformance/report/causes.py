@@ -4,17 +4,17 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from npu_conformance.checks import CHECKS
 from npu_conformance.config.variants import JUDGED
 from npu_conformance.measure.results import Result, worst
 from npu_conformance.report.model import ModelReport
 from npu_conformance.report.rows import variant_rows
 
-# A difference here is the cause of whatever differs later.
-_INPUTS = ("checkpoint_weights", "shared_inputs", "prompt_tokens")
-# Then from what is near a cause to what is far from it; the others come after these, by name.
-_NEAR = ("hidden_states", "finite_logits", "prefill_closeness", "logits_closeness", "variant_closeness")
-# Wrong weights or layers do not make an engine answer one way now and another way later.
-_BY_THEMSELVES = ("greedy_determinism", "batch_determinism")
+# Hidden states come first of what is near: they name a layer.
+_ORDER = sorted(
+    CHECKS,
+    key=lambda name: (("input", "near", "itself", None).index(CHECKS[name].cause), name != "hidden_states"),
+)
 _FIRST_POINT = re.compile(r"first (?:beyond )?at (?P<point>[^:]+)")
 
 
@@ -60,8 +60,7 @@ def _cause(model: ModelReport, variants: Sequence[str], failed: frozenset[str], 
     variant = variants[0]
     # What base has too is said there.
     ordered = _ordered(failed if variant == "base" else (failed - in_base) or failed)
-    inputs = [name for name in ordered if name in _INPUTS]
-    alone = [name for name in ordered if name in _BY_THEMSELVES]
+    inputs, alone = ([name for name in ordered if CHECKS[name].cause == kind] for kind in ("input", "itself"))
     rest = [name for name in ordered if name not in (*inputs, *alone)]
     shown = (inputs or rest[:1]) + alone
     rows = {row.name: row for row in variant_rows(model)}
@@ -83,8 +82,7 @@ def _failing(model: ModelReport, variant: str) -> frozenset[str]:
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
-    order = {name: place for place, name in enumerate((*_INPUTS, *_NEAR))}
-    return sorted(names, key=lambda name: (order.get(name, len(order)), name))
+    return sorted(names, key=_ORDER.index)
 
 
 def _worst_of(model: ModelReport, variant: str, name: str) -> Result:

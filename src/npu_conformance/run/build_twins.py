@@ -14,7 +14,7 @@ from npu_conformance.machine.storage import cache_dir
 from npu_conformance.run.interpreters import installed, interpreter_for
 from npu_conformance.twins import architecture_of, base_of, recipe_digest
 from npu_conformance.workers.job import TwinJob
-from npu_conformance.workers.jobs import Jobs, on_the_host
+from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Observe
 
 _DEADLINE = 1800
@@ -115,7 +115,7 @@ def _build_one(
         )
         python = twin_python(recipe, chosen)
         jobs.run_observed(
-            job, f"twin {recipe}", _DEADLINE, observe, environment=on_the_host(), python=python, stop=stop
+            job, f"twin {recipe}", _DEADLINE, observe, environment=jobs.on_the_host(), python=python, stop=stop
         )
 
 

@@ -210,7 +210,7 @@ class Candidates:
             environment |= self._cache(options, given)
             environment = cpu_binding(max(map(ranks, options))) | environment
         elif self.served.platform == "cpu":
-            environment = threads(host_cores()) | environment
+            environment = threads(host_cores(self._settings.device)) | environment
         return environment
 
     def _cache(self, options: Sequence[dict[str, Any]], envs: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from npu_conformance.audit.scan import Scan
 from npu_conformance.audit.statistics import TensorStatistics
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
+from npu_conformance.checkpoints.rope import plain_settings
 from npu_conformance.checkpoints.subject import Subject, folder_digest
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.conversion.convert import RECORD
@@ -71,7 +72,7 @@ def _architecture(checkpoint: Checkpoint, config: ModelConfig) -> dict[str, str 
         "head_dim": text.get("head_dim"),
         "hidden_size": text.get("hidden_size"),
         "intermediate_size": text.get("intermediate_size"),
-        "rope_theta": text.get("rope_theta") or (text.get("rope_parameters") or {}).get("rope_theta"),
+        "rope_theta": plain_settings(text).get("rope_theta"),
         "max_position_embeddings": text.get("max_position_embeddings"),
         "vocab_size": text.get("vocab_size"),
         "tie_word_embeddings": text.get("tie_word_embeddings", checkpoint.config.get("tie_word_embeddings")),

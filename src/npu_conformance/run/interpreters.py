@@ -106,7 +106,7 @@ def interpreter_for(model_type: str | None, chosen: Path | None, *, own_code: bo
     versions = " and ".join(installed(one).packages["transformers"] for one in here)
     raise PlanError(
         f"no transformers here ({versions}) knows model_type {model_type!r}, so the reference cannot be computed: "
-        f"`{COMMAND}` makes an interpreter with the newest one, which is then used by itself; or name one with "
+        f"`{COMMAND}` makes an interpreter with the newest one, which is then used by itself, or name one with "
         "--reference-python PATH"
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from npu_conformance.checkpoints.rope import plain_settings
 from npu_conformance.config.variants import warms_cache
 from npu_conformance.engines.vllm.boundary import LONGEST_TEXT, boundary, long_texts
 from npu_conformance.engines.vllm.scenarios import COPIES
@@ -27,7 +28,7 @@ _UNKNOWN = 4 * GIB
 # vLLM's own: a block of the CPU backend, and the requests that LLM runs side by side.
 _BLOCK, _SIDE_BY_SIDE = 128, 256
 # Kinds of rotary scaling that leave the longest request as config.json has it (vllm/config/model.py).
-_NOT_LONGER = ("default", "mrope", "longrope", "su", "llama3")
+_NOT_LONGER = ("default", "longrope", "llama3")
 
 
 def said_otherwise(options: Mapping[str, Any], envs: Mapping[str, str]) -> bool:
@@ -127,9 +128,8 @@ def bounded(
 def own_longest(config: Mapping[str, Any]) -> int | None:
     """Tokens of the longest request that vLLM takes for the model's own; None where its config does not say."""
     found = config.get("max_position_embeddings")
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = rope.get("rope_type") or rope.get("type") or "default"
-    if found is None or kind in _NOT_LONGER:
+    rope = plain_settings(config)
+    if found is None or rope.get("rope_type", "default") in _NOT_LONGER:
         return None if found is None else int(found)
     original = rope.get("original_max_position_embeddings") or found
     return max(int(found), int(original * (rope.get("factor") or 1)))

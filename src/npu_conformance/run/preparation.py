@@ -29,7 +29,7 @@ from npu_conformance.run.deadlines import reading_deadline
 from npu_conformance.run.made_by import cached_at
 from npu_conformance.run.older_transformers import rope_finding
 from npu_conformance.workers.job import AuditJob, ConvertJob, RenderJob, ScanJob
-from npu_conformance.workers.jobs import Jobs, on_the_host
+from npu_conformance.workers.jobs import Jobs
 
 _RENDER_DEADLINE = 300
 Result = TypeVar("Result", bound=BaseModel)
@@ -99,7 +99,7 @@ def prepare(
         chat_template_kwargs=config.chat_template_kwargs,
         trust_remote_code=config.serve.trust_remote_code,
     )
-    jobs.run(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=on_the_host(), python=subject.python)
+    jobs.run(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=jobs.on_the_host(), python=subject.python)
     asked = load_rendered(rendered)
     check_token_ids(reference, asked)
     lengths = tuple(zip(map(len, asked.prompt_ids), asked.lengths(config.max_tokens), strict=True))
@@ -174,7 +174,7 @@ def _convert(config: ModelConfig, subject: Subject, reference: Checkpoint, jobs:
         else:
             job = ConvertJob(output=folder, source=subject.reference, dtype=config.convert or config.serve.dtype)
             deadline = reading_deadline(weight_bytes(reference))
-            jobs.run(job, f"{subject.name}: converting", deadline, environment=on_the_host())
+            jobs.run(job, f"{subject.name}: converting", deadline, environment=jobs.on_the_host())
     return folder
 
 
@@ -207,5 +207,5 @@ def _cached(job: ScanJob | AuditJob, name: str, result: type[Result], jobs: Jobs
         if job.output.is_file():
             touch(job.output)
         else:
-            jobs.run(job, name, reading_deadline(size), environment=on_the_host())
+            jobs.run(job, name, reading_deadline(size), environment=jobs.on_the_host())
     return result.model_validate_json(job.output.read_bytes())

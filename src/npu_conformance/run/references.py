@@ -29,7 +29,7 @@ from npu_conformance.run.settings import Settings
 from npu_conformance.traces.layers import Layers, load_layers
 from npu_conformance.traces.trace import load_trace
 from npu_conformance.workers.job import FloorJob, ReferenceJob, SeriesJob, StatesJob
-from npu_conformance.workers.jobs import Jobs, on_the_host
+from npu_conformance.workers.jobs import Jobs
 
 _STARTED = time()
 """When this process began: what it used of the cache, it used later."""
@@ -119,7 +119,7 @@ class References:
                 job,
                 name,
                 deadline,
-                environment=on_the_host(),
+                environment=self._jobs.on_the_host(),
                 python=self._subject.python,
             )
         self._trim()

@@ -52,7 +52,7 @@ class Session:
         self.settings = settings
         self.folder = folder
         self._told = ToldErrors()
-        self._jobs = Jobs(folder, narrator)
+        self._jobs = Jobs(folder, narrator, settings.device)
         self._selected: dict[str, tuple[str, ...]] = {}
         self._made: dict[tuple[str, ...], Any] = {}
 
@@ -108,19 +108,19 @@ class Session:
         if self.settings.from_dir is not None or not engine(self.settings.candidate).serve_options:
             return None
         try:
-            config = self.config(model)
+            return lacking(self.config(model), variant, self.settings.device, lambda: self._checkpoint(model))
         except ConformanceError:
-            return None  # its tests will say
-        return lacking(config, variant, self.settings.device, lambda: self._checkpoint(model))
+            return None  # its tests will say; what cannot be read does not lack experts
 
     def _checkpoint(self, model: str) -> Checkpoint | None:
-        """The config of a model's weights, without them; None for a twin that is not built yet."""
-        try:
-            folder = self.subject(model).reference
-            path = folder / "config.json"
-            return Checkpoint(folder, read_json(path, "what a variant needs"), {}) if path.is_file() else None
-        except ConformanceError:
-            return None  # its tests will say
+        """The config of a model's weights, without them; None for a twin that is not built yet.
+
+        Raises:
+            ConformanceError: it cannot be read.
+        """
+        folder = self.subject(model).reference
+        path = folder / "config.json"
+        return Checkpoint(folder, read_json(path, "what a variant needs"), {}) if path.is_file() else None
 
     def missing(self, model: str) -> str | None:
         """Why the model cannot run here, in one line; None when its weights or traces are at hand."""

@@ -37,11 +37,16 @@ def _real(model: str, config: ModelConfig, settings: Settings) -> Subject:
     candidate = reference if settings.part == "reference" else settings.candidate_weights
     if candidate is None and config.convert is None:
         candidate = find_weights(config.model, root)
-    return Subject(model, "real", reference, candidate, adapter, _interpreter(reference, settings))
+    return Subject(model, "real", reference, candidate, adapter, reference_python(reference, settings))
 
 
-def _interpreter(reference: Path, settings: Settings) -> Path | None:
-    """Of a checkpoint's reference, where one is computed here."""
+def reference_python(reference: Path, settings: Settings) -> Path | None:
+    """The interpreter of a checkpoint's reference, where one is computed here; None for this one.
+
+    Raises:
+        CheckpointError: its config.json cannot be read.
+        PlanError: no interpreter here can compute it.
+    """
     if not settings.scores:
         return settings.reference_python
     config = read_json(reference / "config.json", "the model's class")

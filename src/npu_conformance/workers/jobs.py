@@ -20,18 +20,18 @@ from npu_conformance.workers.supervise import run_job
 _TURN = Device("the turn of references", "reference")
 
 
-def on_the_host() -> dict[str, str]:
-    """Environment of jobs that compute on this machine's processor: references, twins, and what reads weights."""
-    return {"HF_HUB_OFFLINE": "1", **threads(host_cores())}
-
-
 class Jobs:
     """The jobs of one run."""
 
-    def __init__(self, folder: Path, narrator: Narrator) -> None:
-        """Args: folder: the run's report folder; narrator: tells what goes on."""
+    def __init__(self, folder: Path, narrator: Narrator, device: Platform | None = None) -> None:
+        """Args: folder: the run's report folder; narrator: tells what goes on; device: that engines must run on."""
         self.folder = folder
         self.narrator = narrator
+        self._device = device
+
+    def on_the_host(self) -> dict[str, str]:
+        """Environment of jobs that compute on this machine's processor: references, twins, and what reads weights."""
+        return {"HF_HUB_OFFLINE": "1", **threads(host_cores(self._device))}
 
     def run(
         self,

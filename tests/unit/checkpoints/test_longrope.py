@@ -16,6 +16,7 @@ ROPE = {"rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0], "o
         ({"rope_parameters": ROPE, "max_position_embeddings": 32768}, 4097, 4097),
         ({"rope_scaling": ROPE, "max_position_embeddings": 32768}, None, 32768),
         ({"rope_scaling": {**ROPE, "rope_type": "su"}, "max_position_embeddings": 32768}, 8192, 8192),
+        ({"rope_parameters": {"rope_theta": 1e4}, "rope_scaling": ROPE, "max_position_embeddings": 32768}, 8192, 8192),
     ],
 )
 def test_served_longer_than_trained(config: dict[str, Any], max_model_len: int | None, served: int) -> None:
@@ -37,6 +38,7 @@ def test_served_longer_than_trained(config: dict[str, Any], max_model_len: int |
         ({"rope_scaling": ROPE, "max_position_embeddings": 32768, "original_max_position_embeddings": 4096}, None),
         ({"rope_parameters": {"full_attention": ROPE}, "max_position_embeddings": 32768}, 8192),
         ({"rope_scaling": None}, 8192),
+        ({"rope_scaling": "longrope"}, 8192),
         ({}, None),
     ],
 )

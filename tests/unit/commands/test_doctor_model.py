@@ -1,5 +1,6 @@
 """What doctor finds of a model on a machine."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from npu_conformance.commands.doctor.machine import Host
 from npu_conformance.commands.doctor.torch_npu import Answer
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.capacity import GIB
+from npu_conformance.run import interpreters
 from npu_conformance.run.settings import Settings
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
 
@@ -127,6 +129,25 @@ def test_remote_code_is_reported(run: Run, own_configs: Path) -> None:
 
     assert "note: the config asks to run code that comes with the weights" in run(target="Code")[1]
     assert not [line for line in run()[1] if "code" in line]
+
+
+def test_the_reference_is_asked_of_the_interpreter_that_a_run_would_find(run: Run) -> None:
+    """One was made, for a class that transformers here does not know; it is too old for the rotary settings."""
+    weights = LLAMA | {"model_type": "qwen9", "rope_parameters": {"rope_theta": 1e6, "rope_type": "default"}}
+    status, found = run(weights=weights)
+    assert status == 1
+    assert [line for line in found if "knows model_type 'qwen9', so the reference cannot be computed" in line]
+
+    python = interpreters._place() / "bin" / "python"
+    tables = python.parent / "transformers" / "models" / "auto"
+    tables.mkdir(parents=True)
+    (tables / "auto_mappings.py").write_text('{"qwen9": "Qwen9Config"}')
+    python.write_text(f"#!/bin/sh\necho '{json.dumps([{'transformers': '4.57.6'}, str(tables.parents[1])])}'\n")
+    python.chmod(0o755)
+    status, found = run(weights=weights)
+    assert status == 1
+    assert [line for line in found if "transformers 4.57.6 (the reference's) does not read them" in line]
+    assert not [line for line in found if "cannot be computed" in line]
 
 
 def test_a_configs_variables_are_looked_at(run: Run) -> None:

@@ -131,10 +131,20 @@ def test_the_host_computes_on_cores_that_no_engine_has(
 ) -> None:
     """On an accelerator an engine of another worker keeps one busy."""
     monkeypatch.setattr(devices, "cores", lambda: own)
-    monkeypatch.setattr(devices, "find_devices", lambda: (platform, 8))
+    monkeypatch.setattr(devices, "find_devices", lambda wanted: (wanted or platform, 8))
     monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", str(workers))
 
     assert host_cores() == expected
+
+
+def test_engines_that_are_insisted_to_run_on_the_cpu_take_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a machine with NPUs: `--device cpu` with two workers leaves each half."""
+    monkeypatch.setattr(devices, "cores", lambda: 16)
+    monkeypatch.setattr(devices, "device_files", lambda *_: ["davinci0"])
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
+
+    assert host_cores("cpu") == 8
+    assert host_cores() == 15
 
 
 def test_a_cpu_has_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

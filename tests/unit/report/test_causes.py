@@ -35,7 +35,7 @@ def test_failures_are_grouped_by_their_cause() -> None:
         paragraph(text, "look first at")
         == "hidden_states: Hidden states' cosine, least of any layer is 0.7, must be >= 0.99"
     )
-    assert paragraph(text, "may follow") == "logits_closeness, error_over_floor, token_agreement"
+    assert paragraph(text, "may follow") == "logits_closeness, token_agreement, error_over_floor"
 
 
 def test_wrong_inputs_come_before_all_that_they_explain() -> None:
@@ -46,6 +46,17 @@ def test_wrong_inputs_come_before_all_that_they_explain() -> None:
     assert paragraph(text, "look first at").startswith("checkpoint_weights: ")
     assert paragraph(text, "where") == "model.norm.weight: differs by 5.13 %"
     assert paragraph(text, "may follow") == "hidden_states, drift"
+
+
+def test_a_layer_comes_before_what_is_as_near_to_the_cause() -> None:
+    """It names a place; then what is near comes before what may follow, as checks are registered."""
+    broken = [failed("drift"), failed("variant_closeness"), failed("finite_logits"), failed("adapter_effect")]
+    (without,) = causes(model("Model", with_these(green(("base",)), broken), [details("base")]))
+    (cause,) = causes(model("Model", with_these(green(("base",)), [*broken, layers_failed()]), [details("base")]))
+
+    assert [one.check for one in without.first] == ["finite_logits"]
+    assert [one.check for one in cause.first] == ["hidden_states"]
+    assert cause.follows == ("finite_logits", "variant_closeness", "adapter_effect", "drift")
 
 
 def test_a_variant_that_fails_alone_is_a_cause_of_its_own() -> None:

@@ -313,7 +313,7 @@ def test_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_transformers_on_a_cpu_takes_the_hosts_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ascend's images say one; it has no ranks to bind."""
-    monkeypatch.setattr("npu_conformance.run.candidates.host_cores", lambda: 3)
+    monkeypatch.setattr("npu_conformance.run.candidates.host_cores", lambda _: 3)
     made = candidates(tmp_path, Processes(), candidate="transformers").environment({"tensor_parallel_size": 2})
 
     assert made["OMP_NUM_THREADS"] == "3"

@@ -29,6 +29,10 @@ class Noted:
         self.jobs: list[Any] = []
         self.narrator = Narrator()
 
+    def on_the_host(self) -> dict[str, str]:
+        """Nothing of its own."""
+        return {}
+
     def run(self, job: Any, name: str, deadline: float, **__: object) -> None:
         """Keep the job and its deadline."""
         self.jobs.append(job)

@@ -207,6 +207,7 @@ def test_a_bound_is_no_more_than_the_model_can() -> None:
 def test_the_longest_request_is_what_vllm_takes_for_it(rope: dict[str, Any], expected: int) -> None:
     """Scaling makes it longer, but for the kinds that have it in config.json already."""
     assert own_longest({**QWEN, "rope_scaling": rope}) == expected
+    assert own_longest({**QWEN, "rope_parameters": {"rope_theta": 1e6}, "rope_scaling": rope}) == expected
     assert own_longest({}) is None
 
 

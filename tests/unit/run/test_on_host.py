@@ -19,7 +19,7 @@ from npu_conformance.run.schedule import passes
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers import worker
 from npu_conformance.workers.job import RenderJob
-from npu_conformance.workers.jobs import Jobs, on_the_host
+from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator
 from tests.unit.conversion.test_fp8 import save_qwen3
 from tests.unit.helpers.small_traces import logits, write_trace
@@ -97,7 +97,8 @@ def run_everything(published: Path, folder: Path) -> None:
 def test_a_worker_imports_no_plugin_and_takes_the_hosts_cores(published: Path, told: Path, tmp_path: Path) -> None:
     """Though its tokenizer comes from transformers, and the environment says one thread."""
     job = RenderJob(output=tmp_path / "rendered.json", checkpoint=published, prompts=PROMPTS)
-    Jobs(tmp_path / "run", Narrator()).run(job, "Small: prompts", 300, environment=on_the_host())
+    jobs = Jobs(tmp_path / "run", Narrator())
+    jobs.run(job, "Small: prompts", 300, environment=jobs.on_the_host())
 
     assert told.read_text().split() == [str(host_cores())] * 2
     assert not imported(told).exists()

@@ -32,6 +32,10 @@ class Workers:
         self.jobs: tuple[Any, ...] = ()
         self.locked = False
 
+    def on_the_host(self) -> dict[str, str]:
+        """Nothing of its own."""
+        return {}
+
     def run(self, job: SeriesJob, _name: str, _deadline: float, **_more: Any) -> None:
         """As `Jobs` does it."""
         self.jobs = job.jobs

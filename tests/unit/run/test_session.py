@@ -159,14 +159,25 @@ def test_more_ranks_than_devices_skip(configs_dir: Path, tmp_path: Path, monkeyp
     assert own.why_not("Converted", "tp4") == "tp4 needs 4 devices, 2 of platform npu are here"
 
 
+def test_a_config_that_cannot_be_read_does_not_lack_experts(
+    configs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variant is not skipped: its tests say what is wrong with the file. One without experts is skipped."""
+    monkeypatch.setattr("npu_conformance.run.lacking.find_devices", lambda _: ("npu", 2))
+    (configs_dir / "Experts.yaml").write_text("model: org/Experts\nvariants: [ep]\n")
+    config = put(tmp_path / "models" / "org" / "Experts") / "config.json"
+    assert session(configs_dir, tmp_path).why_not("Experts", "ep") == "ep: the model has no experts"
+    config.write_text("{")
+    assert session(configs_dir, tmp_path).why_not("Experts", "ep") is None
+
+
 def test_a_damaged_config_does_not_end_the_collection(configs_dir: Path, tmp_path: Path) -> None:
     """Its own tests say what is wrong with it."""
-    (configs_dir / "Converted.yaml").write_text("model: org/Converted\nvariants: [ep, long_prompt]\n")
+    (configs_dir / "Converted.yaml").write_text("model: org/Converted\nvariants: [long_prompt]\n")
     put(tmp_path / "models" / "org" / "Converted").joinpath("config.json").write_text("{")
     own = session(configs_dir, tmp_path)
 
     assert own.why_not("Converted", "base") is None
-    assert "ep" in (own.why_not("Converted", "ep") or "")
     assert own.why_not("Converted", "long_prompt") is None
 
 

@@ -13,6 +13,7 @@ import pytest
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import JUDGED
+from npu_conformance.machine import devices
 from npu_conformance.machine.devices import Device, lendable
 from npu_conformance.machine.leases import lease
 from npu_conformance.run.references import References
@@ -106,6 +107,16 @@ def test_transformers_computes_on_one_device(tmp_path: Path, started: Started) -
     assert started.environments == [{"ASCEND_RT_VISIBLE_DEVICES": "0"}]
 
 
+def test_what_runs_on_the_host_takes_what_engines_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the platform that they are insisted to run on: with `--device cpu` half, one core on an NPU."""
+    monkeypatch.setattr(devices, "cores", lambda: 16)
+    monkeypatch.setattr(devices, "device_files", lambda *_: ["davinci0"])
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
+
+    assert Jobs(tmp_path, KeptLines(), "cpu").on_the_host()["OMP_NUM_THREADS"] == "8"
+    assert Jobs(tmp_path, KeptLines()).on_the_host()["OMP_NUM_THREADS"] == "15"
+
+
 def test_what_runs_on_the_host_is_lent_nothing(tmp_path: Path, started: Started) -> None:
     """Neither what reads weights nor an engine on a CPU; both run while every device is taken."""
     jobs = Jobs(tmp_path, KeptLines())
@@ -177,7 +188,7 @@ def test_two_that_want_one_reference_compute_it_one_after_the_other(tmp_path: Pa
         Subject("Model", "real", weights, weights),
         cast(Any, SimpleNamespace(reference=SimpleNamespace(folder=weights), adapter=None)),
         Settings(configs=tmp_path, deadline=9),
-        cast(Jobs, SimpleNamespace(run=slow, narrator=KeptLines())),
+        cast(Jobs, SimpleNamespace(run=slow, narrator=KeptLines(), on_the_host=dict)),
     )
     threads = [threading.Thread(target=references.score, args=(tmp_path / name, runs)) for name in JUDGED]
     for thread in threads:

@@ -37,7 +37,7 @@ def bisect(model: str, variants: Sequence[str], settings: Settings, reports: Pat
     features = features_of(config, variants)
     subject = session.subject(model)
     model_run = session.model_run(model)
-    runs = Runs(config, model_run, Jobs(folder, narrator), settings.deadline_for(config), features)
+    runs = Runs(config, model_run, Jobs(folder, narrator, settings.device), settings.deadline_for(config), features)
     runs.make_base()
     evidence = load_evidence(model_run.traces, "base", config, noise=load_floor(model_run.traces / "base"))
     finding = search(runs, model_run, evidence)

@@ -1,10 +1,11 @@
 """A model: its weights, their format, the devices, memory and disk it needs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some, weight_bytes
+from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.subject import find_weights
 from npu_conformance.commands.doctor.checkpoint import checkpoint_area, unreadable, with_findings
@@ -14,12 +15,13 @@ from npu_conformance.commands.plan.forecast import forecast
 from npu_conformance.commands.plan.totals import shortages, totals
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import JUDGED, ranks
-from npu_conformance.errors import CheckpointError, ConformanceError, WeightsError
+from npu_conformance.errors import CheckpointError, ConformanceError, PlanError, WeightsError
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.run.lacking import lacking
 from npu_conformance.run.older_transformers import rope_finding
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
+from npu_conformance.run.subjects import reference_python
 from npu_conformance.workers.progress import Narrator
 
 # vllm_ascend 0.23.0 platform.py:140 and 0.26.0rc1 platform.py:139; `ascend` is ModelSlim.
@@ -104,30 +106,26 @@ def _weights_areas(config: ModelConfig, settings: Settings) -> tuple[list[Area],
     if config.adapter is not None:
         wanted["adapter"] = (config.adapter, "adapter_config.json")
     areas, candidate = [], None
-    read_by: dict[str, list[_Reader]] = {"weights": [(None, "the engine's")], "reference weights": []}
-    if config.reference.model is not None or settings.reference_python is not None:
-        published = "weights" if config.reference.model is None else "reference weights"
-        read_by[published].append((settings.reference_python, "the reference's"))
+    published = "weights" if config.reference.model is None else "reference weights"
+    # A run that has to trust code refuses to start without the option, and says so.
+    settings = replace(settings, trust_remote_code=config.serve.trust_remote_code)
     for name, (hub_id, marker) in wanted.items():
-        area, checkpoint = _weights_area(name, hub_id, marker, settings, read_by.get(name, []))
+        area, checkpoint = _weights_area(name, hub_id, marker, settings, (name == "weights", name == published))
         areas.append(area)
         candidate = checkpoint if name == "weights" else candidate
     return areas, candidate
 
 
-_Reader = tuple[Path | None, str]
-"""An interpreter, this process's where None, and whose it is."""
-
-
 def _weights_area(
-    name: str, hub_id: str, marker: str, settings: Settings, readers: Sequence[_Reader]
+    name: str, hub_id: str, marker: str, settings: Settings, read_by: tuple[bool, bool]
 ) -> tuple[Area, Checkpoint | None]:
+    """Weights as they were found, read by the engine, by the reference or by both; and the checkpoint."""
     try:
         folder = find_weights(hub_id, settings.models_root, marker)
         if marker != "config.json":
             return Area(name, {"model": hub_id, "folder": str(folder)}), None
         checkpoint = examine(folder)
-        checkpoint = with_findings(checkpoint, (rope_finding(checkpoint, python, whose) for python, whose in readers))
+        checkpoint = with_findings(checkpoint, _read_by(checkpoint, settings, *read_by))
     except WeightsError as error:
         remedy = "download it, name its folder with --models-root, or run the stand-in with `pytest --twin`"
         found = str(error).split(";")[0]
@@ -137,6 +135,23 @@ def _weights_area(
     area = checkpoint_area(checkpoint, name)
     size = f"{weight_bytes(checkpoint) / GIB:.2f} GiB"
     return Area(name, {"model": hub_id, **area.facts, "size": size}, area.findings), checkpoint
+
+
+def _read_by(
+    checkpoint: Checkpoint, settings: Settings, engine: bool, reference: bool
+) -> Iterator[CheckpointFinding | None]:
+    """What the engine's transformers does not read of a checkpoint, and the reference's where it is another one."""
+    if engine:
+        yield rope_finding(checkpoint, None, "the engine's")
+    if not reference:
+        return
+    try:
+        python = reference_python(checkpoint.folder, settings)
+    except PlanError as error:
+        yield CheckpointFinding("error", "config.json", str(error))
+        return
+    if python is not None or not engine:
+        yield rope_finding(checkpoint, python, "the reference's")
 
 
 def _format_facts(checkpoint: Checkpoint) -> dict[str, str]:
