@@ -9,14 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
+from npu_conformance.config.limits import Dtype
 from npu_conformance.engines.reference.scoring import batches
 from npu_conformance.errors import PlanError
-from npu_conformance.machine.capacity import GIB, free_disk, free_memory
+from npu_conformance.machine.capacity import GIB, computes_in, free_disk, free_memory
 from npu_conformance.machine.devices import host_cores
+from npu_conformance.run.kv_cache import WIDTHS
 
 # Loading holds one shard beside the float32 weights, scoring a batch's activations.
 _OVERHEAD = 1.15
 _PROCESS_BYTES = 0.6 * GIB
+STARTING = 8.0
+"""Seconds until a reference's process has imported torch and transformers: 8 to 9 on 2 cores of a Xeon at 2.5 GHz."""
+READING = GIB
+"""Bytes a second that a disk gives at least."""
+NATIVE = 2.0
+"""Of float32's rate, that of 16 bits where the processor has instructions for them: twice as many numbers in each."""
+# Products on each core of which the fastest counts.
+_PRODUCTS = 5
 
 
 @dataclass(frozen=True)
@@ -37,15 +47,18 @@ class Cost:
         )
 
 
-def reference_cost(checkpoint: Checkpoint, lengths: list[tuple[int, int]], width: int = 4) -> Cost:
+def reference_cost(
+    checkpoint: Checkpoint, lengths: list[tuple[int, int]], dtype: Dtype = "float32", *, follows: bool = False
+) -> Cost:
     """Cost of scoring sequences once each.
 
     Args:
         checkpoint: the reference's weights.
         lengths: prompt tokens and forced tokens of each sequence.
-        width: bytes of a weight, and of a logit as it is kept, in the dtype it computes in.
+        dtype: that it computes in, and keeps logits in.
+        follows: whether another run comes before it in its process.
     """
-    parameters = parameters_of(checkpoint)
+    parameters, width = parameters_of(checkpoint), WIDTHS[dtype]
     vocabulary = int(checkpoint.text_config.get("vocab_size", 0))
     # Of the largest matrix, made float32 (see `engines/products.py`).
     widened = 0 if width == 4 else vocabulary * int(checkpoint.text_config.get("hidden_size", 0)) * 4
@@ -55,7 +68,11 @@ def reference_cost(checkpoint: Checkpoint, lengths: list[tuple[int, int]], width
         sequences=len(lengths),
         memory=parameters * width * _OVERHEAD + widened + _logits_bytes(lengths, vocabulary) + _PROCESS_BYTES,
         disk=positions * vocabulary * width,
-        seconds=pass_seconds(parameters, tokens) + 5,
+        seconds=(0 if follows else STARTING)
+        # Weights are read in 16 bits.
+        + 2 * parameters / READING
+        # Where the processor has none of the dtype's products, they are computed in float32 (`products_in`).
+        + operations(checkpoint, tokens, positions) / (matmul_rate() * (NATIVE if native(dtype) else 1)),
     )
 
 
@@ -64,10 +81,29 @@ def parameters_of(checkpoint: Checkpoint) -> int:
     return checkpoint.parameters or weight_bytes(checkpoint) // 2
 
 
-def pass_seconds(parameters: int, tokens: int) -> float:
-    """Seconds of a forward pass over so many tokens on this machine's processor, at the most it can do."""
-    # It costs two operations a parameter and token (Kaplan et al. 2020, section 2.1).
-    return 2.0 * parameters * tokens / matmul_rate()
+def operations(checkpoint: Checkpoint, tokens: int, rows: int) -> float:
+    """Operations of a forward pass: two a parameter and token (Kaplan et al. 2020, section 2.1).
+
+    The head works at the rows that are kept, an embedding is looked up, and of a layer's experts some see a token.
+
+    Args:
+        checkpoint: the weights.
+        tokens: fed.
+        rows: of logits.
+    """
+    config = checkpoint.text_config
+    head = int(config.get("vocab_size", 0)) * int(config.get("hidden_size", 0))
+    own_head = any(name.endswith("lm_head.weight") for name in checkpoint.tensors)
+    body = max(0.0, parameters_of(checkpoint) - head * (2 if own_head else 1))
+    if (experts := checkpoint.experts) and (asked := config.get("num_experts_per_tok")):
+        routed = sum(tensor.size for name, tensor in checkpoint.tensors.items() if ".experts." in name)
+        body -= routed * (1 - min(1.0, int(asked) / experts))
+    return 2.0 * (body * tokens + head * rows)
+
+
+def native(dtype: str) -> bool:
+    """Whether the processor multiplies numbers of 16 bits of this dtype itself."""
+    return dtype != "float32" and computes_in(dtype)
 
 
 def refuse_what_cannot_fit(cost: Cost, folder: Path) -> None:
@@ -118,12 +154,15 @@ def _logits_bytes(lengths: list[tuple[int, int]], vocabulary: int) -> int:
 def matmul_rate() -> float:
     """Float32 operations a second of this machine on as many threads as a reference has, from small products.
 
-    A product a core at once: this process's libraries may have been told to use fewer threads than a reference has.
+    A product a core at once: this process's libraries may have been told to use fewer threads than a reference has. It
+    is the processor's time that counts: by the clock, others who worked here meanwhile made it seven times less.
     """
     side, count = 1024, host_cores()
     square = np.ones((side, side), dtype=np.float32)
+    fastest = float("inf")
     with ThreadPoolExecutor(count) as pool:
-        list(pool.map(square.__matmul__, [square] * count))
-        started = time.perf_counter()
-        list(pool.map(square.__matmul__, [square] * count))
-        return 2.0 * side**3 * count / (time.perf_counter() - started)
+        for _ in range(_PRODUCTS):
+            started = time.process_time()
+            list(pool.map(square.__matmul__, [square] * count))
+            fastest = min(fastest, (time.process_time() - started) / count)
+    return 2.0 * side**3 * count / max(fastest, 1e-9)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.checkpoints.checkpoint import Checkpoint
+from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.commands.plan.estimate import Load, Take, engine_take
 from npu_conformance.commands.plan.forecast import Forecast
 from npu_conformance.commands.plan.step import Kind, Step
@@ -27,7 +29,7 @@ def step(kind: Kind = "engine", process: int = 1, **take: float) -> Step:
 def take(variant: str, load: Load, follows: bool = False, platform: Any = "cpu", **options: Any) -> Take:
     """What a twin's engine takes."""
     config = ModelConfig.model_validate({"model": "a/b", "serve": {"max_model_len": 8192}})
-    found = Served(config, load.config, load.lengths, "vllm", platform).engine(variant)
+    found = Served(config, load.checkpoint.text_config, load.lengths, "vllm", platform).engine(variant)
     return engine_take(
         load,
         replace(found, options={**found.options, **options}),
@@ -38,9 +40,43 @@ def take(variant: str, load: Load, follows: bool = False, platform: Any = "cpu",
     )
 
 
+def weights_of(parameters: int) -> Checkpoint:
+    """A model of a thousand words."""
+    tensors = {"weights": Tensor((parameters,), "BF16", Path("model.safetensors"))}
+    return Checkpoint(Path("model"), {"vocab_size": 1000}, tensors)
+
+
+@pytest.mark.parametrize(
+    ("native", "dtype", "share"),
+    [(True, "bfloat16", 2), (False, "bfloat16", 0.09), (False, "float16", 0.04), (False, "float32", 1)],
+)
+def test_products_take_as_long_as_the_processor_has_instructions_for_them(
+    monkeypatch: pytest.MonkeyPatch, native: bool, dtype: str, share: float
+) -> None:
+    """Eleven and 25 times float32's time where 16 bits are emulated, half of it where they are not."""
+    monkeypatch.setattr("npu_conformance.run.cost.computes_in", lambda _: native)
+    monkeypatch.setattr("npu_conformance.commands.plan.estimate.matmul_rate", lambda: 1e9)
+    small, large = (
+        take("async_scheduling", Load(weights_of(size), GIB, ((20, 48),) * 10, 8192), dtype=dtype)
+        for size in (10**6, 10**9)
+    )
+
+    probes = 2 * (127 + 128 + 129) + 3 * 128 + 6 * 8
+    tokens = 10 * (20 + 48) + probes
+    assert large.seconds - small.seconds == pytest.approx(2 * (10**9 - 10**6) * tokens / 1e9 / share)
+
+
+def test_an_engine_makes_a_step_for_each_token_of_its_batch() -> None:
+    """Of requests that wait for room as many more."""
+    load = Load(weights_of(1), GIB, ((20, 48),) * 10, 8192)
+    wide, narrow = (take("async_scheduling", load, max_num_seqs=count) for count in (10, 2))
+
+    assert narrow.seconds - wide.seconds == pytest.approx((240 - 48) * 0.02)
+
+
 def test_an_engine_takes_what_it_is_asked_for() -> None:
     """Rows by mode, seconds by start, memory by rank."""
-    load = Load(parameters=10**6, weights=GIB, vocabulary=1000, lengths=((20, 48),) * 10, longest=8192)
+    load = Load(weights_of(10**6), weights=GIB, lengths=((20, 48),) * 10, longest=8192)
     base, forced, only = (take(variant, load) for variant in ("base", "async_scheduling", "spec_decode"))
     warm = take("prefix_caching", load, enable_prefix_caching=True)
     adapted = take("base", replace(load, adapted=True))
@@ -53,9 +89,10 @@ def test_an_engine_takes_what_it_is_asked_for() -> None:
     assert warm.seconds > forced.seconds
     assert only.disk == only.scratch == 0
     assert base.scratch > forced.scratch
-    assert take("base", load, enforce_eager=False).seconds - base.seconds == pytest.approx(20)
-    assert base.seconds - take("base", load, follows=True).seconds == pytest.approx(7)
+    assert take("base", load, enforce_eager=False).seconds - base.seconds == pytest.approx(40)
+    assert base.seconds - take("base", load, follows=True).seconds == pytest.approx(30)
     assert take("base", load, platform="npu").seconds > base.seconds + 40
+    assert take("tp2", load, tensor_parallel_size=2).seconds - forced.seconds == pytest.approx(25)
     assert take("tp2", load, tensor_parallel_size=2).memory == pytest.approx(2 * base.memory - GIB)
     assert take("base", load, dtype="float32").disk == 2 * base.disk
 

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor
+from npu_conformance.config.limits import Dtype
 from npu_conformance.engines.reference.scoring import batches
 from npu_conformance.errors import PlanError
 from npu_conformance.machine.capacity import free_disk
 from npu_conformance.run import cost
-from npu_conformance.run.cost import matmul_rate, reference_cost, refuse_what_cannot_fit
+from npu_conformance.run.cost import STARTING, matmul_rate, operations, reference_cost, refuse_what_cannot_fit
 
 GIB = 2**30
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
 
 
 def checkpoint(parameters: int) -> Checkpoint:
@@ -73,7 +75,7 @@ def test_holding_a_cost_against_a_folder_that_is_not_there_makes_none(tmp_path: 
 
 def test_a_reference_in_a_narrower_dtype_holds_narrower_weights() -> None:
     """And narrower logits, which are kept in the width that is exact."""
-    wide, narrow = (reference_cost(checkpoint(10**9), [(20, 48)], width) for width in (4, 2))
+    wide, narrow = (reference_cost(checkpoint(10**9), [(20, 48)], dtype) for dtype in DTYPES)
 
     assert wide.memory - narrow.memory == pytest.approx(1.15 * 2 * 10**9)
     assert wide.disk == 2 * narrow.disk > 0
@@ -90,3 +92,51 @@ def test_the_rate_is_measured_on_the_threads_that_a_reference_has(monkeypatch: p
     monkeypatch.setattr(cost, "host_cores", lambda: 3)
     monkeypatch.setattr(np, "ones", lambda *_, **__: Square())
     assert matmul_rate.__wrapped__() > 0
+
+
+def test_the_rate_does_not_fall_while_others_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the processor's time that counts, not the clock's, and the fastest product."""
+    used = iter([0.0, 9.0, 9.0, 10.0, 10.0, 18.0, 18.0, 25.0, 25.0, 30.0])
+    monkeypatch.setattr(cost, "host_cores", lambda: 2)
+    monkeypatch.setattr("time.process_time", lambda: next(used))
+
+    # A second of two cores at most: half of it each for a product of 2 x 1024^3.
+    assert matmul_rate.__wrapped__() == pytest.approx(2 * 2 * 1024**3 / 0.5)
+
+
+def shaped(config: dict[str, int], **sizes: int) -> Checkpoint:
+    """Tensors of so many weights."""
+    file = Path("model.safetensors")
+    return Checkpoint(Path("m"), config, {name: Tensor((size,), "BF16", file) for name, size in sizes.items()})
+
+
+def test_a_head_works_where_rows_are_kept() -> None:
+    """An embedding of its own is looked up, one that is the head too is multiplied by."""
+    config = {"vocab_size": 100, "hidden_size": 10}
+    tied = shaped(config, embed=1000, body=5000)
+    untied = shaped(config, embed=1000, body=5000, **{"lm_head.weight": 1000})
+
+    assert operations(tied, 7, 3) == operations(untied, 7, 3) == 2 * (7 * 5000 + 3 * 1000)
+
+
+def test_of_experts_those_count_that_see_a_token() -> None:
+    """Two of eight."""
+    sparse = shaped({"num_experts": 8, "num_experts_per_tok": 2}, body=500, **{"layers.0.experts.0.up": 8000})
+
+    assert operations(sparse, 10, 0) == 2 * 10 * (500 + 2000)
+
+
+@pytest.mark.parametrize(("native", "share"), [(True, 0.5), (False, 1.0)])
+def test_a_floor_run_takes_half_the_time_where_the_processor_has_its_dtype(
+    monkeypatch: pytest.MonkeyPatch, native: bool, share: float
+) -> None:
+    """Else its products are computed in float32; one that follows another imports nothing."""
+    monkeypatch.setattr(cost, "computes_in", lambda _: native)
+    monkeypatch.setattr(cost, "matmul_rate", lambda: 1e9)
+    wide, narrow = (reference_cost(checkpoint(10**9), [(20, 48)], dtype) for dtype in DTYPES)
+    read = 2e9 / GIB
+
+    assert wide.seconds == pytest.approx(STARTING + read + 2 * 68)
+    assert narrow.seconds == pytest.approx(STARTING + read + 2 * 68 * share)
+    follows = reference_cost(checkpoint(10**9), [(20, 48)], follows=True)
+    assert wide.seconds - follows.seconds == pytest.approx(STARTING)

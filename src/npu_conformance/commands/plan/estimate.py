@@ -1,36 +1,42 @@
 """What an engine will take, before it starts: nominal numbers where nothing was measured, and none of them exact."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
+from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.config.engines import engine
 from npu_conformance.config.variants import ranks
 from npu_conformance.engines.vllm.boundary import boundary
-from npu_conformance.machine.capacity import GIB
+from npu_conformance.engines.vllm.scenarios import COPIES
 from npu_conformance.machine.devices import Platform
-from npu_conformance.run.cost import pass_seconds
+from npu_conformance.run.cost import NATIVE, READING, matmul_rate, native, operations
 from npu_conformance.run.kv_cache import WIDTHS, Length, given_bytes
 from npu_conformance.run.room import PROCESS, engine_bytes
 from npu_conformance.run.schedule import Engine
 
-# Seconds until an engine answers: eager, and compiled or captured. On 2 cores of an AMD EPYC a twin's took 9 and 18 to
-# 32; those of accelerators are round numbers, and unmeasured.
-_START: dict[bool, tuple[int, int]] = {True: (10, 30), False: (60, 180)}
-# Of a start on a CPU, what goes into imports: an engine that follows another in its process does without.
-_IMPORTS = 7
-# What a disk gives at least, in bytes a second.
-_READING = GIB
+# Seconds of a start on a CPU: of a process with its imports (20 to 60), of an engine (3 to 4), of what it compiles (24
+# to 72), of each further rank (20 to 50). Twins in five runs on 2 cores of a Xeon at 2.5 GHz; an AMD EPYC took a third.
+_PROCESS, _ENGINE, _COMPILING, _RANK = 30, 4, 40, 25
+# Seconds until an engine on an accelerator answers, eager, and compiled or captured: round numbers, unmeasured.
+_EAGER, _CAPTURED = 60, 180
 # Seconds an accelerator takes for all prompts once; unmeasured.
 _PASS = 10
+# Seconds of a step of an engine on a CPU besides its products: twins' take 15 to 25 ms on that Xeon.
+_STEP = 0.02
+# Of float32's rate, what products of 16 bits reach that the processor has no instructions for and oneDNN emulates: 12
+# to 17 of 178 GFLOP/s in bfloat16, 6 to 10 in float16, for 44 to 2,048 rows on that Xeon.
+_EMULATED: dict[str, float] = {"bfloat16": 0.09, "float16": 0.04}
 # vLLM's own default of gpu_memory_utilization, which on a CPU is a share of all memory.
 _SHARE = 0.92
 # vLLM's block size on a CPU; it decides where block-boundary prompts are cut, not how many there are.
 _BLOCK = 128
-# Requests asked again in small batches, see `engines/scenarios.py`: copies, alone, joining.
-_SMALL_BATCHES = 20
+# Requests asked again in small batches, see `engines/vllm/scenarios.py`: copies, alone, joining, each two steps later.
+_ALONE, _JOIN, _LATER = 4, 8, 2
+# Requests that vLLM runs side by side.
+_SIDE_BY_SIDE = 256
 _POSITIONS = 32768
 
 
@@ -38,22 +44,24 @@ _POSITIONS = 32768
 class Load:
     """What an engine is given."""
 
-    parameters: int
+    checkpoint: Checkpoint
     weights: float
     """Bytes it reads and holds."""
-    vocabulary: int
     lengths: tuple[Length, ...]
     longest: int | None
     """Tokens of the longest request the model itself can take; None where its config does not say."""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    """Its config.json, for what a KV cache is made of."""
     adapted: bool = False
     """Served with a LoRA, and asked without it besides."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Logits of a row."""
+        return int(self.checkpoint.text_config.get("vocab_size", 0))
 
 
 @dataclass(frozen=True)
 class Take:
-    """What something takes, at most."""
+    """What something takes: memory and disk at most."""
 
     seconds: float
     memory: float
@@ -70,6 +78,8 @@ class _Work:
 
     tokens: int
     """Fed or generated, over all passes."""
+    steps: int
+    """Of the engine."""
     passes: int
     """Times that all prompts are asked."""
     kept: int
@@ -99,10 +109,11 @@ def engine_take(
     """
     options = asked.options
     work = _work(load, asked, candidate)
-    cache = given_bytes(load.config, options, load.lengths, envs)
+    cache = given_bytes(load.checkpoint.text_config, options, load.lengths, envs)
     row = load.vocabulary * WIDTHS[options["dtype"]]
     return Take(
-        seconds=_start_seconds(load, options, candidate, platform, follows) + _asking_seconds(load, work, platform),
+        seconds=_start_seconds(load, options, candidate, platform, follows)
+        + _asking_seconds(load, work, options["dtype"], platform),
         memory=_memory(load, options, candidate, platform, cache),
         disk=work.kept * row,
         scratch=work.scratch * row,
@@ -110,40 +121,54 @@ def engine_take(
 
 
 def _work(load: Load, asked: Engine, candidate: str) -> _Work:
-    lengths, rows = asked.lengths, sum(answer for _, answer in asked.lengths)
-    tokens = sum(map(sum, lengths))
-    bare = len(lengths) if load.adapted else 0
+    count, rows = len(asked.lengths), sum(answer for _, answer in asked.lengths)
+    tokens, longest = sum(map(sum, asked.lengths)), max((answer for _, answer in asked.lengths), default=0)
+    bare = count if load.adapted else 0
     if not engine(candidate).forced_decode:
-        return _Work(tokens=2 * tokens, passes=2, kept=rows + bare, scratch=0)
+        return _Work(tokens=2 * tokens, steps=2 * rows, passes=2, kept=rows + bare, scratch=0)
+    # One that ends makes room for one that waits.
+    steps = max(longest, rows // int(asked.options.get("max_num_seqs") or _SIDE_BY_SIDE))
     if asked.mode == "forced long":
-        return _Work(tokens=tokens, passes=1, kept=rows, scratch=rows)
+        return _Work(tokens=tokens, steps=steps, passes=1, kept=rows, scratch=rows)
     if asked.mode == "tokens only":
-        return _Work(tokens=tokens, passes=1, kept=0, scratch=0)
-    probed = _probed(load)
+        return _Work(tokens=tokens, steps=steps, passes=1, kept=0, scratch=0)
+    probed, probes, probe_steps = _probed(load)
     if asked.mode == "generate":
-        again = _SMALL_BATCHES * max(answer for _, answer in lengths)
+        again, one_by_one = COPIES + _ALONE + _JOIN, _ALONE * rows // count
         # Chosen, chosen again, in another order, as one prefill, and one token of each as its user would ask.
-        kept, captured = 2 * rows + bare + probed, 2 * rows + bare + probed + again
-        return _Work(tokens=5 * tokens, passes=5, kept=kept, scratch=captured)
+        return _Work(
+            tokens=4 * tokens + (tokens - rows) + again * max(map(sum, asked.lengths)) + probes,
+            steps=3 * steps + 2 * longest + one_by_one + _JOIN * _LATER + count + probe_steps + asked.layer_prompts,
+            passes=5,
+            kept=2 * rows + bare + probed,
+            scratch=2 * rows + bare + probed + again * longest,
+        )
     passes = 2 if asked.mode == "forced warm" else 1
     kept = passes * rows + probed
-    return _Work(tokens=passes * tokens, passes=passes, kept=kept, scratch=kept)
+    return _Work(passes * (tokens + probes), passes * (steps + probe_steps), passes, kept, scratch=kept)
 
 
-def _probed(load: Load) -> int:
-    """Rows of the block-boundary prompts."""
+def _probed(load: Load) -> tuple[int, int, int]:
+    """Of the block-boundary prompts: rows, tokens, and steps when all are asked at once."""
     prompts = [[0] * prompt for prompt, _ in load.lengths]
-    return sum(probe.length for probe in boundary(prompts, _BLOCK, load.longest or _POSITIONS).values())
+    found = boundary(prompts, _BLOCK, load.longest or _POSITIONS).values()
+    rows = [probe.length for probe in found]
+    return sum(rows), sum(len(probe.prompt_ids) for probe in found) + sum(rows), max(rows, default=0)
 
 
 def _start_seconds(load: Load, options: dict[str, Any], candidate: str, platform: Platform, follows: bool) -> float:
     eager = not engine(candidate).serve_options or bool(options.get("enforce_eager"))
-    seconds = _START[platform == "cpu"][0 if eager else 1] - (_IMPORTS if follows else 0)
-    return seconds + load.weights / _READING
+    if platform != "cpu":
+        return (_EAGER if eager else _CAPTURED) + load.weights / READING
+    started = (0 if follows else _PROCESS) + _ENGINE + (ranks(options) - 1) * _RANK
+    return started + (0 if eager else _COMPILING) + load.weights / READING
 
 
-def _asking_seconds(load: Load, work: _Work, platform: Platform) -> float:
-    return pass_seconds(load.parameters, work.tokens) if platform == "cpu" else work.passes * _PASS
+def _asking_seconds(load: Load, work: _Work, dtype: str, platform: Platform) -> float:
+    if platform != "cpu":
+        return work.passes * _PASS
+    share = 1.0 if dtype == "float32" else NATIVE if native(dtype) else _EMULATED[dtype]
+    return work.steps * _STEP + operations(load.checkpoint, work.tokens, work.scratch) / (matmul_rate() * share)
 
 
 def _memory(load: Load, options: dict[str, Any], candidate: str, platform: Platform, cache: float | None) -> float:

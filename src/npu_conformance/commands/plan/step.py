@@ -5,7 +5,7 @@ from typing import Literal
 
 from npu_conformance.commands.plan.estimate import Take
 
-Kind = Literal["twin", "conversion", "engine", "reference", "noise floor"]
+Kind = Literal["twin", "preparation", "conversion", "engine", "reference", "noise floor", "judging"]
 
 
 @dataclass(frozen=True)

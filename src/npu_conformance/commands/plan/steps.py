@@ -15,7 +15,7 @@ from npu_conformance.machine.capacity import GIB
 from npu_conformance.machine.devices import find_devices
 from npu_conformance.measure.reference_runs import ReferenceRun
 from npu_conformance.run.build_twins import is_whole
-from npu_conformance.run.cost import Cost, parameters_of, reference_cost
+from npu_conformance.run.cost import READING, STARTING, Cost, parameters_of, reference_cost
 from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.kv_cache import WIDTHS, Length, own_longest
 from npu_conformance.run.schedule import Engine, Pass, Served, schedule
@@ -26,6 +26,12 @@ from npu_conformance.run.settings import Settings
 _BYTES_A_TOKEN = 3
 # A conversion works on some rows at a time; bytes a second that it reads, works out and writes. Round numbers.
 _CONVERTING_MEMORY, _CONVERTING = 2 * GIB, 0.2 * GIB
+# Seconds until prompts are rendered (9 to 13), and until a process that reads weights has begun (4), of twins on 2
+# cores of a Xeon at 2.5 GHz.
+_RENDERING, _READING_HEADERS = 10, 4
+# Logits of candidates a second that checks judge: 2.3e9 of a 0.6B shape's four variants took 154 s on 2 cores when rows
+# were read three times.
+_JUDGED = 2e7
 
 
 def model_steps(session: Session, model: str, variants: Sequence[str], before: int) -> list[Step]:
@@ -47,7 +53,9 @@ def model_steps(session: Session, model: str, variants: Sequence[str], before: i
         for number, group in enumerate(found.processes, start=before + 1)
         for place, engine in enumerate(group)
     ]
-    return [*one.conversion(), *engines, *(step for scored in found.passes for step in one.passes(scored))]
+    own = next((scored for scored in found.passes if scored.variant in JUDGED), None)
+    passes = [step for scored in found.passes for step in one.passes(scored, after=own)]
+    return [one.preparation(), *one.conversion(), *engines, *passes, one.judging(engines)]
 
 
 class _Model:
@@ -117,10 +125,40 @@ class _Model:
             deadline=self._deadline,
         )
 
-    def passes(self, one: Pass) -> list[Step]:
-        """Of a pass the first run, and all that follow it as one: the noise floor."""
+    def passes(self, one: Pass, after: Pass | None) -> list[Step]:
+        """Of a pass the first run, and all that follow it as one: the noise floor.
+
+        Base and `as_served` choose the same tokens but for a few, and what was computed of the one that comes first is
+        in the cache; room is counted for both.
+        """
         first, *floor = one.runs
-        return [self._pass(one.variant, first), *([self._floor(one.variant, floor)] if floor else [])]
+        known = after is not None and one.variant in JUDGED and one.variant != after.variant
+        return [self._pass(one.variant, first, known), *([self._floor(one.variant, floor, known)] if floor else [])]
+
+    def preparation(self) -> Step:
+        """Weights are read, once more for an engine that has others and once to compare them, and prompts rendered."""
+        readings = 1 if self._subject.candidate == self._subject.reference else 3
+        seconds = _RENDERING + readings * (_READING_HEADERS + self._weights() / READING)
+        return Step(
+            kind="preparation",
+            model=self._name,
+            name="",
+            about="weights read, prompts rendered",
+            take=Take(seconds, GIB, 0),
+            basis=self._basis,
+        )
+
+    def judging(self, engines: Sequence[Step]) -> Step:
+        """The checks of all variants, over the rows that their engines leave."""
+        logits = sum(step.take.disk for step in engines) / WIDTHS[self._config.serve.dtype]
+        return Step(
+            kind="judging",
+            model=self._name,
+            name="",
+            about=f"checks of {len(engines)} variants",
+            take=Take(len(engines) + logits / _JUDGED, GIB, 0),
+            basis=self._basis,
+        )
 
     def _as_last_time(self, variant: str, take: Take, needed: int) -> tuple[Take, str]:
         """An estimate with what an earlier run measured in its place, and where it comes from."""
@@ -138,49 +176,48 @@ class _Model:
         memory = take.memory if earlier.memory is None or needed > 1 else earlier.memory
         return Take(earlier.seconds, memory, take.disk, take.scratch), "as last time"
 
-    def _pass(self, variant: str, run: ReferenceRun) -> Step:
+    def _pass(self, variant: str, run: ReferenceRun, known: bool) -> Step:
         cost = self._pass_cost(variant, run.dtype)
+        cached = ", most in the cache by then" if known else ""
         return Step(
             kind="reference",
             model=self._name,
             name=variant,
-            about=f"{run.name.replace('_', ' ')} in {run.dtype}: {cost.sequences} sequences",
-            take=Take(cost.seconds, cost.memory, cost.disk),
+            about=f"{run.name.replace('_', ' ')} in {run.dtype}: {cost.sequences} sequences{cached}",
+            take=Take(STARTING if known else cost.seconds, cost.memory, cost.disk),
             basis=self._basis,
             deadline=self._reference_deadline(cost, run.dtype),
             refusable=run.name == "reference" and variant in JUDGED,
         )
 
-    def _floor(self, variant: str, runs: Sequence[ReferenceRun]) -> Step:
-        """All floor runs; which are cached only the tokens tell, that the engine has yet to choose."""
+    def _floor(self, variant: str, runs: Sequence[ReferenceRun], known: bool) -> Step:
+        """All floor runs, of which no whole rows are kept; which are cached only the tokens tell, yet to be chosen."""
         dtype, count = runs[0].dtype, len(runs)
-        cost = self._pass_cost(variant, dtype)
+        cost = self._pass_cost(variant, dtype, follows=True)
         return Step(
             kind="noise floor",
             model=self._name,
             name=variant,
             about=f"{count} floor runs in {dtype}: {cost.sequences} sequences each, unless they are in the cache",
             # One after another: of the memory only one's is held.
-            take=Take(count * cost.seconds, cost.memory, count * cost.disk),
+            take=Take(0 if known else count * cost.seconds, cost.memory, 0),
             basis=self._basis,
             # Each may take that long.
             deadline=count * self._reference_deadline(cost, dtype),
         )
 
-    def _pass_cost(self, variant: str, dtype: str) -> Cost:
+    def _pass_cost(self, variant: str, dtype: Dtype, *, follows: bool = False) -> Cost:
         lengths = list(self.served.engine(variant).lengths)
         if variant in JUDGED and self._adapted:
             lengths += [(prompt, 1) for prompt, _ in lengths]
-        return reference_cost(self._reference, lengths, WIDTHS[dtype])
+        return reference_cost(self._reference, lengths, dtype, follows=follows)
 
     def _load(self) -> Load:
         return Load(
-            parameters=self._parameters,
+            checkpoint=self._loaded,
             weights=self._weights(),
-            vocabulary=int(self._loaded.text_config.get("vocab_size", 0)),
             lengths=self._lengths,
             longest=own_longest(self._loaded.text_config),
-            config=self._loaded.text_config,
             adapted=self._adapted,
         )
 

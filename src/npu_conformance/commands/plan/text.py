@@ -15,7 +15,7 @@ from npu_conformance.machine.capacity import GIB, free_disk, free_memory
 _NOTE = [
     "Nothing was started. Seconds, memory and disk are estimates; what is in the cache is not made again.",
     '"as last time": of the newest report of this kind of run. Else tokens are a third of a prompt\'s bytes, and every',
-    "answer is as long as it may be. Reading weights, rendering prompts and judging come on top.",
+    "answer is as long as it may be. Models come one after another.",
 ]
 
 
@@ -56,7 +56,7 @@ def _tables(forecast: Forecast) -> list[Table]:
         needed = f"needed by {', '.join(step.needed_by)}: " if step.needed_by else ""
         engines.add_row(step.model, step.name, needed + step.about, "1", process, *_figures(step))
     others = _table("model", "step", "variant", "what")
-    for kind in ("twin", "conversion", "reference", "noise floor"):
+    for kind in ("twin", "preparation", "conversion", "reference", "noise floor", "judging"):
         for step in forecast.of(kind):
             others.add_row(step.model, kind, step.name, step.about, *_figures(step))
     return [table for table in (engines, others) if table.row_count]
