@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from npu_conformance.checkpoints.declared import Value
+from npu_conformance.config.engines import RowKind
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import write_json
 from npu_conformance.traces.cases import Case
 from npu_conformance.traces.layers import LAYERS, Layers, load_layers
 from npu_conformance.traces.rows import Rows, Storage, unpack
-from npu_conformance.traces.topk_rows import RowKind, TopKRows, load_topk
+from npu_conformance.traces.topk_rows import TopKRows, load_topk
 
 FORMAT = 5
 WITHOUT_ADAPTER = "without_adapter"
