@@ -23,7 +23,7 @@ def _gate(chinese: str) -> Callable[[Judge], Judge]:
 
     def register(function: Judge) -> Judge:
         metrics = (function.__name__,)
-        return check(chinese=chinese, requires=("logits", "floor"), metrics=metrics, calibrated=True)(function)
+        return check(chinese=chinese, requires=("full_logits", "floor"), metrics=metrics, calibrated=True)(function)
 
     return register
 
