@@ -10,7 +10,7 @@ from npu_conformance.traces.cases import Case
 
 @check(
     chinese="请求的 token 不取决于同批次的其他请求，logits 的差异也不超过舍入误差。",
-    requires=("logits", "batches"),
+    requires=("topk", "batches"),
     metrics=("equal_or_tied_tokens", "relative_l2_max", "bitwise_rows"),
     cause="itself",
 )

@@ -8,16 +8,21 @@ from npu_conformance.config.variants import JUDGED
 from npu_conformance.traces.trace import PREFILL, WITHOUT_ADAPTER
 
 Capability = Literal[
-    "own_prompts", "weights", "logits", "full_logits", "floor", "prefill", "hidden_states", "repeat", "batches", "base",
-    "adapter",
+    "own_prompts", "weights", "topk", "full_logits", "full_reference", "floor", "prefill", "hidden_states", "repeat",
+    "batches", "base", "adapter",
 ]  # fmt: skip
-"""`logits`: rows were captured, be it the few words of each that a baseline keeps; `full_logits`: whole rows of both
-sides."""
+"""`topk`: at least the likeliest words of each row were captured; `full_logits`: the candidate's whole rows;
+`full_reference`: the reference's."""
 
 
 def lacks(evidence: Evidence, capability: Capability) -> str | None:
     """Why a run has nothing for a check that requires this; None where it has."""
     return _LACKS[capability](evidence)
+
+
+def whole_rows(evidence: Evidence) -> bool:
+    """Whether candidate and reference can be compared by whole rows."""
+    return not any(lacks(evidence, one) for one in ("full_logits", "full_reference"))
 
 
 def _own_prompts(evidence: Evidence) -> str | None:
@@ -28,12 +33,19 @@ def _weights(evidence: Evidence) -> str | None:
     return None if evidence.variant in JUDGED else "the same weights as base's"
 
 
-def _logits(evidence: Evidence) -> str | None:
+def _topk(evidence: Evidence) -> str | None:
     return f"{evidence.variant} does not let its logits be seen" if evidence.tokens_only else None
 
 
 def _full_logits(evidence: Evidence) -> str | None:
-    return "judged by the baseline only, which keeps no whole rows" if evidence.baseline_only else _logits(evidence)
+    if evidence.candidate.rows == "topk":
+        return "the engine gives only the k likeliest tokens of each position, no whole rows of logits"
+    return _topk(evidence)
+
+
+def _full_reference(evidence: Evidence) -> str | None:
+    few = evidence.reference.rows == "topk"
+    return "judged by the baseline only, which keeps no whole rows" if few else None
 
 
 def _floor(evidence: Evidence) -> str | None:
@@ -72,7 +84,9 @@ def _batches(evidence: Evidence) -> str | None:
 def _base(evidence: Evidence) -> str | None:
     if evidence.long_texts:
         return "this variant uses texts of the suite, which base did not see"
-    return "base and as_served are compared with the reference only" if evidence.base is None else None
+    if evidence.base is None:
+        return "base and as_served are compared with the reference only"
+    return None if evidence.tokens_only else _full_logits(evidence)
 
 
 def _adapter(evidence: Evidence) -> str | None:
@@ -86,8 +100,9 @@ def _adapter(evidence: Evidence) -> str | None:
 _LACKS: Mapping[Capability, Callable[[Evidence], str | None]] = {
     "own_prompts": _own_prompts,
     "weights": _weights,
-    "logits": _logits,
+    "topk": _topk,
     "full_logits": _full_logits,
+    "full_reference": _full_reference,
     "floor": _floor,
     "prefill": _prefill,
     "hidden_states": _hidden_states,

@@ -1,5 +1,6 @@
 """How near logits are: decode, a token at a time through the KV cache, prefill, a whole prefix at once, and the two."""
 
+from npu_conformance.checks.capabilities import whole_rows
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judge_figure, same_tokens
 from npu_conformance.checks.pair import Pair
@@ -12,19 +13,29 @@ from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
 
 @check(
     chinese="被测的 logits 与参考之差在该 dtype 的阈值之内。",
-    requires=("full_logits",),
+    requires=("full_reference", "topk"),
     metrics=tuple(figure.name for figure in CLOSENESS_FIGURES),
     cause="near",
 )
 def logits_closeness(evidence: Evidence) -> list[Result]:
     """The candidate's logits stay within the dtype's limits of the reference's."""
     require_finite(evidence.comparison)
-    return [judge_figure(evidence, evidence.pair, "logits_closeness", figure) for figure in CLOSENESS_FIGURES]
+    figures = [one for one in CLOSENESS_FIGURES if whole_rows(evidence) or one.of == "kl"]
+    found = [judge_figure(evidence, evidence.pair, "logits_closeness", figure) for figure in figures]
+    return found if whole_rows(evidence) else [_at_least(one) for one in found]
+
+
+def _at_least(result: Result) -> Result:
+    """A figure of which few words tell a lower bound: it can break its limit, and cannot show that it keeps it."""
+    told = "a lower bound, of the likeliest tokens that the engine gives"
+    if result.verdict != "pass":
+        return result.model_copy(update={"message": told})
+    return result.model_copy(update={"limit": None, "verdict": "shown", "message": told})
 
 
 @check(
     chinese="一次 prefill 整段提示词与回答所得 logits 与参考之差在该 dtype 的阈值之内。",
-    requires=("full_logits", "prefill"),
+    requires=("full_reference", "full_logits", "prefill"),
     metrics=tuple(figure.name for figure in CLOSENESS_FIGURES),
     cause="near",
 )
@@ -35,7 +46,7 @@ def prefill_closeness(evidence: Evidence) -> list[Result]:
 
 @check(
     chinese="同一引擎的 decode 与 prefill 给出相同的 logits，仅差该 dtype 的舍入误差。",
-    requires=("logits", "prefill"),
+    requires=("full_logits", "prefill"),
     metrics=(*(figure.name for figure in CLOSENESS_FIGURES), "equal_or_tied_tokens"),
 )
 def decode_against_prefill(evidence: Evidence) -> list[Result]:
@@ -52,8 +63,8 @@ def decode_against_prefill(evidence: Evidence) -> list[Result]:
 
 
 def three_way(evidence: Evidence) -> ThreeWay | None:
-    """Which of the three-way comparison hold; None where prefill was not captured, or no reference computed."""
-    if evidence.prefill is None or evidence.own_prefill is None or evidence.baseline_only:
+    """Which of the three-way comparison hold; None without prefill, or without whole rows of both sides."""
+    if evidence.prefill is None or evidence.own_prefill is None or not whole_rows(evidence):
         return None
     pairs = (evidence.pair, evidence.prefill, evidence.own_prefill)
     return ThreeWay(*(not breaks(evidence, pair) for pair in pairs))

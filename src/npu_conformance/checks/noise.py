@@ -52,7 +52,7 @@ def _gate(name: str, english: str, chinese: str) -> None:
         return _found(evidence, name)
 
     judge.__name__, judge.__doc__ = name, english
-    check(chinese=chinese, requires=("logits", "floor"), metrics=(name,), calibrated=True)(judge)
+    check(chinese=chinese, requires=("full_logits", "floor"), metrics=(name,), calibrated=True)(judge)
 
 
 for _name, (_english, _chinese) in _QUESTIONS.items():

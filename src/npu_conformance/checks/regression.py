@@ -18,7 +18,7 @@ _GROWTH = "error_growth"
 
 @check(
     chinese="与基线相比，引擎的误差没有增大，其 token 与参考不同的频率也没有增加。",
-    requires=("logits",),
+    requires=("full_logits",),
     metrics=(_GROWTH, "flips_growth", "baseline_kl", "baseline_tokens"),
 )
 def regression(evidence: Evidence) -> list[Result]:

@@ -13,7 +13,7 @@ from npu_conformance.measure.results import Result
 
 @check(
     chinese="在相同前缀之后，被测的贪心 token 就是参考的选择。",
-    requires=("logits",),
+    requires=("topk",),
     metrics=(*(figure.name for figure in AGREEMENT_FIGURES), "equal_or_tied_tokens", "own_largest_tokens"),
 )
 def token_agreement(evidence: Evidence) -> list[Result]:
@@ -38,7 +38,7 @@ def token_agreement(evidence: Evidence) -> list[Result]:
 
 @check(
     chinese="同一引擎对相同提示词再次运行，token 相同，logits 比特级一致。",
-    requires=("logits", "repeat"),
+    requires=("topk", "repeat"),
     metrics=("repeated_tokens", "repeated_rows"),
     cause="itself",
 )

@@ -57,7 +57,7 @@ def checkpoint_weights(evidence: Evidence) -> list[Result]:
 
 @check(
     chinese="适配器对被测 logits 的改变与对参考的改变一致。",
-    requires=("full_logits", "adapter"),
+    requires=("full_reference", "full_logits", "adapter"),
     metrics=("adapter_size", "adapter_cosine"),
 )
 def adapter_effect(evidence: Evidence) -> list[Result]:

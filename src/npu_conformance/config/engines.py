@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
+RowKind = Literal["full", "topk"]
+"""What there is of a position: the logits of the whole vocabulary, or its likeliest words."""
 DEFAULT = "vllm"
 """The candidate where nobody names another."""
 _FOLDER = Path(__file__).resolve().parents[1] / "engines"
@@ -17,6 +20,8 @@ _FOLDER = Path(__file__).resolve().parents[1] / "engines"
 class Engine:
     """What an engine can do; what it cannot is not applicable, skipped or refused with its reason."""
 
+    rows: RowKind
+    """What it gives of a position, and so what its traces hold."""
     serve_options: bool
     """Whether it takes vLLM's options, so that variants are something else than base."""
     forced_decode: bool

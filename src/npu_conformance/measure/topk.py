@@ -104,7 +104,9 @@ def kl_at_least(run: TopK, reference: TopK) -> Values:
     others = reference.tail + np.where(lacking, likely, 0.0).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         kept = np.where(lacking, 0.0, likely * (reference.log_probs - run.log_probs)).sum(axis=1)
-        rest = np.where(others == 0, 0.0, others * np.log(others / run.tail))
+        # What rounding left nothing of is not infinitely wrong.
+        tail = np.maximum(run.tail, np.finfo(np.float32).tiny)
+        rest = np.where(others == 0, 0.0, others * np.log(others / tail))
     return np.asarray(np.maximum(kept + rest, 0.0))
 
 

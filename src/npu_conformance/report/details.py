@@ -10,6 +10,7 @@ from pydantic import Field
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.audit.statistics import TensorStatistics
+from npu_conformance.checks.capabilities import whole_rows
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.model import Limit
 from npu_conformance.config.variants import JUDGED
@@ -127,9 +128,9 @@ def load_details(folder: Path, model: str) -> tuple[SubjectFacts | None, list[Va
 
 
 def _variant_details(evidence: Evidence) -> VariantDetails:
-    # Where logits could not be seen, neither a comparison nor a row a prompt can be made; a baseline has no whole rows.
+    # Where logits could not be seen, neither a comparison nor a row a prompt can be made; some have no whole rows.
     seen = None if evidence.tokens_only else evidence.comparison
-    whole = None if evidence.baseline_only else seen
+    whole = seen if whole_rows(evidence) else None
     return VariantDetails(
         variant=evidence.variant,
         candidate=evidence.candidate.provenance,

@@ -90,6 +90,11 @@ class Settings:
             raise ConfigError(
                 f"--baseline=only: {self.candidate} cannot be made to take a baseline's tokens: leave out --candidate"
             )
+        if self.baseline in ("create", "update") and engine(self.candidate).rows != "full":
+            raise ConfigError(
+                f"--baseline={self.baseline}: {self.candidate} gives only the likeliest tokens of each position, a "
+                "baseline is made of whole rows of logits: leave out --candidate"
+            )
         if self.baseline == "only" and self.from_dir is not None:
             raise ConfigError(
                 "--baseline=only: engines must be made to take the baseline's tokens: leave out --from; traces of "

@@ -5,7 +5,6 @@ A prompt's are one `.npz` with the fields of `TopKRows`, exact as they were give
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,8 +12,6 @@ from numpy.typing import NDArray
 
 from npu_conformance.errors import TraceError
 
-RowKind = Literal["full", "topk"]
-"""What a trace holds of a position: the logits of the whole vocabulary, or its likeliest words."""
 Ids = NDArray[np.int32]
 Values = NDArray[np.float64]
 
@@ -28,7 +25,7 @@ class TopKRows:
     log_probs: Values
     """Natural logarithms of their probabilities [positions, k]; NaN where the engine gave no number."""
     tail: Values
-    """Probability of all other words together [positions], 0 to 1."""
+    """Probability of all other words together [positions], 0 to 1 where these are finite."""
     rms: Values
     """Root mean square of the whole row of logits [positions]; NaN where nobody saw that."""
 
@@ -40,8 +37,8 @@ class TopKRows:
 
     @property
     def finite(self) -> NDArray[np.bool_]:
-        """Whether all that is known of a position is a number [positions]."""
-        return np.isfinite(self.log_probs).all(axis=1) & np.isfinite(self.tail)
+        """Whether all log-probabilities of a position are finite [positions]."""
+        return np.asarray(np.isfinite(self.log_probs).all(axis=1))
 
     @property
     def choices(self) -> NDArray[np.int64]:
@@ -58,8 +55,9 @@ class TopKRows:
             return f"tail {self.tail.shape} and rms {self.rms.shape} of {shape[0]} positions"
         if (self.words < 0).any() or (np.diff(np.sort(self.words, axis=1), axis=1) == 0).any():
             return "a token id is negative, or twice at one position"
-        # Written so that NaN passes: it is for the checks to say that numbers are none.
-        if (self.log_probs[:, 1:] > self.log_probs[:, :-1]).any() or (self.tail < 0).any() or (self.tail > 1).any():
+        # Rows that are not finite pass: it is for the checks to say so.
+        tail = self.tail[self.finite]
+        if (self.log_probs[:, 1:] > self.log_probs[:, :-1]).any() or not ((tail >= 0) & (tail <= 1)).all():
             return "words are not likeliest first, or a tail is no probability"
         return None
 

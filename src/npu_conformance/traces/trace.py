@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from npu_conformance.checkpoints.declared import Value
+from npu_conformance.config.engines import RowKind
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import write_json
 from npu_conformance.traces.cases import Case
 from npu_conformance.traces.layers import LAYERS, Layers, load_layers
 from npu_conformance.traces.rows import Rows, Storage, unpack
-from npu_conformance.traces.topk_rows import RowKind, TopKRows, load_topk, topk_file
+from npu_conformance.traces.topk_rows import TopKRows, load_topk, topk_file
 
 FORMAT = 5
 WITHOUT_ADAPTER = "without_adapter"
@@ -156,7 +157,7 @@ class Trace:
         return found
 
     def part(self, name: str) -> "Trace | None":
-        """A trace inside this one: `WITHOUT_ADAPTER`, `PREFILL`, `COLD` or `PROBES`; None where it was not made."""
+        """A trace inside this one: `WITHOUT_ADAPTER`, `PREFILL`, `COLD` or `BOUNDARY`; None where it was not made."""
         folder = self.folder / name
         return load_trace(folder) if folder.is_dir() else None
 

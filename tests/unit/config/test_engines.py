@@ -1,12 +1,15 @@
 """Engines are folders with capabilities; nothing else knows them by name."""
 
 import ast
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 import npu_conformance
 from npu_conformance.config.engines import DEFAULT, Engine, engine, engine_names
+from npu_conformance.errors import ConfigError
+from npu_conformance.run.settings import Settings
 
 SOURCE = Path(npu_conformance.__file__).parent
 
@@ -42,3 +45,14 @@ def test_no_file_asks_for_an_engine_by_its_name(name: str) -> None:
     # There it is a package.
     packages = ("machine/provenance.py", "commands/doctor/versions.py")
     assert [place for place in asking if not place.startswith(packages)] == []
+
+
+def test_an_engine_says_what_rows_it_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of few words no baseline can be made, which is said before anything starts."""
+    assert {engine(name).rows for name in engine_names()} == {"full"}
+    few = dataclasses.replace(engine("transformers"), rows="topk")
+    monkeypatch.setattr("npu_conformance.run.settings.engine", lambda _: few)
+
+    Settings(configs=Path(), candidate="transformers").check()
+    with pytest.raises(ConfigError, match="--baseline=create: transformers gives only the likeliest tokens"):
+        Settings(configs=Path(), candidate="transformers", baseline="create").check()

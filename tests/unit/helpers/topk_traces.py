@@ -9,7 +9,7 @@ import numpy as np
 from npu_conformance.measure.topk import likeliest, topk
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.topk_rows import TopKRows, save_topk
-from npu_conformance.traces.trace import Trace, load_trace, save_trace
+from npu_conformance.traces.trace import Trace, load_trace, save_modules, save_trace
 
 K = 8
 
@@ -47,4 +47,5 @@ def reduce_trace(
         forced=trace.forced,
         rows="topk",
     )
+    save_modules(folder, trace.modules() or ())
     return load_trace(folder)

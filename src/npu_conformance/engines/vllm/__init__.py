@@ -2,4 +2,4 @@
 
 from npu_conformance.config.engines import Engine
 
-ENGINE = Engine(serve_options=True, forced_decode=True, kv_cache=True, floor_arithmetic=False, timed=True)
+ENGINE = Engine(rows="full", serve_options=True, forced_decode=True, kv_cache=True, floor_arithmetic=False, timed=True)

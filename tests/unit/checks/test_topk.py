@@ -1,0 +1,136 @@
+"""A candidate that gives only the likeliest tokens of each position: what is judged of it, and what is not."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from npu_conformance.checks import CHECKS
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.measure.results import worst
+from npu_conformance.report.details import load_details, save_details
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.topk_rows import TopKRows
+from tests.unit.helpers.baseline_runs import baseline_of, noisy
+from tests.unit.helpers.report_runs import FACTS
+from tests.unit.helpers.scenes import SCORED, Scene
+from tests.unit.helpers.topk_traces import reduce_trace
+
+JUDGED = ("token_agreement", "finite_logits", "expected_substrings", "output_format", "labels", "shared_inputs")
+"""Judged of few words, or of none."""
+WHOLE = ("prefill_closeness", "decode_against_prefill", "adapter_effect", "regression", "error_over_floor", "drift")
+"""Of which few words say nothing."""
+
+
+def few(scene: Scene, tmp_path: Path, change: Callable[[TopKRows], TopKRows] = lambda rows: rows) -> Evidence:
+    """The run, had its candidate given only likeliest tokens."""
+    candidate = reduce_trace(scene.folder / "candidate", tmp_path / "few", change=change)
+    return dataclasses.replace(scene.evidence(), candidate=candidate)
+
+
+def verdicts(evidence: Evidence, *names: str) -> dict[str, str]:
+    """The worst of each check."""
+    return {name: worst(one.verdict for one in CHECKS[name].judge(evidence)) for name in names}
+
+
+def other_token(rows: TopKRows) -> TopKRows:
+    """Another token is ahead at one position, by more than rounding explains."""
+    words = rows.words.copy()
+    words[7, :2] = words[7, 1::-1]
+    return dataclasses.replace(rows, words=words)
+
+
+def no_number(rows: TopKRows) -> TopKRows:
+    """A log-probability is NaN."""
+    log_probs = rows.log_probs.copy()
+    log_probs[7, 3] = np.nan
+    return dataclasses.replace(rows, log_probs=log_probs)
+
+
+def unsure(rows: TopKRows) -> TopKRows:
+    """The right token everywhere, and hardly more likely than the next."""
+    log_probs = np.linspace(-2.0, -2.5, rows.words.shape[1])[None].repeat(len(rows), axis=0)
+    return dataclasses.replace(rows, log_probs=log_probs, tail=1 - np.exp(log_probs).sum(axis=1))
+
+
+def test_a_clean_run_is_judged_as_far_as_few_words_go(scene: Scene, tmp_path: Path) -> None:
+    """As the whole rows are; the divergence, of which they know the least, is shown."""
+    evidence = few(scene, tmp_path)
+
+    found = verdicts(evidence, *CHECKS)
+    whole = verdicts(scene.evidence(), *JUDGED)
+    assert {name: found[name] for name in JUDGED} == whole
+    assert set(whole.values()) == {"pass", "inconclusive"}  # 600 positions leave the rate of agreement open
+    assert {name: found[name] for name in WHOLE} == dict.fromkeys(WHOLE, "not_applicable")
+    assert "error" not in found.values()
+    assert "fail" not in found.values()
+    closeness = CHECKS["logits_closeness"].judge(evidence)
+    assert [(one.metric, one.verdict, one.limit) for one in closeness] == [
+        (name, "shown", None) for name in ("kl_mean", "kl_p99", "kl_max")
+    ]
+    assert all("a lower bound" in (one.message or "") for one in closeness)
+
+
+def test_what_needs_whole_rows_says_so_in_one_way(scene: Scene, tmp_path: Path) -> None:
+    """Whichever check it is."""
+    evidence = dataclasses.replace(few(scene, tmp_path), baseline=baseline_of(scene.evidence()))
+    messages = {one.message for name in WHOLE for one in CHECKS[name].judge(evidence)}
+
+    assert messages == {"the engine gives only the k likeliest tokens of each position, no whole rows of logits"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "told"),
+    [
+        (other_token, "token_agreement", "set/second, position 7"),
+        (no_number, "finite_logits", "set/second, position 7: 1 NaN and 0 infinite of 8 logits of the candidate"),
+        (unsure, "logits_closeness", "set/second"),
+    ],
+)
+def test_a_fault_among_few_words_fails(
+    scene: Scene, tmp_path: Path, fault: Callable[[TopKRows], TopKRows], check: str, told: str
+) -> None:
+    """The check that sees it in whole rows, with its place."""
+    results = CHECKS[check].judge(few(scene, tmp_path, fault))
+    failing = [one for one in results if one.verdict == "fail"]
+
+    assert failing
+    assert all(told in (one.where or "") for one in failing)
+
+
+def test_a_tie_among_few_words_is_one(scene: Scene, tmp_path: Path) -> None:
+    """The noise floor tells it as it does of whole rows."""
+    for side in SCORED:
+        scene.edit_logits(side, 1, leading(1e-4))
+    scene.edit_logits("candidate", 1, leading(-1e-4))
+    tokens = scene.evidence().candidate.logits(1).argmax(axis=1).tolist()
+    for side in ("candidate", *SCORED):
+        scene.edit_answer(side, 1, token_ids=tokens)
+    for evidence in (scene.evidence(), few(scene, tmp_path)):
+        (tied,) = [one for one in CHECKS["token_agreement"].judge(evidence) if one.metric == "equal_or_tied_tokens"]
+        assert (tied.verdict, tied.message) == ("pass", "1 tied")
+
+
+def leading(by: float) -> Callable[[Rows], Rows]:
+    """The clean choice of a position leads the next by this."""
+
+    def change(rows: Rows) -> Rows:
+        best, second = np.argsort(-rows[5])[:2]
+        rows[5, second] = rows[5, best] - np.float32(by)
+        return rows
+
+    return change
+
+
+def test_the_report_has_what_few_words_tell(scene: Scene, tmp_path: Path) -> None:
+    """Its tokens, and no errors of whole rows."""
+    for index in range(3):
+        scene.edit_logits("candidate", index, noisy(0.01))
+    save_details(tmp_path, "Model", FACTS | {"variants": ["base"]}, few(scene, tmp_path))
+    _, (details,) = load_details(tmp_path, "Model")
+
+    assert details.positions == 600
+    assert details.agreement is not None
+    assert (details.prompts, details.relative_l2, details.three_way) == ([], [], None)
