@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 
 from npu_conformance.audit.compare import Comparison, compare, pieces
+from npu_conformance.audit.formats.fp8 import Fp8
+from npu_conformance.audit.formats.gptq import Gptq
 from npu_conformance.audit.mistakes import ANY, FP8, GPTQ, Case
 from npu_conformance.audit.place import place
 from npu_conformance.audit.published import parameter_names, read, stored_name
-from npu_conformance.audit.published_fp8 import Fp8
-from npu_conformance.audit.published_gptq import Gptq
 from npu_conformance.audit.weights import Weights
 from npu_conformance.checkpoints.inspect import Checkpoint, Tensor
 

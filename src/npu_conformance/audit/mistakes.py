@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.audit.compare import BFLOAT16, FLOAT16, Precision, pieces
-from npu_conformance.audit.published_fp8 import Fp8
-from npu_conformance.audit.published_gptq import Gptq, Integers
+from npu_conformance.audit.formats.fp8 import Fp8
+from npu_conformance.audit.formats.gptq import Gptq, Integers
 from npu_conformance.audit.weights import Derived, Floats, Weights, assemble, grid
 
 # A factor fitted to fewer elements than this would explain anything.

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.audit.compare import pieces
+from npu_conformance.audit.formats.fp8 import Fp8
 from npu_conformance.audit.mistakes import Case
-from npu_conformance.audit.published_fp8 import Fp8
 from npu_conformance.audit.weights import grid
 
 _SHOWN = 3

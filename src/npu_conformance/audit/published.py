@@ -7,8 +7,7 @@ a converter cannot be made here as well: nothing is shared with it but the openi
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from npu_conformance.audit.published_fp8 import SCALES, read_fp8
-from npu_conformance.audit.published_gptq import PARTS, read_gptq
+from npu_conformance.audit.formats import formats
 from npu_conformance.audit.weights import Floats, Plain, Weights, assemble
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.checkpoints.load import load_tensor
@@ -17,9 +16,6 @@ from npu_conformance.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
-_FP8 = "F8_E4M3"
-# Beside FP8 weights, for arithmetic in FP8 only.
-_ACTIVATIONS = ("input_scale", "activation_scale")
 _PLAIN = ("F32", "F16", "BF16")
 
 
@@ -28,26 +24,24 @@ def parameter_names(checkpoint: Checkpoint) -> list[str]:
 
     GPTQ's `X.qweight`, `.qzeros`, `.scales` and `.g_idx` are `X.weight`; the scales of an FP8 tensor are part of it.
     """
-    tensors = checkpoint.tensors
-    scaled = [name for name, tensor in tensors.items() if tensor.dtype == _FP8]
-    absorbed = {name + end for name in scaled for end in SCALES}
-    absorbed |= {name.removesuffix("weight") + end for name in scaled for end in _ACTIVATIONS}
-    packed = {name.removesuffix("qweight") for name in tensors if name.endswith(".qweight")}
-    absorbed |= {start + part for start in packed for part in PARTS if part != "qweight"}
-    names = (name for name in tensors if name not in absorbed)
-    return [f"{name.removesuffix('qweight')}weight" if name.endswith(".qweight") else name for name in names]
+    return list(dict.fromkeys(_parameter_of(checkpoint, stored) for stored in checkpoint.tensors))
+
+
+def _parameter_of(checkpoint: Checkpoint, stored: str) -> str:
+    found = (one.parameter_of(checkpoint, stored) for one in formats().values())
+    return next(filter(None, found), stored)
 
 
 def stored_name(checkpoint: Checkpoint, name: str) -> str:
-    """The stored tensor that holds a parameter's values: itself, or GPTQ's `qweight`.
+    """The stored tensor that holds a parameter's values: itself, or such as GPTQ's `qweight`.
 
     Raises:
         CheckpointError: the parameter is not in the checkpoint.
     """
-    packed = f"{name.removesuffix('weight')}qweight"
-    for stored in (packed, name):
-        if stored in checkpoint.tensors:
-            return stored
+    if found := next(filter(None, (one.stored_name(checkpoint, name) for one in formats().values())), None):
+        return found
+    if name in checkpoint.tensors:
+        return name
     raise CheckpointError(f"{checkpoint.folder}: {name} is not among its parameters: download the model again")
 
 
@@ -57,16 +51,14 @@ def read(checkpoint: Checkpoint, name: str) -> Weights:
     Raises:
         CheckpointError: it is not in the checkpoint, or in a form that is not known.
     """
-    stored = stored_name(checkpoint, name)
-    if stored != name:
-        return read_gptq(checkpoint, name)
-    dtype = checkpoint.tensors[name].dtype
-    if dtype == _FP8:
-        return read_fp8(checkpoint, name)
+    for one in formats().values():
+        if one.stored_name(checkpoint, name) is not None:
+            return one.read(checkpoint, name)
+    dtype = checkpoint.tensors[stored_name(checkpoint, name)].dtype
     if dtype not in _PLAIN:
         raise CheckpointError(
-            f"{checkpoint.tensors[name].file}: {name} is {dtype}; expected {', '.join(_PLAIN)}, {_FP8} with a scale, "
-            "or GPTQ: use another checkpoint of this model"
+            f"{checkpoint.tensors[name].file}: {name} is {dtype}; expected {', '.join(_PLAIN)}, or weights in "
+            f"{' or '.join(formats())}: use another checkpoint of this model"
         )
     return Plain(load_tensor(checkpoint, name).contiguous())
 

@@ -11,7 +11,8 @@ from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.load import load_tensor
 from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.config.limits import Dtype
-from npu_conformance.conversion import fp8, gptq, ternary
+from npu_conformance.conversion import ternary
+from npu_conformance.conversion.formats import find_of, methods
 from npu_conformance.conversion.rounding import Rounding
 from npu_conformance.conversion.scheme import Scheme, Stored
 from npu_conformance.conversion.shards import ITEM_SIZES, Output
@@ -147,13 +148,11 @@ def _find_scheme(checkpoint: Checkpoint, ternary_group_size: int | None) -> Sche
     method = quantisation.get("quant_method")
     if ternary_group_size is not None:
         raise CheckpointError(f"{where}: quant_method is {method!r}, so --ternary-group-size means nothing: drop it")
-    if method == "fp8":
-        return fp8.find(checkpoint, quantisation)
-    if method == "gptq":
-        return gptq.find(checkpoint, quantisation, where)
+    if method in methods():
+        return find_of(method)(checkpoint, quantisation, where)
     raise CheckpointError(
-        f"{where}: quant_method is {method!r}, but only fp8 and gptq can be converted: take the model's unquantised "
-        "weights"
+        f"{where}: quant_method is {method!r}, but only {' and '.join(methods())} can be converted: take the model's "
+        "unquantised weights"
     )
 
 

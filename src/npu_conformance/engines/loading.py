@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.audit.formats import formats
 from npu_conformance.audit.published import published_state_dict
 from npu_conformance.checkpoints.inspect import Checkpoint, inspect
 from npu_conformance.errors import CheckpointError
@@ -31,7 +32,7 @@ def load_model(checkpoint: Path, dtype: str, attn_implementation: str, *, trust_
     }
     method = files.quantisation.get("quant_method")
     source: Path | None = checkpoint
-    if method in ("fp8", "gptq"):
+    if method in formats():
         config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code, local_files_only=True)
         for part in (config, config.get_text_config()):
             if hasattr(part, "quantization_config"):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from npu_conformance.audit import weights
+from npu_conformance.audit.formats.fp8 import E4M3FN
 from npu_conformance.audit.published import parameter_names, published_state_dict, read_published
-from npu_conformance.audit.published_fp8 import E4M3FN
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.errors import CheckpointError
 from tests.unit.helpers.published_checkpoints import (

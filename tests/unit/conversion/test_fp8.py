@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.conversion import fp8
 from npu_conformance.conversion.convert import convert
+from npu_conformance.conversion.formats import fp8
 from npu_conformance.errors import CheckpointError
 
 BLOCK = 32

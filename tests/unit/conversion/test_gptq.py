@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.conversion import gptq
-from npu_conformance.conversion.gptq import GptqOptions
+from npu_conformance.conversion.formats import gptq
+from npu_conformance.conversion.formats.gptq import GptqOptions
 from npu_conformance.errors import CheckpointError
 
 INPUTS, OUTPUTS = 64, 32

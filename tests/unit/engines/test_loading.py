@@ -21,7 +21,7 @@ def test_block_fp8_is_read_without_our_converter(tmp_path: Path, monkeypatch: py
     import torch
     import transformers
 
-    from npu_conformance.conversion import fp8
+    from npu_conformance.conversion.formats import fp8
 
     save_qwen3(tmp_path / "source")
     monkeypatch.delattr(fp8, "dequantise")

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.conversion import fp8, ternary
+from npu_conformance.conversion import ternary
+from npu_conformance.conversion.formats import fp8
 
 BLOCK = 32
 UP, DOWN = "model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.down_proj.weight"

@@ -77,17 +77,18 @@ def _rows(weight: "torch.Tensor", steps: "torch.Tensor", block: Block) -> Rows:
     return rows
 
 
-def find(checkpoint: Checkpoint, quantisation: dict[str, Any]) -> Scheme:
+def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Scheme:
     """The FP8 weights of a checkpoint.
 
     Args:
         checkpoint: an inspected folder.
         quantisation: its `quantization_config`.
+        where: the file and key that is, for messages.
 
     Raises:
         CheckpointError: a weight has no scale, a scale has no weight, or the block size is malformed.
     """
-    block = _block(checkpoint, quantisation)
+    block = _block(quantisation, where)
     weights = {
         name: Stored(tensor.shape, (name, _scale(checkpoint, name)))
         for name, tensor in checkpoint.tensors.items()
@@ -104,15 +105,12 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any]) -> Scheme:
     return Scheme("fp8", {"weight_block_size": list(block)}, weights, frozenset(unused), partial(read, block=block))
 
 
-def _block(checkpoint: Checkpoint, quantisation: dict[str, Any]) -> Block:
+def _block(quantisation: dict[str, Any], where: str) -> Block:
     size = quantisation.get("weight_block_size") or _DEFAULT_BLOCK
     match size:
         case [int(rows), int(columns)] if rows > 0 and columns > 0:
             return rows, columns
-    raise CheckpointError(
-        f"{checkpoint.folder / 'config.json'}: quantization_config.weight_block_size: "
-        f"expected two sizes above zero, found {size!r}"
-    )
+    raise CheckpointError(f"{where}: weight_block_size: expected two sizes above zero, found {size!r}")
 
 
 def _scale(checkpoint: Checkpoint, name: str) -> str:

@@ -11,8 +11,11 @@ from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.checkpoints.load import load_tensor
 from npu_conformance.errors import CheckpointError
 
-SCALES = ("_scale_inv", "_scale")
-"""What is appended to a parameter's name for its scale; both are multiplied, whatever "inverse" suggests."""
+_CODES = "F8_E4M3"
+# What is appended to a parameter's name for its scale; both are multiplied, whatever "inverse" suggests.
+_SCALES = ("_scale_inv", "_scale")
+# In place of `weight`, for arithmetic in FP8 only.
+_ACTIVATIONS = ("input_scale", "activation_scale")
 
 
 def _e4m3fn(code: int) -> float:
@@ -54,12 +57,24 @@ class Fp8:
         return np.asarray(E4M3FN[self.codes[start:stop]] * factors)
 
 
+def parameter_of(checkpoint: Checkpoint, stored: str) -> str | None:
+    """See `Format`."""
+    owners = [stored, *(stored.removesuffix(end) for end in _SCALES if stored.endswith(end))]
+    owners += [f"{stored.removesuffix(end)}weight" for end in _ACTIVATIONS if stored.endswith(end)]
+    return next(filter(None, (stored_name(checkpoint, owner) for owner in owners)), None)
+
+
+def stored_name(checkpoint: Checkpoint, name: str) -> str | None:
+    """See `Format`."""
+    return name if name in checkpoint.tensors and checkpoint.tensors[name].dtype == _CODES else None
+
+
 def _scale_name(checkpoint: Checkpoint, name: str) -> str | None:
     """The tensor that holds a parameter's scale."""
-    return next((name + end for end in SCALES if name + end in checkpoint.tensors), None)
+    return next((name + end for end in _SCALES if name + end in checkpoint.tensors), None)
 
 
-def read_fp8(checkpoint: Checkpoint, name: str) -> Fp8:
+def read(checkpoint: Checkpoint, name: str) -> Fp8:
     """Read a parameter that is stored in FP8.
 
     Raises:
@@ -72,7 +87,7 @@ def read_fp8(checkpoint: Checkpoint, name: str) -> Fp8:
     if found is None or len(shape) < 2:
         raise CheckpointError(
             f"{checkpoint.tensors[name].file}: {name} is FP8 of shape {shape}; expected a matrix with a scale "
-            f"({name}{SCALES[0]}): download the model again"
+            f"({name}{_SCALES[0]}): download the model again"
         )
     scale: Floats = load_tensor(checkpoint, found).float().numpy()
     block = _block(checkpoint, shape, scale)

@@ -16,7 +16,7 @@ from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.checkpoints.load import load_tensor
 from npu_conformance.errors import CheckpointError
 
-PARTS = ("qweight", "qzeros", "scales", "g_idx")
+_PARTS = ("qweight", "qzeros", "scales", "g_idx")
 # What was subtracted from a zero point before it was stored.
 _OFFSETS = {"gptq": 1, "gptq_v2": 0}
 
@@ -51,6 +51,17 @@ class Gptq:
         return np.asarray((codes - zeros) * self.scales[self.groups, start:stop].T)
 
 
+def parameter_of(checkpoint: Checkpoint, stored: str) -> str | None:
+    """See `Format`."""
+    module, _, part = stored.rpartition(".")
+    return f"{module}.weight" if part in _PARTS and f"{module}.qweight" in checkpoint.tensors else None
+
+
+def stored_name(checkpoint: Checkpoint, name: str) -> str | None:
+    """See `Format`."""
+    return _part(name, "qweight") if name.endswith("weight") and _part(name, "qweight") in checkpoint.tensors else None
+
+
 def unpack(words: Words, bits: int) -> NDArray[np.uint8]:
     """Codes of words, lowest bits first: uint32 [m, n] to uint8 [m, n * codes a word]."""
     octets = np.ascontiguousarray(words, dtype="<u4").view(np.uint8)
@@ -59,7 +70,7 @@ def unpack(words: Words, bits: int) -> NDArray[np.uint8]:
     return codes.reshape(len(words), -1)
 
 
-def read_gptq(checkpoint: Checkpoint, name: str) -> Gptq:
+def read(checkpoint: Checkpoint, name: str) -> Gptq:
     """Read a parameter that is stored in GPTQ's parts.
 
     Args:
