@@ -55,17 +55,17 @@ def topk(rows: Side, words: Ids) -> TopK:
     """
     if isinstance(rows, TopKRows):
         return _of_words(rows, words)
-    # The row's largest logit is taken off first, so that float32 loses no digit that the sums in float64 keep.
     log_probs, tails = np.empty(words.shape), np.empty(len(rows))
     with np.errstate(invalid="ignore", divide="ignore"):
         for at, (row, kept) in enumerate(zip(rows, words, strict=True)):
-            peak = row.max()
-            likely = np.exp(row - peak)
-            whole = likely.sum(dtype=np.float64)
-            log_probs[at] = np.subtract(row[kept], peak, dtype=np.float64) - np.log(whole)
+            shifted = np.subtract(row, row.max(), dtype=np.float64)
+            log_probs[at] = shifted[kept]
+            likely = np.exp(shifted, out=shifted)
+            whole = likely.sum()
+            log_probs[at] -= np.log(whole)
             # Summed over the others: one minus the kept ones would leave rounding where one word is sure.
             likely[kept] = 0
-            tails[at] = likely.sum(dtype=np.float64) / whole
+            tails[at] = likely.sum() / whole
     return TopK(log_probs, tails, metrics.choice(rows))
 
 

@@ -99,7 +99,7 @@ class Results:
         if report.when == "call" and judged:
             self._checks[model] += [Result.model_validate(entry) for entry in judged]
         elif report.failed:
-            self._add(model, variant, check, "error", str(report.longrepr))
+            self._add(model, variant, check, "error", _reason(report))
         elif report.skipped and report.when == "setup":
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
             self._add(model, variant, check, "skipped", reason.removeprefix("Skipped: "))
@@ -206,6 +206,12 @@ class Frame:
         self._results.begin(screen)
         yield
         screen.show()
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Why a test found nothing; of an exception that nobody expected, what it was and where."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(report.longrepr) if crash is None else f"{crash.message} ({crash.path}:{crash.lineno})"
 
 
 def _is_ours(report: object) -> bool:

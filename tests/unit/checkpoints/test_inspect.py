@@ -136,7 +136,7 @@ def test_damage_is_one_line_that_names_the_file(checkpoint: Path, damage: Callab
 
 def test_an_odd_value_of_the_config_is_not_told_of_the_weights(tmp_path: Path) -> None:
     """They need no second download."""
-    write(tmp_path, LLAMA | {"rope_scaling": "yarn"}, llama())
+    write(tmp_path, LLAMA | {"num_attention_heads": "four"}, llama())
 
     with pytest.raises(CheckpointError, match=r"config.json and weights do not fit together .*: compare config.json"):
         inspect(tmp_path)

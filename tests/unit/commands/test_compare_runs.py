@@ -186,7 +186,7 @@ def test_what_differs_besides_is_told(tmp_path: Path, capsys: pytest.CaptureFixt
         "the candidate's weights changed: d1 before, d2 now (Model base)",
         "the reference's weights changed: none before, r2 now (Model base)",
         "the candidate's vllm changed: none before, 0.23 now (Model base)",
-        "reports made by metrics version None before and 2 now; here both are measured anew (Model base)",
+        "reports made by metrics version None before and 2 now; here by one version (Model base)",
         "not compared: traces only before (Gone base, Model as_served)",
         "not compared: subject: twin before, real now: a twin says nothing of its model (Real base)",
         "not compared: before: its logits could not be seen (Silent spec_decode)",

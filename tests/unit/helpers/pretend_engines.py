@@ -72,9 +72,10 @@ def prepare(config, subject, *_, **__):
 session.prepare = prepare
 session.save_prepared = lambda *_, **__: None
 session.describe_subject = lambda *_, **__: {"kind": "real"}
-session.References = lambda *_: SimpleNamespace(score=lambda folder: None)
-session.load_evidence = lambda *_, **__: SimpleNamespace()
+session.References = lambda *_: SimpleNamespace(score=lambda folder, runs: None)
+session.load_evidence = lambda *_, **__: SimpleNamespace(candidate=None)
 session.load_base = session.load_floor = session.save_details = lambda *_: None
+session.may_drop = lambda *_: False
 
 def pytest_collection_finish(session):
     with open(os.environ["PRETEND_LOG"] + ".workers", "a") as file:

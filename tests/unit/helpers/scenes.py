@@ -58,9 +58,7 @@ class Scene:
 
     def evidence(self) -> Evidence:
         """The traces as they are now, floor runs measured from theirs."""
-        for side in SCORED[1:]:
-            trace = load_trace(self.folder / side)
-            write_floor(self.folder, trace.folder.name, [trace.logits(index) for index in range(len(trace.answers))])
+        measure_floor(self.folder)
         return Evidence(
             variant="base",
             config=self.config,
@@ -187,6 +185,7 @@ def clean_scene(tmp_path: Path) -> Scene:
         save_trace(tmp_path / side, found, eos_token_ids=[0], provenance={}, pieces={4: " four"})
     _add_paths_and_batches(tmp_path / "candidate", answers["candidate"])
     _add_floor(tmp_path, answers["reference"])
+    measure_floor(tmp_path)
     config = ModelConfig(model="a/b", labels=Labels(pattern=r"Safety: (?P<label>\w+)"))
     weight = TensorStatistics(
         name="a.weight", shape=(2, 2), dtype="BF16", of="values", mean=0, std=1, min=-2, max=2, near_zero=0.5
@@ -218,6 +217,13 @@ def _add_paths_and_batches(folder: Path, answers: list[Answer]) -> None:
     rows = unpack(np.load(folder / "0000.npy"), answers[0].storage)
     at = (0,) * len(rows)
     save_cases(folder, [hold_against(rows, rows, name, answers[0].prompt, at) for name in get_args(Scenario)])
+
+
+def measure_floor(folder: Path) -> None:
+    """Leave of the floor runs' traces what a real run leaves."""
+    for side in SCORED[1:]:
+        trace = load_trace(folder / side)
+        write_floor(folder, trace.folder.name, [trace.logits(index) for index in range(len(trace.answers))])
 
 
 def _add_floor(folder: Path, answers: list[Answer]) -> None:
