@@ -9,7 +9,7 @@ from npu_conformance.checks.hard import not_applicable
 from npu_conformance.checks.registry import check
 from npu_conformance.checks.undecided import above_the_limit, cannot_show, shown
 from npu_conformance.config.limits import SHOWN
-from npu_conformance.measure.noise import PROMPTS, GateResult, TooFewPrompts
+from npu_conformance.measure.noise import PROMPTS, GateResult, NoAnswer
 from npu_conformance.measure.results import Path, Result, Verdict
 
 _QUESTIONS = {
@@ -63,19 +63,19 @@ def _found(evidence: Evidence, check: str) -> list[Result]:
     found, adjusted = evidence.calibrated
     return [
         _too_few(evidence, check, path, one)
-        if isinstance(one, str)
+        if isinstance(one, NoAnswer)
         else _judge(evidence, check, path, one, adjusted[name, path])
         for (name, path), one in found.items()
         if name == check
     ]
 
 
-def _too_few(evidence: Evidence, check: str, path: Path, why: str) -> Result:
+def _too_few(evidence: Evidence, check: str, path: Path, no: NoAnswer) -> Result:
     """A test that says nothing: open where more prompts can be had; else the model has nothing for it."""
-    result = not_applicable(evidence, check, why)
-    if not isinstance(why, TooFewPrompts) or evidence.long_texts:
+    result = not_applicable(evidence, check, no.why)
+    if not no.of_prompts or evidence.long_texts:
         return result
-    told = f"{why}: use --prompts {PROMPTS} or more"
+    told = f"{no.why}: use --prompts {PROMPTS} or more"
     return result.model_copy(update={"path": path, "verdict": "inconclusive", "message": told})
 
 

@@ -57,17 +57,16 @@ class GateResult:
     """Where chance alone limits it: what the worst of so many reaches with a chance."""
 
 
-class TooFewPrompts(str):
-    """Why nothing can be said where more prompts settle it: others also need long answers, or many positions."""
+@dataclass(frozen=True)
+class NoAnswer:
+    """Why a calibrated test says nothing."""
 
-    __slots__ = ()
-
-    def __new__(cls, count: int) -> "TooFewPrompts":
-        """Args: count: of prompts there are."""
-        return super().__new__(cls, f"{count} prompts: at least {PROMPTS} are needed")
+    why: str
+    of_prompts: bool = False
+    """Whether more prompts settle it: some tests also need long answers, or many positions."""
 
 
-Test = Callable[[Deviations, Floor, float], "GateResult | str"]
+Test = Callable[[Deviations, Floor, float], GateResult | NoAnswer]
 """From a candidate, its floor and a limit to what was found, or why nothing can be said. The limit is on what is
 observed; of `worst_positions` and `worst_logits`, which have none, the chance at which they are beyond the floor."""
 TESTS: dict[str, Test] = {}
@@ -82,24 +81,28 @@ def _test(function: Test) -> Test:
     return function
 
 
+def _too_few(prompts: int) -> NoAnswer:
+    return NoAnswer(f"{prompts} prompts: at least {PROMPTS} are needed", of_prompts=True)
+
+
 @_test
-def error_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
+def error_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateResult | NoAnswer:
     """Geometric mean over prompts of the candidate's error in units of the envelope's."""
     return _over_floor(candidate, floor, limit, "row")
 
 
 @_test
-def peak_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
+def peak_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateResult | NoAnswer:
     """The same of the largest error of any one logit: one word that is off drowns in an error over the vocabulary."""
     return _over_floor(candidate, floor, limit, "logit")
 
 
 @_test
-def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
+def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> GateResult | NoAnswer:
     """Mean over prompts of the error along the reference, in units of the envelope's error: rounding has no sign."""
     shares = candidate.by_prompt(candidate.gain) / np.exp(_envelope(floor, "row"))
     if len(shares) < PROMPTS:
-        return TooFewPrompts(len(shares))
+        return _too_few(len(shares))
     if shares.mean() < 0:
         shares = -shares  # how large it is, whichever way it points
     tested = mean_beyond(shares, limit)
@@ -107,7 +110,7 @@ def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> GateResult
 
 
 @_test
-def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
+def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> GateResult | NoAnswer:
     """Share of positions at which the candidate's token differs from the reference's and no floor run's does."""
     own = candidate.flipped & ~np.any([one.flipped for one in floor.values()], axis=0)
     n = len(own)
@@ -129,19 +132,19 @@ def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> GateResul
 
 
 @_test
-def worst_positions(candidate: Deviations, floor: Floor, chance: float) -> GateResult | str:
+def worst_positions(candidate: Deviations, floor: Floor, chance: float) -> GateResult | NoAnswer:
     """The largest error of a position in units of the floor's there, against what the floor's own errors scatter."""
     return _worst(candidate, floor, chance, "row")
 
 
 @_test
-def worst_logits(candidate: Deviations, floor: Floor, chance: float) -> GateResult | str:
+def worst_logits(candidate: Deviations, floor: Floor, chance: float) -> GateResult | NoAnswer:
     """The same of the largest error of any one logit."""
     return _worst(candidate, floor, chance, "logit")
 
 
 @_test
-def drift(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str:
+def drift(candidate: Deviations, floor: Floor, limit: float) -> GateResult | NoAnswer:
     """By how much the error over the floor grows from an answer's first half to its second."""
     above = candidate.row - _level(floor, "row")
     growth = []
@@ -150,23 +153,23 @@ def drift(candidate: Deviations, floor: Floor, limit: float) -> GateResult | str
             middle = (start + end) // 2
             growth.append(above[middle:end].mean() - above[start:middle].mean())
     if len(growth) < PROMPTS:
-        return f"{len(growth)} answers of {2 * _HALF} tokens or more: at least {PROMPTS} are needed"
+        return NoAnswer(f"{len(growth)} answers of {2 * _HALF} tokens or more: at least {PROMPTS} are needed")
     values = np.array(growth)
     return _as_ratio(GateResult(mean_above(values, np.log(limit)), limit, len(values)), values, limit)
 
 
-def _over_floor(candidate: Deviations, floor: Floor, limit: float, what: str) -> GateResult | str:
+def _over_floor(candidate: Deviations, floor: Floor, limit: float, what: str) -> GateResult | NoAnswer:
     ratios = candidate.by_prompt(getattr(candidate, what)) - _envelope(floor, what)
     if len(ratios) < PROMPTS:
-        return TooFewPrompts(len(ratios))
+        return _too_few(len(ratios))
     above = getattr(candidate, what) - _level(floor, what)
     found = GateResult(mean_above(ratios, np.log(limit)), limit, len(ratios), int(above.argmax()))
     return _as_ratio(found, ratios, limit)
 
 
-def _worst(candidate: Deviations, floor: Floor, chance: float, what: str) -> GateResult | str:
+def _worst(candidate: Deviations, floor: Floor, chance: float, what: str) -> GateResult | NoAnswer:
     if len(candidate) < _POSITIONS:
-        return f"{len(candidate)} positions: at least {_POSITIONS} are needed"
+        return NoAnswer(f"{len(candidate)} positions: at least {_POSITIONS} are needed")
     above = getattr(candidate, what) - _level(floor, what)
     # What is worse everywhere is another test's: here one place is held against the others.
     above = above - max(0.0, float(np.median(above)))
@@ -213,7 +216,7 @@ def _needed(observed: float, values: Values, limit: float) -> int | None:
 class Family(NamedTuple):
     """All calibrated tests of a candidate."""
 
-    found: dict[Key, GateResult | str]
+    found: dict[Key, GateResult | NoAnswer]
     """What each found, or why it can say nothing."""
     adjusted: dict[Key, float]
     """P-values of those that found something, such that rejecting those at or below a rate keeps the chance of any
@@ -232,7 +235,7 @@ def family(
         limits: by test.
         chance: of any false alarm.
     """
-    found: dict[Key, GateResult | str] = {}
+    found: dict[Key, GateResult | NoAnswer] = {}
     for name, test in TESTS.items():
         limit = chance if name in WORST else limits[name]
         found[name, "decode"] = test(candidate, floor, limit)

@@ -7,6 +7,7 @@ import pytest
 
 from npu_conformance.checks import CHECKS
 from npu_conformance.checks.closeness import three_way
+from npu_conformance.measure.noise import GateResult
 from npu_conformance.measure.results import worst
 from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
 from npu_conformance.traces.rows import Rows
@@ -157,6 +158,6 @@ def test_a_gate_on_prefill_names_prefills_place(scene: Scene) -> None:
 
     assert (decode.verdict, prefill.verdict, prefill.path) == ("pass", "fail", "prefill")
     found = evidence.calibrated.found["error_over_floor", "prefill"]
-    assert not isinstance(found, str)
+    assert isinstance(found, GateResult)
     assert found.worst is not None
     assert prefill.where == evidence.prefill.place(found.worst) != evidence.pair.place(found.worst)
