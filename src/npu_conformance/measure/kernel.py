@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+Ids = NDArray[np.int64]
 Row = NDArray[np.floating[Any]]
 RUNNERS_UP = 4
 """Tokens after the reference's choice whose logits are compared with its."""
@@ -17,12 +18,15 @@ TOP = RUNNERS_UP + 1
 """Largest logits of either side whose words are compared."""
 # Columns of which each is searched as a whole: the largest words lie in those with the largest maxima.
 _STRIDE = 64
-# Words at a time: few enough for their buffers to stay in a processor's second cache, and for BLAS to start no threads.
+ROWS = 4
+"""Row pairs that are measured together: each call of numpy has its price."""
+# Words of them at a time: few enough for the buffers to stay in a second cache, and for BLAS to start no threads, whose
+# waking on a machine of many cores takes longer than a sum.
 _BLOCK = 8192
 # Share of its squares that a row's spread must be for a difference of sums to keep ten digits of it.
 _SPREAD = 1e-6
-# Errors below it leave the series of exp(x) - 1 - x up to the fifth power within 1e-8 of its value.
-_SMALL = 0.05
+# Share of the reference's squares that the candidate's must be for its sums to follow from those of the error.
+_SIZE = 0.01
 
 
 class Measured(NamedTuple):
@@ -58,108 +62,130 @@ _NAN = float("nan")
 _NUMBERS = ("cosine", "pearson", "relative_l2", "kl", "max_abs", "mean_abs", "top5", "gain")
 
 
-class _Sums:
-    """Sums over the words of a row pair, in float64; c is the candidate's, r the reference's, x the error c - r.
+class _Sums(NamedTuple):
+    """Sums over the words of a row pair, in float64; r is the reference's, x the candidate's error.
 
-    Errors of the divergence are counted from the reference's choice on, y = x - x₀: a shift of all logits changes no
-    probability, and would be a large number whose rounding is left of the sum.
+    The candidate is r + x, whose sums follow. Errors of the divergence are counted from that of the reference's choice
+    on, y = x - x₀: a shift of all logits changes no probability, and would be a large number whose rounding is left of
+    the sum. Its weights w are exp(r) up to a factor.
     """
 
-    def __init__(self) -> None:
-        self.c = self.r = self.x = self.cc = self.rr = self.cr = self.xx = self.along = self.mean_abs = 0.0
-        self.weight = self.wy = self.excess = 0.0
-        self.largest, self.least = float("-inf"), float("inf")
+    r: float
+    x: float
+    rr: float
+    xx: float
+    xr: float
+    abs: float
+    """Of |x|."""
+    largest: float
+    """|x|."""
+    w: float
+    wy: float
+    excess: float
+    """Σw(exp(y) - 1 - y)."""
 
 
 class Kernel:
-    """Measures rows, a block of words at a time."""
+    """Measures up to `ROWS` rows together, a block of words at a time."""
 
     def __init__(self) -> None:
-        self._mine, self._theirs, self._error, self._weights, self._power = (np.empty(_BLOCK) for _ in range(5))
+        self._theirs, self._error, self._weights, self._grown = (np.empty((ROWS, _BLOCK)) for _ in range(4))
 
-    def measure(self, candidate: Row, reference: Row) -> Measured:
-        """Compare two rows [vocabulary] of any floating dtype."""
+    def measure(self, candidate: Row, reference: Row) -> list[Measured]:
+        """Compare pairs of rows [at most `ROWS`, vocabulary] of any floating dtype."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return self._measure(candidate, reference)
+            pairs = list(zip(candidate, reference, strict=True))
+            words = [(largest_words(theirs), largest_words(mine)) for mine, theirs in pairs]
+            leads = [
+                np.subtract(mine[top], theirs[top], dtype=np.float64)
+                for (mine, theirs), (top, _) in zip(pairs, words, strict=True)
+            ]
+            sums = self._sums(candidate, reference, np.array([lead[0] for lead in leads]))
+            return [_measured(*pair, *row) for pair, *row in zip(pairs, words, leads, sums, strict=True)]
 
-    def _measure(self, candidate: Row, reference: Row) -> Measured:
-        n = len(reference)
-        top, other = largest_words(reference), largest_words(candidate)
-        leads = np.subtract(candidate[top], reference[top], dtype=np.float64)
-        sums = self._sums(candidate, reference, float(leads[0]))
-        finite, reference_finite = bool(np.isfinite(sums.cc)), bool(np.isfinite(sums.rr))
-        spread, spread_mine, together, along = _centred(candidate, reference, sums)
-        mean = sums.wy / sums.weight
-        found = Measured(
-            cosine=float(np.float64(sums.cr) / np.sqrt(sums.cc * sums.rr)),
-            pearson=float(np.float64(together) / np.sqrt(spread_mine * spread)),
-            relative_l2=float(np.sqrt(np.float64(sums.xx) / sums.rr)),
-            kl=float(np.maximum(np.log1p(mean + sums.excess / sums.weight) - mean, 0.0)),
-            max_abs=max(sums.largest, -sums.least),
-            mean_abs=sums.mean_abs / n,
-            top5=len(np.intersect1d(top, other)) / len(top),
-            gain=float(np.float64(along) / spread),
-            leads=(*(leads[0] - leads[1:]).tolist(), *[_NAN] * (RUNNERS_UP + 1 - len(leads))),
-            rms=float(np.sqrt(sums.rr / n)) if reference_finite else _NAN,
-            choice=_choice(candidate, int(other[0]), finite),
-            reference_choice=_choice(reference, int(top[0]), reference_finite),
-            finite=finite,
-            reference_finite=reference_finite,
-        )
-        if finite and reference_finite:
-            return found
-        lost: dict[str, Any] = dict.fromkeys(_NUMBERS, _NAN)
-        return found._replace(**lost, leads=(_NAN,) * RUNNERS_UP)
+    def _sums(self, candidate: Row, reference: Row, centre: Values) -> list[_Sums]:
+        """Of each pair.
 
-    def _sums(self, candidate: Row, reference: Row, centre: float) -> _Sums:
-        sums, peak = _Sums(), reference.max()
-        for start in range(0, len(reference), _BLOCK):
-            mine, theirs = candidate[start : start + _BLOCK], reference[start : start + _BLOCK]
-            c, r, x = (buffer[: len(mine)] for buffer in (self._mine, self._theirs, self._error))
-            np.copyto(c, mine)
+        Args:
+            candidate: [pairs, vocabulary].
+            reference: too.
+            centre: x₀ of each.
+        """
+        rows, words = reference.shape
+        peak, largest = reference.max(axis=1, keepdims=True), np.zeros(rows)
+        found = {name: np.zeros(rows) for name in ("r", "x", "rr", "xx", "xr", "abs", "w", "wy", "excess")}
+        for start in range(0, words, _BLOCK):
+            mine, theirs = candidate[:, start : start + _BLOCK], reference[:, start : start + _BLOCK]
+            r, x, size = (part[:rows, : mine.shape[1]] for part in (self._theirs, self._error, self._grown))
             np.copyto(r, theirs)
-            np.subtract(c, r, out=x)
-            sums.c += float(c.sum())
-            sums.r += float(r.sum())
-            sums.x += float(x.sum())
-            sums.cc += float(c @ c)
-            sums.rr += float(r @ r)
-            sums.cr += float(c @ r)
-            sums.xx += float(x @ x)
-            sums.along += float(x @ r)
-            sums.largest, sums.least = max(sums.largest, float(x.max())), min(sums.least, float(x.min()))
-            sums.mean_abs += float(np.abs(x, out=c).sum())
-            self._weigh(sums, np.exp(theirs - peak), x, centre)
-        return sums
+            np.copyto(x, mine)
+            x -= r
+            found["r"] += r.sum(axis=1)
+            found["x"] += x.sum(axis=1)
+            found["rr"] += _dot(r, r)
+            found["xx"] += _dot(x, x)
+            found["xr"] += _dot(x, r)
+            found["abs"] += np.abs(x, out=size).sum(axis=1)
+            largest = np.maximum(largest, size.max(axis=1))
+            x -= centre[:, None]
+            self._weigh(found, np.exp(theirs - peak), x)
+        columns = found | {"largest": largest}
+        return [_Sums(**{name: float(values[row]) for name, values in columns.items()}) for row in range(rows)]
 
-    def _weigh(self, sums: _Sums, likely: Row, x: Values, centre: float) -> None:
-        """Add a block's part of Σw, Σwy and Σw(exp(y) - 1 - y), where w is exp(r) up to a factor."""
-        w, power = self._weights[: len(x)], self._power[: len(x)]
+    def _weigh(self, found: dict[str, Values], likely: Row, y: Values) -> None:
+        """Add a block's part of Σw, Σwy and Σw(exp(y) - 1 - y), where w is `likely` [pairs, words]."""
+        w, grown = (part[: len(y), : y.shape[1]] for part in (self._weights, self._grown))
         np.copyto(w, likely)
-        x -= centre
-        sums.weight += float(w.sum())
-        far = np.flatnonzero(np.abs(x, out=power) >= _SMALL)
-        if len(far):
-            y = x[far]
-            sums.wy += float(w[far] @ y)
-            sums.excess += float(w[far] @ (np.exp(y) - 1 - y))
-            w[far] = 0.0
-        sums.wy += float(w @ x)
-        np.multiply(w, x, out=power)
-        factorial = 1.0
-        for order in range(2, 6):
-            factorial *= order
-            sums.excess += float(power @ x) / factorial
-            if order < 5:
-                power *= x
+        found["w"] += w.sum(axis=1)
+        found["wy"] += _dot(w, y)
+        np.exp(y, out=grown)
+        grown -= 1
+        grown -= y
+        found["excess"] += _dot(w, grown)
 
 
-def _centred(candidate: Row, reference: Row, sums: _Sums) -> tuple[float, float, float, float]:
+def _dot(a: Values, b: Values) -> Values:
+    """Σab of each row."""
+    return np.asarray(np.matmul(a[:, None, :], b[:, :, None])[:, 0, 0])
+
+
+def _measured(candidate: Row, reference: Row, words: tuple[Ids, Ids], leads: Values, sums: _Sums) -> Measured:
+    n, (top, other) = len(reference), words
+    cc, cr = sums.rr + 2 * sums.xr + sums.xx, sums.rr + sums.xr
+    if not cc > _SIZE * sums.rr:  # the candidate is much smaller: its sums would be rounding of the reference's
+        mine, theirs = candidate.astype(np.float64), reference.astype(np.float64)
+        cc, cr = float(mine @ mine), float(mine @ theirs)
+    finite, reference_finite = bool(np.isfinite(cc)), bool(np.isfinite(sums.rr))
+    spread, spread_mine, together, along = _centred(candidate, reference, sums, cc, cr)
+    mean = np.float64(sums.wy) / sums.w
+    found = Measured(
+        cosine=float(np.float64(cr) / np.sqrt(cc * sums.rr)),
+        pearson=float(np.float64(together) / np.sqrt(spread_mine * spread)),
+        relative_l2=float(np.sqrt(np.float64(sums.xx) / sums.rr)),
+        kl=float(np.maximum(np.log1p(mean + sums.excess / sums.w) - mean, 0.0)),
+        max_abs=sums.largest,
+        mean_abs=sums.abs / n,
+        top5=len(np.intersect1d(top, other)) / len(top),
+        gain=float(np.float64(along) / spread),
+        leads=(*(leads[0] - leads[1:]).tolist(), *[_NAN] * (RUNNERS_UP + 1 - len(leads))),
+        rms=float(np.sqrt(sums.rr / n)) if reference_finite else _NAN,
+        choice=_choice(candidate, int(other[0]), finite),
+        reference_choice=_choice(reference, int(top[0]), reference_finite),
+        finite=finite,
+        reference_finite=reference_finite,
+    )
+    if finite and reference_finite:
+        return found
+    lost: dict[str, Any] = dict.fromkeys(_NUMBERS, _NAN)
+    return found._replace(**lost, leads=(_NAN,) * RUNNERS_UP)
+
+
+def _centred(candidate: Row, reference: Row, sums: _Sums, cc: float, cr: float) -> tuple[float, float, float, float]:
     """Of the centred rows: Σr², Σc², Σcr, and Σxr where the error is not centred."""
-    n = len(reference)
-    spread, spread_mine = sums.rr - sums.r * sums.r / n, sums.cc - sums.c * sums.c / n
-    if spread >= _SPREAD * sums.rr and spread_mine >= _SPREAD * sums.cc:
-        return spread, spread_mine, sums.cr - sums.c * sums.r / n, sums.along - sums.r * sums.x / n
+    n, mine = len(reference), sums.r + sums.x
+    spread, spread_mine = sums.rr - sums.r * sums.r / n, cc - mine * mine / n
+    if cc > _SIZE * sums.rr and spread >= _SPREAD * sums.rr and spread_mine >= _SPREAD * cc:
+        return spread, spread_mine, cr - mine * sums.r / n, sums.xr - sums.r * sums.x / n
     # Rows that hardly vary: the differences above would be rounding.
     c, r = candidate.astype(np.float64), reference.astype(np.float64)
     x = c - r

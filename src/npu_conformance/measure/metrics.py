@@ -7,7 +7,7 @@ unless said otherwise. NaN or infinite logits give NaN, never a number that pass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from npu_conformance.measure.kernel import Kernel, Measured
+from npu_conformance.measure.kernel import ROWS, Kernel, Measured
 
 METRICS_VERSION = 1
 """Raised whenever a metric's value could change for the same logits by more than rounding; saved with the figures of
@@ -27,8 +27,8 @@ def measured(candidate: ArrayLike, reference: ArrayLike) -> list[Measured]:
         raise ValueError(
             f"logits of candidate {mine.shape} and reference {theirs.shape}: need equal [positions, vocabulary]"
         )
-    kernel = Kernel()
-    return [kernel.measure(*rows) for rows in zip(mine, theirs, strict=True)]
+    kernel, starts = Kernel(), range(0, len(mine), ROWS)
+    return [row for start in starts for row in kernel.measure(*(side[start : start + ROWS] for side in (mine, theirs)))]
 
 
 def finite(logits: ArrayLike) -> NDArray[np.bool_]:
