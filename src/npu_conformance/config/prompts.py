@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Annotated
@@ -139,12 +140,18 @@ def _more(uses: Sequence[PromptUse], folder: Path, count: int, there: int) -> li
     return more[: count - there]
 
 
+@cache
+def _load_set(path: Path, _changed: int) -> PromptSet:
+    """A set's file, read once as long as it stays as it is: every model and variant asks for it."""
+    return load_yaml(path, PromptSet)
+
+
 def _read(use: PromptUse, folder: Path) -> list[Prompt]:
     path = folder / f"{use.set}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
         raise ConfigError(f"prompts: no set named {use.set!r}: {path} does not exist (sets there: {known})")
-    content = load_yaml(path, PromptSet)
+    content = _load_set(path, path.stat().st_mtime_ns)
     ids = [entry.id for entry in content.prompts]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
         raise ConfigError(f"{path}: prompts: id {twice[0]!r} occurs twice; ids are unique in a set")
