@@ -20,7 +20,7 @@ from npu_conformance.report.terminal import Line, fits, rendered, skipped_lines,
 from npu_conformance.report.write import write_report
 from npu_conformance.run.keep import keep_baselines
 from npu_conformance.run.options import baselines_folder
-from npu_conformance.run.rows import drop_judged
+from npu_conformance.run.rows import drop_judged, removed_line
 from npu_conformance.run.session import Session
 
 FOUND = "conformance_results"
@@ -123,9 +123,9 @@ class Results:
         )
         write_report(report, own.folder)
         kept = list(keep_baselines(own, report))
-        if own.settings.drops_rows:
-            drop_judged(own.folder, report)
-        self._lines = [*summary_lines(report, own.folder, **width), *((one.line, "") for one in kept)]
+        removed = drop_judged(own.folder, report) if own.settings.drops_rows else 0
+        said = [*(one.line for one in kept), *([removed_line(removed)] if removed else [])]
+        self._lines = [*summary_lines(report, own.folder, **width), *((line, "") for line in said)]
         if not all(one.written for one in kept) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -6,6 +6,7 @@ tokens others take, those of a variant that failed, and those whose check reads 
 
 from pathlib import Path
 
+from npu_conformance.machine.cache import size_text
 from npu_conformance.measure.kept import COMPARISONS
 from npu_conformance.report.model import Report
 from npu_conformance.traces.trace import BOUNDARY, COLD, PREFILL, WITHOUT_ADAPTER, Trace, drop_rows
@@ -17,6 +18,11 @@ def may_drop(variant: str, candidate: Trace) -> bool:
     """Whether what is measured of a variant's rows can take their place."""
     # The effect of an adapter is read from rows with it and without it.
     return variant != "base" and not (candidate.folder / WITHOUT_ADAPTER).is_dir()
+
+
+def removed_line(size: int) -> str:
+    """What a user is told of rows that took so many bytes."""
+    return f"removed {size_text(size)} of logits, of variants that did not fail; --keep-traces keeps them"
 
 
 def drop_judged(folder: Path, report: Report) -> int:
