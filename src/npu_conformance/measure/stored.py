@@ -17,7 +17,9 @@ _ABOUT = "about"
 def write_stored(file: BinaryIO, about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
     """Write arrays with a JSON-able description to an open file."""
     text = json.dumps({**about, "metrics_version": METRICS_VERSION})
-    np.savez(file, allow_pickle=False, **{_ABOUT: np.array(text), **arrays})
+    # Not allow_pickle: before numpy 2.1 it would be one more array.
+    named: dict[str, Any] = {_ABOUT: np.array(text), **arrays}
+    np.savez(file, **named)
 
 
 def read_stored(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
