@@ -8,7 +8,7 @@ import pytest
 
 from npu_conformance.engines.reference import floor, scoring
 from npu_conformance.engines.reference.scoring import Scorer
-from npu_conformance.measure.columns import columns_of
+from npu_conformance.measure.columns import METRICS, columns_of
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.measure.stored import read_stored
@@ -110,3 +110,13 @@ def test_each_sequence_is_computed_once(job: FloorJob, monkeypatch: pytest.Monke
     assert about["provenance"]["computed"] == 1
     assert about["positions"] == [3, 2, 4]
     assert len(first) == pytest.approx(job.output.stat().st_size, rel=0.01)
+
+
+def test_a_figure_of_a_metric_that_entries_lack_is_measured(job: FloorJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else entries of before would be joined with others that have it."""
+    with monkeypatch.context() as before:
+        before.setattr(floor, "METRICS", METRICS[:-1])
+        floor.run(job, silent)
+    job.output.unlink()
+    floor.run(job, silent)
+    assert read_stored(job.output)[0]["provenance"]["computed"] == 3

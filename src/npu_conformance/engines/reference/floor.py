@@ -12,7 +12,7 @@ from npu_conformance.errors import TraceError
 from npu_conformance.machine.cache import touch
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import digest, staged_file
-from npu_conformance.measure.columns import Columns
+from npu_conformance.measure.columns import METRICS, Columns
 from npu_conformance.measure.floor import WORDS, floor_columns, save_floor_run
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.measure.stored import read_stored, write_stored
@@ -28,7 +28,12 @@ def run(job: "FloorJob", progress: "Progress") -> None:
     started = time.monotonic()
     reference, scorer = load_trace(job.reference), Scorer(job, progress)
     sequences = [(answer.prompt_ids, answer.token_ids) for answer in reference.answers]
-    measured_by = {"reference": reference.provenance["setting"], "metrics": METRICS_VERSION, "words": WORDS}
+    # With their names: a new figure may be of one that older entries lack.
+    measured_by = {
+        "reference": reference.provenance["setting"],
+        "metrics": [METRICS_VERSION, *METRICS],
+        "words": WORDS,
+    }
     entries = [job.cache / f"{digest([scorer.setting, measured_by, sequence])}.npz" for sequence in sequences]
     found = [_kept(entry) for entry in entries]
     missing = [index for index, columns in enumerate(found) if columns is None]
