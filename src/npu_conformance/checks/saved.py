@@ -84,10 +84,20 @@ def load_evidence(
 
 
 def keep_comparisons(traces: Path, evidence: Evidence) -> None:
-    """Write what was compared of a variant beside its traces, so that it can be judged again without their rows."""
-    for name, pair in evidence.pairs.items():
-        if isinstance(pair.found, Comparison):
-            save_comparison(traces / evidence.variant / COMPARISONS / f"{name}.npz", pair.found)
+    """Write what was compared of a variant beside its traces, so that it can be judged again without their rows.
+
+    All of it or none: what could not be compared, or is not finite, is told of by rows, whichever tests were selected.
+    """
+    found = {name: pair.found for name, pair in evidence.pairs.items()}
+    compared = {name: one for name, one in found.items() if isinstance(one, Comparison)}
+    if compared.keys() != found.keys() or not all(_finite(one) for one in compared.values()):
+        return
+    for name, comparison in compared.items():
+        save_comparison(traces / evidence.variant / COMPARISONS / f"{name}.npz", comparison)
+
+
+def _finite(comparison: Comparison) -> bool:
+    return bool((comparison.finite & comparison.reference_finite).all())
 
 
 def load_base(traces: Path, baseline: Baseline | None = None) -> Pair:

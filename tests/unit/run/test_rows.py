@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from npu_conformance.checks import CHECKS
@@ -14,8 +15,8 @@ from npu_conformance.measure.kept import COMPARISONS
 from npu_conformance.measure.results import Result, Verdict
 from npu_conformance.report.model import build_report
 from npu_conformance.run.rows import drop_judged, may_drop, removed_line
-from npu_conformance.traces.rows import Rows
-from npu_conformance.traces.trace import WITHOUT_ADAPTER, Trace, load_trace
+from npu_conformance.traces.rows import Rows, pack
+from npu_conformance.traces.trace import BOUNDARY, WITHOUT_ADAPTER, Trace, load_trace
 from tests.unit.helpers.report_runs import RUN
 from tests.unit.helpers.scenes import Scene
 from tests.unit.helpers.suite_runs import ROOT
@@ -89,6 +90,25 @@ def test_what_was_not_kept_is_said(scene: Scene, tmp_path: Path) -> None:
         _ = again.comparison
     with pytest.raises(TraceError, match=r"0000\.npy: is missing; run the model again with --keep-traces"):
         again.candidate.logits(0)
+
+
+@pytest.mark.parametrize("part", ["", BOUNDARY])
+def test_rows_of_what_no_selected_test_found_stay(scene: Scene, tmp_path: Path, part: str) -> None:
+    """Of a logit that is not finite, and of a pair that cannot be compared, rows alone tell where."""
+    evidence = laid_out(scene, tmp_path / "run")
+    folder = evidence.candidate.folder / part
+    if part:
+        (folder / "0000.npy").write_bytes(b"cut")
+    else:
+        rows = evidence.candidate.logits(0)
+        rows[2, 5] = np.nan
+        (folder / "0000.npy").unlink()
+        np.save(folder / "0000.npy", pack(rows)[0])
+    results(evidence)
+    keep_comparisons(tmp_path / "run" / "traces" / "Model", evidence)
+
+    assert dropped(tmp_path / "run", "pass") == 0
+    assert evidence.candidate.has_rows
 
 
 def test_base_and_what_is_read_again_is_kept(scene: Scene) -> None:
