@@ -26,7 +26,7 @@ def removed_line(size: int) -> str:
 
 
 def drop_judged(folder: Path, report: Report) -> int:
-    """Remove the rows of variants of which no check failed; how many bytes they took.
+    """Remove the rows of variants of which no check failed; how many bytes that frees.
 
     Args:
         folder: the run's report folder.

@@ -207,9 +207,12 @@ def save_rows(folder: Path, index: int, stored: NDArray[Any]) -> None:
 
 
 def drop_rows(folder: Path) -> int:
-    """Remove the logits of a trace, so that what was measured of them is all there is; how many bytes they took."""
+    """Remove the logits of a trace, so that what was measured of them is all there is; how many bytes that frees.
+
+    Those of a reference are links to the cache's, where they stay.
+    """
     paths = list(folder.glob("[0-9]*.npy"))
-    size = sum(path.stat().st_size for path in paths)
+    size = sum(state.st_size for state in (path.stat() for path in paths) if state.st_nlink == 1)
     for path in paths:
         path.unlink()
     return size

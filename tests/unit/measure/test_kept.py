@@ -56,3 +56,14 @@ def test_rows_go_before_what_was_kept(tmp_path: Path) -> None:
     kept.unlink()
     with pytest.raises(TraceError, match=r"reference\.npz: cannot be read"):
         compare_or_load(pair.candidate, pair.reference, kept)
+
+
+def test_what_the_cache_keeps_is_not_freed(tmp_path: Path) -> None:
+    """A reference's rows are links: the disk has no more room without them."""
+    rows = logits(2, 5)
+    folder = pair_of(tmp_path, rows, rows).reference.folder
+    (tmp_path / "entry.npy").hardlink_to(folder / "0001.npy")
+    size = (folder / "0000.npy").stat().st_size
+
+    assert drop_rows(folder) == size
+    assert [path.name for path in folder.glob("*.npy")] == []
