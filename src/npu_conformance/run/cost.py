@@ -60,7 +60,7 @@ def reference_cost(
     """
     parameters, width = parameters_of(checkpoint), WIDTHS[dtype]
     vocabulary = int(checkpoint.text_config.get("vocab_size", 0))
-    # Of the largest matrix, made float32 (see `engines/products.py`).
+    # Of the largest matrix, made float32 (see `engines/reference/products.py`).
     widened = 0 if width == 4 else vocabulary * int(checkpoint.text_config.get("hidden_size", 0)) * 4
     positions = sum(forced for _, forced in lengths)
     tokens = sum(prompt + forced for prompt, forced in lengths)

@@ -137,7 +137,7 @@ class Injection(NamedTuple):
     """A fault to put into the engine."""
 
     kind: str
-    """Its name in `faults.catalogue`."""
+    """Its name in `selftest.catalogue`."""
     strength: float
 
     @property
@@ -163,7 +163,7 @@ class ProbeJob(CandidateJob):
 
     kind: Literal["probe"] = "probe"  # type: ignore[assignment]
     pieces: tuple[str, ...]
-    """What is asked, by the names in `probe.asking`."""
+    """What is asked, by the names in `commands.probe.asking`."""
 
     @property
     def label(self) -> str:

@@ -27,7 +27,7 @@ _LATER = 2
 
 
 def batch_cases(generator: Generator, answers: Sequence[Answer], first: Captured) -> list[Case]:
-    """Walk the answers' tokens again in other batches, and compare with the first run's rows.
+    """Force the answers' tokens again in other batches, and compare with the first run's rows.
 
     Args:
         generator: the engine that gave the answers.
