@@ -121,6 +121,15 @@ def test_another_vocabulary_is_refused(scene: Scene, tmp_path: Path) -> None:
         compare(few, load_trace(scene.folder / "reference"))
 
 
+def test_a_second_run_that_few_words_cannot_show_is_none(scene: Scene, tmp_path: Path) -> None:
+    """An engine that gives digests beside few words passes no check by them."""
+    few = reduce_trace(scene.folder / "candidate", tmp_path / "few")
+    again = [dataclasses.replace(one, repeat_digests=("same",) * len(one.token_ids)) for one in few.answers]
+    found = compare(dataclasses.replace(few, answers=tuple(again)), load_trace(scene.folder / "reference"))
+
+    assert found.unrepeated == tuple(len(one.token_ids) for one in few.answers)
+
+
 def test_traces_of_other_tokens_are_refused(scene: Scene, tmp_path: Path) -> None:
     """As those of whole rows are."""
     few = reduce_trace(scene.folder / "candidate", tmp_path / "few")
