@@ -112,7 +112,7 @@ def bounded(
     Args:
         config: config.json of the language model.
         options: engine options.
-        base: those of base, whose requests it may be made to forced decode, cut at the edges of base's blocks.
+        base: those of base, whose tokens it may be made to take, cut at the edges of base's blocks.
         lengths: of the run's requests.
         long: whether it uses the suite's own long texts.
     """

@@ -124,7 +124,7 @@ class CandidateJob(_Job):
     @model_validator(mode="after")
     def _has_tokens_to_take(self) -> "CandidateJob":
         if self.mode in ("forced", "forced warm") and self.tokens_of is None:
-            raise ValueError(f"the mode {self.mode!r} needs a trace to forced decode")
+            raise ValueError(f"the mode {self.mode!r} needs a trace whose tokens to take")
         return self
 
     @property

@@ -95,7 +95,7 @@ def test_the_text_of_tokens_it_was_given_is_its_own_choice(asked: EngineRun, cap
 @pytest.mark.parametrize("mode", ["forced", "forced warm"])
 def test_a_walk_needs_a_trace_to_walk(tmp_path: Path, mode: Mode) -> None:
     """Also as it travels to the worker; the other manners need none."""
-    with pytest.raises(ValidationError, match=f"the mode '{mode}' needs a trace to forced decode"):
+    with pytest.raises(ValidationError, match=f"the mode '{mode}' needs a trace whose tokens to take"):
         job(tmp_path, mode)
     whole = job(tmp_path, mode, tmp_path)
     assert JOB.validate_json(whole.model_dump_json()) == whole

@@ -11,7 +11,7 @@ TEXT = [1, 2, 3, 4, 5, 9, 9, 9, 7, 8] * 500
 
 
 def text_of(request: Request) -> list[int]:
-    """All that a request forced decodes over; what follows its prompt is forced."""
+    """All tokens of a request; what follows its prompt is forced."""
     assert request.forced is not None
     assert request.length == len(request.forced)
     assert request.joins == 0

@@ -234,7 +234,7 @@ def test_both_rates_stand_side_by_side(runs: Runs, language: Language) -> None:
 
 
 def test_the_models_agreement_is_the_least_of_its_judged_variants(runs: Runs) -> None:
-    """Others are made to take base's tokens, and may forced decode texts of ours."""
+    """Others are made to take base's tokens, and may take texts of ours."""
     served = dataclasses.replace(exchange_ties(runs.scene).evidence(), variant="as_served")
     runs.take(served)
     runs.variant("graph", apart(5.0, range(20, 29)), observed={"graph": 1})

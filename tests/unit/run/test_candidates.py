@@ -57,7 +57,7 @@ class Processes:
         for place, part in enumerate(parts):
             assert isinstance(part, CandidateJob)
             if part.tokens_of is not None:
-                assert part.tokens_of.is_dir(), f"{part.output}: forced decodes what is not there"
+                assert part.tokens_of.is_dir(), f"{part.output}: is to take what is not there"
             if part.output.parent.name in self.failing:
                 raise JobError(f"{name}: the worker was killed by signal SIGKILL", place)
             part.output.mkdir(parents=True)
@@ -152,7 +152,7 @@ def test_each_is_made_once(tmp_path: Path) -> None:
 
 
 def test_one_that_shares_nothing_takes_nobody_along(tmp_path: Path) -> None:
-    """Those after it share the next process; base comes first also where nobody forced decodes."""
+    """Those after it share the next process; base comes first also where nobody takes its tokens."""
     processes = Processes()
     made = candidates(tmp_path, processes)
     made.make("base", ("as_served",))

@@ -188,7 +188,7 @@ def test_a_bound_is_no_more_than_the_model_can() -> None:
     """Nor is there one without requests."""
     assert bounded({**QWEN, "max_position_embeddings": 300}, {}, {}, LENGTHS, long=True) == {"max_model_len": 300}
     assert bounded(QWEN, {}, {}, (), long=False) == {}
-    # Whoever has smaller blocks forced decodes base's requests all the same.
+    # Whoever has smaller blocks takes base's requests all the same.
     assert bounded(QWEN, {"block_size": 16}, {}, LENGTHS, long=False) == {"max_model_len": 384}
     assert bounded(QWEN, {}, {"block_size": 256}, LENGTHS, long=False) == {"max_model_len": 640}
     # A hybrid's blocks have 640 tokens, so block-boundary prompts reach 1,289.

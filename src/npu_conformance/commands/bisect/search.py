@@ -142,7 +142,7 @@ def _watched(position: Position, trace: Trace) -> list[Watched]:
 
 
 def _of_base(part: ForcedPart) -> ForcedPart:
-    """Where base forced decodes the same: it has no cache to fill."""
+    """Where base takes the same tokens: it has no cache to fill."""
     return "answers" if part == "cold" else part
 
 

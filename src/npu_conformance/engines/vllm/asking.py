@@ -1,4 +1,4 @@
-"""What is asked of a running vLLM engine, by mode: to choose its tokens, or to forced decode those of another trace."""
+"""What is asked of a running vLLM engine, by mode: to choose its tokens, or to take those of another trace."""
 
 import dataclasses
 import shutil

@@ -3,7 +3,7 @@
 vLLM calls it with the float32 logits of a step before anything changes them. Rows go to fixed places in
 sparse files, so the last write for a (request, step) wins: a prompt prefilled in chunks is seen once a chunk,
 and only the last call has its real first row. A request that forces tokens has its row recorded first, then all
-words but the given one masked, so that any engine forced decodes the same tokens through its own decode kernels.
+words but the given one masked, so that any engine takes the same tokens through its own decode kernels.
 
 Files in the scratch folder, slot = request index * max_tokens + step:
     vocabulary  words in a row, as text

@@ -35,7 +35,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
 
     Raises:
         JobError: the platform is not the one asked for.
-        TraceError: a sampled token's logits were not captured, or the trace to forced decode cannot be read.
+        TraceError: a sampled token's logits were not captured, or the trace whose tokens it is to take cannot be read.
     """
     rendered = load_rendered(job.rendered)
     started = time.monotonic()
@@ -126,7 +126,7 @@ def effective(llm: Any, asked: dict[str, Any]) -> dict[str, Any]:
 
     return {
         "platform": current_platform.device_type,
-        # EngineRun of a worker: with several ranks this process has no device, and asking here would initialise one.
+        # Asked of a worker: with several ranks this process has no device, and asking here would initialise one.
         "device": llm.collective_rpc("device_name")[0],
         "effective": {
             **became(llm.llm_engine.vllm_config, asked),
