@@ -78,7 +78,8 @@ def _arrays(evidence: Evidence, count: int) -> dict[str, Any]:
     reference = evidence.reference
     judged = [reference.judged(index) for index in range(len(reference.answers))]
     rows = [reference.logits(index)[:n] for index, n in enumerate(judged)]
-    words = np.concatenate([likeliest(one, count) for one in rows])
+    # Of those that floor runs were kept over: of equal logits fewer words may be others.
+    words = np.concatenate([likeliest(one, FLOOR_WORDS)[:, :count] for one in rows])
     exact = _topk(reference, words, judged)
     floor = evidence.noise.runs if evidence.noise else {}
     return {

@@ -12,6 +12,7 @@ from npu_conformance.baselines import keeping
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import read_baseline
 from npu_conformance.errors import ConfigError
+from npu_conformance.measure.floor import WORDS as FLOOR_WORDS
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.topk import kl_at_least, likeliest, topk
 from npu_conformance.run import baseline as making
@@ -123,6 +124,17 @@ def test_a_large_run_keeps_fewer_words_and_never_fewer_than_five(scene: Scene, m
     for largest, words in ((len(most.text().encode()), 16), (len(most.text().encode()) - 1, 12), (1000, 5)):
         monkeypatch.setattr(making, "LARGEST", largest)
         assert baseline_of(scene.evidence()).words.shape[1] == words
+
+
+def test_fewer_words_are_those_that_floor_runs_were_kept_over(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where more have the same logit than are kept: else a floor run's number would be another word's."""
+    scene.edit_logits("reference", 0, lambda rows: np.minimum(rows, np.sort(rows, axis=1)[:, -8:-7]))
+    monkeypatch.setattr(making, "LARGEST", 1)
+    rows = scene.evidence().reference.logits(0)
+    found = baseline_of(scene.evidence())
+
+    expected = likeliest(rows, FLOOR_WORDS)[: found.bounds[1], :5]
+    assert np.array_equal(found.words[: found.bounds[1]], expected)
 
 
 def test_a_tail_too_small_for_a_number_comes_back(scene: Scene) -> None:
