@@ -25,6 +25,12 @@ def roomy(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(tmp_path)
 
 
+def taken(folder: Path) -> float:
+    """GB that a folder's files take, linked ones once."""
+    files = {(one.stat().st_ino, one.stat().st_size) for one in folder.rglob("*") if one.is_file()}
+    return sum(size for _, size in files) / 1e9
+
+
 def test_a_model_of_real_size_is_judged_by_three_lines(roomy: Path) -> None:
     """Two engines, one after the other, find memory; every check comes to a verdict, and none is an error."""
     models, configs = roomy / "models", roomy / "configs"
@@ -49,3 +55,6 @@ def test_a_model_of_real_size_is_judged_by_three_lines(roomy: Path) -> None:
         "greedy_determinism",
         "checkpoint_weights",
     } <= passed
+    # Rows of base, decode and prefill, and of its reference, which the cache has too.
+    assert 1 < taken(roomy / "reports") < 4
+    assert 1 < taken(roomy / "cache" / "references") < 3
