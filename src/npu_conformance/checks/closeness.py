@@ -74,7 +74,7 @@ def breaks(evidence: Evidence, pair: Pair) -> bool:
     """Whether a figure of closeness leaves its limit, a token differs beyond a tie, or a logit is not finite."""
     if not (pair.comparison.finite & pair.comparison.reference_finite).all():
         return True
-    checks = [*_closeness(evidence, pair, "witness"), same_tokens(evidence, pair, "witness")]
+    checks = [*_closeness(evidence, pair, "three_way"), same_tokens(evidence, pair, "three_way")]
     return any(check.verdict == "fail" for check in checks)
 
 

@@ -1,7 +1,7 @@
 """Every metric of a row of logits against another, in one pass over the two.
 
 The definitions are in tests/unit/helpers/plain_metrics.py, word for word; here each sum is taken once, in float64, from
-buffers that are made once. The weights of the divergence alone are float32's: of them only a mean is taken.
+buffers that are made once.
 """
 
 from typing import Any, NamedTuple
@@ -89,7 +89,7 @@ class Kernel:
     """Measures up to `ROWS` rows together, a block of words at a time."""
 
     def __init__(self) -> None:
-        self._theirs, self._error, self._weights, self._grown = (np.empty((ROWS, _BLOCK)) for _ in range(4))
+        self._theirs, self._error, self._grown = (np.empty((ROWS, _BLOCK)) for _ in range(3))
 
     def measure(self, candidate: Row, reference: Row) -> list[Measured]:
         """Compare pairs of rows [at most `ROWS`, vocabulary] of any floating dtype."""
@@ -112,7 +112,7 @@ class Kernel:
             centre: x₀ of each.
         """
         rows, words = reference.shape
-        peak, largest = reference.max(axis=1, keepdims=True), np.zeros(rows)
+        peak, largest = reference.max(axis=1, keepdims=True).astype(np.float64), np.zeros(rows)
         found = {name: np.zeros(rows) for name in ("r", "x", "rr", "xx", "xr", "abs", "w", "wy", "excess")}
         for start in range(0, words, _BLOCK):
             mine, theirs = candidate[:, start : start + _BLOCK], reference[:, start : start + _BLOCK]
@@ -128,14 +128,18 @@ class Kernel:
             found["abs"] += np.abs(x, out=size).sum(axis=1)
             largest = np.maximum(largest, size.max(axis=1))
             x -= centre[:, None]
-            self._weigh(found, np.exp(theirs - peak), x)
+            r -= peak
+            self._weigh(found, r, x)
         columns = found | {"largest": largest}
         return [_Sums(**{name: float(values[row]) for name, values in columns.items()}) for row in range(rows)]
 
-    def _weigh(self, found: dict[str, Values], likely: Row, y: Values) -> None:
-        """Add a block's part of Σw, Σwy and Σw(exp(y) - 1 - y), where w is `likely` [pairs, words]."""
-        w, grown = (part[: len(y), : y.shape[1]] for part in (self._weights, self._grown))
-        np.copyto(w, likely)
+    def _weigh(self, found: dict[str, Values], r: Values, y: Values) -> None:
+        """Add a block's part of Σw, Σwy and Σw(exp(y) - 1 - y); `r` [pairs, words] becomes w, its exponential.
+
+        In float64: a word that the reference holds for impossible has a weight too, should the candidate choose it.
+        """
+        grown = self._grown[: len(y), : y.shape[1]]
+        w = np.exp(r, out=r)
         found["w"] += w.sum(axis=1)
         found["wy"] += _dot(w, y)
         np.exp(y, out=grown)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.errors import TraceError
+from npu_conformance.measure.columns import METRICS
 from npu_conformance.measure.metrics import METRICS_VERSION
 
 _ABOUT = "about"
@@ -16,7 +17,7 @@ _ABOUT = "about"
 
 def write_stored(file: BinaryIO, about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
     """Write arrays with a JSON-able description to an open file."""
-    text = json.dumps({**about, "metrics_version": METRICS_VERSION})
+    text = json.dumps({**about, "metrics_version": METRICS_VERSION, "metrics": METRICS})
     # Not allow_pickle: before numpy 2.1 it would be one more array.
     named: dict[str, Any] = {_ABOUT: np.array(text), **arrays}
     np.savez(file, **named)
@@ -26,7 +27,7 @@ def read_stored(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The description and the arrays of a file.
 
     Raises:
-        TraceError: it cannot be read, or another version of the metrics measured it.
+        TraceError: it cannot be read, or other metrics were measured, or by another version of them.
     """
     try:
         # Opened here: numpy leaves a file open that it cannot read.
@@ -40,4 +41,6 @@ def read_stored(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
             f"{path}: was measured by version {version} of the metrics, this is version {METRICS_VERSION}; "
             "run the model again"
         )
+    if (there := about.get("metrics")) != list(METRICS):
+        raise TraceError(f"{path}: has the metrics {there}, this version has {list(METRICS)}; run the model again")
     return about, arrays

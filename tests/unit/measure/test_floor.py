@@ -7,6 +7,7 @@ import pytest
 
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import stored
+from npu_conformance.measure.columns import METRICS
 from npu_conformance.measure.compare import compare
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.reference_runs import FLOOR
@@ -86,7 +87,12 @@ def test_damaged_and_older_files_are_refused(
     """Each with what to do."""
     write_floor(tmp_path, "sdpa", exact)
     monkeypatch.setattr(stored, "METRICS_VERSION", 99)
-    with pytest.raises(TraceError, match=r"measured by version 1 of the metrics, this is version 99; run the model"):
+    with pytest.raises(TraceError, match=r"measured by version 2 of the metrics, this is version 99; run the model"):
+        load_floor(tmp_path)
+    monkeypatch.undo()
+
+    monkeypatch.setattr(stored, "METRICS", (*METRICS, "another"))
+    with pytest.raises(TraceError, match=r"has the metrics .'top5', .*, this version has .* 'another'\]; run the"):
         load_floor(tmp_path)
     monkeypatch.undo()
 

@@ -140,3 +140,13 @@ def test_the_divergence_of_hardly_different_rows_keeps_its_digits() -> None:
     for shift in (0.0, 40.0):
         found = metrics.kl_divergence(reference + error + shift, reference)[0]
         assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_word_that_the_reference_holds_for_impossible_counts_where_the_candidate_chooses_it() -> None:
+    """Its probability is nothing that a float32 can hold."""
+    reference = np.full((1, 1000), -130, dtype=np.float32)
+    reference[0, 0] = 0
+    candidate = reference.copy()
+    candidate[0, 5] = 10
+
+    assert metrics.kl_divergence(candidate, reference)[0] == pytest.approx(np.log1p(np.exp(10)), rel=1e-9)
