@@ -18,7 +18,7 @@ from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.lacking import lacking
 from npu_conformance.run.settings import Settings
 from tests.unit.helpers.bisected import Model
-from tests.unit.run.test_candidates import Processes
+from tests.unit.helpers.made_candidates import Processes
 
 SINCE = Bound(package="vllm", since="0.20.0", reason="cannot")
 BEFORE = Bound(package="vllm-ascend", before="0.26.0", reason="has it no more")

@@ -8,7 +8,7 @@ import pytest
 from npu_conformance.errors import PlanError
 from npu_conformance.run.kv_cache import bounded, given_bytes, needed_bytes, own_longest, space
 from npu_conformance.run.room import refuse_what_has_no_room
-from tests.unit.run.test_candidates import LENGTHS, QWEN, Processes, candidates
+from tests.unit.helpers.made_candidates import LENGTHS, QWEN, Processes, candidates
 
 GIB, MIB = 2**30, 2**20
 KIB = 2**10

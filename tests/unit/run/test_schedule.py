@@ -23,8 +23,8 @@ from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator
+from tests.unit.helpers.made_candidates import LENGTHS, QWEN, Processes
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
-from tests.unit.run.test_candidates import LENGTHS, QWEN, Processes
 
 VARIANTS = "[graph, prefix_caching, fresh_engine, spec_decode, long_prompt, {name: own, envs: {A: '1'}}]"
 SELECTIONS = [
