@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from npu_conformance.measure.kernel import ROWS, Kernel, Measured
 
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 """Raised whenever a metric's value could change for the same logits by more than rounding; saved with the figures of
 every variant."""
 
