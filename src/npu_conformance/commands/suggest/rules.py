@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.config.limits import FALSE_ALARMS, FIGURES, Figure
-from npu_conformance.measure.statistics import effective_n, fit_tail, log_mean_error, rate_interval
+from npu_conformance.measure.statistics import effective_n, fit_tail, log_mean_error, rate_interval, t_quantile
 
 MEANS = {"cosine_mean": "cosine", "pearson_mean": "pearson", "relative_l2_mean": "relative_l2", "kl_mean": "kl"}
 """Figures that are means over positions, and the metric they are of."""
@@ -73,13 +73,11 @@ class Sample:
 
         Twice the variance of one, for the mean of this run and that of the next.
         """
-        from scipy.stats import t  # late: see statistics
-
         means, n, lengths = self.by_prompt, len(self.by_prompt), np.diff(self.bounds)
         if not (means > _ZERO).all():
             return None  # bit for bit equal somewhere: no logarithm, and nothing that scatters
         error = np.sqrt(2) * log_mean_error(means, lengths[lengths > 0])
-        return float(self.losses.mean() * np.exp(t.ppf(1 - chance, n - 1) * error))
+        return float(self.losses.mean() * np.exp(t_quantile(1 - chance, n) * error))
 
 
 @dataclass(frozen=True)
