@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from npu_conformance.checkpoints.checkpoint import TOKENIZER_FILES, Checkpoint, Finding, some, weight_bytes
+from npu_conformance.checkpoints.content import pointers
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.layers import layer_findings
 from npu_conformance.checkpoints.quantised import quantisation_findings
@@ -48,6 +49,7 @@ def examine(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder}: its weights cannot be read ({error!r}): download the model again") from error
     try:
         findings = [
+            *(Finding("error", path.name, told) for path, told in pointers(folder)),
             *_tokenizer(folder),
             *shape_findings(checkpoint),
             *layer_findings(checkpoint),

@@ -3,7 +3,9 @@
 A pickle is a program. This one may build dictionaries of inert descriptions of tensors and nothing else.
 """
 
+import io
 import pickle
+import reprlib
 import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import IO, Any
 
+from npu_conformance.checkpoints.content import open_content
 from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.errors import CheckpointError
 
@@ -28,6 +31,9 @@ _STORAGES = {
 }
 # Of a byte each, so that elements count as bytes; they lie in storages without a type.
 _UNTYPED = {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0"}
+
+# A state dict of 100,000 tensors takes 20 MB.
+_LONGEST = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,11 @@ _CLASSES: dict[tuple[str, str], Any] = {
 }
 
 
-class _Header(pickle.Unpickler):
+class _Header(pickle._Unpickler):
+    """In Python, because the one in C makes room for as many objects as a damaged file says that it has."""
+
+    dispatch = {code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}  # noqa: RUF012
+
     def __init__(self, stream: IO[bytes], file: Path) -> None:
         super().__init__(stream)
         self._file = file
@@ -92,18 +102,20 @@ def read_pickled_header(file: Path) -> dict[str, Tensor]:
     """The tensors a `.bin` file in torch's zip format declares, checked against what the archive holds.
 
     Raises:
-        CheckpointError: the file is truncated, not such an archive, holds anything but a state dict, or wants
-            a class that a state dict does not need.
+        CheckpointError: the file is no regular file, a Git LFS pointer, truncated, not such an archive, holds anything
+            but a state dict, or wants a class that a state dict does not need.
+        FileNotFoundError: it is missing.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
+        with open_content(file) as content, zipfile.ZipFile(content) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
             root = next(name for name in sizes if name.endswith("data.pkl")).removesuffix("data.pkl")
             with archive.open(f"{root}data.pkl") as stream:
-                state = _Header(stream, file).load()
+                # A longer header ends early, which is an error too.
+                state = _Header(io.BytesIO(stream.read(_LONGEST)), file).load()
     except zipfile.BadZipFile as error:
         raise CheckpointError(_not_a_zip(file)) from error
-    except CheckpointError:
+    except (CheckpointError, FileNotFoundError):
         raise
     except Exception as error:  # a damaged pickle may raise anything
         raise CheckpointError(f"{file}: its header cannot be read ({error!r}): download it again") from error
@@ -121,6 +133,8 @@ def _not_a_zip(file: Path) -> str:
 def _items(file: Path, state: Any) -> list[tuple[str, Any]]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{file}: holds a {type(state).__name__}, expected a state dict of tensors by name")
+    if odd := [name for name in state if not isinstance(name, str)]:
+        raise CheckpointError(f"{file}: {reprlib.repr(odd[0])} is no tensor's name: save the state dict alone")
     return list(state.items())
 
 
@@ -129,6 +143,8 @@ def _checked(file: Path, name: str, tensor: Any, sizes: dict[str, int], data: st
         raise CheckpointError(
             f"{file}: {name} is a {type(tensor).__name__}, expected a tensor: save the state dict alone"
         )
+    if not all(isinstance(size, int) and size >= 0 for size in (tensor.offset, *tensor.shape)):
+        raise CheckpointError(f"{file}: {name} is of shape {reprlib.repr(tensor.shape)}: download it again")
     storage = tensor.storage
     declared, found = storage.elements * storage.itemsize, sizes.get(data + storage.record)
     if found != declared or tensor.offset + prod(tensor.shape) > storage.elements:

@@ -1,5 +1,6 @@
 """The weight files of a checkpoint folder: which there must be, and which tensors they hold; no weights are loaded."""
 
+import os
 from pathlib import Path
 
 from npu_conformance.checkpoints.headers import read_header, read_json
@@ -24,7 +25,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: there are no weights, a file is missing or damaged, or the index is not of these files.
     """
-    found = next((folder / name for name in _PLACES if (folder / name).is_file()), None)
+    found = next((folder / name for name in _PLACES if os.path.lexists(folder / name)), None)
     if found is not None:
         return _read_indexed(folder, found) if found.suffix == ".json" else _read_file(found)
     for pattern in _PATTERNS:

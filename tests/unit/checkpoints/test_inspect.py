@@ -102,7 +102,7 @@ def nested_vocabulary(folder: Path) -> None:
     [
         (truncate, "model-2.safetensors: truncated: its header declares"),
         (lengthen, "model-2.safetensors: longer than its header says"),
-        (replace_by_text, "model-2.safetensors: not a safetensors file"),
+        (replace_by_text, "model-2.safetensors: a Git LFS pointer, not the file: run `git lfs pull` in"),
         (cut_in_header, "model-2.safetensors: not a safetensors file"),
         (
             other_vocabulary,

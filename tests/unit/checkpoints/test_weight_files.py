@@ -192,7 +192,7 @@ def no_state(file: Path) -> None:
     ("damage", "message"),
     [
         (truncate, "truncated: its table of contents is missing"),
-        (replace_by_text, "not a zip archive"),
+        (replace_by_text, "a Git LFS pointer, not the file: run `git lfs pull`"),
         (shorten_a_storage, r"brain needs 40 bytes in pytorch_model/data/2, the archive has 39"),
         (cut_the_pickle, "its header cannot be read"),
         (whole_module, "wants torch.nn.modules.linear.Linear"),
