@@ -4,14 +4,23 @@ Arguments are float arrays [positions, vocabulary], raw logits before any softma
 unless said otherwise. NaN or infinite logits give NaN, never a number that passes.
 """
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from npu_conformance.machine.devices import host_cores
 from npu_conformance.measure.kernel import ROWS, Kernel, Measured
 
 METRICS_VERSION = 2
 """Raised whenever a metric's value could change for the same logits by more than rounding; saved with the figures of
 every variant."""
+
+# Words from which rows are worth threads.
+_WIDE = 16384
 
 Values = NDArray[np.float64]
 
@@ -27,8 +36,20 @@ def measured(candidate: ArrayLike, reference: ArrayLike) -> list[Measured]:
         raise ValueError(
             f"logits of candidate {mine.shape} and reference {theirs.shape}: need equal [positions, vocabulary]"
         )
-    kernel, starts = Kernel(), range(0, len(mine), ROWS)
-    return [row for start in starts for row in kernel.measure(*(side[start : start + ROWS] for side in (mine, theirs)))]
+    groups = [(mine[start : start + ROWS], theirs[start : start + ROWS]) for start in range(0, len(mine), ROWS)]
+    threads = min(len(groups), host_cores()) if mine.shape[1] >= _WIDE else 1
+    if threads <= 1:
+        return _joined(map(_group, groups))
+    with ThreadPoolExecutor(threads) as pool:
+        return _joined(pool.map(_group, groups))
+
+
+def _group(pairs: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]) -> list[Measured]:
+    return Kernel().measure(*pairs)
+
+
+def _joined(found: Iterable[list[Measured]]) -> list[Measured]:
+    return list(chain.from_iterable(found))
 
 
 def finite(logits: ArrayLike) -> NDArray[np.bool_]:

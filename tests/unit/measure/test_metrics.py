@@ -1,6 +1,7 @@
 """Metrics against scipy's, by hand, and refusing other shapes; what must always hold: test_metrics_properties.py."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from scipy.spatial.distance import cosine as scipy_cosine_distance
 from scipy.special import log_softmax, rel_entr, softmax
 from scipy.stats import pearsonr
 
+from npu_conformance.measure import metrics as measuring
 from tests.unit.helpers import row_metrics as metrics
 
 Rows = NDArray[np.float64]
@@ -150,3 +152,17 @@ def test_a_word_that_the_reference_holds_for_impossible_counts_where_the_candida
     candidate[0, 5] = 10
 
     assert metrics.kl_divergence(candidate, reference)[0] == pytest.approx(np.log1p(np.exp(10)), rel=1e-9)
+
+
+def test_rows_measured_on_many_threads_are_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their order, each once."""
+    random = np.random.default_rng(4)
+    reference = random.normal(size=(11, 20_000))
+    candidate = reference + random.normal(scale=0.01, size=reference.shape)
+    found = {}
+    for threads in (1, 3):
+        monkeypatch.setattr(measuring, "host_cores", partial(int, threads))
+        found[threads] = measuring.measured(candidate, reference)
+
+    assert found[3] == found[1]
+    assert [row.max_abs for row in found[3]] == np.abs(candidate - reference).max(axis=1).tolist()
