@@ -90,6 +90,7 @@ def _doctor(options: argparse.Namespace) -> int:
         settings,
         host,
         fix_config=options.fix_config,
+        digests=options.digests,
         as_json=options.json,
         strict=options.strict,
     )

@@ -1,25 +1,13 @@
 """From a model's hub id to a folder of weights on this machine: the real ones, or a twin's."""
 
-import hashlib
-import json
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from npu_conformance.checkpoints.digests import file_digest, loaded_files
 from npu_conformance.errors import WeightsError
-from npu_conformance.machine.storage import cache_dir, digest, write_json
-
-_CHUNK = 1 << 22
-# Files that nobody loads, and in which copies of the same model differ by the hub they came from (configuration.json is
-# ModelScope's) or the machine they were written on (conversion.json is ours). What is not known to say nothing counts.
-_SAYS_NOTHING = re.compile(
-    r".*\.(md|png|jpe?g|gif|svg|webp|pdf)"
-    r"|([\w ]*licen[sc]e[-\w ]*|readme[-\w]*|notice|requirements)(\.(txt|rst))?"
-    r"|configuration\.json|conversion\.json",
-    re.IGNORECASE,
-)
+from npu_conformance.machine.storage import digest
 
 
 @dataclass(frozen=True)
@@ -88,27 +76,5 @@ def _hf_snapshot(model: str, marker: str) -> Path | None:
 
 
 def folder_digest(folder: Path) -> str:
-    """Content digest of a checkpoint folder: names and bytes of the files that say what is loaded.
-
-    Hashing 8 GB takes seconds, so a file's hash is remembered in the cache by path, size and times.
-    """
-    files = sorted(path for path in folder.iterdir() if path.is_file() and _counts(path.name))
-    return digest([[path.name, _file_digest(path)] for path in files])
-
-
-def _counts(name: str) -> bool:
-    return not name.startswith(".") and not _SAYS_NOTHING.fullmatch(name)
-
-
-def _file_digest(path: Path) -> str:
-    state = path.stat()
-    identity = [str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
-    note = cache_dir() / "digests" / f"{digest(identity)}.json"
-    if note.is_file():
-        return str(json.loads(note.read_text(encoding="utf-8"))["sha256"])
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            sha.update(chunk)
-    write_json(note, {"sha256": sha.hexdigest(), "file": str(path)})
-    return sha.hexdigest()
+    """Content digest of a checkpoint folder: names and bytes of the files that say what is loaded."""
+    return digest([[path.name, file_digest(path)] for path in loaded_files(folder)])

@@ -63,6 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
         "target", nargs="?", metavar="TARGET", help="a model's config or a checkpoint; default: neither"
     )
     doctor.add_argument("--fix-config", action="store_true", help="write the values the weights have into config.json")
+    doctor.add_argument("--digests", action="store_true", help="read a folder's files and compare all known digests")
     doctor.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     doctor.add_argument("--strict", action="store_true", help="warnings count as errors")
     doctor.add_argument("--models-root", type=Path, metavar="DIR", help="look for weights here first")

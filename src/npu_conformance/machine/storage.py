@@ -16,6 +16,8 @@ CACHE_VARIABLE = "NPU_CONFORMANCE_CACHE"
 JOB_VARIABLE = "NPU_CONFORMANCE_JOB"
 """Marks the processes of a job and what they stage, by a token in their environment."""
 
+_CHUNK = 1 << 22
+
 
 def cache_dir() -> Path:
     """The cache for twins, references and file digests, outside any checkout."""
@@ -116,6 +118,15 @@ def digest(value: Any) -> str:
     """A short hex digest of a JSON-able value, for cache keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            sha.update(chunk)
+    return sha.hexdigest()
 
 
 def code_digest(package: Path) -> str:

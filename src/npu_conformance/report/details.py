@@ -10,6 +10,7 @@ from pydantic import Field
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.audit.statistics import TensorStatistics
+from npu_conformance.checkpoints.published_digests import FileDigest
 from npu_conformance.checks.capabilities import whole_rows
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.model import Limit
@@ -95,6 +96,10 @@ class SubjectFacts(Part):
     adapter: str | None = None
     """Folder of the LoRA."""
     adapter_digest: str | None = None
+    files: list[FileDigest] = Field([])
+    """Of the candidate's weights, and whether they are the published ones."""
+    reference_files: list[FileDigest] = Field([])
+    """The same of the reference's, where they are others."""
     findings: list[str] = Field([])
     """What inspection noticed, none of it an error."""
     weights_shown: list[TensorStatistics] = Field([])

@@ -7,6 +7,7 @@ from typing import Any
 from npu_conformance.audit.scan import Scan
 from npu_conformance.audit.statistics import TensorStatistics
 from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
+from npu_conformance.checkpoints.published_digests import compare_digests
 from npu_conformance.checkpoints.rope import plain_settings
 from npu_conformance.checkpoints.subject import Subject, folder_digest
 from npu_conformance.config.model import ModelConfig
@@ -39,6 +40,8 @@ def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared, 
         variants=list(config.variant_names),
         adapter=None if prepared.adapter is None else str(prepared.adapter),
         adapter_digest=None if prepared.adapter is None else folder_digest(prepared.adapter),
+        files=compare_digests(candidate.folder, "all"),
+        reference_files=[] if candidate is reference else compare_digests(reference.folder, "all"),
         findings=[str(finding) for finding in prepared.findings],
         weights_shown=_first_layer(prepared.scan),
         published_shown=[] if prepared.scan is prepared.published_scan else _first_layer(prepared.published_scan),

@@ -16,6 +16,7 @@ from npu_conformance.checkpoints.inputs import read_inputs
 from npu_conformance.checkpoints.inspect import Checkpoint, Finding, inspect, weight_bytes
 from npu_conformance.checkpoints.longrope import longrope_warning
 from npu_conformance.checkpoints.modelslim import is_modelslim, schemes
+from npu_conformance.checkpoints.published_digests import compare_digests, digest_findings
 from npu_conformance.checkpoints.subject import Subject, folder_digest
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
@@ -81,6 +82,7 @@ def prepare(
     reference = inspect(subject.reference)
     if scored:
         _require_rope(reference, subject.python, "the reference's")
+    changed = _changed(*(folder for folder in (subject.reference, subject.candidate, subject.adapter) if folder))
     published = _scan(reference, subject.name, jobs)
     candidate, scan = reference, published
     if subject.candidate is None:
@@ -106,7 +108,12 @@ def prepare(
     if scored:
         _plan(reference, lengths, jobs)
     rope = longrope_warning(candidate.text_config, config.serve.max_model_len)
-    findings = [*published.findings, *(scan.findings if scan is not published else ()), *([rope] if rope else [])]
+    findings = [
+        *changed,
+        *published.findings,
+        *(scan.findings if scan is not published else ()),
+        *([rope] if rope else []),
+    ]
     return Prepared(
         candidate=candidate,
         reference=reference,
@@ -127,6 +134,21 @@ def save_prepared(prepared: Prepared, traces: Path) -> None:
     write_text(traces / "inputs.json", inputs.model_dump_json(indent=1))
     if prepared.audit is not None:
         write_text(traces / "audit.json", prepared.audit.model_dump_json(indent=1))
+
+
+def _changed(*folders: Path) -> list[Finding]:
+    """Small files of these folders that are not the published ones.
+
+    Raises:
+        CheckpointError: weights are not.
+    """
+    found = []
+    for folder in dict.fromkeys(folders):
+        for finding in digest_findings(folder, compare_digests(folder, "all")):
+            if finding.level == "error":
+                raise CheckpointError(f"{folder}: {finding}")
+            found.append(finding)
+    return found
 
 
 def _require_rope(checkpoint: Checkpoint, python: Path | None, whose: str) -> None:

@@ -74,6 +74,7 @@ def test_the_digest_is_of_content_and_names(tmp_path: Path) -> None:
         *("README.md", "README", "readme_zh.md", "USE_POLICY.md", "LICENSE", "LICENSE.txt", "LICENSE-MODEL"),
         *("MODEL_LICENSE", "Tongyi Qianwen LICENSE AGREEMENT.txt", "NOTICE", ".gitattributes", ".msc"),
         *("configuration.json", "conversion.json", "requirements.txt", "chart.png", "paper.PDF"),
+        *("SHA256SUMS", "model.safetensors.sha256"),
     ],
 )
 def test_copies_of_two_hubs_have_one_digest(tmp_path: Path, name: str) -> None:

@@ -3,7 +3,6 @@
 It is written last, so a folder without one was not finished.
 """
 
-import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -11,14 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from npu_conformance.engines.rendering import Rendered, load_rendered
 from npu_conformance.errors import TraceError
-from npu_conformance.machine.storage import digest, write_text
+from npu_conformance.machine.storage import digest, sha256, write_text
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.traces.trace import FORMAT, load_trace
 
 MANIFEST = "capture.json"
 SCHEMA_VERSION = 1
-_CHUNK = 1 << 22
 # What makes ids of text, in any of the forms that tokenizers are published in.
 _TOKENIZER = ("tokenizer*", "vocab*", "merges*", "chat_template*", "special_tokens_map.json", "added_tokens.json")
 
@@ -185,12 +183,3 @@ def tokenizer_digest(checkpoint: Path) -> str:
     """Of a checkpoint's tokenizer: names and bytes of its files."""
     files = sorted({path for pattern in _TOKENIZER for path in checkpoint.glob(pattern) if path.is_file()})
     return digest([[path.name, sha256(path)] for path in files])
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes."""
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            sha.update(chunk)
-    return sha.hexdigest()

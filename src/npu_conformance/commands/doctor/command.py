@@ -1,9 +1,11 @@
 """`npu-conformance doctor [TARGET]`: a machine, a model on it, or a checkpoint folder."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from npu_conformance.commands.doctor.checkpoint import checkpoint_area, examined, plain_lines, unreadable
+from npu_conformance.commands.doctor.digests import NOT_KNOWN, with_digests
 from npu_conformance.commands.doctor.environment import environment_area
 from npu_conformance.commands.doctor.findings import Area, Diagnosis
 from npu_conformance.commands.doctor.machine import Host, machine_area
@@ -18,7 +20,14 @@ from npu_conformance.run.settings import Settings
 
 
 def doctor(
-    target: str | None, settings: Settings, host: Host, *, fix_config: bool, as_json: bool = False, strict: bool = False
+    target: str | None,
+    settings: Settings,
+    host: Host,
+    *,
+    fix_config: bool,
+    digests: bool = False,
+    as_json: bool = False,
+    strict: bool = False,
 ) -> int:
     """Print what is found.
 
@@ -27,6 +36,7 @@ def doctor(
         settings: where configs and weights are.
         host: where to look.
         fix_config: write the values that a folder's weights have into its config.json.
+        digests: read all of a folder's files and compare them with the published digests that are known here.
         as_json: print one JSON object instead of lines.
         strict: warnings count as errors.
 
@@ -40,8 +50,10 @@ def doctor(
     folder = None if target is None else _folder(target, settings.configs)
     if fix_config and (folder is None or as_json):
         raise ConfigError("--fix-config: goes with a checkpoint folder, and without --json")
+    if digests and folder is None:
+        raise ConfigError("--digests: goes with a checkpoint folder")
     if folder is not None:
-        return _folder_alone(folder, fix_config, as_json=as_json, strict=strict)
+        return _folder_alone(folder, fix_config, digests=digests, as_json=as_json, strict=strict)
     model = None if target is None else _model(target, settings.configs)
     found = diagnose(model, settings, host)
     print(found.as_json(strict=strict) if as_json else "\n".join(found.lines()))
@@ -88,15 +100,17 @@ def _model(name: str, configs: Path) -> Model:
     return Model(name, path, load_config(path))
 
 
-def _folder_alone(folder: Path, fix_config: bool, *, as_json: bool, strict: bool) -> int:
+def _folder_alone(folder: Path, fix_config: bool, *, digests: bool, as_json: bool, strict: bool) -> int:
     try:
-        checkpoint = examined(folder, fix_config)
+        checkpoint, told = with_digests(examined(folder, fix_config), anew=digests)
     except CheckpointError as error:
         if not as_json:
             raise
         found = Diagnosis(str(folder), (Area("checkpoint", {"folder": str(folder)}, (unreadable(error),)),))
         print(found.as_json(strict=strict))
         return found.status(strict=strict)
-    found = Diagnosis(str(folder), (checkpoint_area(checkpoint),))
-    print(found.as_json(strict=strict) if as_json else "\n".join(plain_lines(checkpoint)))
+    area = checkpoint_area(checkpoint)
+    found = Diagnosis(str(folder), (replace(area, facts={**area.facts, "published digests": told}),))
+    lines = plain_lines(checkpoint) + ([f"published digests: {told}"] if digests or told != NOT_KNOWN else [])
+    print(found.as_json(strict=strict) if as_json else "\n".join(lines))
     return found.status(strict=strict)

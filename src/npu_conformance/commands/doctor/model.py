@@ -9,6 +9,7 @@ from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.subject import find_weights
 from npu_conformance.commands.doctor.checkpoint import checkpoint_area, unreadable, with_findings
+from npu_conformance.commands.doctor.digests import with_digests
 from npu_conformance.commands.doctor.findings import Area, Finding, Level
 from npu_conformance.commands.doctor.machine import Host
 from npu_conformance.commands.plan.forecast import forecast
@@ -125,6 +126,7 @@ def _weights_area(
         if marker != "config.json":
             return Area(name, {"model": hub_id, "folder": str(folder)}), None
         checkpoint = examine(folder)
+        checkpoint, told = with_digests(checkpoint)
         checkpoint = with_findings(checkpoint, _read_by(checkpoint, settings, *read_by))
     except WeightsError as error:
         remedy = "download it, name its folder with --models-root, or run the stand-in with `pytest --twin`"
@@ -134,7 +136,8 @@ def _weights_area(
         return Area(name, {"model": hub_id}, (unreadable(error),)), None
     area = checkpoint_area(checkpoint, name)
     size = f"{weight_bytes(checkpoint) / GIB:.2f} GiB"
-    return Area(name, {"model": hub_id, **area.facts, "size": size}, area.findings), checkpoint
+    facts = {"model": hub_id, **area.facts, "size": size, "published digests": told}
+    return Area(name, facts, area.findings), checkpoint
 
 
 def _read_by(
