@@ -1,6 +1,6 @@
 """A Report as Markdown, in English or Chinese, from one template."""
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,11 +49,12 @@ def render(report: Report, folder: Path) -> list[Path]:
 
 def render_markdown(report: Report, language: Language) -> str:
     """The whole report as Markdown."""
-    return environment(language).get_template("report.md.j2").render(report=report)
+    return _templates().get_template("report.md.j2").render(report=report, **_names(language))
 
 
-def environment(language: Language) -> Environment:
-    """The templates, with all that they ask for besides the report."""
+@cache
+def _templates() -> Environment:
+    """Compiled once, for all languages."""
     found = Environment(
         loader=PackageLoader("npu_conformance.report"),
         undefined=StrictUndefined,
@@ -63,12 +64,11 @@ def environment(language: Language) -> Environment:
         keep_trailing_newline=True,
     )
     found.filters |= {"cell": cell, "value": value, "number": number, "percent": _percent, "flips": flips}
-    found.globals |= _names(language)
     return found
 
 
 def _names(language: Language) -> dict[str, Any]:
-    """What templates may call, by the names they have for it."""
+    """What templates ask for besides the report, by the names they have for it."""
     functions = (
         interval,
         bounds,
