@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from npu_conformance.checkpoints.quantisation.place import Announced, find_announced
+from npu_conformance.checkpoints.quantisation.schema import Options, read_options
 from npu_conformance.checkpoints.tensor import Tensor
 
 TOKENIZER_FILES = (
@@ -58,11 +61,20 @@ class Checkpoint:
         nested = self.config.get("text_config")
         return nested if isinstance(nested, dict) else self.config
 
+    @cached_property
+    def announced(self) -> Announced | None:
+        """What its config says of its quantisation, and where; None where it says nothing."""
+        return find_announced(self.folder, self.config)
+
     @property
     def quantisation(self) -> dict[str, Any]:
-        """The config's `quantization_config`; empty where there is none."""
-        found = self.config.get("quantization_config") or self.text_config.get("quantization_config")
-        return found if isinstance(found, dict) else {}
+        """The same as a dictionary with a normalised `quant_method`; empty where there is none."""
+        return {} if self.announced is None else self.announced.options
+
+    @cached_property
+    def options(self) -> Options | None:
+        """The same by its format's schema; None where there is none, or something is wrong with it."""
+        return read_options(self.quantisation)[0]
 
     @property
     def experts(self) -> int:
@@ -72,9 +84,9 @@ class Checkpoint:
     @property
     def parameters(self) -> int:
         """Number of weights; codes packed into words count one by one, scales and zero points not at all."""
-        in_a_word = 32 // int(self.quantisation.get("bits") or 32)
+        bits = getattr(self.options, "bits", 32)
         return sum(
-            tensor.size * (in_a_word if name.endswith(".qweight") else 1)
+            tensor.size * 32 // bits if name.endswith(".qweight") else tensor.size
             for name, tensor in self.tensors.items()
             if not name.endswith(_BESIDE_WEIGHTS)
         )

@@ -7,7 +7,7 @@ from npu_conformance.checkpoints.checkpoint import TOKENIZER_FILES, Checkpoint, 
 from npu_conformance.checkpoints.content import pointers
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.layers import layer_findings
-from npu_conformance.checkpoints.quantised import quantisation_findings
+from npu_conformance.checkpoints.quantised.findings import quantisation_findings
 from npu_conformance.checkpoints.shapes import shape_findings
 from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.checkpoints.weight_files import read_tensors

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.inspect import inspect
+from npu_conformance.checkpoints.quantisation.place import KEYS, LEGACY_FILE, MODELOPT_FILE
 from npu_conformance.config.limits import Dtype
-from npu_conformance.conversion.plan import DTYPE_KEYS, LEGACY_FILE, QUANTISATION, Conversion, plan, total
+from npu_conformance.conversion.plan import DTYPE_KEYS, Conversion, plan, total
 from npu_conformance.conversion.shards import Output, index, layout, write_shard
 from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.provenance import package_versions
@@ -32,7 +33,7 @@ RECORD = "conversion.json"
 _SHARD_BYTES = 1 << 30
 _LARGEST_OTHER_FILE = 1 << 27
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx"}
-_REPLACED = {"config.json", LEGACY_FILE, RECORD}
+_REPLACED = {"config.json", LEGACY_FILE, MODELOPT_FILE, RECORD}
 
 Progress = Callable[[str, int, int], None]
 
@@ -217,12 +218,11 @@ def _other_files(folder: Path) -> list[Path]:
 
 def _plain_config(conversion: Conversion) -> dict[str, Any]:
     config = _plain(conversion.checkpoint.config, conversion.dtype)
-    # The older of the two names, which newer libraries read as well.
     return config if set(DTYPE_KEYS) & set(config) else config | {DTYPE_KEYS[0]: conversion.dtype}
 
 
 def _plain(config: dict[str, Any], dtype: Dtype) -> dict[str, Any]:
     """A config, or a part of it, without quantisation and with this dtype."""
-    plain = {key: _plain(value, dtype) if isinstance(value, dict) else value for key, value in config.items()}
-    plain.pop(QUANTISATION, None)
+    kept = {key: value for key, value in config.items() if key not in KEYS}
+    plain = {key: _plain(value, dtype) if isinstance(value, dict) else value for key, value in kept.items()}
     return plain | {key: dtype for key in DTYPE_KEYS if key in plain}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.load import load_tensor
+from npu_conformance.checkpoints.quantisation.place import KEYS, find_legacy
 from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.config.limits import Dtype
 from npu_conformance.conversion import ternary
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 DTYPE_KEYS = ("torch_dtype", "dtype")
-QUANTISATION = "quantization_config"
-LEGACY_FILE = "quantize_config.json"
-"""Where AutoGPTQ wrote its options before they went into config.json."""
+"""Of config.json; the older name first, which newer libraries read as well."""
 
 _STORED_DTYPES: dict[Dtype, str] = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 # What an engine would cast as it loads. A tensor in float32 beside these, such as Qwen3.5's A_log, is so on purpose.
@@ -137,32 +135,24 @@ def plan(checkpoint: Checkpoint, dtype: Dtype | None, ternary_group_size: int | 
 
 
 def _find_scheme(checkpoint: Checkpoint, ternary_group_size: int | None) -> Scheme:
-    quantisation, where = _quantisation(checkpoint)
-    if not quantisation:
+    announced = checkpoint.announced or find_legacy(checkpoint.folder)
+    if announced is None:
         if ternary_group_size is None:
             raise CheckpointError(
-                f"{where}: none, so there is nothing to convert; for weights trained to be ternary give "
-                "--ternary-group-size"
+                f"{checkpoint.folder / 'config.json'}: {KEYS[0]}: none, so there is nothing to convert; for weights "
+                "trained to be ternary give --ternary-group-size"
             )
         return ternary.find(checkpoint, ternary_group_size)
-    method = quantisation.get("quant_method")
+    where = str(checkpoint.folder / announced.where)
+    method = announced.options.get("quant_method")
     if ternary_group_size is not None:
         raise CheckpointError(f"{where}: quant_method is {method!r}, so --ternary-group-size means nothing: drop it")
     if method in methods():
-        return find_of(method)(checkpoint, quantisation, where)
+        return find_of(method)(checkpoint, announced.options, where)
     raise CheckpointError(
         f"{where}: quant_method is {method!r}, but only {' and '.join(methods())} can be converted: take the model's "
         "unquantised weights"
     )
-
-
-def _quantisation(checkpoint: Checkpoint) -> tuple[dict[str, Any], str]:
-    """A checkpoint's quantisation options, empty where there are none, and where they are, or should be."""
-    config, legacy = checkpoint.folder / "config.json", checkpoint.folder / LEGACY_FILE
-    if not checkpoint.quantisation and legacy.is_file():
-        # Only AutoGPTQ wrote this file, at first without naming the method.
-        return {"quant_method": "gptq"} | read_json(legacy, "it has the options of GPTQ"), str(legacy)
-    return checkpoint.quantisation, f"{config}: {QUANTISATION}"
 
 
 def _configured_dtype(checkpoint: Checkpoint) -> Dtype:

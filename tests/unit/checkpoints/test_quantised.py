@@ -8,8 +8,8 @@ import pytest
 from npu_conformance.checkpoints.inspect import examine
 from tests.unit.helpers.tiny_checkpoints import Shapes, write
 
-FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
-GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": False}
+FP8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": True, "desc_act": False}
 BLOCKS: Shapes = {"l.weight": ("F8_E4M3", (200, 256)), "l.weight_scale_inv": ("F32", (2, 2))}
 PACKED: Shapes = {
     "l.qweight": ("I32", (16, 64)),
@@ -41,7 +41,7 @@ def without(shapes: Shapes, *names: str) -> Shapes:
             id="FP8 blocks of experts in one tensor",
         ),
         pytest.param(
-            {"quant_method": "fp8"},
+            {"quant_method": "fp8", "activation_scheme": "dynamic"},
             {"l.weight": ("F8_E4M3", (200, 256)), "l.weight_scale": ("F32", ()), "k_scale": ("F32", ())},
             id="FP8 with one scale",
         ),
@@ -51,7 +51,7 @@ def without(shapes: Shapes, *names: str) -> Shapes:
             id="FP8 of another method",
         ),
         pytest.param(
-            {"quant_method": "modelopt"},
+            {"quant_method": "modelopt_fp4", "quant_algo": "NVFP4"},
             {"l.weight": ("U8", (8, 32)), "l.weight_scale": ("F8_E4M3", (8, 4)), "l.weight_scale_2": ("F32", ())},
             id="NVFP4, whose scales are FP8",
         ),
@@ -139,7 +139,7 @@ def test_a_consistent_checkpoint_has_no_findings(
         pytest.param(
             {key: value for key, value in GPTQ.items() if key != "bits"},
             PACKED,
-            "error l: quantization_config.bits is None, but qzeros",
+            "error config.json: quantization_config.bits: required key is missing; correct it",
             id="no bits",
         ),
         pytest.param(

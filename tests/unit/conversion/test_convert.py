@@ -9,10 +9,10 @@ import pytest
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.inspect import inspect
+from npu_conformance.checkpoints.quantisation.schema import GptqOptions
 from npu_conformance.cli import main
 from npu_conformance.conversion import ternary
 from npu_conformance.conversion.convert import convert
-from npu_conformance.conversion.formats.gptq import GptqOptions
 from npu_conformance.conversion.plan import plan
 from npu_conformance.errors import CheckpointError
 from tests.unit.conversion.test_gptq import random_weight

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npu_conformance.checkpoints.quantisation.schema import Block
 from npu_conformance.conversion.convert import convert
 from npu_conformance.conversion.formats import fp8
 from npu_conformance.errors import CheckpointError
@@ -15,7 +16,7 @@ from npu_conformance.errors import CheckpointError
 BLOCK = 32
 
 
-def random_weight(rows: int, columns: int, block: fp8.Block, seed: int = 0) -> tuple[Any, Any]:
+def random_weight(rows: int, columns: int, block: Block, seed: int = 0) -> tuple[Any, Any]:
     """Codes of every sign and size, and scales in float32."""
     import torch
 
@@ -84,7 +85,7 @@ def test_a_converted_checkpoint_is_what_transformers_dequantises_to(tmp_path: Pa
 
 @pytest.mark.parametrize("shape", [(64, 64), (65, 40), (31, 33), (1, 100)])
 @pytest.mark.parametrize("block", [(32, 32), (16, 48)])
-def test_values_are_code_times_scale_of_the_block(shape: tuple[int, int], block: fp8.Block) -> None:
+def test_values_are_code_times_scale_of_the_block(shape: tuple[int, int], block: Block) -> None:
     """Also where the last blocks are cut off, which transformers refuses or takes for smaller blocks."""
     codes, scale = random_weight(*shape, block)
 

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
+from npu_conformance.checkpoints.quantisation.schema import GptqOptions
 from npu_conformance.conversion.formats import gptq
-from npu_conformance.conversion.formats.gptq import GptqOptions
 from npu_conformance.errors import CheckpointError
 
 INPUTS, OUTPUTS = 64, 32
@@ -216,7 +216,9 @@ OPTIONS: dict[str, Any] = {"bits": 4, "group_size": 128, "sym": True}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bits": 3}, "bits: expected 2, 4 or 8, found 3"),
+        ({"bits": 5}, "bits: expected 2, 3, 4 or 8, found 5"),
+        ({"bits": "4"}, "bits: expected 2, 3, 4 or 8, found '4'"),
+        ({"bits": 3}, "bits is 3, but only weights of 2, 4 and 8 bits can be converted"),
         ({"group_size": 0}, "group_size: expected -1 or a size above zero, found 0"),
         ({"checkpoint_format": "marlin"}, "checkpoint_format: expected 'gptq' or 'gptq_v2', found 'marlin'"),
         ({"sym": None}, "sym: expected a valid boolean, found None"),

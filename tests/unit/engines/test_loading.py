@@ -50,7 +50,7 @@ def test_a_model_with_weights_left_out_is_refused(tmp_path: Path) -> None:
 def test_a_method_without_a_reader_asks_for_the_original(tmp_path: Path) -> None:
     """In one line."""
     save_qwen3(tmp_path / "source")
-    edit_config(tmp_path / "source", quantization_config={"quant_method": "awq", "bits": 4})
+    edit_config(tmp_path / "source", quantization_config={"quant_method": "quark"})
 
-    with pytest.raises(CheckpointError, match=r"'awq' cannot be read without its kernels: .* reference\.model"):
+    with pytest.raises(CheckpointError, match=r"'quark' cannot be read without its kernels: .* reference\.model"):
         load(tmp_path / "source")

@@ -4,13 +4,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
+from npu_conformance.checkpoints.quantisation.schema import Block, Fp8Options, require
 from npu_conformance.conversion.scheme import Quantised, Rows, Scheme, Stored, describe
 from npu_conformance.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
-
-Block = tuple[int, int]
 
 _DEFAULT_BLOCK: Block = (128, 128)
 _CODES = "F8_E4M3"
@@ -88,7 +87,7 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
     Raises:
         CheckpointError: a weight has no scale, a scale has no weight, or the block size is malformed.
     """
-    block = _block(quantisation, where)
+    block = require(Fp8Options, quantisation, where).weight_block_size or _DEFAULT_BLOCK
     weights = {
         name: Stored(tensor.shape, (name, _scale(checkpoint, name)))
         for name, tensor in checkpoint.tensors.items()
@@ -103,14 +102,6 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
     modules = {name.removesuffix("weight") for name in weights}
     unused = {module + suffix for module in modules for suffix in _ACTIVATION_SCALES} & set(checkpoint.tensors)
     return Scheme("fp8", {"weight_block_size": list(block)}, weights, frozenset(unused), partial(read, block=block))
-
-
-def _block(quantisation: dict[str, Any], where: str) -> Block:
-    size = quantisation.get("weight_block_size") or _DEFAULT_BLOCK
-    match size:
-        case [int(rows), int(columns)] if rows > 0 and columns > 0:
-            return rows, columns
-    raise CheckpointError(f"{where}: weight_block_size: expected two sizes above zero, found {size!r}")
 
 
 def _scale(checkpoint: Checkpoint, name: str) -> str:

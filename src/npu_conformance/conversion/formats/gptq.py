@@ -5,42 +5,19 @@ The layout is that of AutoGPTQ's and GPTQModel's `qlinear_torch`: word `w` of a 
 """
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, StrictBool, StrictInt, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
+from npu_conformance.checkpoints.quantisation.schema import GptqOptions, require
 from npu_conformance.conversion.scheme import Quantised, Scheme, Stored, describe
 from npu_conformance.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
-    from pydantic_core import ErrorDetails
 
 _PARTS = ("qweight", "qzeros", "scales", "g_idx")
-
-
-def _whole_or_positive(size: int) -> int:
-    if size != -1 and size < 1:
-        raise ValueError("-1 or a size above zero")
-    return size
-
-
-class GptqOptions(BaseModel):
-    """The keys of a GPTQ `quantization_config` that decide what the weights are."""
-
-    model_config = ConfigDict(frozen=True)
-
-    bits: Literal[2, 4, 8]
-    """Bits a code has."""
-    group_size: Annotated[StrictInt, AfterValidator(_whole_or_positive)]
-    """Inputs that share a scale and a zero point; -1: all of them."""
-    sym: StrictBool
-    """Every zero point is the middle code."""
-    desc_act: StrictBool = False
-    """Groups may hold any inputs, not only neighbours."""
-    checkpoint_format: Literal["gptq", "gptq_v2"] = "gptq"
-    """Zero points are stored less one (`gptq`), or as they are (`gptq_v2`)."""
+# Codes of 3 bits cross the words' ends.
+_BITS = (2, 4, 8)
 
 
 def dequantise(
@@ -178,23 +155,14 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
     Raises:
         CheckpointError: an option is missing or unknown, or modules have options of their own.
     """
-    if quantisation.get("dynamic"):
+    options = require(GptqOptions, quantisation, where)
+    if options.dynamic:
         raise CheckpointError(f"{where}: dynamic: modules with options of their own cannot be converted")
-    try:
-        options = GptqOptions.model_validate(quantisation)
-    except ValidationError as error:
-        raise CheckpointError(f"{where}: {'; '.join(_problem(detail) for detail in error.errors())}") from error
+    if options.bits not in _BITS:
+        raise CheckpointError(f"{where}: bits is {options.bits}, but only weights of 2, 4 and 8 bits can be converted")
     modules = [name.removesuffix(_PARTS[0]) for name in checkpoint.tensors if name.endswith(f".{_PARTS[0]}")]
     weights = {f"{module}weight": _stored(checkpoint, module, 32 // options.bits) for module in modules}
     return Scheme("gptq", options.model_dump(), weights, frozenset(), partial(read, options=options))
-
-
-def _problem(detail: "ErrorDetails") -> str:
-    key = detail["loc"][0]
-    if detail["type"] == "missing":
-        return f"{key}: required key is missing"
-    expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{key}: expected {expected}, found {detail['input']!r}"
 
 
 def _stored(checkpoint: Checkpoint, module: str, pack: int) -> Stored:

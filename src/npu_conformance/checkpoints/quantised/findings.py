@@ -1,16 +1,16 @@
 """`quantization_config` against the tensors that are stored: no weight without its scales, and none unannounced."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding, some
 from npu_conformance.checkpoints.modelslim import is_modelslim, modelslim_findings
+from npu_conformance.checkpoints.quantisation.place import LEGACY_FILE
+from npu_conformance.checkpoints.quantisation.schema import Block, Fp8Options, GptqOptions
+from npu_conformance.checkpoints.quantised.options import option_findings
 from npu_conformance.checkpoints.tensor import Tensor
 
 _FP8 = {"F8_E4M3", "F8_E5M2"}
 _CODES = {"I8", "U8", "I32", *_FP8}
-# Of AutoGPTQ; neither transformers nor vLLM look there by themselves.
-_LEGACY = "quantize_config.json"
 # Beside `x.weight`; `x.scale` is DeepSeek's name.
 _SCALES = ("_scale_inv", "_scale")
 
@@ -19,14 +19,13 @@ def quantisation_findings(checkpoint: Checkpoint) -> list[Finding]:
     """What config.json says of the quantisation, against the tensors."""
     if is_modelslim(checkpoint.folder):
         return modelslim_findings(checkpoint)
-    method = checkpoint.quantisation.get("quant_method")
-    if method is None:
+    if checkpoint.announced is None:
         return _unannounced(checkpoint)
-    findings = _without_scale(checkpoint)
-    if method == "fp8":
-        findings += _fp8(checkpoint)
-    if method == "gptq":
-        findings += _gptq(checkpoint)
+    findings = [*option_findings(checkpoint.announced), *_without_scale(checkpoint)]
+    if isinstance(checkpoint.options, Fp8Options):
+        findings += _fp8(checkpoint, checkpoint.options)
+    if isinstance(checkpoint.options, GptqOptions):
+        findings += _gptq(checkpoint, checkpoint.options)
     return findings
 
 
@@ -39,8 +38,8 @@ def _unannounced(checkpoint: Checkpoint) -> list[Finding]:
     if not found:
         return []
     dtype = checkpoint.tensors[found[0]].dtype
-    if (checkpoint.folder / _LEGACY).is_file():
-        message = f"{dtype} weights that only {_LEGACY} announces: copy it into config.json as quantization_config"
+    if (checkpoint.folder / LEGACY_FILE).is_file():
+        message = f"{dtype} weights that only {LEGACY_FILE} announces: copy it into config.json as quantization_config"
         return [Finding("warning", some(found), message)]
     message = (
         f"{dtype} weights, but config.json has no quantization_config.quant_method: engines would take codes for "
@@ -69,7 +68,7 @@ def _scale(checkpoint: Checkpoint, name: str) -> Tensor | None:
     return next((checkpoint.tensors[name] for name in names if name in checkpoint.tensors), None)
 
 
-def _fp8(checkpoint: Checkpoint) -> list[Finding]:
+def _fp8(checkpoint: Checkpoint, options: Fp8Options) -> list[Finding]:
     weights = {name: tensor for name, tensor in checkpoint.tensors.items() if tensor.dtype in _FP8}
     if not weights:
         message = (
@@ -77,12 +76,9 @@ def _fp8(checkpoint: Checkpoint) -> list[Finding]:
             "quantization_config"
         )
         return [Finding("error", "config.json", message)]
-    block = checkpoint.quantisation.get("weight_block_size")
+    block = options.weight_block_size
     if block is None:
         return []
-    if not (isinstance(block, list) and len(block) == 2 and all(isinstance(step, int) and step > 0 for step in block)):
-        message = f"quantization_config.weight_block_size is {block!r}, expected two positive integers: correct it"
-        return [Finding("error", "config.json", message)]
     wrong = {}
     for name, weight in weights.items():
         scale, expected = _scale(checkpoint, name), _blocks(weight.shape, block)
@@ -92,15 +88,15 @@ def _fp8(checkpoint: Checkpoint) -> list[Finding]:
         return []
     first = next(iter(wrong))
     shape = list(weights[first].shape)
-    message = f"{wrong[first]} for {shape} in blocks of {block}: is weight_block_size right?"
+    message = f"{wrong[first]} for {shape} in blocks of {list(block)}: is weight_block_size right?"
     return [Finding("error", some(wrong), message)]
 
 
-def _blocks(shape: tuple[int, ...], block: list[int]) -> tuple[int, ...]:
+def _blocks(shape: tuple[int, ...], block: Block) -> tuple[int, ...]:
     return (*shape[:-2], *(-(-size // step) for size, step in zip(shape[-2:], block, strict=True)))
 
 
-def _gptq(checkpoint: Checkpoint) -> list[Finding]:
+def _gptq(checkpoint: Checkpoint, options: GptqOptions) -> list[Finding]:
     modules = [name.removesuffix(".qweight") for name in checkpoint.tensors if name.endswith(".qweight")]
     if not modules:
         message = (
@@ -110,7 +106,7 @@ def _gptq(checkpoint: Checkpoint) -> list[Finding]:
         return [Finding("error", "config.json", message)]
     wrong: dict[str, list[str]] = {}
     for module in modules:
-        for kind, problem in _gptq_problems(checkpoint, module):
+        for kind, problem in _gptq_problems(checkpoint, module, options):
             wrong.setdefault(kind, []).append(f"{module}: {problem}")
     return [Finding("error", *_told(problems)) for problems in wrong.values()]
 
@@ -122,31 +118,30 @@ def _told(problems: list[str]) -> tuple[str, str]:
     return about, message + more
 
 
-def _gptq_problems(checkpoint: Checkpoint, module: str) -> Iterator[tuple[str, str]]:
+def _gptq_problems(checkpoint: Checkpoint, module: str, options: GptqOptions) -> Iterator[tuple[str, str]]:
     """Kind and description of what is wrong with a GPTQ weight."""
-    options = checkpoint.quantisation
     names = {part: f"{module}.{part}" for part in ("qweight", "qzeros", "scales", "g_idx")}
     parts = {part: checkpoint.tensors[name] for part, name in names.items() if name in checkpoint.tensors}
-    needed = ("qzeros", "scales", "g_idx") if options.get("desc_act") else ("qzeros", "scales")
+    needed = ("qzeros", "scales", "g_idx") if options.desc_act else ("qzeros", "scales")
     if missing := [part for part in needed if part not in parts]:
         yield "parts", f"no {' and no '.join(missing)} beside its qweight: download the model again"
         return
-    if options.get("dynamic"):
+    if options.dynamic:
         return  # options of each module's own
     yield from _gptq_shapes(parts, options)
 
 
-def _gptq_shapes(parts: dict[str, Tensor], options: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _gptq_shapes(parts: dict[str, Tensor], options: GptqOptions) -> Iterator[tuple[str, str]]:
     codes, zeros, scales = (parts[name].shape for name in ("qweight", "qzeros", "scales"))
-    bits, size = options.get("bits"), options.get("group_size", -1)
-    if codes[1] * (bits or 0) != zeros[1] * 32:
+    bits, size = options.bits, options.group_size
+    if codes[1] * bits != zeros[1] * 32:
         yield (
             "bits",
             f"quantization_config.bits is {bits}, but qzeros {list(zeros)} beside qweight {list(codes)} says "
             f"{zeros[1] * 32 // codes[1]}",
         )
         return
-    inputs = codes[0] * 32 // int(bits or 1)
+    inputs = codes[0] * 32 // bits
     groups = -(-inputs // size) if size > 0 else 1
     if scales != (groups, codes[1]) or zeros[0] != groups:
         yield (

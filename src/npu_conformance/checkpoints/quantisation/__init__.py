@@ -1,0 +1,1 @@
+"""How a checkpoint says that it is quantised: where, and by which schema."""

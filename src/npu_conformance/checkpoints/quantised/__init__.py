@@ -1,0 +1,1 @@
+"""What a quantised checkpoint says of itself, held against the tensors that are stored."""
