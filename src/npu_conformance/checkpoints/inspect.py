@@ -10,7 +10,7 @@ from npu_conformance.checkpoints.layers import layer_findings
 from npu_conformance.checkpoints.quantised.findings import quantisation_findings
 from npu_conformance.checkpoints.shapes import shape_findings
 from npu_conformance.checkpoints.tensor import Tensor
-from npu_conformance.checkpoints.weight_files import read_tensors
+from npu_conformance.checkpoints.weight_files import read_weights
 from npu_conformance.errors import CheckpointError
 
 __all__ = ["Checkpoint", "Finding", "Tensor", "examine", "inspect", "weight_bytes"]
@@ -44,13 +44,15 @@ def examine(folder: Path) -> Checkpoint:
     """
     config = read_json(folder / "config.json", "the checkpoint folder needs it")
     try:
-        checkpoint = Checkpoint(folder, config, read_tensors(folder))
-    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{folder}: its weights cannot be read ({error!r}): download the model again") from error
+        weights = read_weights(folder)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: its weights cannot be read: {error}") from error
+    checkpoint = Checkpoint(folder, config, weights.tensors)
     try:
         findings = [
             *(Finding("error", path.name, told) for path, told in pointers(folder)),
             *_tokenizer(folder),
+            *weights.findings,
             *shape_findings(checkpoint),
             *layer_findings(checkpoint),
             *quantisation_findings(checkpoint),
