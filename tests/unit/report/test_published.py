@@ -10,7 +10,7 @@ from npu_conformance.measure.results import Result
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow
 from npu_conformance.report.published import PublishedRow, published_prompts, published_rows
-from npu_conformance.report.renderers.markdown import environment
+from npu_conformance.report.renderers.markdown import names, templates
 from npu_conformance.report.words import Language
 from npu_conformance.report.words.labels import WORDS
 from tests.unit.baselines.test_published_reports import MODELS, load
@@ -176,10 +176,8 @@ def render(
     model = SimpleNamespace(
         published=published, subject="twin", facts=None, variants=[variant], checks=[measured("cosine_mean", 0.99998)]
     )
-    template = environment(language).get_template("published.md.j2")
-    return template.render(
-        model=model, measured_weights=lambda _facts: weights or {}, layer_norms=lambda _model: layers or {}
-    )
+    own = {"measured_weights": lambda _facts: weights or {}, "layer_norms": lambda _model: layers or {}}
+    return templates().get_template("published.md.j2").render(names(language) | own, model=model)
 
 
 def columns(line: str) -> int:

@@ -49,11 +49,11 @@ def render(report: Report, folder: Path) -> list[Path]:
 
 def render_markdown(report: Report, language: Language) -> str:
     """The whole report as Markdown."""
-    return _templates().get_template("report.md.j2").render(report=report, **_names(language))
+    return templates().get_template("report.md.j2").render(report=report, **names(language))
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
     """Compiled once, for all languages."""
     found = Environment(
         loader=PackageLoader("npu_conformance.report"),
@@ -67,7 +67,7 @@ def _templates() -> Environment:
     return found
 
 
-def _names(language: Language) -> dict[str, Any]:
+def names(language: Language) -> dict[str, Any]:
     """What templates ask for besides the report, by the names they have for it."""
     functions = (
         interval,
