@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.checkpoints.adapters.config import lora_options
 from npu_conformance.checkpoints.inspect import weight_bytes
-from npu_conformance.checkpoints.lora import lora_options
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import needs_base, ranks, warms_cache

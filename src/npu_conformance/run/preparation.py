@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.audit.scan import Scan
+from npu_conformance.checkpoints.adapters.inspect import inspect_adapter
 from npu_conformance.checkpoints.inputs import read_inputs
 from npu_conformance.checkpoints.inspect import Checkpoint, Finding, inspect, weight_bytes
 from npu_conformance.checkpoints.longrope import longrope_warning
@@ -63,6 +64,7 @@ def prepare(
     jobs: Jobs,
     *,
     scored: bool = True,
+    candidate_adapter: Path | None = None,
 ) -> Prepared:
     """Inspect, convert where the config says so, and render the prompts to `traces/rendered.json`.
 
@@ -73,9 +75,10 @@ def prepare(
         traces: the model's folder of traces.
         jobs: of the run.
         scored: whether the reference is to run here, which must then fit.
+        candidate_adapter: a LoRA that the engine loads in place of the subject's.
 
     Raises:
-        CheckpointError: a checkpoint is damaged, or config and weights disagree.
+        CheckpointError: a checkpoint or an adapter is damaged, or its config and weights disagree.
         JobError: a job failed.
         PlanError: the reference cannot fit on this machine.
     """
@@ -93,6 +96,7 @@ def prepare(
         scan = _scan(candidate, subject.name, jobs)
     _require_rope(candidate, None, "the engine's")
     _check_scheme(config, candidate)
+    adapters = adapter_findings(config, (subject.adapter, candidate_adapter), candidate)
     rendered = traces / "rendered.json"
     job = RenderJob(
         output=rendered,
@@ -113,6 +117,7 @@ def prepare(
         *published.findings,
         *(scan.findings if scan is not published else ()),
         *([rope] if rope else []),
+        *adapters,
     ]
     return Prepared(
         candidate=candidate,
@@ -125,6 +130,19 @@ def prepare(
         audit=None if candidate is reference or config.reference.model else _audit(reference, candidate, subject, jobs),
         lengths=lengths,
     )
+
+
+def adapter_findings(
+    config: ModelConfig, adapters: Sequence[Path | None], checkpoint: Checkpoint
+) -> tuple[Finding, ...]:
+    """What is worth knowing of the adapters that an engine loads on top of a checkpoint.
+
+    Raises:
+        CheckpointError: vLLM would refuse one, leave it out, or apply another than PEFT does.
+    """
+    options = config.options("as_served")
+    folders = [folder for folder in adapters if folder is not None]
+    return tuple(one for folder in folders for one in inspect_adapter(folder, checkpoint, config.model, options))
 
 
 def save_prepared(prepared: Prepared, traces: Path) -> None:

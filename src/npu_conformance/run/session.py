@@ -280,7 +280,15 @@ class Session:
             problems = self._once(("twins", *group), lambda: self._build_twins(group))
             if config.twin in problems:
                 raise problems[config.twin]
-        prepared = prepare(config, subject, self._prompts(config), traces, self._jobs, scored=self.settings.scores)
+        prepared = prepare(
+            config,
+            subject,
+            self._prompts(config),
+            traces,
+            self._jobs,
+            scored=self.settings.scores,
+            candidate_adapter=self.settings.candidate_adapter,
+        )
         save_prepared(prepared, traces)
         own = bool(self.settings.candidate_weights or self.settings.candidate_adapter)
         write_json(traces / "subject.json", describe_subject(subject, config, prepared, own=own))

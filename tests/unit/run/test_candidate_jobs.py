@@ -1,11 +1,11 @@
 """What the job of a variant's engine says: what it does, its environment, its deadline."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from tests.unit.helpers.made_candidates import OWN, Processes, candidates, on_four_cores
+from tests.unit.helpers.tiny_adapters import write_adapter
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +47,7 @@ def test_preemption_needs_a_tight_cache(tmp_path: Path) -> None:
 
 def test_what_a_job_takes_from_config_and_command_line(tmp_path: Path) -> None:
     """All that decides about the engine, and the LoRA with room for its rank."""
-    adapter = tmp_path / "lora"
-    adapter.mkdir()
-    (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 12}))
+    adapter = write_adapter(tmp_path / "lora", r=12)
     config = {"max_tokens": 7, "chat_template_kwargs": {"thinking": False}, "serve": {"trust_remote_code": True}}
     job = candidates(tmp_path, Processes(), config, device="npu", candidate_adapter=adapter).job("tp2")
 

@@ -59,7 +59,7 @@ def plain_lines(checkpoint: Checkpoint) -> list[str]:
 def checkpoint_area(checkpoint: Checkpoint, name: str = "checkpoint") -> Area:
     """The same beside other areas."""
     facts = {"folder": str(checkpoint.folder), "files": str(len(checkpoint.files))}
-    return Area(name, facts, tuple(map(_finding, checkpoint.findings)))
+    return Area(name, facts, tuple(map(area_finding, checkpoint.findings)))
 
 
 def unreadable(error: CheckpointError) -> Finding:
@@ -67,8 +67,8 @@ def unreadable(error: CheckpointError) -> Finding:
     return Finding("error", str(error), "weights and a config.json that can be read", "download the model again")
 
 
-def _finding(finding: CheckpointFinding) -> Finding:
-    expected = "config.json and weights that agree"
+def area_finding(finding: CheckpointFinding, expected: str = "config.json and weights that agree") -> Finding:
+    """A finding of inspection as one of an area."""
     if finding.level == "note":
         return Finding("note", str(finding), expected, "nothing, if it is meant so")
     level, parts = _LEVELS[finding.level], _REMEDY.fullmatch(finding.message)

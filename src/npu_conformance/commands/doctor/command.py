@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from npu_conformance.commands.doctor.adapter import adapter_area, adapter_lines, examined_adapter, is_adapter
 from npu_conformance.commands.doctor.checkpoint import checkpoint_area, examined, plain_lines, unreadable
 from npu_conformance.commands.doctor.digests import NOT_KNOWN, with_digests
 from npu_conformance.commands.doctor.environment import environment_area
@@ -48,11 +49,14 @@ def doctor(
         ConfigError: there is no such config, it is wrong, or the options do not go together.
     """
     folder = None if target is None else _folder(target, settings.configs)
-    if fix_config and (folder is None or as_json):
+    adapter = folder is not None and is_adapter(folder)
+    if fix_config and (folder is None or adapter or as_json):
         raise ConfigError("--fix-config: goes with a checkpoint folder, and without --json")
-    if digests and folder is None:
+    if digests and (folder is None or adapter):
         raise ConfigError("--digests: goes with a checkpoint folder")
     if folder is not None:
+        if adapter:
+            return _adapter_alone(folder, settings, as_json=as_json, strict=strict)
         return _folder_alone(folder, fix_config, digests=digests, as_json=as_json, strict=strict)
     model = None if target is None else _model(target, settings.configs)
     found = diagnose(model, settings, host)
@@ -112,5 +116,19 @@ def _folder_alone(folder: Path, fix_config: bool, *, digests: bool, as_json: boo
     area = checkpoint_area(checkpoint)
     found = Diagnosis(str(folder), (replace(area, facts={**area.facts, "published digests": told}),))
     lines = plain_lines(checkpoint) + ([f"published digests: {told}"] if digests or told != NOT_KNOWN else [])
+    print(found.as_json(strict=strict) if as_json else "\n".join(lines))
+    return found.status(strict=strict)
+
+
+def _adapter_alone(folder: Path, settings: Settings, *, as_json: bool, strict: bool) -> int:
+    try:
+        adapter = examined_adapter(folder, settings.models_root)
+    except CheckpointError as error:
+        if not as_json:
+            raise
+        area, lines = Area("adapter", {"folder": str(folder)}, (unreadable(error),)), []
+    else:
+        area, lines = adapter_area(adapter), adapter_lines(adapter)
+    found = Diagnosis(str(folder), (area,))
     print(found.as_json(strict=strict) if as_json else "\n".join(lines))
     return found.status(strict=strict)

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from npu_conformance.checkpoints.adapters.config import FILE as ADAPTER
+from npu_conformance.checkpoints.adapters.inspect import examine_adapter
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some, weight_bytes
 from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.subject import find_weights
+from npu_conformance.commands.doctor.adapter import adapter_area
 from npu_conformance.commands.doctor.checkpoint import checkpoint_area, unreadable, with_findings
 from npu_conformance.commands.doctor.digests import with_digests
 from npu_conformance.commands.doctor.findings import Area, Finding, Level
@@ -101,43 +104,52 @@ def _variant(config: ModelConfig, variant: str, host: Host) -> Finding | None:
 
 def _weights_areas(config: ModelConfig, settings: Settings) -> tuple[list[Area], Checkpoint | None]:
     """The weights as they were found, and the candidate's where they can be read."""
-    wanted = {"weights": (config.model, "config.json")}
+    wanted = {"weights": config.model}
     if config.reference.model is not None:
-        wanted["reference weights"] = (config.reference.model, "config.json")
-    if config.adapter is not None:
-        wanted["adapter"] = (config.adapter, "adapter_config.json")
+        wanted["reference weights"] = config.reference.model
     areas, candidate = [], None
     published = "weights" if config.reference.model is None else "reference weights"
     # A run that has to trust code refuses to start without the option, and says so.
     settings = replace(settings, trust_remote_code=config.serve.trust_remote_code)
-    for name, (hub_id, marker) in wanted.items():
-        area, checkpoint = _weights_area(name, hub_id, marker, settings, (name == "weights", name == published))
+    for name, hub_id in wanted.items():
+        area, checkpoint = _weights_area(name, hub_id, settings, (name == "weights", name == published))
         areas.append(area)
         candidate = checkpoint if name == "weights" else candidate
+    if config.adapter is not None:
+        areas.append(_adapter_area(config, config.adapter, candidate, settings))
     return areas, candidate
 
 
 def _weights_area(
-    name: str, hub_id: str, marker: str, settings: Settings, read_by: tuple[bool, bool]
+    name: str, hub_id: str, settings: Settings, read_by: tuple[bool, bool]
 ) -> tuple[Area, Checkpoint | None]:
     """Weights as they were found, read by the engine, by the reference or by both; and the checkpoint."""
     try:
-        folder = find_weights(hub_id, settings.models_root, marker)
-        if marker != "config.json":
-            return Area(name, {"model": hub_id, "folder": str(folder)}), None
-        checkpoint = examine(folder)
-        checkpoint, told = with_digests(checkpoint)
+        checkpoint, told = with_digests(examine(find_weights(hub_id, settings.models_root)))
         checkpoint = with_findings(checkpoint, _read_by(checkpoint, settings, *read_by))
-    except WeightsError as error:
-        remedy = "download it, name its folder with --models-root, or run the stand-in with `pytest --twin`"
-        found = str(error).split(";")[0]
-        return Area(name, {"model": hub_id}, (Finding("error", found, f"a folder with {marker}", remedy),)), None
-    except CheckpointError as error:
-        return Area(name, {"model": hub_id}, (unreadable(error),)), None
+    except (WeightsError, CheckpointError) as error:
+        return _nothing_to_examine(name, hub_id, "config.json", error), None
     area = checkpoint_area(checkpoint, name)
     size = f"{weight_bytes(checkpoint) / GIB:.2f} GiB"
     facts = {"model": hub_id, **area.facts, "size": size, "published digests": told}
     return Area(name, facts, area.findings), checkpoint
+
+
+def _adapter_area(config: ModelConfig, hub_id: str, base: Checkpoint | None, settings: Settings) -> Area:
+    try:
+        folder = find_weights(hub_id, settings.models_root, ADAPTER)
+        area = adapter_area(examine_adapter(folder, base, model=config.model, options=config.options("as_served")))
+    except (WeightsError, CheckpointError) as error:
+        return _nothing_to_examine("adapter", hub_id, ADAPTER, error)
+    return Area("adapter", {"model": hub_id, **area.facts}, area.findings)
+
+
+def _nothing_to_examine(name: str, hub_id: str, marker: str, error: WeightsError | CheckpointError) -> Area:
+    if isinstance(error, CheckpointError):
+        return Area(name, {"model": hub_id}, (unreadable(error),))
+    remedy = "download it, name its folder with --models-root, or run the stand-in with `pytest --twin`"
+    found = str(error).split(";")[0]
+    return Area(name, {"model": hub_id}, (Finding("error", found, f"a folder with {marker}", remedy),))
 
 
 def _read_by(

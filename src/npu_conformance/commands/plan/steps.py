@@ -18,6 +18,7 @@ from npu_conformance.run.build_twins import is_whole
 from npu_conformance.run.cost import READING, STARTING, Cost, parameters_of, reference_cost
 from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.kv_cache import WIDTHS, Length, own_longest
+from npu_conformance.run.preparation import adapter_findings
 from npu_conformance.run.schedule import Engine, Pass, Served, schedule
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
@@ -75,6 +76,8 @@ class _Model:
         self._loaded = self._reference
         if self._subject.candidate not in (None, self._subject.reference):
             self._loaded = inspect(self._subject.candidate)
+        if self._built:
+            adapter_findings(self._config, (self._subject.adapter, self._settings.candidate_adapter), self._loaded)
         self._parameters = parameters_of(self._reference)
         prompts = load_prompts(self._config.prompts, self._settings.prompts_dir, self._settings.prompts)
         self._lengths: tuple[Length, ...] = tuple(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npu_conformance.checkpoints.lora import lora_options
+from npu_conformance.checkpoints.adapters.config import lora_options
 from npu_conformance.commands.probe.adapter import write_adapter
 from npu_conformance.commands.probe.asking import PIECES, Engine, generate_until_killed, wait_to_be_measured
 from npu_conformance.commands.probe.seen import Seen
