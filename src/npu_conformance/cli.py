@@ -197,7 +197,11 @@ def _convert(options: argparse.Namespace) -> int:
     from npu_conformance.workers.progress import Narrator
 
     with Narrator().job(f"converting {options.source}") as observe:
-        convert(options.source, options.destination, options.dtype, observe, options.ternary_group_size)
+        try:
+            convert(options.source, options.destination, options.dtype, observe, options.ternary_group_size)
+        except KeyboardInterrupt:
+            print(f"{options.destination}: interrupted: the same command goes on from here", file=sys.stderr)
+            return 130
     print(options.destination)
     print(summary(options.destination))
     return 0

@@ -1,15 +1,12 @@
 """A quantised checkpoint into one of plain weights, which every engine can load.
 
-The work is done in `<destination>.partial`, whose `conversion.json` lists the finished shards, so that an interrupted
-conversion goes on where it was; the folder gets its name when everything is in it.
+The work is done in `<destination>.partial` (see `stage`), so that an interrupted conversion goes on where it was; the
+folder gets its name when everything is in it.
 """
 
-import fcntl
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,15 +17,13 @@ from npu_conformance.checkpoints.quantisation.place import KEYS, LEGACY_FILE, MO
 from npu_conformance.config.limits import Dtype
 from npu_conformance.conversion.plan import DTYPE_KEYS, Conversion, plan, total
 from npu_conformance.conversion.shards import Output, index, layout, write_shard
+from npu_conformance.conversion.stage import RECORD, Identity, Stage, find_record, open_stage
 from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import digest, write_json
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import ConvertJob
-
-RECORD = "conversion.json"
-"""What was converted, how, and what rounding cost."""
 
 _SHARD_BYTES = 1 << 30
 _LARGEST_OTHER_FILE = 1 << 27
@@ -63,22 +58,23 @@ def convert(
             small, or a conversion of something else was begun there.
     """
     source, destination = source.absolute(), destination.absolute()
-    conversion = plan(inspect(source), dtype, ternary_group_size)
-    shards = layout(conversion.outputs(), _SHARD_BYTES)
     _check_place(source, destination)
-    stage = destination.with_name(f"{destination.name}.partial")
+    conversion = plan(inspect(source), dtype, ternary_group_size)
+    conversion.check()
+    shards = layout(conversion.outputs(), _SHARD_BYTES)
+    folder = destination.with_name(f"{destination.name}.partial")
     try:
-        stage.mkdir(parents=True, exist_ok=True)
-        with _alone(stage):
-            record = _resume(stage, _identity(conversion))
-            _check_space(source, stage, [shard for file, shard in shards.items() if file not in record["shards"]])
-            _write_weights(conversion, stage, shards, record, progress)
-            _write_others(conversion, stage, shards)
-            write_json(stage / RECORD, record | {"total": total([*chain(*record["shards"].values())])})
+        with open_stage(folder, _identity(conversion), shards) as stage:
+            done = stage.record.shards
+            _check_space(source, folder, [shard for file, shard in shards.items() if file not in done])
+            _write_weights(conversion, stage, shards, progress)
+            _write_others(conversion, folder, shards)
+            stage.record.total = total([*chain(*done.values())])
+            stage.save()
             _check_place(source, destination)
-            stage.rename(destination)
+            folder.rename(destination)
     except OSError as error:
-        raise CheckpointError(f"{stage}: cannot be written ({error}): the same command goes on from here") from error
+        raise CheckpointError(f"{folder}: cannot be written ({error}): the same command goes on from here") from error
 
 
 def run(job: "ConvertJob", progress: Progress) -> None:
@@ -92,72 +88,44 @@ def summary(destination: Path) -> str:
     Args:
         destination: a folder that `convert` wrote.
     """
-    record = json.loads((destination / RECORD).read_text(encoding="utf-8"))
-    figures = record["total"]
+    record = find_record(destination)
+    if record is None or record.total is None:
+        raise CheckpointError(f"{destination}: is not what a conversion wrote: convert again, to another destination")
+    figures = record.total
     return (
-        f"{figures['weights']} weights from {record['scheme']}; rounding them to {record['dtype']} cost "
+        f"{figures['weights']} weights from {record.scheme}; rounding them to {record.dtype} cost "
         f"{figures['relative_rms_error']:.3%} rms, {figures['max_absolute_error']:.3g} at most"
     )
 
 
 def _check_place(source: Path, destination: Path) -> None:
-    if destination.exists():
+    for path in (source, destination):
+        if "\0" in str(path):
+            raise CheckpointError(f"{str(path)!r}: no path has a NUL in it: choose another")
+    if os.path.lexists(destination):
         raise CheckpointError(f"{destination}: is there already and is not overwritten: choose another destination")
-    if source in destination.parents:
+    if source.resolve() in destination.resolve().parents:
         raise CheckpointError(f"{destination}: is inside the source: choose another destination")
 
 
-@contextmanager
-def _alone(stage: Path) -> Iterator[None]:
-    """Keep a second process out, until this one ends, however it does."""
-    handle = os.open(stage, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise CheckpointError(f"{stage}: another process is converting to here: wait for it") from error
-    finally:
-        os.close(handle)
-
-
-def _identity(conversion: Conversion) -> dict[str, Any]:
-    """What must be the same for finished shards to be kept."""
+def _identity(conversion: Conversion) -> Identity:
     checkpoint = conversion.checkpoint
     states = {file.name: file.stat() for file in checkpoint.files}
-    return {
-        "source": str(checkpoint.folder),
-        "source_digest": digest(
+    return Identity(
+        source=str(checkpoint.folder),
+        source_digest=digest(
             [
                 checkpoint.config,
                 [[name, tensor.shape, tensor.dtype, tensor.file.name] for name, tensor in checkpoint.tensors.items()],
                 [[name, state.st_size, state.st_mtime_ns] for name, state in states.items()],
             ]
         ),
-        "scheme": conversion.scheme.name,
-        "options": conversion.scheme.options,
-        "dtype": conversion.dtype,
-        "left_out": sorted(conversion.scheme.unused),
-        "versions": package_versions(),
-    }
-
-
-def _resume(stage: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    """The record of what was done already; begun where there is none."""
-    path = stage / RECORD
-    if not path.is_file():
-        if any(not entry.name.startswith(".") for entry in stage.iterdir()):
-            raise CheckpointError(f"{stage}: holds something else than a conversion: move it away")
-        write_json(path, identity | {"shards": {}})
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if changed := [key for key, value in identity.items() if record.get(key) != value]:
-        raise CheckpointError(
-            f"{stage}: the conversion begun there had another {' and another '.join(changed)}: delete it to begin "
-            "again, or choose another destination"
-        )
-    for leftover in stage.glob(".*"):
-        leftover.unlink()
-    record["shards"] = {file: account for file, account in record["shards"].items() if (stage / file).is_file()}
-    return record
+        scheme=conversion.scheme.name,
+        options=conversion.scheme.options,
+        dtype=conversion.dtype,
+        left_out=sorted(conversion.scheme.unused),
+        versions=package_versions(),
+    )
 
 
 def _check_space(source: Path, stage: Path, shards: list[list[Output]]) -> None:
@@ -171,9 +139,7 @@ def _check_space(source: Path, stage: Path, shards: list[list[Output]]) -> None:
         )
 
 
-def _write_weights(
-    conversion: Conversion, stage: Path, shards: dict[str, list[Output]], record: dict[str, Any], progress: Progress
-) -> None:
+def _write_weights(conversion: Conversion, stage: Stage, shards: dict[str, list[Output]], progress: Progress) -> None:
     done, count = 0, sum(len(shard) for shard in shards.values())
 
     def blocks(output: Output, account: list[dict[str, Any]]) -> Iterator[Any]:
@@ -182,14 +148,19 @@ def _write_weights(
         done += 1
         progress(output.name, done, count)
 
+    stage.save()
     for file, shard in shards.items():
-        if file in record["shards"]:
+        if file in stage.record.shards:
             done += len(shard)
             continue
         account: list[dict[str, Any]] = []
-        write_shard(stage / file, shard, partial(blocks, account=account))
-        record["shards"][file] = account
-        write_json(stage / RECORD, record)
+        try:
+            write_shard(stage.folder / file, shard, partial(blocks, account=account))
+        except CheckpointError:
+            # Of weights that are damaged, or too large for the dtype, no shard is of use.
+            stage.discard(shards)
+            raise
+        stage.finish(file, account)
 
 
 def _write_others(conversion: Conversion, stage: Path, shards: dict[str, list[Output]]) -> None:
@@ -197,6 +168,7 @@ def _write_others(conversion: Conversion, stage: Path, shards: dict[str, list[Ou
     for path in _other_files(source):
         copy = stage / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.unlink(missing_ok=True)
         shutil.copyfile(path, copy)
     write_json(stage / "config.json", _plain_config(conversion))
     if len(shards) > 1:

@@ -1,12 +1,13 @@
 """What is made of a quantised checkpoint: which tensors, of what dtype, and their values block by block."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from npu_conformance.checkpoints.checkpoint import Checkpoint
+from npu_conformance.checkpoints.checkpoint import Checkpoint, some
 from npu_conformance.checkpoints.load import load_tensor
 from npu_conformance.checkpoints.quantisation.place import KEYS, find_legacy
 from npu_conformance.checkpoints.tensor import Tensor
@@ -14,7 +15,7 @@ from npu_conformance.config.limits import Dtype
 from npu_conformance.conversion import ternary
 from npu_conformance.conversion.formats import find_of, methods
 from npu_conformance.conversion.rounding import Rounding
-from npu_conformance.conversion.scheme import Scheme, Stored
+from npu_conformance.conversion.scheme import Quantised, Scheme, Stored
 from npu_conformance.conversion.shards import ITEM_SIZES, Output
 from npu_conformance.errors import CheckpointError
 
@@ -55,7 +56,39 @@ class Conversion:
                 outputs.append(Output(homes[name], shape, _STORED_DTYPES[self.dtype]))
             elif name not in consumed:
                 outputs.append(Output(name, tensor.shape, self._dtype_of_other(name, tensor)))
+        twice = [name for name, count in Counter(output.name for output in outputs).items() if count > 1]
+        if twice:
+            raise CheckpointError(
+                f"{self.checkpoint.folder}: {some(twice)} is stored both quantised and plain: engines take one of them "
+                "without a word; download the model again"
+            )
         return outputs
+
+    def check(self) -> None:
+        """Read everything but the codes of quantised weights, which are most of a checkpoint.
+
+        Raises:
+            CheckpointError: something is damaged, or parts of a weight do not fit each other.
+        """
+        for output in self.outputs():
+            stored = self.scheme.weights.get(output.name)
+            if stored is None:
+                self._check_finite(output.name)
+            else:
+                self._open(stored)
+
+    def _check_finite(self, name: str) -> None:
+        for block in load_tensor(self.checkpoint, name).reshape(-1).split(_BLOCK_ELEMENTS):
+            if not bool(block.isfinite().all()):
+                raise CheckpointError(
+                    f"{self.checkpoint.tensors[name].file}: {name} holds NaN or infinity: download the model again"
+                )
+
+    def _open(self, stored: Stored) -> Quantised:
+        with self._naming(stored.parts[0]):
+            if 0 in stored.shape:
+                raise CheckpointError(f"its shape is {list(stored.shape)}, expected sizes above zero")
+            return self.scheme.read(*(load_tensor(self.checkpoint, part) for part in stored.parts))
 
     def _dtype_of_other(self, name: str, tensor: Tensor) -> str:
         if tensor.dtype not in ITEM_SIZES:
@@ -79,10 +112,9 @@ class Conversion:
         return self._others(output, account) if stored is None else self._weights(output, stored, account)
 
     def _weights(self, output: Output, stored: Stored, account: list[dict[str, Any]]) -> Iterator["torch.Tensor"]:
-        parts = [load_tensor(self.checkpoint, part) for part in stored.parts]
         rounding = self._rounding()
+        weight = self._open(stored)
         with self._naming(stored.parts[0]):
-            weight = self.scheme.read(*parts)
             rows, columns = output.shape
             step = max(1, _BLOCK_ELEMENTS // columns)
             for start in range(0, rows, step):
@@ -93,7 +125,7 @@ class Conversion:
         import torch
 
         blocks = load_tensor(self.checkpoint, output.name).reshape(-1).split(_BLOCK_ELEMENTS)
-        if output.dtype == self.checkpoint.tensors[output.name].dtype:
+        if output.dtype == self.checkpoint.tensors[output.name].dtype or not output.size:
             yield from blocks
             return
         rounding = self._rounding()

@@ -1,6 +1,5 @@
 """What a report says of the model itself: its files, their architecture, what conversion cost."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from npu_conformance.checkpoints.published_digests import compare_digests
 from npu_conformance.checkpoints.rope import plain_settings
 from npu_conformance.checkpoints.subject import Subject, folder_digest
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.conversion.convert import RECORD
+from npu_conformance.conversion.stage import find_record
 from npu_conformance.machine.storage import digest
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.preparation import Prepared
@@ -52,11 +51,8 @@ def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared, 
 
 
 def _conversion(folder: Path) -> dict[str, Any] | None:
-    path = folder / RECORD
-    if not path.is_file():
-        return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return {"scheme": record["scheme"], "dtype": record["dtype"], **record["total"]}
+    record = find_record(folder)
+    return None if record is None else {"scheme": record.scheme, "dtype": record.dtype, **(record.total or {})}
 
 
 def _first_layer(scan: Scan) -> list[TensorStatistics]:

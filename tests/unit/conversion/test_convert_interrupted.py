@@ -81,7 +81,7 @@ def test_it_goes_on_where_it_was(interrupted: Interrupted) -> None:
     source, destination, stage = interrupted
     finished = {file.name: file.stat() for file in shards(stage)}
     kept = {name for file in shards(stage) for name in read_header(file)}
-    (stage / ".model-00004.123.tmp").write_text("what a killed process leaves")
+    (stage / f".{shards(stage)[0].name}.123.tmp").write_text("what a killed process leaves")
     assert not destination.exists()
     seen: list[tuple[str, int, int]] = []
 
