@@ -6,7 +6,9 @@ from pathlib import Path
 from npu_conformance.checkpoints.checkpoint import TOKENIZER_FILES, Checkpoint, Finding, some, weight_bytes
 from npu_conformance.checkpoints.content import pointers
 from npu_conformance.checkpoints.headers import read_json
+from npu_conformance.checkpoints.layer_shapes import layer_shape_findings
 from npu_conformance.checkpoints.layers import layer_findings
+from npu_conformance.checkpoints.parts import part_findings
 from npu_conformance.checkpoints.quantised.findings import quantisation_findings
 from npu_conformance.checkpoints.shapes import shape_findings
 from npu_conformance.checkpoints.tensor import Tensor
@@ -53,7 +55,9 @@ def examine(folder: Path) -> Checkpoint:
             *(Finding("error", path.name, told) for path, told in pointers(folder)),
             *_tokenizer(folder),
             *weights.findings,
+            *part_findings(checkpoint),
             *shape_findings(checkpoint),
+            *layer_shape_findings(checkpoint),
             *layer_findings(checkpoint),
             *quantisation_findings(checkpoint),
         ]

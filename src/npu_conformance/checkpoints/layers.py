@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding, some
@@ -27,7 +28,7 @@ def layer_findings(checkpoint: Checkpoint) -> list[Finding]:
     if stack is None:
         return []
     findings = _missing_layers(stack, checkpoint.text_config) + _head(checkpoint, stack)
-    if not any(checkpoint.text_config.get(key) for key in _IRREGULAR):
+    if regular(checkpoint.text_config):
         findings += _missing_tensors(checkpoint, stack)
     return findings
 
@@ -36,9 +37,13 @@ def _missing_layers(stack: Stack, config: dict[str, Any]) -> list[Finding]:
     if not stack.layers:
         return []
     count = max(stack.layers) + 1
-    missing = [str(index) for index in range(count) if index not in stack.layers]
-    if missing:
-        message = f"no tensors of layer {some(missing, 3)}, the last is layer {count - 1}: download the model again"
+    # Never counted through: the last layer's number is whatever a name says.
+    if missing := list(islice((index for index in range(count) if index not in stack.layers), 3)):
+        more = f" (and {left} more)" if (left := count - len(stack.layers) - len(missing)) else ""
+        message = (
+            f"no tensors of layer {', '.join(map(str, missing))}{more}, the last is layer {count - 1}: download the "
+            "model again"
+        )
         return [Finding("error", f"{stack.root}layers", message)]
     kinds = config.get("layer_types")
     if isinstance(kinds, list) and len(kinds) != count == config.get("num_hidden_layers"):
@@ -50,7 +55,7 @@ def _missing_layers(stack: Stack, config: dict[str, Any]) -> list[Finding]:
 def _missing_tensors(checkpoint: Checkpoint, stack: Stack) -> list[Finding]:
     names = {index: set(_common(layer, checkpoint)) for index, layer in stack.layers.items()}
     kinds: dict[Any, list[int]] = {}
-    for index, kind in _kinds(stack.layers, checkpoint.text_config).items():
+    for index, kind in layer_kinds(stack.layers, checkpoint.text_config).items():
         kinds.setdefault(kind, []).append(index)
     findings = []
     for layers in kinds.values():
@@ -76,8 +81,18 @@ def _common(layer: dict[str, Tensor], checkpoint: Checkpoint) -> Iterator[str]:
             yield name
 
 
-def _kinds(layers: dict[int, dict[str, Tensor]], config: dict[str, Any]) -> dict[int, Any]:
-    """A kind for each layer: as config.json's lists of layers name it, else by its modules; and if it has experts."""
+def regular(config: dict[str, Any]) -> bool:
+    """Whether a model's layers differ in no more than their kinds."""
+    return not any(config.get(key) for key in _IRREGULAR)
+
+
+def layer_kinds(layers: dict[int, dict[str, Tensor]], config: dict[str, Any]) -> dict[int, Any]:
+    """A kind for each layer: as config.json's lists of layers name it, else by its modules; and if it has experts.
+
+    Args:
+        layers: tensors by index of the layer and name inside it.
+        config: the language model's part of config.json.
+    """
     experts = {index: any(".experts." in name for name in layer) for index, layer in layers.items()}
     if named := _named(config, len(layers)):
         return {index: (*(str(kinds[index]) for kinds in named), experts[index]) for index in layers}

@@ -12,7 +12,8 @@ _EMBEDDING = "embed_tokens.weight"
 # Stacks beside the language model's own: encoders, drafts of speculative decoding, the rows a layer adds.
 _OTHERS = re.compile(r"(^|\.)(encoder|decoder|mtp|layers)\.")
 T = TypeVar("T")
-_PLAIN = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
+PLAIN = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
+"""Dtypes of weights that are stored as one number an element."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def find_stack(checkpoint: Checkpoint) -> Stack | None:
     if len(roots) != 1:
         return None
     root = roots[0]
-    pattern = re.compile(re.escape(root) + r"layers\.(\d+)\.(.+)")
+    pattern = re.compile(re.escape(root) + r"layers\.(0|[1-9][0-9]{0,17})\.(.+)")
     layers: dict[int, dict[str, Tensor]] = {}
     for name, tensor in checkpoint.tensors.items():
         if found := pattern.fullmatch(name):
@@ -81,7 +82,7 @@ def linear_shape(tensors: Mapping[str, Tensor], module: str) -> tuple[int, int] 
 def _of_weight(tensors: Mapping[str, Tensor], module: str, weight: Tensor) -> tuple[int, int] | None:
     if len(weight.shape) != 2:
         return None
-    if weight.dtype in _PLAIN:
+    if weight.dtype in PLAIN:
         return weight.shape[0], weight.shape[1]
     # ModelSlim may pack two 4-bit codes into a byte along the outputs; its scales have a row an output.
     scale = tensors.get(f"{module}.weight_scale", tensors.get(f"{module}.deq_scale"))

@@ -27,6 +27,17 @@ def test_a_healthy_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert not list(tmp_path.glob("*.bak*"))
 
 
+def test_what_was_not_checked_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And not that nothing is wrong."""
+    write(tmp_path, LLAMA, llama() | {"visual.blocks.0.qkv.weight": ("BF16", (1,))})
+
+    assert main(["doctor", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path}: config.json and the headers of 1 files agree as far as they were checked",
+        "not recognised: 1 tensors, visual.blocks.*.qkv.weight: shapes not checked",
+    ]
+
+
 def test_findings_are_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With their levels; 1 for an error, 0 without."""
     write(tmp_path, LLAMA | {"hidden_size": 80, "tie_word_embeddings": True}, llama())

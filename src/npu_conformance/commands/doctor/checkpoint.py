@@ -13,6 +13,7 @@ from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.rope_forms import older_form
 from npu_conformance.checkpoints.shapes import corrections
+from npu_conformance.checkpoints.unchecked import unchecked
 from npu_conformance.commands.doctor.findings import Area, Finding, Level
 from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.storage import staged_file, write_json
@@ -50,15 +51,21 @@ def with_findings(checkpoint: Checkpoint, more: Iterable[CheckpointFinding | Non
 
 
 def plain_lines(checkpoint: Checkpoint) -> list[str]:
-    """What was found, a line each; one line where nothing is wrong."""
+    """What was found, a line each; one line where nothing is wrong; and what was not checked."""
     lines = [f"{finding.level}: {finding}" for finding in checkpoint.findings]
-    files = len(checkpoint.files)
-    return lines or [f"{checkpoint.folder}: nothing wrong in config.json and the headers of {files} files"]
+    files, left = len(checkpoint.files), unchecked(checkpoint)
+    if not lines and left is None:
+        return [f"{checkpoint.folder}: nothing wrong in config.json and the headers of {files} files"]
+    if not lines:
+        lines = [f"{checkpoint.folder}: config.json and the headers of {files} files agree as far as they were checked"]
+    return lines if left is None else [*lines, left]
 
 
 def checkpoint_area(checkpoint: Checkpoint, name: str = "checkpoint") -> Area:
     """The same beside other areas."""
     facts = {"folder": str(checkpoint.folder), "files": str(len(checkpoint.files))}
+    if (left := unchecked(checkpoint)) is not None:
+        facts["shapes"] = left
     return Area(name, facts, tuple(map(area_finding, checkpoint.findings)))
 
 

@@ -1,0 +1,104 @@
+"""Shapes of a layer's weights against those of its like, and against the width of the model."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding, some
+from npu_conformance.checkpoints.layers import layer_kinds, regular
+from npu_conformance.checkpoints.stack import PLAIN, Stack, find_stack
+from npu_conformance.checkpoints.tensor import Tensor
+
+# Of layers that are alike; fewer of another shape are a mistake, more are a design.
+_MOST = 0.75
+_READ_HIDDEN = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj")
+
+
+def layer_shape_findings(checkpoint: Checkpoint) -> list[Finding]:
+    """Weights of another shape than the model's others have; nothing where layers differ by design."""
+    stack = find_stack(checkpoint)
+    if stack is None or not regular(checkpoint.text_config):
+        return []
+    odd = list(_odd_ones(stack, checkpoint.text_config))
+    return odd or [*_inputs(stack), *_queries(stack, checkpoint.text_config)]
+
+
+def _odd_ones(stack: Stack, config: dict[str, Any]) -> Iterator[Finding]:
+    plain = list(_plain(stack, config))
+    shapes: dict[Any, Counter[tuple[int, ...]]] = {}
+    for key, _, tensor in plain:
+        shapes.setdefault(key, Counter())[tensor.shape] += 1
+    sizes = _sizes(config)
+    usual = {
+        key: counts.most_common(1)[0][0]
+        for key, counts in shapes.items()
+        # Only where the config says so too: a pruned model's layers may be of any size.
+        if len(counts) > 1 and _most(counts) and sizes.issuperset(counts.most_common(1)[0][0])
+    }
+    odd = [
+        (name, tensor.shape, usual[key]) for key, name, tensor in plain if tensor.shape != usual.get(key, tensor.shape)
+    ]
+    if odd:
+        _, found, expected = odd[0]
+        message = (
+            f"is {list(found)}, in most layers and by config.json {list(expected)}: download the model again, or "
+            "convert it again"
+        )
+        yield Finding("error", some([name for name, *_ in odd]), message)
+
+
+def _most(counts: Counter[tuple[int, ...]]) -> bool:
+    return max(counts.values()) >= _MOST * counts.total()
+
+
+def _sizes(config: dict[str, Any]) -> set[int]:
+    """What a dimension may be by the config: its numbers, and heads by their size."""
+    numbers = {value for value in config.values() if isinstance(value, int)}
+    heads = [config.get(key) for key in ("num_attention_heads", "num_key_value_heads")]
+    size = config.get("head_dim")
+    products = {count * size for count in heads if isinstance(count, int) and isinstance(size, int)}
+    # An output gate doubles q_proj.
+    return numbers | products | {2 * width for width in products}
+
+
+def _plain(stack: Stack, config: dict[str, Any]) -> Iterator[tuple[Any, str, Tensor]]:
+    """Weights that are stored as they are, each with what it has in common with its like."""
+    kinds = layer_kinds(stack.layers, config)
+    for index, layer in stack.layers.items():
+        for name, tensor in layer.items():
+            if tensor.dtype in PLAIN and name.endswith((".weight", ".bias")):
+                yield (kinds[index], name, tensor.dtype), f"{stack.root}layers.{index}.{name}", tensor
+
+
+def _inputs(stack: Stack) -> Iterator[Finding]:
+    """What reads the hidden states is as wide as they are; drafts of speculative decoding read two at once."""
+    norm, width = stack.in_all("input_layernorm.weight"), _width(stack)
+    if width is None or norm != width:
+        return
+    for module in _READ_HIDDEN:
+        shape = stack.linear(module)
+        if shape is not None and shape[1] not in (width, 2 * width):
+            message = (
+                f"is {list(shape)} in all layers, expected {width} inputs, as wide as the embedding and the norms: "
+                "download the model again, or convert it again"
+            )
+            yield Finding("error", f"{stack.root}layers.*.{module}.weight", message)
+
+
+def _width(stack: Stack) -> int | None:
+    """The embedding's width; None where it is not 2-D."""
+    return stack.embedding.shape[1] if len(stack.embedding.shape) == 2 else None
+
+
+def _queries(stack: Stack, config: dict[str, Any]) -> Iterator[Finding]:
+    """Where o_proj is as wide as config.json's heads, q_proj is too, or twice with a gate."""
+    query, key, output = (stack.linear(f"self_attn.{name}_proj") for name in "qko")
+    heads, size = config.get("num_attention_heads"), config.get("head_dim")
+    if query is None or key is None or output is None or not (isinstance(heads, int) and isinstance(size, int)):
+        return
+    if output[1] == heads * size and query[0] not in (output[1], 2 * output[1]):
+        message = (
+            f"is {list(query)} in all layers, expected {output[1]} outputs ({heads} heads of {size}), as o_proj has "
+            "inputs: download the model again, or convert it again"
+        )
+        yield Finding("error", f"{stack.root}layers.*.self_attn.q_proj.weight", message)

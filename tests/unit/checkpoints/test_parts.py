@@ -1,0 +1,109 @@
+"""Outer parts that are missing and layers of other shapes are named; families that have none or others are not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from npu_conformance.checkpoints.inspect import examine
+from npu_conformance.checkpoints.unchecked import unchecked
+from tests.unit.helpers.tiny_checkpoints import LLAMA, Shapes, llama, write
+
+LAYERS = "model.layers."
+
+
+def without(*beginnings: str) -> Shapes:
+    """A Llama that lacks some tensors."""
+    return {name: entry for name, entry in llama().items() if not name.startswith(beginnings)}
+
+
+def reshaped(shape: tuple[int, ...], module: str, *layers: int) -> Shapes:
+    """A Llama with other shapes for one module in some layers."""
+    return llama() | {f"{LAYERS}{layer}.{module}.weight": ("BF16", shape) for layer in layers}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        (without("model.embed_tokens"), "model.embed_tokens.weight: missing, and no other embedding is there"),
+        (without(LAYERS), "model.layers: no tensors of any layer, num_hidden_layers is 4"),
+        (without("model.norm"), "model.norm.weight: missing, and there is no other final norm"),
+        ({"foreign": ("BF16", (2, 3))}, "weights: 1 tensors of 12 bytes in all, which the embedding of config.json"),
+        (
+            llama() | {f"{LAYERS}99999999999.x.weight": ("BF16", (1,))},
+            "model.layers: no tensors of layer 4, 5, 6 (and 99999999992 more), the last is layer 99999999999",
+        ),
+        (
+            reshaped((32, 64), "self_attn.q_proj", 2),
+            "model.layers.2.self_attn.q_proj.weight: is [32, 64], in most layers and by config.json [64, 64]",
+        ),
+        (
+            reshaped((32, 128), "self_attn.o_proj", 0),
+            "model.layers.0.self_attn.o_proj.weight: is [32, 128], in most layers and by config.json [64, 64]",
+        ),
+        (
+            reshaped((32, 64), "self_attn.q_proj", 0, 1, 2, 3),
+            "model.layers.*.self_attn.q_proj.weight: is [32, 64] in all layers, expected 64 outputs (4 heads of 16)",
+        ),
+        (
+            reshaped((48, 32), "self_attn.v_proj", 0, 1, 2, 3),
+            "model.layers.*.self_attn.v_proj.weight: is [48, 32] in all layers, expected 64 inputs, as wide as",
+        ),
+    ],
+)
+def test_a_part_that_is_not_right(tmp_path: Path, shapes: Shapes, expected: str) -> None:
+    """Is the error."""
+    found = [str(finding) for finding in examine(write(tmp_path, LLAMA, shapes)).findings if finding.level == "error"]
+
+    assert any(line.startswith(expected) for line in found), found
+
+
+def renamed(*pairs: tuple[str, str]) -> Shapes:
+    """A Llama under other names."""
+    shapes = llama()
+    for old, new in pairs:
+        shapes = {name.replace(old, new): entry for name, entry in shapes.items()}
+    return shapes
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        pytest.param(renamed(("model.norm", "model.embedding_norm")), id="LFM2"),
+        pytest.param(renamed(("model.norm", "model.final_layernorm")), id="Phi-2, Jamba"),
+        pytest.param(renamed(("embed_tokens", "tok_embeddings"), ("self_attn", "attention")), id="InternLM2"),
+        pytest.param(renamed(("model.layers", "transformer.h"), ("model.embed_tokens", "transformer.wte")), id="Qwen"),
+        pytest.param(renamed(("model.", "model.language_model.")), id="multimodal"),
+        pytest.param(renamed(("model.", "language_model.model.")), id="Gemma 3, Mistral 3"),
+        pytest.param(renamed(("model.layers", "backbone.layers"), ("self_attn", "mixer")), id="Nemotron-H"),
+        pytest.param(without("model.embed_tokens") | {"fc.weight": ("BF16", (64, 128))}, id="EAGLE"),
+        pytest.param(
+            {name: entry for name, entry in llama().items() if "norm" not in name},
+            id="OLMo, no norms stored",
+        ),
+    ],
+)
+def test_parts_of_other_names_are_not_missed(tmp_path: Path, shapes: Shapes) -> None:
+    """What is not recognised is no error."""
+    assert [finding for finding in examine(write(tmp_path, LLAMA, shapes)).findings if finding.level == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        (llama, None),
+        (
+            lambda: llama() | {f"visual.blocks.{index}.qkv.weight": ("BF16", (1,)) for index in range(3)},
+            "not recognised: 3 tensors, visual.blocks.*.qkv.weight: shapes not checked",
+        ),
+        (
+            lambda: renamed(("model.layers", "transformer.h"), ("model.embed_tokens", "transformer.wte")),
+            "not recognised: 39 tensors, transformer.wte.weight, model.norm.weight, lm_head.weight (and 9 more): ",
+        ),
+    ],
+)
+def test_what_is_not_checked_is_said(tmp_path: Path, shapes: Callable[[], Shapes], expected: str | None) -> None:
+    """By the names' pattern, and how many there are."""
+    found = unchecked(examine(write(tmp_path, LLAMA, shapes())))
+
+    assert found == expected if expected is None else found is not None and found.startswith(expected)
