@@ -11,6 +11,7 @@ from npu_conformance.audit.formats import formats
 from npu_conformance.audit.weights import Floats, Plain, Weights, assemble
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.checkpoints.load import load_tensor
+from npu_conformance.checkpoints.quantisation.kv_scales import is_kv_scale
 from npu_conformance.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -23,8 +24,11 @@ def parameter_names(checkpoint: Checkpoint) -> list[str]:
     """The plain parameters a checkpoint stands for, in its order.
 
     GPTQ's `X.qweight`, `.qzeros`, `.scales` and `.g_idx` are `X.weight`; the scales of an FP8 tensor are part of it.
+    Those of an FP8 KV cache are no parameters.
     """
-    return list(dict.fromkeys(_parameter_of(checkpoint, stored) for stored in checkpoint.tensors))
+    quantised = checkpoint.announced is not None
+    stored = [name for name in checkpoint.tensors if not (quantised and is_kv_scale(name))]
+    return list(dict.fromkeys(_parameter_of(checkpoint, name) for name in stored))
 
 
 def _parameter_of(checkpoint: Checkpoint, stored: str) -> str:

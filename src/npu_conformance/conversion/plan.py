@@ -4,11 +4,12 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some
 from npu_conformance.checkpoints.load import load_tensor
+from npu_conformance.checkpoints.quantisation.kv_scales import is_kv_scale
 from npu_conformance.checkpoints.quantisation.place import KEYS, find_legacy
 from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.config.limits import Dtype
@@ -180,7 +181,8 @@ def _find_scheme(checkpoint: Checkpoint, ternary_group_size: int | None) -> Sche
     if ternary_group_size is not None:
         raise CheckpointError(f"{where}: quant_method is {method!r}, so --ternary-group-size means nothing: drop it")
     if method in methods():
-        return find_of(method)(checkpoint, announced.options, where)
+        scheme = find_of(method)(checkpoint, announced.options, where)
+        return replace(scheme, unused=scheme.unused | set(filter(is_kv_scale, checkpoint.tensors)))
     raise CheckpointError(
         f"{where}: quant_method is {method!r}, but only {' and '.join(methods())} can be converted: take the model's "
         "unquantised weights"

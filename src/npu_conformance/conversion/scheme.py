@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from npu_conformance.errors import CheckpointError
+
 if TYPE_CHECKING:
     import torch
 
@@ -43,6 +45,30 @@ class Scheme:
     """Stored tensors that serve quantised arithmetic only."""
     read: Callable[..., Quantised]
     """From a weight's parts; raises CheckpointError where they do not fit each other, without naming the weight."""
+
+
+# Weights of language models are below 100 or so, and codes reach 7, 127 or 448; reciprocals of scales are above this.
+_LARGEST_SCALE = 8
+
+
+def check_scales(scales: "torch.Tensor") -> None:
+    """Refuse scales that no weight can have.
+
+    Raises:
+        CheckpointError: one is zero, negative or not finite, or all are so large that they are reciprocals.
+    """
+    import torch
+
+    least, greatest = scales.min().item(), scales.max().item()
+    if not bool((torch.isfinite(scales) & (scales > 0)).all()):
+        raise CheckpointError(
+            f"its scales are {least:g} to {greatest:g}, expected finite ones above zero: download the model again"
+        )
+    if least > _LARGEST_SCALE:
+        raise CheckpointError(
+            f"its scales are {least:g} to {greatest:g}, expected at most {_LARGEST_SCALE}: they seem to be stored as "
+            "reciprocals; quantise the model again"
+        )
 
 
 def describe(tensor: "torch.Tensor") -> str:

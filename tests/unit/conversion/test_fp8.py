@@ -112,16 +112,29 @@ def test_rows_may_be_read_in_any_portions() -> None:
     assert torch.equal(torch.cat([a * b for a, b in portions]), fp8.dequantise(codes, scale, (32, 32)))
 
 
-@pytest.mark.parametrize("shape", [(), (1,)])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
 def test_one_scale_for_the_whole_tensor(shape: tuple[int, ...]) -> None:
-    """A scale without a grid holds for every block."""
+    """Where the config names no blocks."""
     import torch
 
     codes, _ = random_weight(40, 40, (32, 32))
 
-    values = fp8.dequantise(codes, torch.full(shape, 0.25), (32, 32))
+    values = fp8.dequantise(codes, torch.full(shape, 0.25), None)
 
     assert torch.equal(values, codes.float() / 4)
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 1)])
+def test_one_scale_for_each_row(shape: tuple[int, ...]) -> None:
+    """In either shape."""
+    import torch
+
+    codes, _ = random_weight(40, 30, (32, 32))
+    scale = torch.arange(1, 41) / 100
+
+    values = fp8.dequantise(codes, scale.reshape(shape), None)
+
+    assert torch.equal(values, torch.stack([codes[row].float() * scale[row] for row in range(40)]))
 
 
 def with_scale(value: float) -> Callable[[Any, Any], tuple[Any, Any]]:
@@ -147,10 +160,11 @@ def with_nan_code(codes: Any, scale: Any) -> tuple[Any, Any]:
     [
         (
             lambda codes, scale: (codes, scale[:1]),
-            r"scale of shape \[1, 2\], expected \[2, 2\] for a weight \[40",
+            r"scale of shape \[1, 2\] for a weight \[40, 40\], expected \[2, 2\]",
         ),
-        (lambda codes, scale: (codes, scale.repeat(2, 1)), r"scale of shape \[4, 2\], expected \[2, 2\]"),
-        (lambda codes, scale: (codes, scale[:1, :1]), r"scale of shape \[1, 1\], expected \[2, 2\]"),
+        (lambda codes, scale: (codes, scale.repeat(2, 1)), r"scale of shape \[4, 2\] .* expected \[2, 2\]"),
+        (lambda codes, scale: (codes, scale[:1, :1]), r"scale of shape \[1, 1\] .* expected \[2, 2\]"),
+        (lambda codes, scale: (codes, 1 / scale.clamp_max(0.1)), r"its scales are .* to .* stored as reciprocals"),
         (lambda codes, scale: (codes.float(), scale), r"expected codes float8_e4m3fn \[out, in\], found float32"),
         (lambda codes, scale: (codes[0], scale), r"expected codes .* found float8_e4m3fn \[40\]"),
         (with_scale(0.0), "its scales are 0 to .* expected finite ones above zero"),
@@ -168,3 +182,16 @@ def test_damage_is_refused(damage: Callable[[Any, Any], tuple[Any, Any]], messag
         fp8.dequantise(codes, scale, (32, 32))
 
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (30,), (1, 40), (40, 2), (40, 1, 1), (0,)])
+def test_without_blocks_other_scales_are_refused(shape: tuple[int, ...]) -> None:
+    """With both that are possible; a size of blocks that the config does not have is not asked about."""
+    import torch
+
+    codes, _ = random_weight(40, 30, (32, 32))
+
+    with pytest.raises(
+        CheckpointError, match=r"expected one number, or \[40, 1\] with one a row, as the config has no"
+    ):
+        fp8.dequantise(codes, torch.ones(shape), None)

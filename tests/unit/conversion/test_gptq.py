@@ -128,9 +128,13 @@ def test_rows_may_be_read_in_any_portions() -> None:
     np.testing.assert_array_equal(np.concatenate([(a * b).numpy() for a, b in portions]), expected)
 
 
-def set_scale(packed: Packed) -> None:
-    """An overflow of float16 that was saved."""
-    packed.scales[0, 3] = float("inf")
+def set_scale(value: float) -> Callable[[Packed], None]:
+    """Such as an overflow of float16 that was saved."""
+
+    def change(packed: Packed) -> None:
+        packed.scales[0, 3] = value
+
+    return change
 
 
 def set_group(group: int) -> Callable[[Packed], None]:
@@ -169,7 +173,9 @@ FIRST, EVEN = slice(0, 1), slice(0, None, 2)
         (set_group(4), "g_idx is 0 to 4, expected 0 to 3"),
         (set_group(-1), "g_idx is -1 to 3, expected 0 to 3"),
         (set_group(2), "desc_act is false, but g_idx does not number the groups in order"),
-        (set_scale, "its scales are not all finite"),
+        (set_scale(float("inf")), "its scales are .* to inf, expected finite ones above zero"),
+        (set_scale(0.0), "its scales are 0 to"),
+        (set_scale(-0.5), "its scales are -0.5 to"),
     ],
 )
 def test_damage_is_refused(damage: Callable[[Packed], None], message: str) -> None:

@@ -1,7 +1,6 @@
 """Block-scaled FP8 as published, element by element: a code's value times the scale of the block it lies in."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,8 +90,8 @@ def read(checkpoint: Checkpoint, name: str) -> Fp8:
         )
     scale: Floats = load_tensor(checkpoint, found).float().numpy()
     block = _block(checkpoint, shape, scale)
-    if scale.size == 1:
-        scale = scale.reshape(1, 1)
+    if scale.size == 1 or (scale.ndim == 1 and block == (1, shape[-1])):
+        scale = scale.reshape(-1, 1)
     expected = (*shape[:-2], -(-shape[-2] // block[0]), -(-shape[-1] // block[1]))
     if scale.shape != expected:
         raise CheckpointError(
@@ -105,7 +104,6 @@ def read(checkpoint: Checkpoint, name: str) -> Fp8:
 
 def _block(checkpoint: Checkpoint, shape: tuple[int, ...], scale: Floats) -> tuple[int, int]:
     """Rows and columns that share a scale; without blocks in the config it is one a tensor, or one a row."""
-    quantization: dict[str, Any] = checkpoint.config.get("quantization_config") or {}
-    if size := quantization.get("weight_block_size"):
+    if size := checkpoint.quantisation.get("weight_block_size"):
         return int(size[0]), int(size[1])
     return (shape[-2], shape[-1]) if scale.size == 1 else (1, shape[-1])

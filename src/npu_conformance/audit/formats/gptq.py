@@ -108,7 +108,7 @@ def _part(name: str, part: str) -> str:
 
 def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
     """The quantisation's settings, checked to be of a kind that is read here."""
-    found = checkpoint.config.get("quantization_config")
+    found = checkpoint.quantisation
     where = checkpoint.folder / "config.json"
     if not found:
         where = checkpoint.folder / "quantize_config.json"

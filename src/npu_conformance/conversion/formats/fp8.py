@@ -1,24 +1,25 @@
-"""FP8 weights: `float8_e4m3fn` codes with a scale for each block, or with one for the whole tensor."""
+"""FP8 weights: `float8_e4m3fn` codes with a scale for each block, for each row, or one for the whole tensor."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.quantisation.schema import Block, Fp8Options, require
-from npu_conformance.conversion.scheme import Quantised, Rows, Scheme, Stored, describe
+from npu_conformance.conversion.scheme import Quantised, Rows, Scheme, Stored, check_scales, describe
 from npu_conformance.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
 
-_DEFAULT_BLOCK: Block = (128, 128)
 _CODES = "F8_E4M3"
+_OTHER_CODES = ("F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
 # What stands for `weight` in the name of a scale; the last one is DeepSeek's.
 _SCALES = ("weight_scale_inv", "weight_scale", "scale")
+_WEIGHT_SCALES = _SCALES[:2]
 _ACTIVATION_SCALES = ("input_scale", "activation_scale")
 
 
-def dequantise(weight: "torch.Tensor", scale: "torch.Tensor", block: Block) -> "torch.Tensor":
+def dequantise(weight: "torch.Tensor", scale: "torch.Tensor", block: Block | None) -> "torch.Tensor":
     """Each code times the scale of its block, rounded once, to float32.
 
     As DeepSeek-V3's `inference/kernel.py` (`weight_dequant`) does it. Blocks start at row and column 0 and the last
@@ -26,8 +27,9 @@ def dequantise(weight: "torch.Tensor", scale: "torch.Tensor", block: Block) -> "
 
     Args:
         weight: [out, in], float8_e4m3fn.
-        scale: [ceil(out / block[0]), ceil(in / block[1])], or a single number; of any float dtype.
-        block: rows and columns that share a scale.
+        scale: [ceil(out / block[0]), ceil(in / block[1])]; without blocks one number for all, or [out] or [out, 1];
+            of any float dtype.
+        block: rows and columns that share a scale; None where the config names none.
 
     Returns:
         [out, in], float32.
@@ -39,27 +41,25 @@ def dequantise(weight: "torch.Tensor", scale: "torch.Tensor", block: Block) -> "
     return codes * scales
 
 
-def read(weight: "torch.Tensor", scale: "torch.Tensor", block: Block) -> Quantised:
+def read(weight: "torch.Tensor", scale: "torch.Tensor", block: Block | None) -> Quantised:
     """The same for a part of the rows at a time (see `dequantise`, also for what is raised)."""
     import torch
 
     if weight.dtype != torch.float8_e4m3fn or weight.ndim != 2:
         raise CheckpointError(f"expected codes float8_e4m3fn [out, in], found {describe(weight)}")
-    single = scale.ndim == 0 or scale.shape == (1,)
-    grid = [-(-size // step) for size, step in zip(weight.shape, block, strict=True)]
-    if not single and list(scale.shape) != grid:
-        raise CheckpointError(
-            f"scale of shape {list(scale.shape)}, expected {grid} for a weight {list(weight.shape)} in blocks of "
-            f"{block[0]} x {block[1]}: is weight_block_size right?"
-        )
-    steps = scale.to(torch.float32)
-    if not bool((torch.isfinite(steps) & (steps > 0)).all()):
-        raise CheckpointError(
-            f"its scales are {steps.min().item():g} to {steps.max().item():g}, expected finite ones above zero: "
-            "download the model again"
-        )
-    if single:
-        return Quantised(_rows(weight, steps.reshape(1, 1), tuple(weight.shape)), {"block": None})
+    rows, columns = weight.shape
+    if block is None:
+        block, grid = ((rows, columns), [1, 1]) if scale.numel() == 1 else ((1, columns), [rows, 1])
+        fits = scale.numel() == 1 or list(scale.shape) in ([rows], [rows, 1])
+        expected = f"one number, or {grid} with one a row, as the config has no weight_block_size"
+    else:
+        grid = [-(-rows // block[0]), -(-columns // block[1])]
+        fits = list(scale.shape) == grid
+        expected = f"{grid} in blocks of {block[0]} x {block[1]}: is weight_block_size right?"
+    if not fits:
+        raise CheckpointError(f"scale of shape {list(scale.shape)} for a weight {[rows, columns]}, expected {expected}")
+    steps = scale.to(torch.float32).reshape(grid)
+    check_scales(steps)
     return Quantised(_rows(weight, steps, block), {"block": list(block)})
 
 
@@ -87,7 +87,12 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
     Raises:
         CheckpointError: a weight has no scale, a scale has no weight, or the block size is malformed.
     """
-    block = require(Fp8Options, quantisation, where).weight_block_size or _DEFAULT_BLOCK
+    block = require(Fp8Options, quantisation, where).weight_block_size
+    for name, tensor in checkpoint.tensors.items():
+        if tensor.dtype in _OTHER_CODES:
+            raise CheckpointError(
+                f"{tensor.file}: {name} is {tensor.dtype}, only {_CODES} can be converted: take a checkpoint in E4M3"
+            )
     weights = {
         name: Stored(tensor.shape, (name, _scale(checkpoint, name)))
         for name, tensor in checkpoint.tensors.items()
@@ -95,21 +100,23 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
     }
     parts = {part for stored in weights.values() for part in stored.parts}
     for name in checkpoint.tensors:
-        if name.endswith("_scale_inv") and name not in parts:
+        if name.endswith(_WEIGHT_SCALES) and name not in parts:
             raise CheckpointError(
                 f"{checkpoint.tensors[name].file}: {name} scales no float8_e4m3fn tensor: download the model again"
             )
     modules = {name.removesuffix("weight") for name in weights}
     unused = {module + suffix for module in modules for suffix in _ACTIVATION_SCALES} & set(checkpoint.tensors)
-    return Scheme("fp8", {"weight_block_size": list(block)}, weights, frozenset(unused), partial(read, block=block))
+    options = {"weight_block_size": None if block is None else list(block)}
+    return Scheme("fp8", options, weights, frozenset(unused), partial(read, block=block))
 
 
 def _scale(checkpoint: Checkpoint, name: str) -> str:
-    module = name.removesuffix("weight")
-    for scale in _SCALES:
-        if module + scale in checkpoint.tensors:
-            return module + scale
-    raise CheckpointError(
-        f"{checkpoint.tensors[name].file}: {name} is float8_e4m3fn, but there is no {module}{_SCALES[0]}: "
-        "download the model again"
-    )
+    module, file = name.removesuffix("weight"), checkpoint.tensors[name].file
+    found = [module + scale for scale in _SCALES if module + scale in checkpoint.tensors]
+    if len(found) > 1:
+        raise CheckpointError(f"{file}: {name} has {' and '.join(found)}, expected one scale: download the model again")
+    if not found:
+        raise CheckpointError(
+            f"{file}: {name} is float8_e4m3fn, but there is no {module}{_SCALES[0]}: download the model again"
+        )
+    return found[0]

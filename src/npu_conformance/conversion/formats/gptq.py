@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.quantisation.schema import GptqOptions, require
-from npu_conformance.conversion.scheme import Quantised, Scheme, Stored, describe
+from npu_conformance.conversion.scheme import Quantised, Scheme, Stored, check_scales, describe
 from npu_conformance.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def read(
     _check_shapes(qweight, qzeros, scales, options)
     inputs = qweight.shape[0] * 32 // options.bits
     groups = _in_order(inputs, options) if g_idx is None else _groups(g_idx, inputs, scales.shape[0], options)
-    if not bool(torch.isfinite(scales).all()):
-        raise CheckpointError("its scales are not all finite: download the model again")
+    check_scales(scales.to(torch.float32))
     zeros = _zero_points(qzeros, options)
 
     def rows(start: int, stop: int) -> "tuple[torch.Tensor, torch.Tensor]":
