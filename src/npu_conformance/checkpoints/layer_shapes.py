@@ -1,5 +1,6 @@
 """Shapes of a layer's weights against those of its like, and against the width of the model."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from npu_conformance.checkpoints.tensor import Tensor
 # Of layers that are alike; fewer of another shape are a mistake, more are a design.
 _MOST = 0.75
 _READ_HIDDEN = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "mlp.gate_proj", "mlp.up_proj")
+_EXPERT = re.compile(r"(mlp\.experts\.[0-9]+\.(?:gate|up)_proj)\.q?weight")
 
 
 def layer_shape_findings(checkpoint: Checkpoint) -> list[Finding]:
@@ -75,14 +77,23 @@ def _inputs(stack: Stack) -> Iterator[Finding]:
     norm, width = stack.in_all("input_layernorm.weight"), _width(stack)
     if width is None or norm != width:
         return
-    for module in _READ_HIDDEN:
-        shape = stack.linear(module)
-        if shape is not None and shape[1] not in (width, 2 * width):
-            message = (
-                f"is {list(shape)} in all layers, expected {width} inputs, as wide as the embedding and the norms: "
-                "download the model again, or convert it again"
-            )
-            yield Finding("error", f"{stack.root}layers.*.{module}.weight", message)
+    shapes = {module: stack.linear(module) for module in _readers(stack)}
+    wrong = {module: shape for module, shape in shapes.items() if shape and shape[1] not in (width, 2 * width)}
+    if wrong:
+        names = [f"{stack.root}layers.*.{module}.weight" for module in wrong]
+        message = (
+            f"is {list(next(iter(wrong.values())))} in all layers, expected {width} inputs, as wide as the embedding "
+            "and the norms: download the model again, or convert it again"
+        )
+        yield Finding("error", some(names), message)
+
+
+def _readers(stack: Stack) -> list[str]:
+    """Linear layers that read hidden states, routed experts' among them."""
+    experts = {
+        found[1]: None for layer in stack.layers.values() for name in layer if (found := _EXPERT.fullmatch(name))
+    }
+    return [*_READ_HIDDEN, *experts]
 
 
 def _width(stack: Stack) -> int | None:

@@ -100,11 +100,11 @@ def _places(folder: Path, index: Path) -> dict[str, str]:
         ) from error
     if not places:
         raise CheckpointError(f"{index}: its weight_map is empty, so that it lists no tensors: download it again")
-    if odd := [name for name in places.values() if not name or name != Path(name).name]:
+    shards = sorted(set(places.values()))
+    if odd := [name for name in shards if not name or name != Path(name).name]:
         raise CheckpointError(
             f"{index}: names {shown(repr(odd[0]))}, expected the name of a file beside it: not a model's index"
         )
-    shards = sorted(set(places.values()))
     if missing := [name for name in shards if not (folder / name).exists()]:
         raise CheckpointError(
             f"{folder / shown(missing[0])}: missing; {index.name} lists {len(shards)} shards, "

@@ -11,6 +11,7 @@ from npu_conformance.checkpoints.tensor import Tensor
 _EMBEDDING = "embed_tokens.weight"
 # Stacks beside the language model's own: encoders, drafts of speculative decoding, the rows a layer adds.
 _OTHERS = re.compile(r"(^|\.)(encoder|decoder|mtp|layers)\.")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 T = TypeVar("T")
 PLAIN = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
 """Dtypes of weights that are stored as one number an element."""
@@ -50,13 +51,18 @@ def find_stack(checkpoint: Checkpoint) -> Stack | None:
     if len(roots) != 1:
         return None
     root = roots[0]
-    pattern = re.compile(re.escape(root) + r"layers\.(0|[1-9][0-9]{0,17})\.(.+)")
-    layers: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in checkpoint.tensors.items():
-        if found := pattern.fullmatch(name):
-            layers.setdefault(int(found[1]), {})[found[2]] = tensor
+    layers = _layers(checkpoint.tensors, f"{root}layers.")
     embedding = checkpoint.tensors[root + _EMBEDDING]
     return Stack(root, embedding, checkpoint.tensors.get(f"{root}norm.weight"), dict(sorted(layers.items())))
+
+
+def _layers(tensors: Mapping[str, Tensor], stem: str) -> dict[int, dict[str, Tensor]]:
+    layers: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(stem):
+            number, _, rest = name[len(stem) :].partition(".")
+            layers.setdefault(number, {})[rest] = tensor
+    return {int(number): layer for number, layer in layers.items() if _NUMBER.fullmatch(number)}
 
 
 def linear_shape(tensors: Mapping[str, Tensor], module: str) -> tuple[int, int] | None:

@@ -7,7 +7,9 @@ from npu_conformance.checkpoints.checkpoint import Checkpoint, some
 from npu_conformance.checkpoints.headers import shown
 from npu_conformance.checkpoints.stack import find_stack
 
-_IN_A_LAYER = r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj|\w+_layernorm|self_attn\.[qk]_norm)\.\w+"
+_IN_A_LAYER = (
+    r"(self_attn\.[qkvo]_proj|mlp\.(experts\.[0-9]+\.)?(gate|up|down)_proj|\w+_layernorm|self_attn\.[qk]_norm)\.\w+"
+)
 _NUMBER = re.compile(r"(?<=\.)[0-9]+(?=\.)")
 
 
@@ -27,5 +29,5 @@ def unchecked(checkpoint: Checkpoint) -> str | None:
 
 
 def _kinds(names: list[str]) -> str:
-    kinds = Counter(shown(_NUMBER.sub("*", name)) for name in names)
-    return f"{len(names)} tensors, {some(kinds, 3)}"
+    kinds = Counter(_NUMBER.sub("*", name) for name in names)
+    return f"{len(names)} tensors, {some(map(shown, kinds), 3)}"
