@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from npu_conformance.audit.damaged import REMEDY, damage_findings, may_show_damage
 from npu_conformance.audit.statistics import (
     GROUP,
     Measured,
@@ -64,9 +65,14 @@ def scan(checkpoint: Checkpoint, progress: "Progress") -> Scan:
     layer, bits = _representative(checkpoint), _bits(checkpoint)
     for done, (name, declared) in enumerate(checkpoint.tensors.items()):
         progress("scanning", done, len(checkpoint.tensors))
-        if not declared.size or not measurable(name, declared.dtype, bits):
+        counted, looked_at = measurable(name, declared.dtype, bits), may_show_damage(name, declared)
+        if not declared.size or not (counted or looked_at):
             continue
         tensor = load_tensor(checkpoint, name)
+        if looked_at:
+            findings += damage_findings(name, declared.dtype, tensor)
+        if not counted:
+            continue
         measured = measure(tensor, name, declared.dtype, bits)
         found = measured.statistics
         if layer is not None and name.startswith(layer) and _has_norm(measured):
@@ -106,6 +112,12 @@ def _tensor_findings(measured: Measured) -> list[Finding]:
     if measured.not_positive is not None:
         message = f"a scale is zero or negative, first at {list(measured.not_positive)}: quantise the model again"
         findings.append(Finding("error", found.name, message))
+    if measured.outlier is not None:
+        message = (
+            f"a number is far beyond all others, first at {list(measured.outlier)} (they range from {found.min:.3g} to "
+            f"{found.max:.3g}), as a flipped bit leaves it: {REMEDY}"
+        )
+        findings.append(Finding("warning", found.name, message))
     if len(found.shape) > 1 and found.min == found.max == 0 and found.name.endswith(_WEIGHT):
         findings.append(Finding("warning", found.name, "all zero: check that the model is made so"))
     return findings

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from npu_conformance.audit.outliers import outliers
+
 if TYPE_CHECKING:
     import torch
 
@@ -55,6 +57,8 @@ class Measured:
     """Index of the first NaN or infinity."""
     not_positive: tuple[int, ...] | None
     """Of scales: index of the first that is zero or negative."""
+    outlier: tuple[int, ...] | None
+    """Of values: index of the first that is far beyond the others (see `outliers`)."""
 
 
 @dataclass
@@ -94,25 +98,28 @@ def measure(tensor: "torch.Tensor", name: str, dtype: str, bits: int | None) -> 
     """
     matrix = _matrix(tensor)
     packed = bits if name.endswith(_PACKED) else None
+    codes = packed is not None or _CODES.fullmatch(dtype) is not None
     linear = packed is None and matrix.shape[1] >= GROUP and tensor.ndim > 1 and _LINEAR.fullmatch(name) is not None
     sums = _Sums()
     for start, chunk in _chunks(matrix, packed):
         _add(sums, start, chunk, linear, _SCALE.fullmatch(name) is not None)
+        if not codes and (beyond := outliers(chunk, matrix=tensor.ndim > 1)) is not None:
+            sums.firsts.setdefault("outlier", start + int(beyond.argmax()))
     mean = sums.total / sums.count if sums.count else math.nan
     variance = sums.squares / sums.count - mean**2 if sums.count else math.nan
     statistics = TensorStatistics(
         name=name,
         shape=tuple(tensor.shape),
         dtype=dtype,
-        of="codes" if _CODES.fullmatch(dtype) else "values",
+        of="codes" if codes else "values",
         mean=mean,
         std=math.sqrt(max(variance, 0.0)) if sums.count else math.nan,
         min=sums.low,
         max=sums.high,
         near_zero=sums.near / sums.sampled if sums.sampled else None,
     )
-    places = {kind: _index(first, tuple(tensor.shape)) for kind, first in sums.firsts.items()}
-    return Measured(statistics, places.get("not finite"), places.get("not positive"))
+    places = {kind: index_of(first, tuple(tensor.shape)) for kind, first in sums.firsts.items()}
+    return Measured(statistics, *(places.get(kind) for kind in ("not finite", "not positive", "outlier")))
 
 
 def _matrix(tensor: "torch.Tensor") -> "torch.Tensor":
@@ -174,7 +181,8 @@ def _near_zero(chunk: "torch.Tensor") -> tuple[int, int]:
     return int(near.sum()), near.numel()
 
 
-def _index(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+def index_of(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Index of an element that is at this position in the flattened tensor."""
     index: list[int] = []
     for size in reversed(shape):
         position, place = divmod(position, size)
