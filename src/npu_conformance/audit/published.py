@@ -11,6 +11,7 @@ from npu_conformance.audit.formats import formats
 from npu_conformance.audit.weights import Floats, Plain, Weights, assemble
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.checkpoints.load import load_tensor
+from npu_conformance.checkpoints.modelslim import is_modelslim
 from npu_conformance.checkpoints.quantisation.kv_scales import is_kv_scale
 from npu_conformance.errors import CheckpointError
 
@@ -18,6 +19,32 @@ if TYPE_CHECKING:
     import torch
 
 _PLAIN = ("F32", "F16", "BF16")
+
+
+def why_unreadable(checkpoint: Checkpoint) -> str | None:
+    """Why a checkpoint can have no reference here, by its config and headers; None where it can."""
+    method = "ModelSlim" if is_modelslim(checkpoint.folder) else checkpoint.quantisation.get("quant_method")
+    if method is None:
+        return None
+    known = formats().get(method)
+    unread = "" if known is None else known.unread(checkpoint)
+    if unread is None:
+        return None
+    kind = f"{method} with {unread}" if unread else method
+    return (
+        f"weights quantised by {kind} are not read here, so there is no reference: name the original weights under "
+        "reference.model"
+    )
+
+
+def require_readable(checkpoint: Checkpoint) -> None:
+    """Refuse such a checkpoint.
+
+    Raises:
+        CheckpointError: it can have no reference here.
+    """
+    if (why := why_unreadable(checkpoint)) is not None:
+        raise CheckpointError(f"{checkpoint.folder}: {why}")
 
 
 def parameter_names(checkpoint: Checkpoint) -> list[str]:

@@ -116,7 +116,8 @@ class Conversion:
         rounding = self._rounding()
         weight = self._open(stored)
         with self._naming(stored.parts[0]):
-            rows, columns = output.shape
+            *_, columns = output.shape
+            rows = math.prod(output.shape) // columns
             step = max(1, _BLOCK_ELEMENTS // columns)
             for start in range(0, rows, step):
                 yield rounding.product(*weight.rows(start, min(start + step, rows)))
@@ -165,6 +166,19 @@ def plan(checkpoint: Checkpoint, dtype: Dtype | None, ternary_group_size: int | 
     """
     scheme = _find_scheme(checkpoint, ternary_group_size)
     return Conversion(checkpoint, scheme, dtype or _configured_dtype(checkpoint))
+
+
+def refuse_unconvertible(checkpoint: Checkpoint, dtype: Dtype) -> None:
+    """Say what `convert` would say of a checkpoint's config and headers.
+
+    Args:
+        checkpoint: an examined folder.
+        dtype: that is asked for.
+
+    Raises:
+        CheckpointError: it refuses the checkpoint.
+    """
+    plan(checkpoint, dtype, None).outputs()
 
 
 def _find_scheme(checkpoint: Checkpoint, ternary_group_size: int | None) -> Scheme:

@@ -27,7 +27,7 @@ class Stored:
     """Where a quantised weight is."""
 
     shape: tuple[int, ...]
-    """Of the plain weight: [out, in]."""
+    """Of the plain weight: [out, in], or [experts, out, in], whose rows are read one behind the other."""
     parts: tuple[str, ...]
     """The tensors it is stored as, in the order its reader takes them."""
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.audit.formats import formats
-from npu_conformance.audit.published import published_state_dict
+from npu_conformance.audit.published import published_state_dict, require_readable
 from npu_conformance.checkpoints.inspect import Checkpoint, inspect
 from npu_conformance.errors import CheckpointError
 
@@ -30,20 +29,15 @@ def load_model(checkpoint: Path, dtype: str, attn_implementation: str, *, trust_
         "local_files_only": True,
         "output_loading_info": True,
     }
-    method = files.quantisation.get("quant_method")
+    require_readable(files)
     source: Path | None = checkpoint
-    if method in formats():
+    if files.announced is not None:
         config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code, local_files_only=True)
         for part in (config, config.get_text_config()):
             if hasattr(part, "quantization_config"):
                 del part.quantization_config
         options |= {"config": config, "state_dict": _plain_weights(files, options["dtype"])}
         source = None
-    elif method is not None:
-        raise CheckpointError(
-            f"{checkpoint / 'config.json'}: quant_method {method!r} cannot be read without its kernels: name the "
-            "original weights under reference.model"
-        )
     model, loaded = _class_of(files, trust_remote_code).from_pretrained(source, **options)
     _refuse_gaps(checkpoint, loaded)
     return model.to(options["dtype"]).eval()

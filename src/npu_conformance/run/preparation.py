@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from npu_conformance.audit.audit import Audit
+from npu_conformance.audit.published import require_readable
 from npu_conformance.audit.scan import Scan
 from npu_conformance.checkpoints.adapters.inspect import inspect_adapter
 from npu_conformance.checkpoints.inputs import read_inputs
@@ -84,6 +85,7 @@ def prepare(
     """
     reference = inspect(subject.reference)
     if scored:
+        require_readable(reference)
         _require_rope(reference, subject.python, "the reference's")
     changed = _changed(*(folder for folder in (subject.reference, subject.candidate, subject.adapter) if folder))
     published = _scan(reference, subject.name, jobs)

@@ -98,7 +98,7 @@ def test_formats_that_the_npu_cannot_load(run: Run, method: str, config: str, ba
     """On what it is meant for; converted they can."""
     _, found = run(config, weights=LLAMA | {"quantization_config": {"quant_method": method}})
 
-    bad_format = [line for line in found if "weights quantised by" in line]
+    bad_format = [line for line in found if f"weights quantised by {method}, for" in line]
     assert bad_format == ([f"error: weights quantised by {method}, for Atlas 800 A2"] if bad else [])
 
 

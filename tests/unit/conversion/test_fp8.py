@@ -165,7 +165,7 @@ def with_nan_code(codes: Any, scale: Any) -> tuple[Any, Any]:
         (lambda codes, scale: (codes, scale.repeat(2, 1)), r"scale of shape \[4, 2\] .* expected \[2, 2\]"),
         (lambda codes, scale: (codes, scale[:1, :1]), r"scale of shape \[1, 1\] .* expected \[2, 2\]"),
         (lambda codes, scale: (codes, 1 / scale.clamp_max(0.1)), r"its scales are .* to .* stored as reciprocals"),
-        (lambda codes, scale: (codes.float(), scale), r"expected codes float8_e4m3fn \[out, in\], found float32"),
+        (lambda codes, scale: (codes.float(), scale), r"expected codes float8_e4m3fn \[..., out, in\], found float32"),
         (lambda codes, scale: (codes[0], scale), r"expected codes .* found float8_e4m3fn \[40\]"),
         (with_scale(0.0), "its scales are 0 to .* expected finite ones above zero"),
         (with_scale(-0.5), "its scales are -0.5 to "),

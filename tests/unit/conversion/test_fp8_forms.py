@@ -66,6 +66,24 @@ def test_each_form_is_what_the_second_reading_has(tmp_path: Path, form: str) -> 
         assert (after[name].numpy() == read_published(source, name)).all()
 
 
+@pytest.mark.parametrize("form", ["block", "row", "column"])
+def test_experts_in_one_tensor(tmp_path: Path, form: str) -> None:
+    """Rows of one expert never take the scales of the next, though blocks do not divide them."""
+    import torch
+
+    name, random = "model.layers.0.mlp.experts.up_proj", torch.Generator().manual_seed(0)
+    codes = torch.randn(3, 40, 70, generator=random).to(torch.float8_e4m3fn)
+    scale = torch.rand({"block": (3, 2, 3), "row": (3, 40), "column": (3, 40, 1)}[form], generator=random) / 10 + 1e-3
+    folder = save(tmp_path / "source", form)
+    edit_tensors(folder, lambda tensors: tensors.update({name: codes, f"{name}_scale_inv": scale}))
+
+    convert(folder, tmp_path / "out", "float32", unwatched)
+
+    after = load_all(tmp_path / "out")[name]
+    assert after.shape == codes.shape
+    assert (after.numpy() == read_published(inspect(folder), name)).all()
+
+
 def test_scales_of_a_cache_are_left_out(tmp_path: Path) -> None:
     """They are no parameters, and plain weights have no use for them."""
     import torch

@@ -15,6 +15,9 @@ from npu_conformance.checkpoints.inspect import Checkpoint
 class Format(Protocol):
     """A module of this folder."""
 
+    def unread(self, checkpoint: Checkpoint) -> str | None:
+        """What a checkpoint has of the format that is not read here, such as `bits 3`; None where there is nothing."""
+
     def parameter_of(self, checkpoint: Checkpoint, stored: str) -> str | None:
         """The parameter that a stored tensor is a part of; None where it is of no parameter in this format."""
 

@@ -10,7 +10,7 @@ from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.checkpoints.load import load_tensor
 from npu_conformance.errors import CheckpointError
 
-_CODES = "F8_E4M3"
+_CODES, _OTHER = "F8_E4M3", "F8_E5M2"
 # What is appended to a parameter's name for its scale; both are multiplied, whatever "inverse" suggests.
 _SCALES = ("_scale_inv", "_scale")
 # In place of `weight`, for arithmetic in FP8 only.
@@ -56,6 +56,11 @@ class Fp8:
         return np.asarray(E4M3FN[self.codes[start:stop]] * factors)
 
 
+def unread(checkpoint: Checkpoint) -> str | None:
+    """See `Format`."""
+    return _OTHER if any(tensor.dtype == _OTHER for tensor in checkpoint.tensors.values()) else None
+
+
 def parameter_of(checkpoint: Checkpoint, stored: str) -> str | None:
     """See `Format`."""
     owners = [stored, *(stored.removesuffix(end) for end in _SCALES if stored.endswith(end))]
@@ -90,8 +95,10 @@ def read(checkpoint: Checkpoint, name: str) -> Fp8:
         )
     scale: Floats = load_tensor(checkpoint, found).float().numpy()
     block = _block(checkpoint, shape, scale)
-    if scale.size == 1 or (scale.ndim == 1 and block == (1, shape[-1])):
-        scale = scale.reshape(-1, 1)
+    if scale.size == 1:
+        scale = scale.reshape(1, 1)
+    elif block[0] == 1 and scale.shape == shape[:-1]:
+        scale = scale[..., None]
     expected = (*shape[:-2], -(-shape[-2] // block[0]), -(-shape[-1] // block[1]))
     if scale.shape != expected:
         raise CheckpointError(

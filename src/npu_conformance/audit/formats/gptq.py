@@ -19,6 +19,7 @@ from npu_conformance.errors import CheckpointError
 _PARTS = ("qweight", "qzeros", "scales", "g_idx")
 # What was subtracted from a zero point before it was stored.
 _OFFSETS = {"gptq": 1, "gptq_v2": 0}
+_READ = (("bits", (4, 8)), ("checkpoint_format", tuple(_OFFSETS)))
 
 Words = NDArray[np.uint32]
 Integers = NDArray[np.int64]
@@ -49,6 +50,14 @@ class Gptq:
         codes = unpack(self.words[:, start:stop].T, self.bits).astype(np.float32)
         zeros = self.zeros[self.groups, start:stop].T.astype(np.float32)
         return np.asarray((codes - zeros) * self.scales[self.groups, start:stop].T)
+
+
+def unread(checkpoint: Checkpoint) -> str | None:
+    """See `Format`."""
+    options = {"checkpoint_format": "gptq"} | checkpoint.quantisation
+    if options.get("dynamic"):
+        return "dynamic (modules with options of their own)"
+    return next((f"{key} {options[key]}" for key, known in _READ if key in options and options[key] not in known), None)
 
 
 def parameter_of(checkpoint: Checkpoint, stored: str) -> str | None:
@@ -115,7 +124,7 @@ def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
         # AutoGPTQ's file belongs to no other method and does not name its own.
         found = {"quant_method": "gptq"} | read_json(where, "it says how qweight is packed")
     settings = {"group_size": -1, "checkpoint_format": "gptq"} | found
-    for key, known in (("quant_method", ("gptq",)), ("bits", (4, 8)), ("checkpoint_format", tuple(_OFFSETS))):
+    for key, known in (("quant_method", ("gptq",)), *_READ):
         if settings.get(key) not in known:
             raise CheckpointError(
                 f"{where}: {key} is {settings.get(key)!r}; GPTQ weights can be read where it is "

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from npu_conformance.audit.published import why_unreadable
 from npu_conformance.checkpoints.adapters.config import FILE as ADAPTER
 from npu_conformance.checkpoints.adapters.inspect import examine_adapter
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some, weight_bytes
@@ -19,6 +20,7 @@ from npu_conformance.commands.plan.forecast import forecast
 from npu_conformance.commands.plan.totals import shortages, totals
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import JUDGED, ranks
+from npu_conformance.conversion.plan import refuse_unconvertible
 from npu_conformance.errors import CheckpointError, ConformanceError, PlanError, WeightsError
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.run.lacking import lacking
@@ -160,6 +162,8 @@ def _read_by(
         yield rope_finding(checkpoint, None, "the engine's")
     if not reference:
         return
+    if (why := why_unreadable(checkpoint)) is not None:
+        yield CheckpointFinding("error", "reference", why)
     try:
         python = reference_python(checkpoint.folder, settings)
     except PlanError as error:
@@ -186,8 +190,17 @@ def _format(config: ModelConfig, checkpoint: Checkpoint, host: Host, device_name
         return []
     found = f"weights quantised by {method}, for {meant}"
     expected = "plain weights, compressed-tensors or ModelSlim, which vllm-ascend has kernels for there"
-    remedy = f"`convert: {config.serve.dtype}` in the YAML, or `npu-conformance convert SRC DST`"
+    remedy = _plain_weights(config, checkpoint)
     return [Finding("error", found, expected, remedy)]
+
+
+def _plain_weights(config: ModelConfig, checkpoint: Checkpoint) -> str:
+    """How the model is had unquantised."""
+    try:
+        refuse_unconvertible(checkpoint, config.serve.dtype)
+    except CheckpointError as error:
+        return f"serve the original weights; `convert` does not take these ({error})"
+    return f"`convert: {config.serve.dtype}` in the YAML, or `npu-conformance convert SRC DST`"
 
 
 def _cost_area(model: Model, settings: Settings, host: Host) -> Area:

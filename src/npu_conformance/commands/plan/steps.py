@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from npu_conformance.audit.published import require_readable
 from npu_conformance.checkpoints.inspect import inspect, weight_bytes
 from npu_conformance.commands.plan.earlier import last_time
 from npu_conformance.commands.plan.estimate import Load, Take, engine_take
@@ -11,6 +12,7 @@ from npu_conformance.config.limits import Dtype
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import load_prompts
 from npu_conformance.config.variants import JUDGED, ranks
+from npu_conformance.conversion.plan import refuse_unconvertible
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.machine.devices import find_devices
 from npu_conformance.measure.reference_runs import ReferenceRun
@@ -76,6 +78,8 @@ class _Model:
         self._loaded = self._reference
         if self._subject.candidate not in (None, self._subject.reference):
             self._loaded = inspect(self._subject.candidate)
+        if self._built and self._settings.scores:
+            require_readable(self._reference)
         if self._built:
             adapter_findings(self._config, (self._subject.adapter, self._settings.candidate_adapter), self._loaded)
         self._parameters = parameters_of(self._reference)
@@ -92,6 +96,8 @@ class _Model:
         """Plain weights for the engine; whether they are in the cache only a digest of all files would tell."""
         if self._subject.candidate is not None or self._config.convert is None:
             return []
+        if self._built:
+            refuse_unconvertible(self._reference, self._config.convert)
         size = self._parameters * WIDTHS[self._config.convert]
         take = Take(seconds=size / _CONVERTING + 5, memory=_CONVERTING_MEMORY, disk=size)
         return [

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 
 _CODES = "F8_E4M3"
 _OTHER_CODES = ("F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
-# What stands for `weight` in the name of a scale; the last one is DeepSeek's.
-_SCALES = ("weight_scale_inv", "weight_scale", "scale")
-_WEIGHT_SCALES = _SCALES[:2]
+# Behind the name of a weight. DeepSeek has `scale` in place of `weight` as well.
+_SCALES = ("_scale_inv", "_scale")
 _ACTIVATION_SCALES = ("input_scale", "activation_scale")
 
 
@@ -26,39 +25,42 @@ def dequantise(weight: "torch.Tensor", scale: "torch.Tensor", block: Block | Non
     ones may be cut off.
 
     Args:
-        weight: [out, in], float8_e4m3fn.
+        weight: [out, in], or [experts, out, in], float8_e4m3fn.
         scale: [ceil(out / block[0]), ceil(in / block[1])]; without blocks one number for all, or [out] or [out, 1];
-            of any float dtype.
+            of experts with one of these each; of any float dtype.
         block: rows and columns that share a scale; None where the config names none.
 
     Returns:
-        [out, in], float32.
+        The weight's shape, float32; rows are those of all experts, one behind the other.
 
     Raises:
         CheckpointError: a code is NaN, or a scale is of the wrong shape, zero, negative or not finite.
     """
-    codes, scales = read(weight, scale, block).rows(0, weight.shape[0])
-    return codes * scales
+    codes, scales = read(weight, scale, block).rows(0, weight.shape[:-1].numel())
+    return (codes * scales).reshape(weight.shape)
 
 
 def read(weight: "torch.Tensor", scale: "torch.Tensor", block: Block | None) -> Quantised:
     """The same for a part of the rows at a time (see `dequantise`, also for what is raised)."""
     import torch
 
-    if weight.dtype != torch.float8_e4m3fn or weight.ndim != 2:
-        raise CheckpointError(f"expected codes float8_e4m3fn [out, in], found {describe(weight)}")
-    rows, columns = weight.shape
+    if weight.dtype != torch.float8_e4m3fn or weight.ndim < 2:
+        raise CheckpointError(f"expected codes float8_e4m3fn [..., out, in], found {describe(weight)}")
+    *experts, rows, columns = weight.shape
     if block is None:
-        block, grid = ((rows, columns), [1, 1]) if scale.numel() == 1 else ((1, columns), [rows, 1])
-        fits = scale.numel() == 1 or list(scale.shape) in ([rows], [rows, 1])
+        single = scale.numel() == 1 and not experts
+        block, grid = ((rows, columns), [1, 1]) if single else ((1, columns), [*experts, rows, 1])
+        fits = single or list(scale.shape) in (grid[:-1], grid)
         expected = f"one number, or {grid} with one a row, as the config has no weight_block_size"
     else:
-        grid = [-(-rows // block[0]), -(-columns // block[1])]
+        grid = [*experts, -(-rows // block[0]), -(-columns // block[1])]
         fits = list(scale.shape) == grid
         expected = f"{grid} in blocks of {block[0]} x {block[1]}: is weight_block_size right?"
     if not fits:
-        raise CheckpointError(f"scale of shape {list(scale.shape)} for a weight {[rows, columns]}, expected {expected}")
-    steps = scale.to(torch.float32).reshape(grid)
+        raise CheckpointError(
+            f"scale of shape {list(scale.shape)} for a weight {list(weight.shape)}, expected {expected}"
+        )
+    steps = scale.to(torch.float32).reshape(-1, grid[-1])
     check_scales(steps)
     return Quantised(_rows(weight, steps, block), {"block": list(block)})
 
@@ -66,12 +68,17 @@ def read(weight: "torch.Tensor", scale: "torch.Tensor", block: Block | None) -> 
 def _rows(weight: "torch.Tensor", steps: "torch.Tensor", block: Block) -> Rows:
     import torch
 
+    outputs, inputs = weight.shape[-2:]
+    down = -(-outputs // block[0])
+    matrix = weight.reshape(-1, inputs)
+    across = torch.arange(inputs) // block[1]
+
     def rows(start: int, stop: int) -> "tuple[torch.Tensor, torch.Tensor]":
-        codes = weight[start:stop].to(torch.float32)
+        codes = matrix[start:stop].to(torch.float32)
         if bool(codes.isnan().any()):
             raise CheckpointError("a code is NaN: download the model again")
-        across = torch.arange(weight.shape[1]) // block[1]
-        return codes, steps[torch.arange(start, stop) // block[0]][:, across]
+        row = torch.arange(start, stop)
+        return codes, steps[row // outputs * down + row % outputs // block[0]][:, across]
 
     return rows
 
@@ -100,7 +107,7 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
     }
     parts = {part for stored in weights.values() for part in stored.parts}
     for name in checkpoint.tensors:
-        if name.endswith(_WEIGHT_SCALES) and name not in parts:
+        if name.endswith(("_scale_inv", "weight_scale")) and name not in parts:
             raise CheckpointError(
                 f"{checkpoint.tensors[name].file}: {name} scales no float8_e4m3fn tensor: download the model again"
             )
@@ -111,12 +118,11 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
 
 
 def _scale(checkpoint: Checkpoint, name: str) -> str:
-    module, file = name.removesuffix("weight"), checkpoint.tensors[name].file
-    found = [module + scale for scale in _SCALES if module + scale in checkpoint.tensors]
+    file = checkpoint.tensors[name].file
+    places = [*(name + end for end in _SCALES), f"{name.removesuffix('weight')}scale"]
+    found = [scale for scale in places if scale in checkpoint.tensors]
     if len(found) > 1:
         raise CheckpointError(f"{file}: {name} has {' and '.join(found)}, expected one scale: download the model again")
     if not found:
-        raise CheckpointError(
-            f"{file}: {name} is float8_e4m3fn, but there is no {module}{_SCALES[0]}: download the model again"
-        )
+        raise CheckpointError(f"{file}: {name} is float8_e4m3fn, but there is no {places[0]}: download the model again")
     return found[0]
