@@ -1,11 +1,11 @@
 """What the candidate's answers say: substrings, formats and labels."""
 
-import re
 from dataclasses import dataclass
 
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import all_of, first, not_applicable
 from npu_conformance.checks.registry import check
+from npu_conformance.config.patterns import find
 from npu_conformance.measure.results import Result
 
 
@@ -34,7 +34,7 @@ def output_format(evidence: Evidence) -> list[Result]:
     broken = [
         f"{prompt.id}: expected an answer of the form {prompt.format!r}, found {answers[prompt.id]!r}"
         for prompt in asked
-        if not re.match(prompt.format or "", answers[prompt.id], re.DOTALL)
+        if find(prompt.format or "", answers[prompt.id], "start") is None
     ]
     return [all_of(evidence, "output_format", "answer_formats", broken, first(broken), len(asked))]
 

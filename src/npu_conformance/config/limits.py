@@ -43,6 +43,11 @@ class Figure:
         """How a value must stand to the limit."""
         return ">=" if self.sense == "min" else "<="
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The limits that mean something: of a share or a cosine 0 to 1, of an error 0 and more."""
+        return 0.0, 1.0 if self.sense == "min" else float("inf")
+
     def default_limit(self, dtype: Dtype) -> float | None:
         """The limit when the model config gives none; None when the figure is only shown."""
         return self.defaults[("bfloat16", "float16", "float32").index(dtype)]

@@ -3,16 +3,18 @@
 This module is the one place where a default is written down; the schema that editors use is made from it.
 """
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from npu_conformance.config.hub_id import HubId
+from npu_conformance.config.labels import Labels
 from npu_conformance.config.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
-from npu_conformance.config.prompts import Name, PromptUse
-from npu_conformance.config.serve import Positive, Section, Serve
+from npu_conformance.config.mistakes import did_you_mean
+from npu_conformance.config.names import Name, check_name
+from npu_conformance.config.prompts import MAX_TOKENS, PromptUse
+from npu_conformance.config.serve import Section, Serve
 from npu_conformance.config.variants import (
     CATALOGUE,
     JUDGED,
@@ -22,10 +24,12 @@ from npu_conformance.config.variants import (
     engine_options,
     known_changes,
 )
-from npu_conformance.config.yamlfile import did_you_mean, load_yaml
+from npu_conformance.config.yamlfile import load_yaml
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.provenance import without_secrets
 
+LONGEST_JOB = 30 * 24 * 3600
+"""Seconds that a job may be given."""
 # Beside the variants in a run's folders.
 _RESERVED = "subject"
 
@@ -39,29 +43,6 @@ class Reference(Section):
     """transformers' attention implementation."""
     also: Literal["bfloat16", "float16"] | None = None
     """A second reference in this dtype, whose tokens are reported beside and never judged."""
-
-
-class Labels(Section):
-    """The label a classifying model writes into its answer."""
-
-    pattern: str
-    """Regular expression searched in the answer; its named groups are the labels."""
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles_with_groups(cls, pattern: str) -> str:
-        try:
-            groups = re.compile(pattern).groupindex
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        if not groups:
-            raise ValueError("has no named group; write one as (?P<label>…)")
-        return pattern
-
-    def parse(self, answer: str) -> dict[str, str] | None:
-        """The labels in an answer by group name, or None where the pattern does not occur."""
-        found = re.search(self.pattern, answer)
-        return None if found is None else {name: text.strip() for name, text in found.groupdict("").items()}
 
 
 class Limit(Section):
@@ -92,18 +73,18 @@ class ModelConfig(Section):
     """Environment variables of the engine's process."""
     reference: Reference = Reference()
     """What it is compared with."""
-    variants: tuple[str | Variant, ...] = ()
+    variants: Annotated[tuple[str | Variant, ...], Field(max_length=100)] = ()
     """Variants judged besides `base` and `as_served`: names of the catalogue, or a name with engine options or
     environment variables; each changes one thing of `base`."""
     batch_invariant: bool = False
     """The engine promises logits that do not depend on the batch: they must then be bitwise equal in any."""
-    prompts: Annotated[tuple[PromptUse, ...], Field(min_length=1)] = tuple(
+    prompts: Annotated[tuple[PromptUse, ...], Field(min_length=1, max_length=100)] = tuple(
         PromptUse(set=name) for name in ("general", "chinese", "code", "maths", "long")
     )
     """Prompt sets: a name, or a mapping that changes how the set is used."""
     chat_template_kwargs: dict[str, Any] = Field({})
     """Arguments of the chat template, such as `enable_thinking: false`."""
-    max_tokens: Positive = 48
+    max_tokens: Annotated[int, Field(gt=0, le=MAX_TOKENS, strict=True)] = 48
     """Longest answer in tokens; shorter ones end at their end-of-text token."""
     labels: Labels | None = None
     """Set for a model whose answers are labels, such as a guard model."""
@@ -113,7 +94,7 @@ class ModelConfig(Section):
     """Recipe of the trained stand-in that `--twin` uses."""
     hardware: str | None = None
     """The machine the model is meant for, shown in the report."""
-    deadline: Positive | None = None
+    deadline: Annotated[int, Field(gt=0, le=LONGEST_JOB, strict=True)] | None = None
     """Seconds one engine or reference job may take; by default 1800, and more for a reference that is forecast long."""
 
     @model_validator(mode="after")
@@ -185,6 +166,10 @@ class ModelConfig(Section):
         for name in limits:
             if name not in FIGURES:
                 raise ValueError(f"{name}: unknown figure{did_you_mean(name, FIGURES)} (figures: {', '.join(FIGURES)})")
+            least, most = FIGURES[name].range
+            if not least <= limits[name].value <= most:
+                told = f"from {least:g} to {most:g}" if most < float("inf") else f"of {least:g} or more"
+                raise ValueError(f"{name}.value: expected a limit {told}, found {limits[name].value:g}")
         return limits
 
     @property
@@ -252,8 +237,16 @@ def load_config(path: Path) -> ModelConfig:
     """Read a model config.
 
     Raises:
-        ConfigError: one line naming file and key; or there are two files of the model.
+        ConfigError: one line naming file and key; or there is no such file, or two of the model.
     """
+    try:
+        check_name(path.stem)
+    except ValueError as error:
+        raise ConfigError(f"{path}: the file's name is the model's: {error}; rename the file") from error
+    if not path.is_symlink() and not path.exists():
+        known = config_names(path.parent)
+        told = f"no config of this name{did_you_mean(path.stem, known)} (configs: {', '.join(known) or 'none'})"
+        raise ConfigError(f"{path}: {told}")
     if path.suffix == ".yml" and path.with_suffix(".yaml").is_file():
         raise ConfigError(f"{path}: {path.stem}.yaml is beside it: keep one of the two")
     return load_yaml(path, ModelConfig)

@@ -1,20 +1,22 @@
 """Prompt sets: what is asked of a model, and what its answer must contain."""
 
-import re
 from collections.abc import Sequence
 from functools import cache
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
+from npu_conformance.config.names import Name
+from npu_conformance.config.patterns import Pattern
 from npu_conformance.config.yamlfile import load_yaml
 from npu_conformance.errors import ConfigError
 
 RESERVE = "reserve"
 """The set that more prompts are taken from than a model's own sets hold."""
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+MAX_TOKENS = 2**17
+"""Of an answer, at most."""
 
 
 class PromptEntry(BaseModel):
@@ -58,20 +60,11 @@ class PromptUse(BaseModel):
     expect: bool | tuple[Annotated[str, Field(min_length=1)], ...] = True
     """False: the set's expected substrings are not asked of this model. A list: these are asked of every answer,
     besides the set's own."""
-    max_tokens: Annotated[int, Field(gt=0, strict=True)] | None = None
+    max_tokens: Annotated[int, Field(gt=0, le=MAX_TOKENS, strict=True)] | None = None
     """Longest answer in tokens; default: the model's."""
-    format: str | None = None
+    format: Pattern | None = None
     """Regular expression that every answer of the set must match from its start, such as an output format's headings;
     `.` matches line breaks too."""
-
-    @field_validator("format")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        return pattern
 
 
 class Prompt(BaseModel):

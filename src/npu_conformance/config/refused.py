@@ -30,6 +30,12 @@ CORRUPTING = {
     ),
 }
 """Why, by name."""
+_OWN = ("model", "logits_processors", "worker_extension_cls")
+"""What the suite itself gives an engine."""
+RANKS = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
+"""Each multiplies vLLM's world size (config/parallel.py of 0.18.0 to 0.32.0). `decode_context_parallel_size` does not:
+it divides the ranks that these make."""
+MOST_RANKS = 4096
 # vLLM-Ascend calls a switch's variable by its option, behind this.
 _PREFIX = "VLLM_ASCEND_"
 
@@ -55,6 +61,13 @@ def refuse_corrupting(options: Mapping[str, Any], envs: Mapping[str, str] | None
         name = variable.removeprefix(_PREFIX).lower()
         if variable.startswith(_PREFIX) and name in CORRUPTING and value.lower() not in ("", "0", "false"):
             raise ValueError(f"{variable} {CORRUPTING[name]}: remove it")
+    for name in _OWN:
+        if name in options:
+            raise ValueError(f"{name}: the suite gives it to the engine itself; remove it")
+    for name in RANKS:
+        count = options.get(name, 1)
+        if count is not None and (type(count) is not int or not 1 <= count <= MOST_RANKS):
+            raise ValueError(f"{name}: expected a number of devices from 1 to {MOST_RANKS}, found {count!r}")
     if "hf_overrides" in options:
         raise ValueError(
             "hf_overrides: would change the candidate's model and not the reference's; write a copy of the checkpoint "

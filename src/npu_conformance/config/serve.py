@@ -1,13 +1,17 @@
 """The `serve:` section of a model config."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from npu_conformance.config.limits import Dtype
-from npu_conformance.config.refused import refuse_corrupting
+from npu_conformance.config.refused import MOST_RANKS, refuse_corrupting
 
-Positive = Annotated[int, Field(gt=0, strict=True)]
+Ranks = Annotated[int, Field(gt=0, le=MOST_RANKS, strict=True)]
+Requests = Annotated[int, Field(gt=0, le=2**20, strict=True)]
+Tokens = Annotated[int, Field(gt=0, le=2**24, strict=True)]
+_OTHER_NAMES = {"half": "float16", "float": "float32", "double": "float32"}
+"""What vLLM and torch call dtypes besides."""
 
 
 class Section(BaseModel):
@@ -21,13 +25,13 @@ class Serve(Section):
 
     dtype: Dtype = "bfloat16"
     """Dtype of the candidate's weights and activations."""
-    tensor_parallel_size: Positive = 1
+    tensor_parallel_size: Ranks = 1
     """Devices the model is sharded over."""
-    max_model_len: Positive | None = None
+    max_model_len: Tokens | None = None
     """Longest prompt plus answer in tokens; vLLM's own default is the model's maximum."""
-    max_num_seqs: Positive | None = None
+    max_num_seqs: Requests | None = None
     """Requests in one batch at most."""
-    max_num_batched_tokens: Positive | None = None
+    max_num_batched_tokens: Tokens | None = None
     """Tokens in one engine step at most."""
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the device's memory the engine may take."""
@@ -49,6 +53,15 @@ class Serve(Section):
     """Platform settings, such as vLLM-Ascend's `weight_nz_mode`."""
     engine_args: dict[str, Any] = {}
     """Any other vLLM engine argument, passed on as it is."""
+
+    @field_validator("dtype", mode="before")
+    @classmethod
+    def _one_of_three(cls, dtype: Any) -> Any:
+        if dtype == "auto":
+            raise ValueError("auto: which limits hold depends on it; write the dtype that config.json names")
+        if isinstance(dtype, str) and dtype in _OTHER_NAMES:
+            raise ValueError(f"expected {', '.join(get_args(Dtype))}, found {dtype!r}; write {_OTHER_NAMES[dtype]}")
+        return dtype
 
     @model_validator(mode="after")
     def _no_secret(self) -> "Serve":

@@ -93,8 +93,12 @@ def prompt_rows(evidence: Evidence, comparison: Comparison) -> list[PromptRow]:
 
 
 def label_rows(evidence: Evidence) -> list[LabelRow]:
-    """A row a labelled prompt."""
+    """A row a labelled prompt; none where the check of labels is in error."""
     texts = {prompt.id: prompt.text for prompt in evidence.prompts}
+    try:
+        cases = label_cases(evidence)
+    except TraceError:
+        return []
     return [
         LabelRow(
             prompt=case.prompt,
@@ -103,7 +107,7 @@ def label_rows(evidence: Evidence) -> list[LabelRow]:
             candidate=case.candidate,
             reference=case.reference,
         )
-        for case in label_cases(evidence)
+        for case in cases
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from npu_conformance.config.yamlfile import did_you_mean
+from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.errors import ConfigError
 from npu_conformance.selftest import weights
 from npu_conformance.selftest.kinds import attention, head, layers, requests

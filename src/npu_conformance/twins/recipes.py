@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from npu_conformance.config.yamlfile import did_you_mean
+from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.errors import ConfigError
 
 

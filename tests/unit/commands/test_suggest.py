@@ -174,7 +174,7 @@ def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     write_text(tmp_path / "configs" / "Other.yaml", CONFIG)
     write_text(tmp_path / "configs" / "Model.yaml", CONFIG)
     for words, status, told in (
-        (["None"], 4, "None.yaml: cannot be read"),
+        (["None"], 4, "None.yaml: no config of this name"),
         (["Other"], 1, f"{folder}: has traces of Model only, none of Other; run it"),
     ):
         assert main(["suggest", *words, "--run", str(folder), "--configs", str(tmp_path / "configs")]) == status

@@ -38,9 +38,9 @@ def test_a_config_lists_variants(tmp_path: Path) -> None:
         ("[{name: graph, options: {}}]", "graph: is a name of the suite's own; give your variant another"),
         ("[{name: as_served, options: {}}]", "as_served: is a name of the suite's own"),
         ("[{name: subject, options: {}}]", "subject: is a name of the suite's own"),
-        ("[{name: 'my own', options: {}}]", "variants.0.Variant.name: expected String should match pattern"),
+        ("[{name: 'my own', options: {}}]", "variants.0.name: 'my own' is no name. Expected at most 100 small letters"),
         ("[{name: mine}]", "mine: changes nothing of base; give it options or envs"),
-        ("[{name: mine, options: {}, warm: true}]", "variants.0.Variant.warm: unknown key"),
+        ("[{name: mine, options: {}, warm: true}]", "variants.0.warm: unknown key"),
         (
             "[{name: mine, options: {additional_config: {enable_reduce_sample: true}}}]",
             "additional_config.enable_reduce_sample makes vLLM-Ascend compute log-probs over a part of the vocabulary",

@@ -17,7 +17,8 @@ from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.pair import Pair
-from npu_conformance.config.model import Labels, ModelConfig
+from npu_conformance.config.labels import Labels
+from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.cases import hold_against

@@ -13,8 +13,8 @@ from npu_conformance.commands.doctor.machine import Host, machine_area
 from npu_conformance.commands.doctor.model import Model, model_areas
 from npu_conformance.commands.doctor.npus import npu_area, npus_of
 from npu_conformance.commands.doctor.versions import versions_area
+from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.config.model import config_names, config_path, load_config
-from npu_conformance.config.yamlfile import did_you_mean
 from npu_conformance.errors import CheckpointError, ConfigError
 from npu_conformance.machine.cann import driver_version, find_cann
 from npu_conformance.run.settings import Settings

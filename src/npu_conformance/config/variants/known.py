@@ -3,9 +3,12 @@
 from typing import Annotated, Any, Literal
 
 from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
 
+from npu_conformance.config.mistakes import mistakes
+from npu_conformance.config.names import VariantName
 from npu_conformance.config.refused import refuse_chosen_devices, refuse_corrupting
+from npu_conformance.config.serve import Serve
 from npu_conformance.machine.devices import Platform
 
 Sign = Literal[
@@ -31,13 +34,27 @@ Requirement = Literal[
 """What a model, or how it is served, must have before a switch can act on it (`run/lacking.py` looks)."""
 
 
-def _not_refused(envs: dict[str, str]) -> dict[str, str]:
+def _as_text(envs: Any) -> Any:
+    """Whole numbers as text; `true` and `0.50` could be meant as any of several."""
+    if not isinstance(envs, dict):
+        return envs
+    for name, value in envs.items():
+        if isinstance(value, bool | float):
+            told = f'{name}: expected text, found {value!r}; write it in quotes, such as {name}: "1"'
+            raise ValueError(told)  # noqa: TRY004 (what pydantic tells)
+    return {name: str(value) if isinstance(value, int) else value for name, value in envs.items()}
+
+
+def _can_be_set(envs: dict[str, str]) -> dict[str, str]:
+    for name, value in envs.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise ValueError(f"{name[:40]!r}: no environment variable can have this name or value")
     refuse_chosen_devices(envs)
     refuse_corrupting({}, envs)
     return envs
 
 
-Envs = Annotated[dict[str, str], AfterValidator(_not_refused)]
+Envs = Annotated[dict[str, str], BeforeValidator(_as_text), AfterValidator(_can_be_set)]
 """Environment variables that an engine may be given."""
 
 
@@ -46,7 +63,7 @@ class Variant(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$")
+    name: VariantName
     """As `-k` selects it."""
     options: dict[str, Any] = {}
     """VLLM engine arguments."""
@@ -55,8 +72,16 @@ class Variant(BaseModel):
 
     @field_validator("options")
     @classmethod
-    def _not_corrupting(cls, options: dict[str, Any]) -> dict[str, Any]:
+    def _as_in_serve(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """What serve has a key for has its values here too; None is vLLM's own default."""
+        if own := {"engine_args", "trust_remote_code"} & options.keys():
+            raise ValueError(f"{min(own)}: belongs under serve, a variant cannot change it")
         refuse_corrupting(options)
+        known = {name: value for name, value in options.items() if name in Serve.model_fields and value is not None}
+        try:
+            Serve.model_validate(known)
+        except ValidationError as error:
+            raise ValueError("; ".join(mistakes(error, known, Serve))) from None
         return options
 
 

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from npu_conformance.config.refused import RANKS
 from npu_conformance.config.serve import Serve
 
 # What makes `base` the plainest engine: every feature that reorders arithmetic or reuses state is off.
@@ -12,9 +13,6 @@ _BASE: dict[str, Any] = {
     "enable_chunked_prefill": False,
     "async_scheduling": False,
 }
-# Each multiplies vLLM's world size (config/parallel.py of 0.18.0 to 0.32.0). `decode_context_parallel_size` does not:
-# it divides the ranks that these make.
-_RANKS = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")
 
 
 def engine_options(serve: Serve, variant: str, changed: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -53,4 +51,4 @@ def served_features(serve: Serve) -> dict[str, dict[str, Any]]:
 
 def ranks(options: dict[str, Any]) -> int:
     """Devices that engine options need."""
-    return math.prod(int(options.get(name, 1)) for name in _RANKS)
+    return math.prod(int(options.get(name, 1)) for name in RANKS)
