@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.audit.scan import Scan
@@ -15,10 +15,10 @@ from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import is_long, scored_with
 from npu_conformance.engines.rendering import load_rendered
-from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.floor import NoiseFloor
 from npu_conformance.measure.kept import COMPARISONS, save_comparison
+from npu_conformance.traces.reading import read_saved
 from npu_conformance.traces.trace import Trace, load_trace
 
 Result = TypeVar("Result", bound=BaseModel)
@@ -134,7 +134,4 @@ def _reference(traces: Path, scored: str, baseline: Baseline | None) -> Trace:
 
 
 def _saved(path: Path, kind: type[Result]) -> Result:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
+    return read_saved(path, TypeAdapter(kind))

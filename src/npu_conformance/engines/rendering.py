@@ -1,15 +1,17 @@
 """Renders prompts into token ids, once: every engine is given these ids. The tokenizer's room."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines.tokenizer_file import tokenizer_file
 from npu_conformance.errors import CheckpointError, TraceError
 from npu_conformance.machine.storage import write_json
+from npu_conformance.traces.reading import read_saved
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import RenderJob
@@ -35,27 +37,25 @@ class Rendered:
         return [prompt.max_tokens or max_tokens for prompt in self.prompts]
 
 
+_RENDERED = TypeAdapter(Rendered)
+
+
 def load_rendered(path: Path) -> Rendered:
     """Read a RenderJob's output.
 
     Raises:
         TraceError: it is missing or damaged.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Rendered(
-            prompts=tuple(Prompt.model_validate(prompt) for prompt in content["prompts"]),
-            prompt_ids=tuple(tuple(ids) for ids in content["prompt_ids"]),
-            chat=tuple(content["chat"]),
-            eos_token_ids=tuple(content["eos_token_ids"]),
-            second_ids=_second_ids(content.get("second_ids")),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
-
-
-def _second_ids(content: list[list[list[int]]] | None) -> tuple[tuple[tuple[int, ...], ...], ...] | None:
-    return None if content is None else tuple(tuple(map(tuple, forms)) for forms in content)
+    found = read_saved(path, _RENDERED)
+    lists = {"prompt_ids": found.prompt_ids, "chat": found.chat, "second_ids": found.second_ids}
+    for name, one in lists.items():
+        if one is not None and len(one) != len(found.prompts):
+            raise TraceError(
+                f"{path}: {name}: has {len(one)} entries of {len(found.prompts)} prompts; run the model again"
+            )
+    if not found.prompts or not all(found.prompt_ids) or not all(found.second_ids or [True]):
+        raise TraceError(f"{path}: has no prompts, or one without token ids; run the model again")
+    return found
 
 
 def check_token_ids(checkpoint: Checkpoint, rendered: Rendered) -> None:

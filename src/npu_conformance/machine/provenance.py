@@ -9,6 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
+
 from npu_conformance.machine.cann import find_cann
 
 _PACKAGES = (
@@ -27,6 +30,33 @@ _NUMERIC_PREFIXES = ("VLLM_", "ASCEND_", "HCCL_", "LCCL_", "ATB_", "PYTORCH_NPU_
 # vLLM gives them to each process anew.
 _RANDOM = ("VLLM_DIST_IDENT", "VLLM_OBJECT_STORAGE_SHM_BUFFER_NAME")
 _SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+
+
+class Provenance(TypedDict, total=False):
+    """What a trace says of its run; keys that are not named here are for people."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    engine: str
+    platform: str
+    device: str
+    versions: dict[str, str]
+    asked: dict[str, Any]
+    """Options that the engine was given."""
+    effective: dict[str, Any]
+    """Options that it had."""
+    observed: dict[str, int]
+    """What it showed of its features, by `variants.Sign`."""
+    environment: dict[str, str]
+    seconds: dict[str, float]
+    peak_rss_gib: float
+    setting: dict[str, Any]
+    """Of a reference: its weights, dtype and libraries."""
+    computed: int
+    """Of a reference: sequences that were not in the cache."""
+    from_cache: int
+    baseline: str
+    """File of the baseline that stands for the run."""
 
 
 def package_versions() -> dict[str, str]:

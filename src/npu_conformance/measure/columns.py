@@ -1,6 +1,7 @@
 """What is measured of some positions of one prompt, as arrays by name: the form that is joined, cut and kept."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.measure import metrics
-from npu_conformance.measure.deviations import deviations_of
+from npu_conformance.measure.deviations import Deviations, deviations_of
 from npu_conformance.traces.rows import Rows
 
 Columns = dict[str, NDArray[Any]]
@@ -21,6 +22,13 @@ _DTYPES: dict[str, Any] = {
     **dict.fromkeys(("choice", "reference_choice"), np.int64),
     **dict.fromkeys(("finite", "reference_finite"), np.bool_),
 }
+
+COLUMNS = (
+    *METRICS,
+    *("rms", "finite", "reference_finite", "tokens", "choices", "own_shortfall", "equal", "token_logits"),
+    *(field.name for field in fields(Deviations) if field.name != "bounds"),
+)
+"""What `columns_of` measures."""
 
 
 def columns_of(mine: Rows, theirs: Rows, taken: Sequence[int] | None) -> Columns:

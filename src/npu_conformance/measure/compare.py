@@ -120,6 +120,10 @@ def _measure_rows(prompt: str, mine: Rows, theirs: Rows, taken: Sequence[int] | 
             f"prompt {prompt}: vocabulary of {mine.shape[1]} words in the candidate's "
             f"logits, {theirs.shape[1]} in the reference's: not the same model"
         )
+    if max(taken or (), default=0) >= mine.shape[1] or min(taken or (), default=0) < 0:
+        raise TraceError(
+            f"prompt {prompt}: a token is none of the {mine.shape[1]} words of its logits; run the model again"
+        )
     return columns_of(mine, theirs, taken)
 
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import staged_file
-from npu_conformance.measure.columns import Columns, columns_of, joined
+from npu_conformance.measure.columns import COLUMNS, Columns, columns_of, joined
 from npu_conformance.measure.comparison import Comparison, comparison_of
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.reference_runs import FLOOR
-from npu_conformance.measure.stored import read_stored, write_stored
+from npu_conformance.measure.stored import read_stored, require_positions, write_stored
 from npu_conformance.measure.topk import TopK, likeliest, topk
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import Trace, load_trace
@@ -26,6 +26,7 @@ WORDS = 16
 """The reference's likeliest words, over which a floor run's distribution is kept for baselines."""
 _ROWS = 32
 _LOG_PROBS, _TAIL = "topk_log_probs", "topk_tail"
+_NAMES = (*COLUMNS, _LOG_PROBS, _TAIL)
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,9 @@ def _load_run(path: Path, reference: Trace) -> FloorRun:
     about, whole = read_stored(path)
     prompts = [answer.prompt for answer in reference.answers]
     lengths = [len(answer.token_ids) for answer in reference.answers]
-    if (about["prompts"], about["positions"]) != (prompts, lengths):
+    if (about.get("prompts"), about.get("positions")) != (prompts, lengths):
         raise TraceError(f"{path}: is not of the same prompts and tokens as the reference; run the model again")
+    require_positions(path, whole, _NAMES, sum(lengths))
     starts = np.cumsum([0, *lengths]).tolist()
     spans = [slice(start, start + reference.judged(index)) for index, start in enumerate(starts[:-1])]
     columns = [[{name: values[span] for name, values in whole.items()}] for span in spans]

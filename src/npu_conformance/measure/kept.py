@@ -2,28 +2,47 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import staged_file
 from npu_conformance.measure.compare import compare
 from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.deviations import Deviations
-from npu_conformance.measure.stored import read_stored, write_stored
+from npu_conformance.measure.stored import read_stored, require_positions, write_stored
+from npu_conformance.traces.reading import first_problem
 from npu_conformance.traces.trace import Trace
 
 COMPARISONS = "comparisons"
 """Folder of a variant's, a file each."""
-_LISTS = ("prompts", "bounds", "unrepeated")
+
+
+class _Lists(BaseModel):
+    """What is described of a comparison beside its arrays."""
+
+    prompts: tuple[str, ...]
+    bounds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=2)]
+    unrepeated: tuple[NonNegativeInt, ...]
+
+    @model_validator(mode="after")
+    def _add_up(self) -> "_Lists":
+        if {len(self.prompts), len(self.unrepeated)} != {len(self.bounds) - 1}:
+            raise ValueError(
+                f"{len(self.prompts)} prompts, {len(self.bounds)} bounds, {len(self.unrepeated)} unrepeated"
+            )
+        if list(self.bounds) != sorted(self.bounds) or self.bounds[0]:
+            raise ValueError("bounds do not rise from 0")
+        return self
 
 
 def save_comparison(path: Path, comparison: Comparison) -> None:
     """Write a comparison, whole or not at all."""
     path.parent.mkdir(exist_ok=True)
-    about = {name: list(getattr(comparison, name)) for name in _LISTS}
+    about = {name: list(getattr(comparison, name)) for name in _Lists.model_fields}
     with staged_file(path) as file:
         write_stored(file, about, dict(_arrays(comparison)))
 
@@ -35,16 +54,18 @@ def load_comparison(path: Path) -> Comparison:
         TraceError: it is not there, damaged, or measured by another version of the metrics.
     """
     about, arrays = read_stored(path)
+    found: dict[str, dict[str, Any]] = {"": {}, "values": {}, "deviations": {}}
     try:
-        lists: dict[str, Any] = {name: tuple(about[name]) for name in _LISTS}
-        found: dict[str, dict[str, Any]] = {"": {}, "values": {}, "deviations": {}}
+        lists = _Lists.model_validate(about)
+        require_positions(path, arrays, arrays, lists.bounds[-1])
         for name, array in arrays.items():
             group, _, field = name.rpartition("/")
             found[group][field] = array
-        deviations = Deviations(lists["bounds"], **found["deviations"])
-        return Comparison(**lists, **found[""], values=found["values"], deviations=deviations)
-    except (KeyError, TypeError) as error:
-        raise TraceError(f"{path}: is not a comparison: {error!r}; run the model again") from error
+        deviations = Deviations(lists.bounds, **found["deviations"])
+        return Comparison(**dict(lists), **found[""], values=found["values"], deviations=deviations)
+    except (KeyError, TypeError, ValueError) as error:
+        told = first_problem(error) if isinstance(error, ValidationError) else repr(error)
+        raise TraceError(f"{path}: is not a comparison: {told}; run the model again") from error
 
 
 def compare_or_load(candidate: Trace, reference: Trace, kept: Path) -> Comparison:
@@ -60,7 +81,11 @@ def compare_or_load(candidate: Trace, reference: Trace, kept: Path) -> Compariso
     """
     if candidate.has_rows and reference.has_rows:
         return compare(candidate, reference)
-    return load_comparison(kept)
+    found = load_comparison(kept)
+    expected = [(answer.prompt, candidate.judged(index)) for index, answer in enumerate(candidate.answers)]
+    if list(zip(found.prompts, np.diff(found.bounds).tolist(), strict=True)) != expected:
+        raise TraceError(f"{kept}: is not of the same prompts and tokens as {candidate.folder}; run the model again")
+    return found
 
 
 def _arrays(comparison: Comparison) -> Iterator[tuple[str, NDArray[Any]]]:

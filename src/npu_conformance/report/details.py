@@ -4,7 +4,7 @@ Saved as files in the run's folder, because with several pytest workers it is an
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -78,7 +78,7 @@ class VariantDetails(Part):
 class SubjectFacts(Part):
     """The model as its files say it is."""
 
-    kind: str
+    kind: Literal["real", "twin"]
     """`real`, or `twin`: a stand-in trained on the spot, which says nothing about the model itself."""
     model: str
     hardware: str | None

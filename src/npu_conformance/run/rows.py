@@ -9,6 +9,7 @@ from pathlib import Path
 from npu_conformance.machine.cache import size_text
 from npu_conformance.measure.kept import COMPARISONS
 from npu_conformance.report.model import Report
+from npu_conformance.traces.sealed import seal
 from npu_conformance.traces.trace import BOUNDARY, COLD, PREFILL, WITHOUT_ADAPTER, Trace, drop_rows
 
 _PARTS = ("candidate", *(f"candidate/{part}" for part in (PREFILL, COLD, BOUNDARY)), "reference")
@@ -35,7 +36,10 @@ def drop_judged(folder: Path, report: Report) -> int:
     removed = 0
     for model in report.models:
         looked_at = {check.variant for check in model.checks if check.verdict in ("fail", "error")}
-        for kept in (folder / "traces" / model.name).glob(f"*/{COMPARISONS}"):
+        traces = folder / "traces" / model.name
+        for kept in traces.glob(f"*/{COMPARISONS}"):
             if kept.parent.name not in looked_at:
                 removed += sum(drop_rows(kept.parent / part) for part in _PARTS)
+        if traces.is_dir():
+            seal(traces)
     return removed

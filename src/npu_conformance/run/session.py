@@ -6,6 +6,7 @@ Evidence is what a run leaves in `traces/<model>/`: `subject.json`, `rendered.js
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -38,6 +39,7 @@ from npu_conformance.run.rows import may_drop
 from npu_conformance.run.schedule import Pass, passes
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
+from npu_conformance.traces.sealed import require_sealed, seal
 from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator
 
@@ -126,7 +128,7 @@ class Session:
         """Why the model cannot run here, in one line; None when its weights or traces are at hand."""
         try:
             self.subject(model)
-        except (WeightsError, TraceError) as error:
+        except WeightsError as error:
             return str(error)
         except ConformanceError:
             return None  # its tests will say
@@ -194,11 +196,13 @@ class Session:
         if self.settings.from_dir is not None:
             traces = self.settings.from_dir / "traces" / model
             say, folder = self._jobs.narrator.say, self.settings.prompts_dir
+            self._require_sealed(model, variant, traces)
             self._once(("prompts told", model), lambda: tell_other_prompts(model, config, folder, traces, say))
         else:
             traces = self.folder / "traces" / model
             self._run(config, model, variant)
-        facts = saved_facts(traces / "subject.json")
+            seal(traces)
+        facts = saved_facts(traces / "subject.json", config).model_dump(mode="json")
         saved = self._once(("baseline", model), lambda: load_baseline(traces))
         why = None if saved is None else outdated(saved, facts)
         baseline = saved if why is None else None
@@ -225,7 +229,13 @@ class Session:
             save_details(self.folder, model, facts, evidence)
         if self.settings.drops_rows and may_drop(variant, evidence.candidate):
             keep_comparisons(traces, evidence)
+            seal(traces)
         return evidence
+
+    def _require_sealed(self, model: str, variant: str, traces: Path) -> None:
+        """Refuse saved traces that were changed, those of a variant once."""
+        for part in {variant, scored_with(variant), *(["base"] if needs_base(variant) else [])}:
+            self._once(("sealed", model, part), partial(require_sealed, traces, [part]))
 
     @property
     def _judged(self) -> int:

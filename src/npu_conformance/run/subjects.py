@@ -1,32 +1,36 @@
 """Which weights a run is of: real ones that were found, a twin's that may not be there yet, those of saved traces."""
 
-import json
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.subject import Subject, find_weights
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.errors import ConfigError, TraceError, WeightsError
+from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.build_twins import twin_folder, twin_python
 from npu_conformance.run.interpreters import interpreter_for
 from npu_conformance.run.settings import Settings
+from npu_conformance.traces.reading import read_saved
 from npu_conformance.twins import RECIPES, Adapted, find_recipe
+
+_FACTS = TypeAdapter(SubjectFacts)
 
 
 def find_subject(model: str, config: ModelConfig, settings: Settings) -> Subject:
     """Where a model's weights are.
 
     Raises:
-        WeightsError: there are none, or it has no twin.
-        TraceError: no traces of it were saved.
+        WeightsError: there are none, it has no twin, or no traces of it were saved.
+        TraceError: the traces that were saved are damaged, or of another model.
         PlanError: no interpreter here can compute its reference.
     """
     if settings.from_dir is not None:
         saved = settings.from_dir / "traces" / model / "subject.json"
-        if not saved.is_file():
-            raise TraceError(f"no traces of {model} in {settings.from_dir}: run it without --from")
-        return Subject(model, saved_facts(saved)["kind"], saved.parent, saved.parent)
+        if not saved.parent.is_dir():
+            raise WeightsError(f"no traces of {model} in {settings.from_dir}: run it without --from")
+        return Subject(model, saved_facts(saved, config).kind, saved.parent, saved.parent)
     return _twin(model, config, settings) if settings.twin else _real(model, config, settings)
 
 
@@ -81,16 +85,17 @@ def check_twin(config: ModelConfig, path: Path) -> None:
             raise ConfigError(f"{path}: {error}") from error
 
 
-def saved_facts(path: Path) -> dict[str, Any]:
+def saved_facts(path: Path, config: ModelConfig) -> SubjectFacts:
     """The facts of a subject, as a run saved them.
 
+    Args:
+        path: of the file.
+        config: of the model they are to be of.
+
     Raises:
-        TraceError: they cannot be read.
+        TraceError: they cannot be read, or are of another model.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
-    if not isinstance(content, dict) or content.get("kind") not in ("real", "twin"):
-        raise TraceError(f"{path}: does not say of what kind its subject is; run the model again")
-    return content
+    facts = read_saved(path, _FACTS)
+    if facts.model != config.model:
+        raise TraceError(f"{path}: is of {facts.model}, the model config names {config.model}: run that model")
+    return facts

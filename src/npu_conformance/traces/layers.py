@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+
+from npu_conformance.errors import TraceError
+from npu_conformance.traces.reading import read_arrays
 
 LAYERS = "layers.npz"
 """File of a trace folder."""
@@ -39,10 +41,13 @@ def write_layers(file: BinaryIO, layers: Layers) -> None:
 def load_layers(path: Path) -> Layers | None:
     """Read hidden states; None where there are none or they cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return Layers(tuple(map(_name, stored["points"].tolist())), stored["states"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        stored = read_arrays(path)
+        points, states = stored["points"], stored["states"]
+    except (TraceError, KeyError):
         return None
+    if points.dtype.kind != "U" or states.dtype != np.float32 or states.ndim != 3 or states.shape[1:2] != points.shape:
+        return None
+    return Layers(tuple(map(_name, points.tolist())), states)
 
 
 def _name(point: str) -> str:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Storage = Literal["bfloat16", "float16", "float32"]
 Rows = NDArray[np.float32]
+STORED_AS: dict[Storage, str] = {"bfloat16": "uint16", "float16": "float16", "float32": "float32"}
+"""Names of numpy's dtypes."""
 
 
 def pack(rows: Rows) -> tuple[NDArray[Any], Storage]:
@@ -31,8 +33,7 @@ def pack(rows: Rows) -> tuple[NDArray[Any], Storage]:
 
 def storage_of(stored: NDArray[Any]) -> Storage:
     """How an array that `pack` made is stored."""
-    names: dict[str, Storage] = {"uint16": "bfloat16", "float16": "float16", "float32": "float32"}
-    return names[stored.dtype.name]
+    return next(storage for storage, name in STORED_AS.items() if name == stored.dtype.name)
 
 
 def unpack(stored: NDArray[Any], storage: Storage) -> Rows:

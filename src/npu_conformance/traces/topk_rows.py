@@ -5,12 +5,12 @@ A prompt's are one `.npz` with the fields of `TopKRows`, exact as they were give
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.errors import TraceError
+from npu_conformance.traces.reading import read_arrays, unreadable
 
 Ids = NDArray[np.int32]
 Values = NDArray[np.float64]
@@ -85,15 +85,14 @@ def load_topk(folder: Path, index: int, positions: int) -> TopKRows:
         TraceError: the file is missing or damaged, or has not one row a position.
     """
     path = folder / topk_file(index)
+    stored = read_arrays(path)
     try:
-        # Opened here: numpy leaves a file open that is cut.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            rows = TopKRows(
-                stored["words"].astype(np.int32),
-                *(stored[name].astype(np.float64) for name in ("log_probs", "tail", "rms")),
-            )
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise TraceError(f"{path}: cannot be read: {error}; run the model again") from error
+        rows = TopKRows(
+            stored["words"].astype(np.int32),
+            *(stored[name].astype(np.float64) for name in ("log_probs", "tail", "rms")),
+        )
+    except (KeyError, ValueError) as error:
+        raise unreadable(path, error) from error
     why = rows.problem() or (None if len(rows) == positions else f"{len(rows)} rows, {positions} positions expected")
     if why is not None:
         raise TraceError(f"{path}: {why}; run the model again")

@@ -15,6 +15,7 @@ from npu_conformance.commands.versions.runs import SavedRun, pair
 from npu_conformance.machine.storage import write_json
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import PREFILL, load_trace
+from tests.unit.helpers.saved_runs import reseal
 from tests.unit.helpers.small_traces import logits, moved, write_trace
 
 Runs = Sequence[Rows]
@@ -57,6 +58,8 @@ def tell(trace: Path, **changes: Any) -> None:
 
 def compared(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str]:
     """The command's status, and what it printed."""
+    for folder in words[:2]:
+        reseal(Path(folder))
     status = main(["compare", *map(str, words)])
     printed = capsys.readouterr()
     return status, printed.out + printed.err
@@ -260,7 +263,7 @@ def _without_sign(folder: Path) -> Any:
 def test_torch_is_not_needed(tmp_path: Path) -> None:
     """Neither to compare nor to say that nothing can be."""
     exact = logits(4, 6)
-    folder = report(tmp_path / "a", exact, exact)
+    folder = reseal(report(tmp_path / "a", exact, exact))
     code = "import sys; from npu_conformance.cli import main; main(sys.argv[1:]); print('torch' in sys.modules)"
     words = [sys.executable, "-c", code, "compare", str(folder), str(folder)]
     result = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)

@@ -21,6 +21,7 @@ from npu_conformance.config.prompts import Prompt
 from npu_conformance.machine.storage import write_json, write_text
 from npu_conformance.traces.rows import Rows
 from tests.unit.commands.test_compare_runs import describe, rounded
+from tests.unit.helpers.saved_runs import reseal
 from tests.unit.helpers.small_traces import logits, tokens_of, write_floor, write_trace
 
 COMMENTED = """limits:
@@ -64,7 +65,7 @@ def run(
     write_json(place / "rendered.json", rendered)
     write_text(place / "scan.json", Scan(findings=(), tensors=()).model_dump_json())
     describe(folder)
-    return folder
+    return reseal(folder)
 
 
 def suggested(
@@ -184,6 +185,7 @@ def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert told in printed.err
     for variant in ("base", "as_served"):
         (folder / "traces" / "Model" / variant / "reference" / "trace.json").unlink()
+    reseal(folder)
     assert main(["suggest", "Model", "--run", str(folder), "--configs", str(tmp_path / "configs")]) == 1
     assert "no variant of Model can be judged: base: left out: " in capsys.readouterr().err
 

@@ -11,6 +11,7 @@ from npu_conformance.run.judged_prompts import other_prompts_now
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.progress import Narrator
+from tests.unit.helpers.saved_runs import reseal
 
 SET = "description: d\nprompts:\n  - {id: one, text: First}\n  - {id: two, text: Second}\n"
 
@@ -71,6 +72,7 @@ def test_other_prompts_are_said_in_one_line(folder: Path, text: str, said: str) 
 def test_a_run_from_traces_says_it_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first variant is judged; the traces need not be whole."""
     (folder / "model_configs" / "prompts" / "own.yaml").write_text(SET.replace("Second", "Other"))
+    reseal(folder / "run")
     said: list[str] = []
     monkeypatch.setattr(Narrator, "say", lambda _, text: said.append(text))
     session = Session(Settings(folder / "model_configs", from_dir=folder / "run"), folder / "new", Narrator())

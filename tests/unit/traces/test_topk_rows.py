@@ -96,7 +96,7 @@ def test_another_kind_of_rows_is_no_trace(scene: Scene, changes: dict[str, objec
     """It is for a later version."""
     edit(scene.folder / "candidate" / "trace.json", **changes)
 
-    with pytest.raises(TraceError, match=r"trace\.json: not a trace"):
+    with pytest.raises(TraceError, match=r"trace\.json: rows: "):
         load_trace(scene.folder / "candidate")
 
 
@@ -104,5 +104,5 @@ def test_traces_from_before_rows_had_kinds_are_refused_by_number(scene: Scene) -
     """They say nothing of their rows."""
     edit(scene.folder / "candidate" / "trace.json", format=FORMAT - 1)
 
-    with pytest.raises(TraceError, match=f"has format {FORMAT - 1}, this version reads {FORMAT}; run again"):
+    with pytest.raises(TraceError, match=f"has format {FORMAT - 1}, this version reads {FORMAT}; run the model again"):
         load_trace(scene.folder / "candidate")

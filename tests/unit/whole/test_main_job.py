@@ -21,6 +21,7 @@ from npu_conformance.traces.rows import Rows, pack, row_digest
 from npu_conformance.traces.trace import load_trace
 from npu_conformance.workers.job import CandidateJob
 from npu_conformance.workers.supervise import run_job
+from tests.unit.helpers.saved_runs import reseal
 from tests.unit.helpers.suite_runs import JUDGED_TWICE, MODEL, Outcome, judge
 
 pytestmark = pytest.mark.engine
@@ -164,6 +165,7 @@ def test_a_perturbed_candidate_fails_its_check_alone(
     copy = tmp_path / "run"
     shutil.copytree((main_reports / "latest").resolve(), copy)
     fault(copy / "traces" / MODEL / "base")
+    reseal(copy)
     found = judge(tmp_path / "reports", "-v", "--from", str(copy), "-k", f"{MODEL}-base")
 
     assert found.status == 1

@@ -18,6 +18,7 @@ from npu_conformance.report.terminal import rendered, summary_lines
 from npu_conformance.report.write import write_report
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
+from npu_conformance.traces.sealed import seal
 from npu_conformance.workers.progress import Narrator
 
 
@@ -70,6 +71,7 @@ def _judge(candidate: Path, run: Manifest, reference: Path, scores: Manifest, se
         # The reference's first: what both have, such as the subject's facts, is to be the candidate's.
         for source in (reference / scores.traces, candidate / run.traces):
             shutil.copytree(source, stage, dirs_exist_ok=True)
+    seal(folder / "traces" / run.model)
     session = Session(dataclasses.replace(settings, from_dir=folder), folder, Narrator())
     session.expect({run.model: run.variants})
     checks: list[Result] = []

@@ -30,6 +30,7 @@ from npu_conformance.config.variants import needs_base, scored_with
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import require_finite
 from npu_conformance.measure.floor import load_floor
+from npu_conformance.traces.sealed import require_sealed
 
 # Figures by which variants are held against base.
 _AGAINST_BASE = ("relative_l2_mean", "relative_l2_max", "kl_mean")
@@ -52,12 +53,13 @@ def suggest(model: str, report: Path, configs: Path) -> int:
 
     Raises:
         ConfigError: the config cannot be read.
-        TraceError: there are no traces of the model, or they cannot be compared.
+        TraceError: there are no traces of the model, they were changed since their run, or they cannot be compared.
     """
     path = config_path(configs, model)
     config, kept = load_config(path), held(report)
     if model not in kept:
         raise TraceError(f"{report}: has traces of {', '.join(kept)} only, none of {model}; run it")
+    require_sealed(report / "traces" / model, kept[model])
     found: dict[str, list[Sample]] = {}
     used, told = [], []
     for variant in kept[model]:

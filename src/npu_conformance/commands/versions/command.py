@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from npu_conformance.commands.versions.runs import SavedRun, comparison, differences, held, pair
+from npu_conformance.commands.versions.runs import SavedRun, comparison, differences, held, pair, require_whole
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.measure.growth import GROWTH, Judged, RunPair, judge
@@ -29,12 +29,14 @@ def compare_runs(before: Path, after: Path, models: Sequence[str]) -> int:
 
     Raises:
         ConfigError: a folder has no traces of a model that was named.
-        TraceError: there is nothing that can be compared.
+        TraceError: a folder was changed since its run, or there is nothing that can be compared.
     """
     sides, notes = _both(before, after, models)
     found: list[tuple[SavedRun, SavedRun, RunPair]] = []
     for side in sides:
         other = SavedRun(after, side.model, side.variant)
+        require_whole(side)
+        require_whole(other)
         try:
             found.append((side, other, pair(side, other)))
         except TraceError as error:

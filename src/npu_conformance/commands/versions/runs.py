@@ -17,6 +17,7 @@ from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.growth import RunPair
 from npu_conformance.measure.kept import COMPARISONS, compare_or_load
 from npu_conformance.measure.results import Path as Path_
+from npu_conformance.traces.sealed import require_sealed
 from npu_conformance.traces.trace import PREFILL, Trace, load_trace
 
 
@@ -83,6 +84,15 @@ def held(report: Path) -> dict[str, list[str]]:
     return {
         model: sorted(names, key=lambda name: (name not in JUDGED, name != "base")) for model, names in found.items()
     }
+
+
+def require_whole(side: SavedRun) -> None:
+    """Refuse a run whose traces are not as it left them.
+
+    Raises:
+        TraceError: a file was changed, lost or added; names it.
+    """
+    require_sealed(side.traces, dict.fromkeys((side.variant, scored_with(side.variant))))
 
 
 def pair(before: SavedRun, after: SavedRun) -> RunPair:
