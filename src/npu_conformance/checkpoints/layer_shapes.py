@@ -22,7 +22,12 @@ def layer_shape_findings(checkpoint: Checkpoint) -> list[Finding]:
     if stack is None or not regular(checkpoint.text_config):
         return []
     odd = list(_odd_ones(stack, checkpoint.text_config))
-    return odd or [*_inputs(stack), *_queries(stack, checkpoint.text_config)]
+    return odd or [
+        *_inputs(stack),
+        *_embedding(checkpoint, stack),
+        *_head(checkpoint, stack),
+        *_queries(stack, checkpoint.text_config),
+    ]
 
 
 def _odd_ones(stack: Stack, config: dict[str, Any]) -> Iterator[Finding]:
@@ -69,14 +74,17 @@ def _plain(stack: Stack, config: dict[str, Any]) -> Iterator[tuple[Any, str, Ten
     for index, layer in stack.layers.items():
         for name, tensor in layer.items():
             if tensor.dtype in PLAIN and name.endswith((".weight", ".bias")):
-                yield (kinds[index], name, tensor.dtype), f"{stack.root}layers.{index}.{name}", tensor
+                yield (kinds[index], name), f"{stack.root}layers.{index}.{name}", tensor
 
 
 def _inputs(stack: Stack) -> Iterator[Finding]:
     """What reads the hidden states is as wide as they are; drafts of speculative decoding read two at once."""
-    norm, width = stack.in_all("input_layernorm.weight"), _width(stack)
-    if width is None or norm != width:
+    width = stack.embedding.shape[1]
+    if stack.in_all("input_layernorm.weight") != width:
         return
+    if stack.norm is not None and stack.norm.shape[0] != width:
+        message = f"is {list(stack.norm.shape)}, expected [{width}] as all layers' norms: download the model again"
+        yield Finding("error", f"{stack.root}norm.weight", message)
     shapes = {module: stack.linear(module) for module in _readers(stack)}
     wrong = {module: shape for module, shape in shapes.items() if shape and shape[1] not in (width, 2 * width)}
     if wrong:
@@ -88,17 +96,50 @@ def _inputs(stack: Stack) -> Iterator[Finding]:
         yield Finding("error", some(names), message)
 
 
+def _embedding(checkpoint: Checkpoint, stack: Stack) -> Iterator[Finding]:
+    """A row for each token, as wide as the norms unless something is there that widens it."""
+    rows, width = stack.embedding.shape
+    declared, norms = checkpoint.text_config.get("vocab_size"), stack.in_all("input_layernorm.weight")
+    outer = [name for name, tensor in checkpoint.tensors.items() if len(tensor.shape) == 2 and ".layers." not in name]
+    widened = any(not name.endswith(("embed_tokens.weight", "lm_head.weight")) for name in outer)
+    head = checkpoint.tensors.get("lm_head.weight")
+    # Without a head of that size, it is the config that is held to be wrong.
+    if isinstance(declared, int) and rows < declared and head is not None and head.shape[:1] == (declared,):
+        expected = f"{declared} rows, as vocab_size says"
+    elif norms is not None and width != norms and not widened:
+        expected = f"{norms} columns, as wide as the norms"
+    else:
+        return
+    message = f"is {[rows, width]}, expected {expected}: download the model again, or convert it again"
+    yield Finding("error", f"{stack.root}embed_tokens.weight", message)
+
+
+def _head(checkpoint: Checkpoint, stack: Stack) -> Iterator[Finding]:
+    """The head has a row a token, of which some models embed more than they answer with."""
+    head, width = checkpoint.tensors.get("lm_head.weight"), stack.in_all("input_layernorm.weight")
+    if (
+        head is None
+        or head.dtype not in PLAIN
+        or len(head.shape) != 2
+        or width is None
+        or "draft_vocab_size" in checkpoint.text_config
+    ):
+        return
+    rows = {stack.embedding.shape[0], checkpoint.text_config.get("vocab_size")}
+    if head.shape[0] not in rows or head.shape[1] != width:
+        message = (
+            f"is {list(head.shape)}, expected [{stack.embedding.shape[0]}, {width}] by the embedding and the norms: "
+            "download the model again, or convert it again"
+        )
+        yield Finding("error", "lm_head.weight", message)
+
+
 def _readers(stack: Stack) -> list[str]:
     """Linear layers that read hidden states, routed experts' among them."""
     experts = {
         found[1]: None for layer in stack.layers.values() for name in layer if (found := _EXPERT.fullmatch(name))
     }
     return [*_READ_HIDDEN, *experts]
-
-
-def _width(stack: Stack) -> int | None:
-    """The embedding's width; None where it is not 2-D."""
-    return stack.embedding.shape[1] if len(stack.embedding.shape) == 2 else None
 
 
 def _queries(stack: Stack, config: dict[str, Any]) -> Iterator[Finding]:

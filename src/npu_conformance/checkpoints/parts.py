@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding
+from npu_conformance.checkpoints.headers import shown
 from npu_conformance.checkpoints.stack import Stack, find_stack
 from npu_conformance.checkpoints.tensor import BITS
 
 _LAYER = re.compile(r"(?P<root>|.*?\.)layers\.[0-9]+\.self_attn\.[qko]_proj\.\w+")
+_MATRIX = re.compile(r"(?:[a-z_]+\.){0,3}(?:embed_tokens|lm_head|(?P<norm>norm))\.weight")
 _NUMBERED = re.compile(r"(^|\.)[0-9]+\.")
 _EMBEDDING = re.compile(r"embed|wte|word|tok")
 # Stacks beside the language model's.
@@ -23,6 +25,8 @@ def part_findings(checkpoint: Checkpoint) -> list[Finding]:
     stack = find_stack(checkpoint)
     if too_few := _too_few(checkpoint):
         return [too_few]
+    if flat := list(_flat(checkpoint)):
+        return flat
     if stack is None:
         return list(_no_embedding(checkpoint))
     return [*_no_layers(checkpoint, stack), *_no_norm(checkpoint, stack)]
@@ -44,6 +48,15 @@ def _too_few(checkpoint: Checkpoint) -> Finding | None:
 def _size(config: dict[str, Any], key: str) -> int:
     value = config.get(key)
     return value if isinstance(value, int) and value > 0 else 0
+
+
+def _flat(checkpoint: Checkpoint) -> Iterator[Finding]:
+    """Matrices that are none, and a final norm that is no vector."""
+    for name, tensor in checkpoint.tensors.items():
+        found = _MATRIX.fullmatch(name)
+        if found and (len(tensor.shape) != (dimensions := 1 if found["norm"] else 2) or not tensor.size):
+            message = f"is of shape {list(tensor.shape)}, expected {dimensions} dimensions, none of them 0: {_AGAIN}"
+            yield Finding("error", shown(name), message)
 
 
 def _no_embedding(checkpoint: Checkpoint) -> Iterator[Finding]:

@@ -58,7 +58,7 @@ def shape_findings(checkpoint: Checkpoint) -> list[Finding]:
 
 
 def _vocabulary(checkpoint: Checkpoint, config: dict[str, Any]) -> int | None:
-    tensors = checkpoint.tensors.items()
+    tensors = [(name, tensor) for name, tensor in checkpoint.tensors.items() if len(tensor.shape) == 2]
     if any(name.endswith("lm_head.weight") and tensor.shape[0] == config.get("vocab_size") for name, tensor in tensors):
         return None  # some models embed more tokens than they can answer with
     return agreed(tensor.shape[0] for name, tensor in tensors if name.endswith(_EMBEDDINGS))

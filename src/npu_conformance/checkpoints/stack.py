@@ -24,8 +24,9 @@ class Stack:
     root: str
     """What its tensors' names begin with, such as `model.` or `model.language_model.`."""
     embedding: Tensor
+    """Of two dimensions."""
     norm: Tensor | None
-    """The final norm's weight."""
+    """The final norm's weight, of one dimension."""
     layers: dict[int, dict[str, Tensor]]
     """Tensors by index of the layer and name inside it, such as `self_attn.q_proj.weight`."""
 
@@ -45,15 +46,16 @@ def find_stack(checkpoint: Checkpoint) -> Stack | None:
     """The language model's stack; None where the names do not say unmistakably which it is."""
     roots = [
         name.removesuffix(_EMBEDDING)
-        for name in checkpoint.tensors
-        if name.endswith(_EMBEDDING) and not _OTHERS.search(name)
+        for name, tensor in checkpoint.tensors.items()
+        if name.endswith(_EMBEDDING) and len(tensor.shape) == 2 and not _OTHERS.search(name)
     ]
     if len(roots) != 1:
         return None
     root = roots[0]
     layers = _layers(checkpoint.tensors, f"{root}layers.")
-    embedding = checkpoint.tensors[root + _EMBEDDING]
-    return Stack(root, embedding, checkpoint.tensors.get(f"{root}norm.weight"), dict(sorted(layers.items())))
+    norm = checkpoint.tensors.get(f"{root}norm.weight")
+    flat = norm if norm is not None and len(norm.shape) == 1 else None
+    return Stack(root, checkpoint.tensors[root + _EMBEDDING], flat, dict(sorted(layers.items())))
 
 
 def _layers(tensors: Mapping[str, Tensor], stem: str) -> dict[int, dict[str, Tensor]]:

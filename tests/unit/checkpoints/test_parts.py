@@ -1,9 +1,13 @@
 """Outer parts that are missing and layers of other shapes are named; families that have none or others are not."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.unchecked import unchecked
@@ -28,6 +32,8 @@ def reshaped(shape: tuple[int, ...], module: str, *layers: int) -> Shapes:
         (without("model.embed_tokens"), "model.embed_tokens.weight: missing, and no other embedding is there"),
         (without(LAYERS), "model.layers: no tensors of any layer, num_hidden_layers is 4"),
         (without("model.norm"), "model.norm.weight: missing, and there is no other final norm"),
+        (llama() | {"lm_head.weight": ("BF16", (3200,))}, "lm_head.weight: is of shape [3200], expected 2 dimensions"),
+        (llama() | {"model.norm.weight": ("BF16", (8, 8))}, "model.norm.weight: is of shape [8, 8], expected 1 dimen"),
         ({"foreign": ("BF16", (2, 3))}, "weights: 1 tensors of 12 bytes in all, which the embedding of config.json"),
         (
             llama() | {f"{LAYERS}99999999999.x.weight": ("BF16", (1,))},
@@ -107,3 +113,25 @@ def test_what_is_not_checked_is_said(tmp_path: Path, shapes: Callable[[], Shapes
     found = unchecked(examine(write(tmp_path, LLAMA, shapes())))
 
     assert found == expected if expected is None else found is not None and found.startswith(expected)
+
+
+DRAWN_SHAPES = st.lists(st.sampled_from([0, 1, 16, 32, 48, 64, 96, 128]), max_size=3).map(tuple)
+NAMES = st.sampled_from(sorted(llama()))
+CHANGES = st.dictionaries(NAMES, st.none() | st.tuples(st.sampled_from(["BF16", "F32", "F8_E4M3"]), DRAWN_SHAPES))
+NEW = st.from_regex(
+    r"(model\.)?(layers\.[0-9]{1,22}\.)?(self_attn\.q_proj|mlp\.experts\.[0-9]+\.up_proj|x)\.weight", fullmatch=True
+)
+
+
+@settings(max_examples=60, deadline=2000)
+@given(changes=CHANGES, more=st.dictionaries(NEW, st.tuples(st.just("BF16"), DRAWN_SHAPES), max_size=2))
+def test_any_names_and_shapes_are_examined(changes: dict[str, Any], more: Shapes) -> None:
+    """No exception at all, and of a Llama's tensors one that is missing or of another shape is found."""
+    shapes = {name: changes.get(name, entry) for name, entry in llama().items()}
+    with tempfile.TemporaryDirectory() as folder:
+        found = examine(write(Path(folder), LLAMA, {name: entry for name, entry in (shapes | more).items() if entry}))
+
+    lines = [str(finding) for finding in found.findings]
+    assert all(line.isprintable() and len(line) < 1000 for line in lines)
+    changed = {name for name, entry in changes.items() if entry is None or entry[1] != llama()[name][1]}
+    assert more or len(changed) != 1 or any(finding.level == "error" for finding in found.findings), changed
