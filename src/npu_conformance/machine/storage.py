@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 CACHE_VARIABLE = "NPU_CONFORMANCE_CACHE"
 JOB_VARIABLE = "NPU_CONFORMANCE_JOB"
+LOG_VARIABLE = "NPU_CONFORMANCE_LOG"
 """Marks the processes of a job and what they stage, by a token in their environment."""
 
 _CHUNK = 1 << 22

@@ -21,10 +21,12 @@ from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.report.findings import (
     BatchRow,
     Distances,
+    LogRow,
     Paths,
     SameAnswers,
     batches,
     distances,
+    log_rows,
     paths,
     same_answers,
 )
@@ -62,6 +64,8 @@ class VariantDetails(Part):
     """Decode and prefill against the reference and each other; null where prefill was not captured."""
     batches: list[BatchRow] = Field([])
     """The same tokens in other batches."""
+    log: list[LogRow] = Field([])
+    """What the engine's log said."""
     positions: int
     """Judged positions; 0 where the engine's logits could not be seen."""
     own_limits: dict[str, Limit]
@@ -151,6 +155,7 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         mismatches=[] if seen is None else mismatches(evidence, seen),
         three_way=None if whole is None else paths(evidence),
         batches=batches(evidence),
+        log=log_rows(evidence),
         positions=0 if seen is None else len(seen),
         own_limits=evidence.config.limits,
         relative_l2=[] if whole is None else [round(float(value), 7) for value in whole.values["relative_l2"]],

@@ -4,11 +4,14 @@ from typing import Any
 
 from npu_conformance.checks.closeness import three_way
 from npu_conformance.checks.evidence import Evidence
+from npu_conformance.checks.log import log_of
 from npu_conformance.checks.pair import Pair
+from npu_conformance.errors import TraceError
 from npu_conformance.measure.cases import by_scenario, farthest, tied
 from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.part import Part
 from npu_conformance.traces.cases import Case
+from npu_conformance.workers.log import WARNINGS
 
 
 class Distances(Part):
@@ -49,6 +52,20 @@ class Paths(Part):
     own_l2: float
     implicates: str
     """What the three together say."""
+
+
+class LogRow(Part):
+    """A warning that the engine wrote into its log and went on."""
+
+    times: int
+    name: str
+    """Of its row in known_warnings.yaml."""
+    line: str
+    """The first of them."""
+    meaning: str
+    remedy: str
+    fails: bool
+    """Whether another model ran."""
 
 
 class BatchRow(Part):
@@ -127,3 +144,17 @@ def _batch_row(evidence: Evidence, scenario: str, cases: list[Case]) -> BatchRow
         ties=ties,
         where=worst.place(worst.worst) if different else None,
     )
+
+
+def log_rows(evidence: Evidence) -> list[LogRow]:
+    """What the engine's log said, what fails first."""
+    try:
+        log = log_of(evidence.candidate)
+    except TraceError:
+        return []  # the check says so
+    rows = [
+        LogRow(times=one.times, name=one.name, line=one.line, meaning=row.meaning, remedy=row.remedy, fails=row.fails)
+        for one in (log.findings if log else ())
+        if (row := WARNINGS.get(one.name)) is not None
+    ]
+    return sorted(rows, key=lambda row: not row.fails)

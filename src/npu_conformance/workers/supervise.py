@@ -16,7 +16,7 @@ import psutil
 
 import npu_conformance
 from npu_conformance.errors import JobError
-from npu_conformance.machine.storage import JOB_VARIABLE, sweep, write_text
+from npu_conformance.machine.storage import JOB_VARIABLE, LOG_VARIABLE, sweep, write_text
 from npu_conformance.workers.guard import alive, end_marked
 from npu_conformance.workers.job import CLOSING, REFUSED, STARTING, Job
 from npu_conformance.workers.known_failures import explanation
@@ -79,7 +79,7 @@ def run_job(
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=_environment(environment or {}, token),
+            env=_environment({**(environment or {}), LOG_VARIABLE: str(log)}, token),
             pass_fds=held,
         )
         try:

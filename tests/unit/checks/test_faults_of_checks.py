@@ -81,6 +81,10 @@ BOTH = ("candidate", "reference")
 
 
 FAULTS: dict[str, tuple[Callable[[Scene], None], str]] = {
+    "the engine skipped a weight": (
+        lambda s: s.edit_log("weights skipped", "Parameter fc.weight not found in params_dict, skip loading"),
+        "engine_log",
+    ),
     "both read the default rotary base": (
         lambda s: s.edit_modules("rotary frequencies", [10_000 ** (-pair / 16) for pair in range(16)], *BOTH),
         "shared_inputs",

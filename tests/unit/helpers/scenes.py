@@ -41,6 +41,8 @@ from npu_conformance.traces.trace import (
 )
 from tests.unit.helpers.small_traces import INPUTS, MODULES, write_floor
 
+LOG: dict[str, Any] = {"lines": 120, "findings": []}
+"""Of an engine that wrote nothing to worry about."""
 SCORED = ("reference", *(f"{FLOOR}/{name}" for name in ("dithered1", "eager", "sdpa")))
 """Traces over the candidate's tokens."""
 
@@ -95,7 +97,7 @@ class Scene:
             rows = change(load_trace(part).logits(index).copy()).astype(np.float32)
             np.save(part / f"{index:04d}.npy", rows)
             content["answers"][index]["storage"] = "float32"
-            provenance = {"effective": effective, "observed": observed}
+            provenance = {"effective": effective, "observed": observed, "log": LOG}
             write_json(path, content | {"forced": True, "provenance": provenance})
         return dataclasses.replace(self.evidence(), variant=variant, candidate=load_trace(folder), base=self.base())
 
@@ -106,6 +108,13 @@ class Scene:
         if "text" in changes:  # of other tokens, not another reading of them
             changes = {"decoded": changes["text"], **changes}
         content["answers"][index] |= changes
+        write_json(path, content)
+
+    def edit_log(self, name: str, line: str) -> None:
+        """Have the candidate's engine write a line that has this name in the table."""
+        path = self.folder / "candidate" / "trace.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["provenance"]["log"] = LOG | {"findings": [{"name": name, "line": line, "times": 2}]}
         write_json(path, content)
 
     def edit_modules(self, fact: str, value: Any, *sides: str) -> None:
@@ -183,7 +192,7 @@ def clean_scene(tmp_path: Path) -> Scene:
     for side, found in answers.items():
         _add_layers_and_bare_rows(tmp_path / side, found)
         save_modules(tmp_path / side, MODULES)
-        save_trace(tmp_path / side, found, eos_token_ids=[0], provenance={}, pieces={4: " four"})
+        save_trace(tmp_path / side, found, eos_token_ids=[0], provenance={"log": LOG}, pieces={4: " four"})
     _add_paths_and_batches(tmp_path / "candidate", answers["candidate"])
     _add_floor(tmp_path, answers["reference"])
     measure_floor(tmp_path)

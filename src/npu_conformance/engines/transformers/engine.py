@@ -18,6 +18,7 @@ from npu_conformance.machine.storage import staged_dir
 from npu_conformance.traces.layers import save_layers
 from npu_conformance.traces.rows import Rows, pack, row_digest
 from npu_conformance.traces.trace import WITHOUT_ADAPTER, Answer, ModuleValue, save_modules, save_rows, save_trace
+from npu_conformance.workers.log import log_length, log_since
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import CandidateJob
@@ -32,7 +33,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
         CheckpointError: the weights or the adapter cannot be loaded.
     """
     rendered = load_rendered(job.rendered)
-    started = time.monotonic()
+    started, log = time.monotonic(), log_length()
     device = _device(job.device)
     tokenizer, file = load_tokenizer(job.checkpoint, job.trust_remote_code), tokenizer_file(job.checkpoint)
     model = load_model(job.checkpoint, job.options["dtype"], "sdpa", trust_remote_code=job.trust_remote_code)
@@ -68,6 +69,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
             save_layers(stage, layers)
         save_modules(stage, [*told, ModuleValue(ENDS, list(rendered.eos_token_ids), "the run's stop tokens")])
         provenance["seconds"]["generate"] = round(time.monotonic() - loaded, 2)
+        provenance |= log_since(log)
         save_trace(stage, answers, eos_token_ids=rendered.eos_token_ids, provenance=provenance)
 
 

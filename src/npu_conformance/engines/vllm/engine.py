@@ -19,6 +19,7 @@ from npu_conformance.machine.provenance import numeric_environment, package_vers
 from npu_conformance.machine.storage import scratch_dir, staged_dir
 from npu_conformance.traces.trace import BOUNDARY, ModuleValue, load_trace, save_modules, save_trace
 from npu_conformance.workers.job import CLOSING, STARTING
+from npu_conformance.workers.log import log_length, log_since
 
 if TYPE_CHECKING:
     from npu_conformance.workers.job import CandidateJob
@@ -38,7 +39,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
         TraceError: a sampled token's logits were not captured, or the trace whose tokens it is to take cannot be read.
     """
     rendered = load_rendered(job.rendered)
-    started = time.monotonic()
+    started, log = time.monotonic(), log_length()
     progress(STARTING, 0, 0)
     options = job.options | (_tight_cache(job.tokens_of) if job.tight_cache and job.tokens_of else {})
     llm = start(job, options)
@@ -61,6 +62,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
                 "afterwards": round(time.monotonic() - loaded - asked.seconds, 2),
             },
             **_peak(number),
+            **log_since(log),
         }
         save_modules(stage, _made_with(llm))
         save_trace(

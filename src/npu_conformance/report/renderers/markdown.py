@@ -12,7 +12,7 @@ from npu_conformance.machine.storage import write_text
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.engine_options import option_rows, sign_counts
-from npu_conformance.report.findings import BatchRow, Distances
+from npu_conformance.report.findings import BatchRow, Distances, LogRow
 from npu_conformance.report.messages import number
 from npu_conformance.report.model import ModelReport, Report
 from npu_conformance.report.published import measured_text, published_prompts, published_rows, quantity_text
@@ -22,6 +22,7 @@ from npu_conformance.report.rows import has_others, tally, variant_rows
 from npu_conformance.report.tokens import Rate
 from npu_conformance.report.words import Language, metric, phrase, place, title, verdict, word
 from npu_conformance.report.words.labels import WORDS
+from npu_conformance.report.words.log import LOG
 
 _MARKS = {
     "pass": "✅",
@@ -93,6 +94,7 @@ def names(language: Language) -> dict[str, Any]:
         "title": partial(title, language),
         "figure": partial(_figure, language),
         "phrase": partial(phrase, language),
+        "logged": partial(_logged, language),
         "at": partial(place, language),
         "said": partial(verdict, language),
         "sign": partial(_sign, language),
@@ -199,6 +201,11 @@ def _sign(language: Language, sign: str) -> str:
 def _figure(language: Language, name: str) -> str:
     """A figure of a published report: a metric, or one of its own."""
     return word(language, name) if name in WORDS else metric(language, name)
+
+
+def _logged(language: Language, row: LogRow) -> tuple[str, str]:
+    """What a line of an engine's log means, and what to do about it."""
+    return LOG.get(row.name, (row.meaning, row.remedy)) if language == "zh" else (row.meaning, row.remedy)
 
 
 def _labels(labels: dict[str, str] | None) -> str:
