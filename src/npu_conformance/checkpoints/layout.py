@@ -53,7 +53,7 @@ def find_layout(folder: Path) -> Layout:
         CheckpointError: there are none, the index is not one, or lists files that are not here.
     """
     for end in _WHOLE:
-        stored = [path for path in sorted(folder.glob(f"*{end}")) if not path.name.endswith(_NO_WEIGHTS)]
+        stored = [path for path in sorted(folder.glob(f"[!.]*{end}")) if not path.name.endswith(_NO_WEIGHTS)]
         whole = folder / _WHOLE[end]
         index = _index(folder, end)
         if stored or index:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding
+from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding, some
 from npu_conformance.checkpoints.headers import shown
 from npu_conformance.checkpoints.stack import Stack, find_stack
 from npu_conformance.checkpoints.tensor import BITS
@@ -23,6 +23,8 @@ _AGAIN = "download the model again, or convert it again"
 def part_findings(checkpoint: Checkpoint) -> list[Finding]:
     """Parts that are missing, as far as names say unmistakably what is there; and weights too few for the config."""
     stack = find_stack(checkpoint)
+    if other := _other_weights(checkpoint):
+        return [other]
     if too_few := _too_few(checkpoint):
         return [too_few]
     if flat := list(_flat(checkpoint)):
@@ -30,6 +32,15 @@ def part_findings(checkpoint: Checkpoint) -> list[Finding]:
     if stack is None:
         return list(_no_embedding(checkpoint))
     return [*_no_layers(checkpoint, stack), *_no_norm(checkpoint, stack)]
+
+
+def _other_weights(checkpoint: Checkpoint) -> Finding | None:
+    """A key of config.json that transformers reads since 5 and vLLM does not."""
+    named, files = checkpoint.config.get("transformers_weights"), [file.name for file in checkpoint.files]
+    if not named or named in (*files, "model.safetensors.index.json"):
+        return None
+    message = f"transformers_weights is {named!r}: transformers reads it, vLLM {some(files)}: remove the key"
+    return Finding("error", "config.json", message)
 
 
 def _too_few(checkpoint: Checkpoint) -> Finding | None:

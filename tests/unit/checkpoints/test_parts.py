@@ -64,6 +64,19 @@ def test_a_part_that_is_not_right(tmp_path: Path, shapes: Shapes, expected: str)
     assert any(line.startswith(expected) for line in found), found
 
 
+def test_weights_that_only_transformers_knows_of(tmp_path: Path) -> None:
+    """By a key of config.json; the files that both read may be named there."""
+    folder = write(tmp_path, LLAMA | {"transformers_weights": "other.safetensors"}, llama())
+    (found,) = [str(finding) for finding in examine(folder).findings if finding.level == "error"]
+    assert found == (
+        "config.json: transformers_weights is 'other.safetensors': transformers reads it, vLLM model.safetensors: "
+        "remove the key"
+    )
+
+    write(tmp_path, LLAMA | {"transformers_weights": "model.safetensors"}, llama())
+    assert not [finding for finding in examine(folder).findings if finding.level == "error"]
+
+
 def renamed(*pairs: tuple[str, str]) -> Shapes:
     """A Llama under other names."""
     shapes = llama()

@@ -98,6 +98,12 @@ def no_index(folder: Path) -> None:
     write(folder, {}, shapes("c"), "weights.safetensors")
 
 
+def copied_on_a_mac(folder: Path) -> None:
+    """A hidden file beside each, which nobody reads."""
+    write(folder, {}, shapes("a"))
+    (folder / "._model.safetensors").write_bytes(b"Mac OS X")
+
+
 def mistral(folder: Path) -> None:
     """As Mistral publishes, under both names."""
     two_shards(folder)
@@ -117,6 +123,7 @@ BOTH = "vLLM reads both, transformers reads"
     ("make", "expected"),
     [
         (two_shards, []),
+        (copied_on_a_mac, []),
         (
             stale_copy,
             [
