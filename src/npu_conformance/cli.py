@@ -8,14 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 from npu_conformance.commands.parser import make_parser
-from npu_conformance.config.model import config_names, config_path, config_schema, load_config
-from npu_conformance.config.prompts import load_prompts
+from npu_conformance.config.model import config_schema
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import stay_on_host
 from npu_conformance.machine.storage import write_json
 from npu_conformance.run.settings import Settings
-from npu_conformance.run.subjects import check_twin
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,17 +57,9 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    names = options.model or config_names(options.configs)
-    for name in names:
-        path = config_path(options.configs, name)
-        config = load_config(path)
-        check_twin(config, path)
-        prompts = load_prompts(config.prompts, options.configs / "prompts")
-        print(
-            f"{name}: {len(prompts)} prompts, limits of {config.serve.dtype}"
-            + (f", twin {config.twin}" if config.twin else "")
-        )
-    return 0
+    from npu_conformance.commands.check import check
+
+    return check(options.configs, options.model)
 
 
 def _matrix(options: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from npu_conformance.report.messages import failure_text
 from npu_conformance.report.screen import in_ci
 from npu_conformance.run.dealing import WHOLE, scheduler
 from npu_conformance.run.options import add_options, baselines_folder, report_folder, settings_of
-from npu_conformance.run.refusals import refuse
+from npu_conformance.run.refusals import mistakes_elsewhere, refuse
 from npu_conformance.run.results import FOUND, IDENTITY, UNSELECTED, Frame, Results, identity_of
 from npu_conformance.run.session import Session
 from npu_conformance.workers.progress import Narrator
@@ -30,6 +30,7 @@ from npu_conformance.workers.progress import Narrator
 _LOG_WIDTH = 180
 SESSION = pytest.StashKey[Session]()
 RESULTS = pytest.StashKey[Results]()
+WARNED = pytest.StashKey[bool]()
 LEFT_OUT = pytest.StashKey[list[tuple[str, str, str]]]()
 
 Judge = Callable[[str], None]
@@ -86,7 +87,11 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
     own, config = node.config.stash[SESSION], node.config
     found = [one for nodeid in ids if (one := identity_of(own, nodeid))]
     config.stash[RESULTS].expect(config, found, alone=len(found) == len(ids))
-    selected = _by_model(found)
+    selected, reporter = _by_model(found), config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None and WARNED not in config.stash:
+        config.stash[WARNED] = True
+        for line in mistakes_elsewhere(node.config.stash[SESSION], selected):
+            reporter.write_line(line)
     if selected and (dist := config.getoption("dist")) not in WHOLE:
         raise pytest.UsageError(
             f"--dist {dist} deals a model's tests out to several workers, and each would start its engines: leave it "
@@ -122,6 +127,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     ours = [_identity(item) for item in session.items if _is_ours(item)]
     config.stash[RESULTS].expect(config, ours, alone=len(ours) == len(session.items))
     config.stash[RESULTS].left_out(unselected)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> list[str]:
+    """Say which configs that nobody selected are bad."""
+    return mistakes_elsewhere(config.stash[SESSION], _by_model(_identity(item) for item in items if _is_ours(item)))
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

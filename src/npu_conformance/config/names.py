@@ -9,13 +9,18 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _VARIANT = r"^[a-z0-9][a-z0-9_]{0,99}$"
 
 
+def can_be_selected(name: str) -> bool:
+    """Whether a model may have a name."""
+    return re.fullmatch(_NAME, name) is not None
+
+
 def check_name(name: str) -> str:
     """Refuse what could not be selected, or be no file's name.
 
     Raises:
         ValueError: with what a name may be.
     """
-    if re.fullmatch(_NAME, name):
+    if can_be_selected(name):
         return name
     raise ValueError(
         f"{name[:40]!r} is no name. Expected at most 100 letters A to Z, digits and . _ -, the first a letter or digit"

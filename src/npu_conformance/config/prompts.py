@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.config.names import Name
 from npu_conformance.config.patterns import Pattern
 from npu_conformance.config.yamlfile import load_yaml
@@ -143,7 +144,8 @@ def _read(use: PromptUse, folder: Path) -> list[Prompt]:
     path = folder / f"{use.set}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
-        raise ConfigError(f"prompts: no set named {use.set!r}: {path} does not exist (sets there: {known})")
+        near = did_you_mean(use.set, known.split(", "))
+        raise ConfigError(f"prompts: no set named {use.set!r}: {path} does not exist{near} (sets there: {known})")
     content = _load_set(path, path.stat().st_mtime_ns)
     ids = [entry.id for entry in content.prompts]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):

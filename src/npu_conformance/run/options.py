@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from npu_conformance.config.engines import DEFAULT, engine_names
+from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.storage import run_folder
 from npu_conformance.run.settings import Settings, add_subject_options
@@ -64,6 +65,8 @@ def settings_of(config: pytest.Config) -> Settings:
     configs = config.rootpath / config.getini("model_configs")
     if not configs.is_dir():
         raise pytest.UsageError(f"no folder of model configs at {configs}: run pytest from the suite's checkout")
+    if not config_names(configs):
+        raise pytest.UsageError(f"no model config in {configs}: expected files such as {configs}/Qwen3-8B.yaml")
     if option("conformance_plan") and option("dist", "no") != "no":
         raise pytest.UsageError("--conformance-plan: pytest-xdist would start its workers: leave out -n")
     names = [field.name for field in dataclasses.fields(Settings) if field.name in vars(config.option)]

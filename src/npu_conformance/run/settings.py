@@ -4,14 +4,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from npu_conformance.config.engines import DEFAULT, engine
+from npu_conformance.config.model import LONGEST_JOB, ModelConfig
 from npu_conformance.errors import ConfigError
 from npu_conformance.run.deadlines import USUAL
-
-if TYPE_CHECKING:
-    from npu_conformance.config.model import ModelConfig
 
 
 def add_subject_options(add: Callable[..., Any]) -> None:
@@ -102,8 +100,10 @@ class Settings:
             )
         if self.prompts is not None and self.prompts < 1:
             raise ConfigError(f"--prompts {self.prompts}: at least 1 is needed")
-        if self.deadline is not None and not self.deadline > 0:
-            raise ConfigError(f"--deadline {self.deadline:g}: must be more than 0 seconds")
+        if self.deadline is not None and not 0 < self.deadline <= LONGEST_JOB:
+            raise ConfigError(
+                f"--deadline {self.deadline:g}: expected seconds, more than 0, at most {LONGEST_JOB} (30 days)"
+            )
 
     @property
     def scores(self) -> bool:
@@ -115,11 +115,11 @@ class Settings:
         """Whether rows that nothing asks for any more are removed when the run is over."""
         return not self.keep_traces and self.from_dir is None and self.scores
 
-    def deadline_said(self, config: "ModelConfig") -> float | None:
+    def deadline_said(self, config: ModelConfig) -> float | None:
         """Seconds that the command line, else the model's YAML, gives a job; None where neither does."""
         return self.deadline or config.deadline
 
-    def deadline_for(self, config: "ModelConfig") -> float:
+    def deadline_for(self, config: ModelConfig) -> float:
         """Seconds an engine of the model may take."""
         return self.deadline_said(config) or USUAL
 

@@ -31,3 +31,13 @@ def test_threads_are_told_with_what_is_set_for_engines(tmp_path: Path) -> None:
 
     facts = machine_area(sound_host(tmp_path, environment={"OMP_NUM_THREADS": "1"})).facts
     assert facts["threads"] == "192 for references and what reads weights; OMP_NUM_THREADS=1 is left to engines"
+
+
+def test_a_platform_that_is_insisted_on_and_is_not_here(tmp_path: Path) -> None:
+    """Of NPUs another area says it."""
+    area = machine_area(sound_host(tmp_path, device="cuda"))
+
+    assert texts(area) == ["error: no /dev/nvidia<N>"]
+    assert area.facts["platform"] == "cuda, 0 devices"
+    (tmp_path / "dev" / "nvidia0").touch()
+    assert texts(machine_area(sound_host(tmp_path, device="cuda"))) == []

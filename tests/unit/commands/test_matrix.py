@@ -154,6 +154,18 @@ def test_a_job_selects_its_own_model_alone(capsys: pytest.CaptureFixture[str], o
     assert found == {f"test_drift[Model-1B-{variant}]" for variant in ("base", "as_served", "graph")}
 
 
+def test_a_name_that_cannot_be_selected_gets_no_job(capsys: pytest.CaptureFixture[str], own_configs: Path) -> None:
+    """Its `-k` would select nothing, or all; another bad config's job fails by itself."""
+    for name, text in (("Good", "model: a/b"), ("my model", "model: a/b"), ("Bad", "- a")):
+        (own_configs / f"{name}.yaml").write_text(text)
+
+    assert main(["matrix", "--configs", str(own_configs)]) == 0
+    printed = capsys.readouterr()
+    assert [entry["model"] for entry in json.loads(printed.out)["include"]] == ["Bad", "Good"]
+    assert "WARNING: " in printed.err
+    assert "my model.yaml: the file's name is the model's" in printed.err
+
+
 def test_jobs_select_all_variants(capsys: pytest.CaptureFixture[str], configs: Path) -> None:
     """None is left out of a night."""
     for name, entry in entries(capsys, configs).items():

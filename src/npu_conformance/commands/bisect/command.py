@@ -9,6 +9,7 @@ from npu_conformance.checks.saved import load_evidence
 from npu_conformance.commands.bisect.finding import page
 from npu_conformance.commands.bisect.runs import Runs, features_of
 from npu_conformance.commands.bisect.search import search
+from npu_conformance.config.model import config_path, load_config
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import run_folder, write_text
 from npu_conformance.measure.floor import load_floor
@@ -30,6 +31,7 @@ def bisect(model: str, variants: Sequence[str], settings: Settings, reports: Pat
     Raises:
         ConformanceError: the model cannot be run, or a variant cannot be bisected.
     """
+    load_config(config_path(settings.configs, model))  # a name that is none makes no folder
     folder = run_folder(reports, f"bisect-{model}")
     narrator = Narrator()
     session = Session(settings, folder, narrator)

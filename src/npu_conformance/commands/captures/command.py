@@ -13,6 +13,7 @@ from npu_conformance.commands.captures.manifest import (
     seal,
     tokenizer_digest,
 )
+from npu_conformance.config.model import config_path, load_config
 from npu_conformance.config.variants import JUDGED, needs_base, scored_with
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import ConfigError, TraceError
@@ -104,6 +105,7 @@ def capture_reference(model: str, output: Path, settings: Settings, reports: Pat
 
 
 def _session(model: str, settings: Settings, reports: Path) -> Session:
+    load_config(config_path(settings.configs, model))  # a name that is none makes no folder
     folder = run_folder(reports, f"capture-{model}")
     return Session(settings, folder, Narrator())
 

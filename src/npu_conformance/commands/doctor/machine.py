@@ -71,6 +71,9 @@ def machine_area(host: Host) -> Area:
     }
     facts |= {name: f"{folder}, {host.disk(folder) / GIB:.1f} GiB free" for name, folder in disks.items()}
     findings = []
+    if platform == "cuda" and count == 0:
+        remedy = "load the driver, give the container its devices, or choose another platform with --device"
+        findings.append(Finding("error", "no /dev/nvidia<N>", "a device file for each GPU", remedy))
     if free < _MEMORY:
         remedy = "end other processes, or use a larger machine"
         expected = f"{_MEMORY / GIB:.0f} GiB, which the smallest run takes"

@@ -19,6 +19,7 @@ from npu_conformance.commands.doctor.machine import Host
 from npu_conformance.commands.plan.forecast import forecast
 from npu_conformance.commands.plan.totals import shortages, totals
 from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.notes import ON_NPU
 from npu_conformance.config.variants import JUDGED, ranks
 from npu_conformance.conversion.plan import refuse_unconvertible
 from npu_conformance.errors import CheckpointError, ConformanceError, PlanError, WeightsError
@@ -31,7 +32,6 @@ from npu_conformance.run.subjects import reference_python
 from npu_conformance.workers.progress import Narrator
 
 # vllm_ascend 0.23.0 platform.py:140 and 0.26.0rc1 platform.py:139; `ascend` is ModelSlim.
-_LOADABLE = ("ascend", "compressed-tensors", "fp8", "deepseek_v4_fp8")
 # Of the loadable, those an A2 or A3 has no arithmetic for: "for FP8 you will need the A5, for A2/A3 it's a no go"
 # (vllm-project/vllm-ascend issue 1526).
 _A5_ONLY = ("fp8", "deepseek_v4_fp8")
@@ -186,7 +186,7 @@ def _format(config: ModelConfig, checkpoint: Checkpoint, host: Host, device_name
     on_npu = host.platform[0] == "npu" or any(word in meant for word in ("Atlas", "Ascend", "NPU"))
     if method is None or config.convert is not None or not on_npu:
         return []
-    if method in _LOADABLE and not (method in _A5_ONLY and not any(word in meant for word in _A5)):
+    if method in ON_NPU and not (method in _A5_ONLY and not any(word in meant for word in _A5)):
         return []
     found = f"weights quantised by {method}, for {meant}"
     expected = "plain weights, compressed-tensors or ModelSlim, which vllm-ascend has kernels for there"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from npu_conformance.config.model import ModelConfig, config_names, config_path, load_config
+from npu_conformance.config.names import can_be_selected
 from npu_conformance.config.variants import CATALOGUE, JUDGED, ranks
 from npu_conformance.errors import ConfigError
 
@@ -30,7 +31,10 @@ def print_matrix(configs: Path, words: str, *, trust_remote_code: bool) -> int:
     names = selected(config_names(configs), words)
     entries = [entry for name in names if (entry := _entry(configs, name, trust_remote_code)) is not None]
     if not entries:
-        raise ConfigError(f"nothing is left of {', '.join(names)}: add --trust-remote-code if you trust their code")
+        raise ConfigError(
+            f"nothing is left of {', '.join(names)}: add --trust-remote-code if you trust their code, and rename files "
+            "whose names cannot be selected"
+        )
     print(json.dumps({"include": entries}))
     return 0
 
@@ -70,7 +74,8 @@ def _fits(name: str, wanted: list[tuple[str, bool]]) -> bool:
 def _entry(configs: Path, name: str, trust_remote_code: bool) -> dict[str, Any] | None:
     """One model's job; None where it would be refused for its checkpoint's code.
 
-    That of a config that cannot be read fails by itself and stops nobody else's.
+    That of a config that cannot be read fails by itself and stops nobody else's; of one whose name `-k` cannot select
+    there is none.
     """
     npus = 1
     variants: tuple[str, ...] = JUDGED
@@ -84,6 +89,8 @@ def _entry(configs: Path, name: str, trust_remote_code: bool) -> dict[str, Any] 
         npus, variants = _npus(config), config.variant_names
     except ConfigError as error:
         print(f"WARNING: {error}", file=sys.stderr)
+        if not can_be_selected(name):
+            return None
     return {"model": name, "npus": npus, "runner": RUNNERS[npus], "select": _select(name, variants)}
 
 
