@@ -145,7 +145,7 @@ def test_a_consistent_checkpoint_has_no_findings(
         pytest.param(
             {**GPTQ, "group_size": 64},
             {**PACKED, **{f"m.{name[2:]}": entry for name, entry in PACKED.items()}},
-            "error l: scales is [4, 64] and qzeros [4, 8], expected 2 rows for 128 inputs: is "
+            "error l: scales is [4, 64] and qzeros has 4 rows, expected 2 rows for 128 inputs: is "
             "quantization_config.group_size 64 right? (1 more such)",
             id="other groups",
         ),

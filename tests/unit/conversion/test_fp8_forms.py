@@ -104,7 +104,7 @@ def test_two_scales_of_one_weight_are_refused(tmp_path: Path) -> None:
     folder = save_fp8(tmp_path / "source")
     edit_tensors(folder, lambda tensors: tensors.update({f"{UP}_scale": tensors[f"{UP}_scale_inv"].clone()}))
 
-    with pytest.raises(CheckpointError, match=f"{UP} has {UP}_scale_inv and {UP}_scale, expected one scale"):
+    with pytest.raises(CheckpointError, match=f"{UP}:? has {UP}_scale_inv and {UP}_scale, expected one scale"):
         convert(folder, tmp_path / "out", None, unwatched)
 
 

@@ -1,7 +1,7 @@
 """The options of each quantised format that decide what the weights are, as engines read them."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from npu_conformance.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def _whole_or_positive(size: int) -> int:
@@ -56,6 +59,11 @@ class Options(BaseModel):
     def ignored(self) -> Names:
         """Modules that are not quantised, in the format's own way to name them."""
         return ()
+
+    def listing(self, entry: str) -> "Self":
+        """The same options with this alone on the list of modules that are not quantised."""
+        lists = ("ignored_layers", "modules_to_not_convert", "ignore")
+        return self.model_copy(update={key: (entry,) for key in lists if key in type(self).model_fields})
 
 
 class Fp8Options(Options):
