@@ -4,6 +4,7 @@ Engine and reference read the same bytes, so no comparison of the two shows that
 cache keeps revisions and no digests: of it nothing is known.
 """
 
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -149,7 +150,7 @@ def _hub_cache(folder: Path) -> Iterator[tuple[str, tuple[str, str]]]:
     for path in folder.iterdir():
         if not path.is_symlink():
             continue
-        blob = path.resolve()
+        blob = Path(os.path.realpath(path))  # of a loop too
         if blob.parent.name == "blobs" and _DIGEST.fullmatch(blob.name):
             yield path.name, (blob.name, "Hugging Face cache")
 

@@ -188,6 +188,17 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.
         compare_digests(write(tmp_path, LLAMA, llama()), "small")
 
 
+def test_a_link_to_itself_is_no_digest(tmp_path: Path) -> None:
+    """Nor one to nowhere."""
+    folder = write(tmp_path, LLAMA, llama())
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(folder / "model.safetensors")
+    (folder / "other.json").symlink_to(folder / "nowhere")
+
+    assert published_digests(folder) == {}
+    assert {file.name for file in compare_digests(folder, "all")} == {"config.json", "tokenizer.json"}
+
+
 @settings(max_examples=60, deadline=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_lists_of_digests_are_no_harm(tmp_path: Path, data: st.DataObject) -> None:
