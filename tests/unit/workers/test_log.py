@@ -12,7 +12,7 @@ from npu_conformance.machine.storage import LOG_VARIABLE
 from npu_conformance.report.words.log import LOG
 from npu_conformance.workers.known_failures import KNOWN
 from npu_conformance.workers.log import WARNINGS, EngineLog, log_length, log_since, read_log
-from tests.unit.workers.test_known_failures import HEALTHY
+from tests.unit.helpers.failures_met import HEALTHY
 from tools.known_failures import PAGE, page
 
 LISTED = "is not in the model's supported LoRA target modules [conv1d, down_proj, in_proj_ba, o_proj]. These"
