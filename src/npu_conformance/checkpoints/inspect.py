@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from npu_conformance.checkpoints.adapters.config import FILE as ADAPTER
 from npu_conformance.checkpoints.checkpoint import TOKENIZER_FILES, Checkpoint, Finding, some, weight_bytes
 from npu_conformance.checkpoints.content import pointers
 from npu_conformance.checkpoints.headers import read_json
@@ -54,6 +55,7 @@ def examine(folder: Path) -> Checkpoint:
         findings = [
             *(Finding("error", path.name, told) for path, told in pointers(folder)),
             *_tokenizer(folder),
+            *_adapter_inside(folder),
             *weights.findings,
             *part_findings(checkpoint),
             *shape_findings(checkpoint),
@@ -78,3 +80,14 @@ def _tokenizer(folder: Path) -> list[Finding]:
         "model beside the weights"
     )
     return [Finding("error", "tokenizer", message)]
+
+
+def _adapter_inside(folder: Path) -> list[Finding]:
+    """A LoRA in a model's own folder; some models of speech are published with theirs."""
+    if not (folder / ADAPTER).is_file():
+        return []
+    message = (
+        "a LoRA lies beside the weights; transformers adds it to the model where PEFT is installed, vLLM does not: if "
+        "it is no part of the model, move it and its weights into a folder of their own"
+    )
+    return [Finding("warning", ADAPTER, message)]

@@ -46,6 +46,27 @@ def test_a_wrong_adapter_as_json(tmp_path: Path, capsys: Captured) -> None:
     assert "no weights here" in capsys.readouterr().out
 
 
+def test_a_folder_of_a_trainer(tmp_path: Path, capsys: Captured) -> None:
+    """With the base model's config.json in it, and the trainer's own files."""
+    folder = write_adapter(tmp_path / "adapter", use_dora=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "training_args.bin").write_bytes(b"x")
+
+    assert main(["doctor", str(folder)]) == 1
+    assert "use_dora is true" in capsys.readouterr().out
+
+
+def test_a_lora_inside_a_models_folder(tmp_path: Path, capsys: Captured) -> None:
+    """Transformers would add it to the reference, and vLLM not to the engine."""
+    folder = write(tmp_path / "model", LLAMA, llama())
+    main(["doctor", str(folder)])
+    assert "LoRA" not in capsys.readouterr().out
+
+    (folder / "adapter_config.json").write_text("{}")
+    main(["doctor", str(folder)])
+    assert "warning: adapter_config.json: a LoRA lies beside the weights" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("option", ["--fix-config", "--digests"])
 def test_options_of_checkpoints_are_refused(tmp_path: Path, option: str, capsys: Captured) -> None:
     """An adapter has no config.json."""

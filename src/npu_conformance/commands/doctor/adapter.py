@@ -13,8 +13,9 @@ from npu_conformance.errors import CheckpointError, WeightsError
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether a folder is an adapter's alone, and no checkpoint's."""
-    return (folder / FILE).exists() and not (folder / "config.json").exists()
+    """Whether a folder is an adapter's alone, and no checkpoint's; trainers leave a config.json in both."""
+    weights = [path for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)]
+    return (folder / FILE).exists() and not any(_of_a_model(path.name) for path in weights)
 
 
 def examined_adapter(folder: Path, models_root: Path | None) -> Adapter:
@@ -43,6 +44,10 @@ def adapter_area(adapter: Adapter) -> Area:
         facts["ranks"] = ", ".join(map(str, sorted(adapter.config.ranks)))
     expected = "an adapter that vLLM and PEFT apply alike"
     return Area("adapter", facts, tuple(area_finding(finding, expected) for finding in adapter.findings))
+
+
+def _of_a_model(name: str) -> bool:
+    return not name.startswith(("adapter_model.", "training_args.", "optimizer."))
 
 
 def _base(named: str | None, models_root: Path | None) -> Checkpoint | None:
