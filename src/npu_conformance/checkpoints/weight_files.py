@@ -113,22 +113,23 @@ def _against_index(layout: Layout, stored: dict[str, list[Tensor]]) -> Iterator[
 
 def _stray(layout: Layout, file: Path, stored: dict[str, list[Tensor]]) -> Iterator[Finding]:
     """A file that vLLM reads besides the checkpoint's."""
+    stray = shown(file.name)
     own = f"{layout.files[0].name}{' alone' if len(layout.files) == 1 else ' and its like'}"
     try:
         found = read_file(file)
     except CheckpointError as error:
-        yield Finding("error", file.name, f"vLLM reads it too, and it cannot be read ({error}): move it elsewhere")
+        yield Finding("error", stray, f"vLLM reads it too, and it cannot be read ({error}): move it elsewhere")
         return
     both = [name for name in found if name in stored]
     if both:
         message = (
             f"{shown(both[0])} is in it and in {stored[both[0]][-1].file.name}; vLLM reads both, transformers reads "
-            f"{own}: move {file.name} out of the folder{_more(both)}"
+            f"{own}: move {stray} out of the folder{_more(both)}"
         )
-        yield Finding("error", file.name, message)
+        yield Finding("error", stray, message)
     elif found:
         message = f"vLLM reads its tensors too, transformers reads {own}: move it elsewhere if it is not of the model"
-        yield Finding("warning", file.name, message)
+        yield Finding("warning", stray, message)
 
 
 def _consolidated(layout: Layout, stored: dict[str, list[Tensor]]) -> Iterator[Finding]:

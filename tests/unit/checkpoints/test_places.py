@@ -248,3 +248,30 @@ def test_where_nothing_is_said_all_read_the_same(files: dict[str, set[str]], pla
             return
         own = {tensor: stored.file.name for tensor, stored in found.tensors.items()}
         assert own == vllm(files, places) == transformers(files, places)
+
+
+JSON: st.SearchStrategy[object] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from([ONE, "a"]),
+    lambda more: st.lists(more, max_size=3) | st.dictionaries(st.text(max_size=5) | st.just("a"), more, max_size=3),
+)
+
+
+@settings(max_examples=100, deadline=1000)
+@given(content=JSON | st.fixed_dictionaries({"weight_map": JSON}), damage=st.binary(max_size=3))
+def test_any_index_is_read_or_refused(content: object, damage: bytes) -> None:
+    """In one line that names it, or the file that it names."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = write(Path(name), {}, shapes("a"), ONE)
+        (folder / INDEX).write_bytes(json.dumps(content).encode() + damage)
+        message = refused(folder)
+
+    assert message is None or (message.startswith(name) and "\n" not in message)
+
+
+def refused(folder: Path) -> str | None:
+    """The message; None where it is read."""
+    try:
+        read_weights(folder)
+    except CheckpointError as error:
+        return str(error)
+    return None

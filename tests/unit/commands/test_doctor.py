@@ -9,7 +9,8 @@ import pytest
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
 from npu_conformance.cli import main
-from npu_conformance.commands.doctor.checkpoint import checkpoint_area
+from npu_conformance.commands.doctor.checkpoint import checkpoint_area, unreadable
+from npu_conformance.errors import CheckpointError
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
 
 WRONG = LLAMA | {"hidden_size": 80, "num_hidden_layers": 6, "layer_types": ["full_attention"] * 6}
@@ -49,6 +50,25 @@ def test_findings_are_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[
 
     write(tmp_path, LLAMA | {"tie_word_embeddings": True}, llama())
     assert main(["doctor", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("message", "found", "remedy"),
+    [
+        (
+            "M/a.json: a Git LFS pointer: run `git lfs pull` in M",
+            "M/a.json: a Git LFS pointer",
+            "run `git lfs pull` in M",
+        ),
+        ("M/x: 2: truncated: download it again", "M/x: 2: truncated", "download it again"),
+        ("M/c.json: not JSON: line 1", "M/c.json: not JSON: line 1", "download the model again"),
+    ],
+)
+def test_the_remedy_of_what_cannot_be_read_is_its_own(message: str, found: str, remedy: str) -> None:
+    """A second download where it names none."""
+    told = unreadable(CheckpointError(message))
+
+    assert (told.found, told.remedy) == (found, remedy)
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,8 @@ _LEVELS: dict[str, Level] = {"error": "error", "suspicion": "warning", "warning"
 # A message ends with what to do, behind its last colon or semicolon, and with how many more there are of its kind. What
 # begins with `it` says what comes of it.
 _REMEDY = re.compile(r"(?P<found>.+)[:;] (?!it )(?P<remedy>.+?)(?P<more> \(\d+ more such\))?")
+# Of an error, which may end otherwise.
+_ACTION = re.compile(r"(?P<found>.+)[:;] (?P<remedy>(download|convert|copy|move|run|save|use) .+)")
 _REPAIR = "correct config.json, or download or convert the model again"
 
 
@@ -71,7 +73,10 @@ def checkpoint_area(checkpoint: Checkpoint, name: str = "checkpoint") -> Area:
 
 def unreadable(error: CheckpointError) -> Finding:
     """Of a checkpoint that cannot be examined."""
-    return Finding("error", str(error), "weights and a config.json that can be read", "download the model again")
+    expected = "weights and a config.json that can be read"
+    if parts := _ACTION.fullmatch(str(error)):
+        return Finding("error", parts["found"], expected, parts["remedy"])
+    return Finding("error", str(error), expected, "download the model again")
 
 
 def area_finding(finding: CheckpointFinding, expected: str = "config.json and weights that agree") -> Finding:
