@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from npu_conformance.baselines.stored import Baseline, read_baseline
+from npu_conformance.checkpoints.checkpoint import some
 from npu_conformance.config.engines import DEFAULT
 from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError
@@ -85,15 +86,31 @@ def outdated(baseline: Baseline, facts: Mapping[str, Any]) -> str | None:
         facts: of this run's subject.
     """
     identity = baseline.identity
+    files = _changed(identity.reference_files, reference_files(facts))
     for what, then, now in (
         ("subject", baseline.subject, facts["kind"]),
-        ("weights of the reference", identity.reference, facts["reference_digest"]),
+        (f"weights of the reference{files}", identity.reference, facts["reference_digest"]),
         ("LoRA", identity.adapter, facts.get("adapter_digest")),
         ("version of the metrics", identity.metrics_version, METRICS_VERSION),
     ):
         if then != now:
             return f"the {what} changed: {then} in the baseline, {now} now: update it with --baseline=update --reason"
     return None
+
+
+def reference_files(facts: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the files that the reference loads, by name.
+
+    Args:
+        facts: of a run's subject; of an earlier version they have none.
+    """
+    return {file["name"]: file["sha256"] for file in facts.get("reference_files") or facts.get("files", ())}
+
+
+def _changed(then: dict[str, str], now: dict[str, str]) -> str:
+    """Which files are not the same, in brackets; nothing where that is not known."""
+    names = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+    return f" ({some(names, 3)})" if then and now and names else ""
 
 
 def unused(folder: Path, configs: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from npu_conformance.baselines.packed import Packed, Part
 from npu_conformance.errors import ConfigError
@@ -101,6 +101,8 @@ class Identity(Part):
 
     reference: str
     """Digest of the weights the reference loads."""
+    reference_files: dict[str, str] = Field({})
+    """SHA-256 of each of its files by name; none in files that earlier versions wrote."""
     adapter: str | None
     """Digest of the LoRA."""
     metrics_version: int = METRICS_VERSION
@@ -148,7 +150,10 @@ class Baseline(Part):
         return self.model_dump_json(indent=1) + "\n"
 
     def _own_digest(self) -> str:
-        return digest(self.model_dump(mode="json", exclude={"digest"}))
+        content = self.model_dump(mode="json", exclude={"digest"})
+        if not self.identity.reference_files:
+            del content["identity"]["reference_files"]
+        return digest(content)
 
     @property
     def bounds(self) -> tuple[int, ...]:

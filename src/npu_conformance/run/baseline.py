@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from npu_conformance.baselines.keeping import reference_files
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import (
     Baseline,
@@ -58,7 +59,11 @@ def make_baseline(
             model=model,
             platform=platform,
             subject=facts["kind"],
-            identity=Identity(reference=facts["reference_digest"], adapter=facts.get("adapter_digest")),
+            identity=Identity(
+                reference=facts["reference_digest"],
+                reference_files=reference_files(facts),
+                adapter=facts.get("adapter_digest"),
+            ),
             weights=facts["weights_digest"],
             candidate=_provenance(evidence.candidate),
             reference_by=_provenance(evidence.reference),

@@ -1,12 +1,15 @@
 """A run beside the current baseline: what is a regression, what is not, what cannot be told."""
 
 import dataclasses
+import json
+from typing import Any
 
 import numpy as np
 import pytest
 
 from npu_conformance.baselines import keeping
 from npu_conformance.baselines.against import BaselineDiff, since
+from npu_conformance.baselines.stored import read_baseline
 from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.deviations import Deviations
@@ -66,6 +69,25 @@ def test_only_what_both_had_seen_is_compared(scene: Scene) -> None:
 
     assert checks["error_growth"].n == 200 + 51 + 200
     assert "451 of the baseline's 600" in (checks["error_growth"].message or "")
+
+
+def test_the_files_that_changed_are_named(scene: Scene) -> None:
+    """Of the reference's weights; a baseline of an earlier version, without them, is whole all the same."""
+
+    def files(**digests: str) -> dict[str, Any]:
+        listed = [{"name": f"{name}.json", "sha256": sha} for name, sha in digests.items()]
+        return FACTS | {"reference_digest": "".join(digests.values()), "files": listed, "reference_files": []}
+
+    found = baseline_of(scene.evidence(), facts=files(a="1", b="2", c="3"))
+    earlier = json.loads(baseline_of(scene.evidence()).text())
+    del earlier["identity"]["reference_files"]
+
+    assert keeping.outdated(found, files(a="1", b="2", c="3")) is None
+    told = keeping.outdated(found, files(a="1", b="4", d="5"))
+    assert (told or "").startswith("the weights of the reference (b.json, c.json, d.json) changed: 123 in the baseline")
+    assert (keeping.outdated(found, FACTS) or "").startswith("the weights of the reference changed")
+    (scene.folder / "earlier.json").write_text(json.dumps(earlier))
+    assert read_baseline(scene.folder / "earlier.json").identity.reference_files == {}
 
 
 def test_other_weights_or_prompts_are_said_by_name(scene: Scene) -> None:

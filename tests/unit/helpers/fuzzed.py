@@ -173,7 +173,7 @@ def judge_saved(folder: Path, output: Path) -> int:
 
 
 def _doctor(folder: Path, rng: Random) -> int:
-    if rng.random() < 0.1:
+    if rng.random() < 0.3:
         place = ("--models-root", folder / "root", "--reports", folder, "--device", "cpu")
         return run("doctor", MODEL, "--configs", folder / "model_configs", *place)
     return run("doctor", folder / "model", *rng.choice(((), (), ("--json",), ("--fix-config",), ("--digests",))))

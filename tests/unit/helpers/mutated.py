@@ -102,7 +102,7 @@ def _content(path: Path, rng: Random) -> str:
         return _raw(path, rng)
     try:
         structured(path, rng)
-    except (ValueError, TypeError, RecursionError, yaml.YAMLError, OverflowError):
+    except (ValueError, LookupError, TypeError, RecursionError, OverflowError, yaml.YAMLError, struct.error):
         return _raw(path, rng)
     return "structure"
 
