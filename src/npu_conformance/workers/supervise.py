@@ -122,6 +122,7 @@ def _watch(
     """Wait for the worker; None when it ended by itself, else why it must be ended."""
     started = scanned = time.monotonic()
     engines: dict[int, psutil.Process] = {}
+    titled: list[psutil.Process] = []
     lost_since: float | None = None
     seen: tuple[str, int, int] | None = None
     part = 0
@@ -142,7 +143,9 @@ def _watch(
                 observe(*state)
         if now - scanned > _SCAN:
             scanned = now
-            engines.update({child.pid: child for child in _engine_processes(worker.pid)})
+            # What one of them starts, such as a compiler, has its title until it is a program of its own.
+            titled, before = _engine_processes(worker.pid), titled
+            engines.update({child.pid: child for child in titled if child in before})
             closing = seen is not None and seen[0].endswith(CLOSING)
             lost = [pid for pid, process in engines.items() if not alive(process)]
             if lost and not closing:
@@ -154,6 +157,7 @@ def _watch(
 
 
 def _engine_processes(worker: int) -> list[psutil.Process]:
+    """Those under the worker that have an engine process's title."""
     found = []
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process(worker).children(recursive=True):

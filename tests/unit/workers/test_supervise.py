@@ -149,6 +149,18 @@ def test_an_engine_process_that_dies_ends_its_worker(run: Run, tmp_path: Path, m
     assert left_over(tmp_path) == []
 
 
+def test_a_program_that_an_engine_process_starts_is_no_engine_process(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch starts compilers: forks with the engine's title, which are late to become what they are to run."""
+    monkeypatch.setattr(supervise, "_GRACE", 0.5)
+    forks = "import os, setproctitle as its, time; its.setproctitle('VLLM::Worker_TP0'); "
+    forks += "late = lambda: [time.sleep(0.5), os.execvp('true', ['true'])]; "
+    forks += "[(os.fork() or late(), time.sleep(0.4)) for _ in range(4)]; [os.wait() for _ in range(4)]; time.sleep(2)"
+
+    assert run(f'{sys.executable} -c "{forks}"', deadline=60.0) > 3
+
+
 def test_an_engine_process_that_crashes_is_no_silent_kill(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
