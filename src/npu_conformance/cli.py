@@ -2,14 +2,14 @@
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 
 from npu_conformance.commands.parser import make_parser
 from npu_conformance.config.model import config_schema
-from npu_conformance.errors import ConfigError, ConformanceError
+from npu_conformance.errors import ConfigError, ConformanceError, printable
 from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import stay_on_host
 from npu_conformance.machine.storage import write_json
@@ -17,14 +17,44 @@ from npu_conformance.run.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; 0 when it did its job, 4 for a wrong config, 1 for any other known error."""
+    """Run a subcommand.
+
+    Returns:
+        0 when it did its job, 4 for a wrong config, 1 for any other known error; 130 when it was interrupted, 141 when
+        nobody reads any more what it prints.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a terminal's encoding lacks
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more when it ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        return 141
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = make_parser().parse_args(arguments)
     try:
-        status = _RUN[options.subcommand](options)
+        return _RUN[options.subcommand](options)
     except ConformanceError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 4 if isinstance(error, ConfigError) else 1
-    return status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"ERROR: {printable(error.filename)}: {error.strerror}", file=sys.stderr)
+        return 1
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -47,6 +77,9 @@ def _names(text: str) -> list[str]:
 def _schema(options: argparse.Namespace) -> int:
     from npu_conformance.report.model import report_schema
 
+    for name in ("configs", "docs"):
+        if not (folder := getattr(options, name)).is_dir():
+            raise ConfigError(f"--{name} {folder}: {'is no folder' if folder.exists() else 'no such folder'}")
     for path, schema in (
         (options.configs / "schema.json", config_schema()),
         (options.docs / "report.schema.json", report_schema()),
@@ -164,18 +197,10 @@ def _cache(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from npu_conformance.report.model import SCHEMA_VERSION, Report
+    from npu_conformance.report.model import load_report
     from npu_conformance.report.renderers import render
 
-    source = options.folder / "report.json"
-    if not source.is_file():
-        raise ConformanceError(f"{source}: no report here; `pytest --twin` makes one")
-    content = json.loads(source.read_text(encoding="utf-8"))
-    if content.get("schema_version") != SCHEMA_VERSION:
-        told = f"has schema {content.get('schema_version')}, this version writes {SCHEMA_VERSION}"
-        raise ConformanceError(f"{source}: {told}; judge its traces again with `pytest --from {options.folder}`")
-    report = Report.model_validate(content)
-    for path in render(report, options.folder):
+    for path in render(load_report(options.folder), options.folder):
         print(path)
     return 0
 

@@ -9,9 +9,31 @@ ConformanceError
 └── JobError          a worker died, hung, did not come up, or refused its job
 """
 
+import re
+
+# Colours; they hide nothing, and logs are full of them.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# Controls but tab and new line, directions of text, what takes no room, line and paragraph ends, halves of characters,
+# tags. Joiners stay: scripts and emoji need them.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def printable(text: object) -> str:
+    """Text from outside as a terminal, a log or a page can show it: what would act on them is written as an escape.
+
+    Colours are left out; tabs and new lines stay. What is printable already is returned as it is.
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), _COLOUR.sub("", str(text)))
+
 
 class ConformanceError(Exception):
-    """Base of every error that is reported as one message, without a traceback."""
+    """Base of every error that is reported as one message, without a traceback; the message is `printable`."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigError(ConformanceError):

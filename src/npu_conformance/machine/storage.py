@@ -69,7 +69,7 @@ def scratch_dir(beside: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole (see `staged_file`)."""
     with staged_file(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))  # half a character, which UTF-8 does not have
 
 
 def write_json(path: Path, value: Any) -> None:

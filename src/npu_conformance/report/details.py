@@ -4,9 +4,9 @@ Saved as files in the run's folder, because with several pytest workers it is an
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from npu_conformance.audit.audit import Audit
 from npu_conformance.audit.statistics import TensorStatistics
@@ -15,6 +15,7 @@ from npu_conformance.checks.capabilities import whole_rows
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.model import Limit
 from npu_conformance.config.variants import JUDGED
+from npu_conformance.machine.provenance import Provenance
 from npu_conformance.machine.storage import write_text
 from npu_conformance.measure.layer_table import LayerRow, layer_table
 from npu_conformance.measure.metrics import METRICS_VERSION
@@ -39,9 +40,9 @@ class VariantDetails(Part):
     """One variant of a model."""
 
     variant: str
-    candidate: dict[str, Any]
+    candidate: Provenance
     """Provenance of the candidate's trace: engine, device, versions, options asked and effective, timings."""
-    reference: dict[str, Any]
+    reference: Provenance
     """Provenance of the reference's trace."""
     metrics_version: int
     changes: str = ""
@@ -77,6 +78,13 @@ class VariantDetails(Part):
     layers: list[LayerRow] = Field([])
     second_dtype: str | None = None
     """Dtype of the second reference, if the model config asks for one."""
+
+    @model_validator(mode="after")
+    def _positions_add_up(self) -> "VariantDetails":
+        tokens, errors = sum(row.tokens for row in self.prompts), len(self.relative_l2)
+        if {tokens, errors} - {0, self.positions}:
+            raise ValueError(f"{self.positions} positions, {errors} values of relative_l2, prompts of {tokens} tokens")
+        return self
 
 
 class SubjectFacts(Part):
@@ -142,8 +150,8 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
     whole = seen if whole_rows(evidence) else None
     return VariantDetails(
         variant=evidence.variant,
-        candidate=evidence.candidate.provenance,
-        reference=evidence.reference.provenance,
+        candidate=cast(Provenance, evidence.candidate.provenance),
+        reference=cast(Provenance, evidence.reference.provenance),
         metrics_version=METRICS_VERSION,
         changes=evidence.config.changes_in_words(evidence.variant),
         no_effect=evidence.no_effect,

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from npu_conformance.errors import CheckpointError, ConformanceError, JobError, PlanError
+from npu_conformance.errors import CheckpointError, ConformanceError, JobError, PlanError, printable
 from npu_conformance.measure.results import Result
 from npu_conformance.report.words import title
 
@@ -29,7 +29,7 @@ def failure_text(property_: str, failed: Sequence[Result], reproduce: str) -> st
             f"    allowed   {allowed(check)}",
         ]
         lines += [*_wrapped("where", check.where), *_wrapped("note", check.message)]
-    return "\n".join([*lines, f"  reproduce   {reproduce}"])
+    return printable("\n".join([*lines, f"  reproduce   {reproduce}"]))
 
 
 def _wrapped(label: str, text: str | None) -> list[str]:
@@ -50,7 +50,7 @@ def typed(argv: Sequence[str]) -> str:
     program, *words = argv
     path = Path(program)
     command = ["python", "-m", path.parent.name] if path.name == "__main__.py" else [path.name]
-    return shlex.join([*command, *words])
+    return printable(shlex.join([*command, *words]))
 
 
 class ToldErrors:

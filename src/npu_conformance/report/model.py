@@ -1,20 +1,24 @@
 """The Report: what `report.json` holds. Other renderings are made from it and from nothing else."""
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, model_validator
 
 from npu_conformance.baselines.published import Published, load_published
 from npu_conformance.checks import CHECKS
+from npu_conformance.config.names import Name
 from npu_conformance.config.variants import JUDGED
+from npu_conformance.errors import TraceError, printable
 from npu_conformance.machine.provenance import commit, machine, package_versions
 from npu_conformance.measure.results import Result, Verdict, worst
 from npu_conformance.report.details import SubjectFacts, VariantDetails, load_details
 from npu_conformance.report.part import Part
 from npu_conformance.report.ruled_out import RuledOut, ruled_out
 from npu_conformance.report.tokens import Agreement
+from npu_conformance.traces.reading import read_saved
 
 SCHEMA_VERSION = 3
 """Raised whenever a report.json of before can no longer be read as one of now."""
@@ -40,8 +44,8 @@ class Run(Part):
 class ModelReport(Part):
     """One model."""
 
-    name: str
-    subject: str
+    name: Name
+    subject: Literal["real", "twin"]
     """`real` or `twin`. A twin is a trained stand-in: its result says nothing about the model itself."""
     verdict: Verdict
     checks: list[Result]
@@ -64,9 +68,36 @@ class Report(Part):
     run: Run
     models: list[ModelReport]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_schema(cls, content: Any) -> Any:
+        """First, or the keys of another schema would be called mistakes."""
+        if isinstance(content, dict) and (found := content.get("schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
+            raise ValueError(f"has schema {found}, this version writes {SCHEMA_VERSION}")
+        return content
+
+
+_REPORT = TypeAdapter(Report)
+
+
+def load_report(folder: Path) -> Report:
+    """The report in a run's folder.
+
+    Raises:
+        TraceError: there is none, or its `report.json` is not one; names the key.
+    """
+    path = folder / "report.json"
+    if not path.exists():
+        raise TraceError(f"{path}: no report here; `pytest --twin` makes one")
+    return read_saved(path, _REPORT, f"judge its traces again with `pytest --from {folder}`")
+
 
 def build_report(
-    folder: Path, checks: dict[str, list[Result]], subjects: dict[str, str], run: Run, baselines: Path
+    folder: Path,
+    checks: dict[str, list[Result]],
+    subjects: Mapping[str, Literal["real", "twin"]],
+    run: Run,
+    baselines: Path,
 ) -> Report:
     """Put together what was judged and the details that were saved.
 
@@ -128,7 +159,7 @@ def describe_run(command: str, checkout: Path, judged_from: Path | None) -> Run:
         versions=package_versions(),
         machine=machine(),
         suite=commit(checkout),
-        judged_from=None if judged_from is None else str(judged_from),
+        judged_from=None if judged_from is None else printable(judged_from),
     )
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
 
 from npu_conformance.checks.answers import label_cases
 from npu_conformance.checks.evidence import Evidence
@@ -41,6 +42,15 @@ class PromptRow(Part):
     expected_found: bool
     second_matches: int | None = None
     """Positions at which the candidate's token is the second reference's choice; null without one."""
+
+    @model_validator(mode="after")
+    def _within_its_tokens(self) -> "PromptRow":
+        first = -1 if self.first_divergence is None else self.first_divergence
+        if not (0 <= self.matches <= self.tokens and first < self.tokens):
+            raise ValueError(
+                f"{self.matches} matches and first_divergence {self.first_divergence} of {self.tokens} tokens"
+            )
+        return self
 
 
 class LabelRow(Part):

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from npu_conformance.errors import printable
 from npu_conformance.measure.results import Result
 from npu_conformance.report.causes import Cause, causes
 from npu_conformance.report.messages import allowed, number
@@ -26,7 +27,6 @@ _LABEL = 14
 _MESSAGE_LINES = 6
 # Tried in this order until all fits: which equal rows are one, and how many causes and lines a cause are shown.
 _LEVELS = (("none", 6, 4), ("quiet", 4, 3), ("all", 2, 1))
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _NOT_RUN = "not run: "
 # Of a message, what is said again as what to do.
 _PROMPTS_HINT = re.compile(r": use --prompts \d+( or more)?$")
@@ -71,7 +71,7 @@ def rendered(lines: Iterable[Line], *, colour: bool) -> list[str]:
         file=file, force_terminal=colour, color_system="standard" if colour else None, highlight=False, emoji=False
     )
     for text, style in lines:
-        console.print(Text(_CONTROL.sub("", text), style=style if colour else ""), soft_wrap=True)
+        console.print(Text(printable(text), style=style if colour else ""), soft_wrap=True)
     return file.getvalue().splitlines()
 
 
@@ -199,7 +199,7 @@ def _wrapped(label: str, text: str, width: int, most: int = _MESSAGE_LINES, styl
     room = max(width - len(label), 20)
     parts = [
         part
-        for line in _CONTROL.sub("", text).splitlines() or [""]
+        for line in printable(text).splitlines() or [""]
         for part in textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]
     ]
     if len(parts) > most:

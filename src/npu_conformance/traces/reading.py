@@ -14,6 +14,7 @@ from npu_conformance.errors import TraceError
 from npu_conformance.machine.regular_files import open_regular
 
 T = TypeVar("T")
+_AGAIN = "run the model again"
 _LONGEST_JSON = 256_000_000
 # Its functions are typed as Python 2's.
 npy: Any = numpy_format
@@ -22,12 +23,13 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 _UNREADABLE = (OSError, ValueError, EOFError, BadZipFile, NotImplementedError, RuntimeError)
 
 
-def read_saved(path: Path, form: TypeAdapter[T]) -> T:
+def read_saved(path: Path, form: TypeAdapter[T], remedy: str = _AGAIN) -> T:
     """A JSON file as what it holds.
 
     Args:
         path: the file.
         form: what it must be.
+        remedy: what to do where it is something else.
 
     Raises:
         TraceError: it cannot be read, is too large, or is something else; names the key.
@@ -36,12 +38,12 @@ def read_saved(path: Path, form: TypeAdapter[T]) -> T:
         with open_regular(path) as file:
             text = file.read(_LONGEST_JSON + 1)
         if len(text) > _LONGEST_JSON:
-            raise TraceError(f"{path}: has more than {_LONGEST_JSON} bytes; run the model again")
+            raise TraceError(f"{path}: has more than {_LONGEST_JSON} bytes; {remedy}")
         return form.validate_json(text)
     except ValidationError as error:
-        raise TraceError(f"{path}: {first_problem(error)}; run the model again") from error
+        raise TraceError(f"{path}: {first_problem(error)}; {remedy}") from error
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise unreadable(path, error, remedy) from error
 
 
 def first_problem(error: ValidationError) -> str:
@@ -53,10 +55,10 @@ def first_problem(error: ValidationError) -> str:
     return f"{place}: {told}" if place else told
 
 
-def unreadable(path: Path, error: Exception) -> TraceError:
+def unreadable(path: Path, error: Exception, remedy: str = _AGAIN) -> TraceError:
     """What is said of a file that cannot be read."""
     told = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return TraceError(f"{path}: cannot be read: {told}; run the model again")
+    return TraceError(f"{path}: cannot be read: {told}; {remedy}")
 
 
 def read_array(path: Path, *, mapped: bool = False) -> NDArray[Any]:

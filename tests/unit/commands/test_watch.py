@@ -244,8 +244,7 @@ def test_later_checks_ask_for_other_prompts(scene: Scene, path: Path, monkeypatc
     monkeypatch.setattr(command, "judge", lambda *_: ServerCheck(8, 8, 3, 1.0, 1.0, ()))
     answer, asked = heard(of_scene(scene))
     with serving(answer) as url:
-        with pytest.raises(KeyboardInterrupt):
-            main(["watch", "--server", url, "--baseline", str(path), "--prompts", "1"])
+        assert main(["watch", "--server", url, "--baseline", str(path), "--prompts", "1"]) == 130
         assert {one["prompt"][2] for one in asked} == {3, 4, 5}
         for _ in range(30):
             assert check(url, path, "--prompts", "1") == 0

@@ -4,16 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.machine.storage import cache_dir, digest, run_folder, staged_dir, write_text
+from npu_conformance.machine.storage import (
+    cache_dir,
+    digest,
+    run_folder,
+    staged_dir,
+    staged_file,
+    write_json,
+    write_text,
+)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_temporary(tmp_path: Path) -> None:
-    """The text cannot be encoded."""
+    """It is no JSON."""
     path = tmp_path / "file"
     write_text(path, "old")
 
-    with pytest.raises(UnicodeEncodeError):
-        write_text(path, "new \ud800")
+    with pytest.raises(TypeError):
+        write_json(path, {"new": object()})
+    with pytest.raises(TypeError), staged_file(path) as file:
+        file.write("new")  # type: ignore[call-overload]
 
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -149,7 +149,7 @@ def test_times_come_from_the_run(variant: VariantDetails) -> None:
 @pytest.mark.parametrize("candidate", [{"engine": "transformers", "seconds": {"generate": 1.0}}, {"engine": "vllm"}])
 def test_no_speed_without_vllms_clock(candidate: dict[str, Any], variant: VariantDetails) -> None:
     """Transformers' seconds hold every prompt twice; an old trace may have none."""
-    variant.candidate = candidate
+    variant = VariantDetails.model_validate(variant.model_dump() | {"candidate": candidate})
 
     assert row({"tokens_per_second": {"value": 1}}, [], variant).remark == "published_not_measured"
 

@@ -9,7 +9,9 @@ from npu_conformance.checks.saved import load_evidence
 from npu_conformance.commands.bisect.finding import page
 from npu_conformance.commands.bisect.runs import Runs, features_of
 from npu_conformance.commands.bisect.search import search
+from npu_conformance.commands.console import say
 from npu_conformance.config.model import config_path, load_config
+from npu_conformance.errors import printable
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import run_folder, write_text
 from npu_conformance.measure.floor import load_floor
@@ -54,7 +56,6 @@ def bisect(model: str, variants: Sequence[str], settings: Settings, reports: Pat
         versions=package_versions(),
         subject=subject.kind,
     )
-    write_text(folder / "finding.md", text)
-    print(text)
-    print(folder / "finding.md")
+    write_text(folder / "finding.md", printable(text))
+    say(text, folder / "finding.md")
     return 1

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from npu_conformance.checks.evidence import Evidence
@@ -11,6 +10,7 @@ from npu_conformance.checks.figures import judge_figure
 from npu_conformance.checks.pair import Pair
 from npu_conformance.checks.saved import load_evidence
 from npu_conformance.commands.captures.manifest import Manifest
+from npu_conformance.commands.console import console
 from npu_conformance.config.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES
 from npu_conformance.config.model import config_path, load_config
 from npu_conformance.config.variants import CATALOGUE
@@ -102,7 +102,7 @@ def _check_finite(variant: str, pair: Pair, path: str) -> None:
 
 
 def _print(manifest: Manifest, sides: tuple[str, str], checks: list[Result], left_out: dict[str, str]) -> None:
-    console = Console(highlight=False, markup=False, emoji=False)
+    out = console()
     kind = " (twin, not the model)" if manifest.subject == "twin" else ""
     table = Table(title=f"{manifest.model}{kind}: {sides[0]} against {sides[1]}", box=None, pad_edge=False)
     for name in ("variant", "path", "figure", "observed", "limit", "n", "verdict"):
@@ -112,9 +112,9 @@ def _print(manifest: Manifest, sides: tuple[str, str], checks: list[Result], lef
         table.add_row(
             check.variant, check.path, check.metric, f"{check.observed:.6g}", limit, str(check.n), check.verdict
         )
-    console.print(table)
+    out.print(table)
     for check in checks:
         if check.verdict == "fail":
-            console.print(f"{check.variant}, {check.path}, {check.metric}: worst at {check.where}", soft_wrap=True)
+            out.print(f"{check.variant}, {check.path}, {check.metric}: worst at {check.where}", soft_wrap=True)
     for name, why in left_out.items():
-        console.print(f"{name}: not compared: {why}", soft_wrap=True)
+        out.print(f"{name}: not compared: {why}", soft_wrap=True)

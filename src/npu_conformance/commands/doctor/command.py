@@ -15,7 +15,7 @@ from npu_conformance.commands.doctor.npus import npu_area, npus_of
 from npu_conformance.commands.doctor.versions import versions_area
 from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.config.model import config_names, config_path, load_config
-from npu_conformance.errors import CheckpointError, ConfigError
+from npu_conformance.errors import CheckpointError, ConfigError, printable
 from npu_conformance.machine.cann import driver_version, find_cann
 from npu_conformance.run.settings import Settings
 
@@ -60,7 +60,7 @@ def doctor(
         return _folder_alone(folder, fix_config, digests=digests, as_json=as_json, strict=strict)
     model = None if target is None else _model(target, settings.configs)
     found = diagnose(model, settings, host)
-    print(found.as_json(strict=strict) if as_json else "\n".join(found.lines()))
+    print(found.as_json(strict=strict) if as_json else printable("\n".join(found.lines())))
     return found.status(strict=strict)
 
 
@@ -116,7 +116,7 @@ def _folder_alone(folder: Path, fix_config: bool, *, digests: bool, as_json: boo
     area = checkpoint_area(checkpoint)
     found = Diagnosis(str(folder), (replace(area, facts={**area.facts, "published digests": told}),))
     lines = plain_lines(checkpoint) + ([f"published digests: {told}"] if digests or told != NOT_KNOWN else [])
-    print(found.as_json(strict=strict) if as_json else "\n".join(lines))
+    print(found.as_json(strict=strict) if as_json else printable("\n".join(lines)))
     return found.status(strict=strict)
 
 
@@ -130,5 +130,5 @@ def _adapter_alone(folder: Path, settings: Settings, *, as_json: bool, strict: b
     else:
         area, lines = adapter_area(adapter), adapter_lines(adapter)
     found = Diagnosis(str(folder), (area,))
-    print(found.as_json(strict=strict) if as_json else "\n".join(lines))
+    print(found.as_json(strict=strict) if as_json else printable("\n".join(lines)))
     return found.status(strict=strict)

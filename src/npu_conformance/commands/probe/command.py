@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from npu_conformance.checkpoints.subject import Subject
+from npu_conformance.commands.console import say
 from npu_conformance.commands.doctor.environment import VARIABLES
 from npu_conformance.commands.probe.engines import Start, all_starts, run
 from npu_conformance.commands.probe.findings import judged, needed
@@ -15,7 +16,7 @@ from npu_conformance.commands.probe.points import POINTS
 from npu_conformance.commands.probe.seen import Seen
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import load_prompts
-from npu_conformance.errors import ConfigError, PlanError
+from npu_conformance.errors import ConfigError, PlanError, printable
 from npu_conformance.machine.provenance import machine, package_versions
 from npu_conformance.machine.storage import run_folder, write_json, write_text
 from npu_conformance.run.build_twins import build_twins, twin_folder
@@ -78,9 +79,8 @@ def probe(
     text = markdown(content)
     json_path, markdown_path = _paths(output or folder)
     write_json(json_path, content)
-    write_text(markdown_path, text)
-    print(text)
-    print(f"{json_path}\n{markdown_path}")
+    write_text(markdown_path, printable(text))
+    say(text, json_path, markdown_path)
     return int(any(point["verdict"] in ("wrong", "error") for point in content["points"]))
 
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judged_equal
 from npu_conformance.checks.pair import Pair
 from npu_conformance.checks.saved import load_base, load_evidence
+from npu_conformance.commands.console import console
 from npu_conformance.commands.suggest.edit import diff, edited
 from npu_conformance.commands.suggest.rules import (
     AGREEMENT,
@@ -34,8 +34,6 @@ from npu_conformance.traces.sealed import require_sealed
 
 # Figures by which variants are held against base.
 _AGAINST_BASE = ("relative_l2_mean", "relative_l2_max", "kl_mean")
-# Of a table that is not printed to a terminal.
-_WIDTH = 120
 _NOTE = (
     f"chance that another run like this one breaks a limit below: 1 in {1 / CHANCE:.0f}; comparisons of too few "
     "positions to reckon with only keep it in this run. Limits in units of the noise floor, of layers and of spread "
@@ -80,12 +78,10 @@ def suggest(model: str, report: Path, configs: Path) -> int:
         for name in KNOWN
         if (current := config.limit(name)) is not None and name in found
     ]
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, emoji=False, width=_WIDTH)
+    out = console()
     warning = _failed(report, model)
-    console.print(*warning, f"from {', '.join(used)} of {report}", *told, _NOTE, "", sep="\n", soft_wrap=True)
-    console.print(_table(rows))
+    out.print(*warning, f"from {', '.join(used)} of {report}", *told, _NOTE, "", sep="\n", soft_wrap=True)
+    out.print(_table(rows))
     text = path.read_text(encoding="utf-8")
     changed = diff(text, edited(text, [one for one in rows if one.limit is not None]), path.as_posix())
     print("\n" + (changed or "nothing to change\n"), end="")  # as it is: rich would expand tabs

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from npu_conformance.commands.console import console
 from npu_conformance.commands.versions.runs import SavedRun, comparison, differences, held, pair, require_whole
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.errors import ConfigError, TraceError
@@ -15,8 +15,6 @@ from npu_conformance.measure.statistics import Tested, more_often
 
 # Places named where something is open; elsewhere one.
 _PLACES = 3
-# Of a table that is not printed to a terminal.
-_WIDTH = 120
 
 
 def compare_runs(before: Path, after: Path, models: Sequence[str]) -> int:
@@ -46,13 +44,11 @@ def compare_runs(before: Path, after: Path, models: Sequence[str]) -> int:
     if not found:
         raise TraceError(f"{before} and {after}: nothing can be compared: {'; '.join(_gathered(notes))}")
     judged = judge([two for _, _, two in found])
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, emoji=False, width=_WIDTH)
-    console.print(_table([(_name(side), two, one) for (side, _, two), one in zip(found, judged, strict=True)]))
+    out = console()
+    out.print(_table([(_name(side), two, one) for (side, _, two), one in zip(found, judged, strict=True)]))
     for (side, other, two), one in zip(found, judged, strict=True):
-        console.print("", *_account(side, other, two, one), sep="\n", soft_wrap=True)
-    console.print("", *_gathered(notes), _rule(len(found)), sep="\n", soft_wrap=True)
+        out.print("", *_account(side, other, two, one), sep="\n", soft_wrap=True)
+    out.print("", *_gathered(notes), _rule(len(found)), sep="\n", soft_wrap=True)
     return int(any(one.verdict == "worse" for one in judged))
 
 

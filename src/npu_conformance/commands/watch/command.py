@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from npu_conformance.baselines.stored import Baseline, read_baseline
+from npu_conformance.commands.console import say
 from npu_conformance.commands.watch.asking import Server, ServerError
 from npu_conformance.commands.watch.judging import LIMIT, PROMPTS, ServerCheck, chosen_prompts, judge
 from npu_conformance.errors import ConfigError
@@ -49,17 +50,17 @@ def watch(
     order = np.random.default_rng().permutation(len(baseline.prompts)).tolist()
     whose = ", A TWIN'S, which says nothing of the model" if baseline.subject == "twin" else ""
     asked = f"{min(prompts, len(order))} of {len(order)} prompts a check, {tokens} tokens each"
-    print(f"{server.url}, {server.model}: {asked}, against {path}{whose}", flush=True)
+    say(f"{server.url}, {server.model}: {asked}, against {path}{whose}")
     for turn in count():
         try:
             found = _check(server, baseline, chosen_prompts(order, prompts, turn), tokens)
             unreached = 0
-            print(f"{_now()} {_line(found)}", flush=True)
+            say(f"{_now()} {_line(found)}")
             if found.alarm is not None:
                 return 1
         except ServerError as error:
             unreached += 1
-            print(f"{_now()} not checked: {error}", flush=True)
+            say(f"{_now()} not checked: {error}")
             if once or unreached == _UNREACHED:
                 raise
         if once:

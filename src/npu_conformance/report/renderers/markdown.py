@@ -1,5 +1,6 @@
 """A Report as Markdown, in English or Chinese, from one template."""
 
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -8,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.config.limits import FIGURES, SHOWN
 from npu_conformance.config.variants import JUDGED
+from npu_conformance.errors import printable
 from npu_conformance.machine.storage import write_text
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.three_way import IMPLICATES
@@ -50,7 +52,7 @@ def render(report: Report, folder: Path) -> list[Path]:
 
 def render_markdown(report: Report, language: Language) -> str:
     """The whole report as Markdown."""
-    return templates().get_template("report.md.j2").render(report=report, **names(language))
+    return printable(templates().get_template("report.md.j2").render(report=report, **names(language)))
 
 
 @cache
@@ -64,7 +66,14 @@ def templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {"cell": cell, "value": value, "number": number, "percent": _percent, "flips": flips}
+    found.filters |= {
+        "cell": cell,
+        "value": value,
+        "number": number,
+        "percent": _percent,
+        "flips": flips,
+        "pairs": pairs,
+    }
     return found
 
 
@@ -117,6 +126,11 @@ def cell(text: object, length: int = 60) -> str:
             character, f"\\{character}" if character not in "<>" else f"&{'lg'['<>'.index(character) == 1]}t;"
         )
     return flat or " "
+
+
+def pairs(entries: Mapping[str, object]) -> str:
+    """Names with what each has, as one table cell."""
+    return ", ".join(f"{cell(name)} {cell(entry)}" for name, entry in entries.items()) or "—"
 
 
 def value(check: Result, of: Literal["observed", "limit"]) -> str:

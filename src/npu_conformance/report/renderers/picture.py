@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _FIGURE = FIGURES["relative_l2_mean"]
 _COLOURS = ("#2f6f9f", "#c8743a")
 _MISMATCH = "#b3261e"
+# A picture of more would be too high for any viewer.
+_MOST = 24
 
 
 def render(report: Report, folder: Path) -> list[Path]:
@@ -45,13 +47,13 @@ def draw(model: ModelReport, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    variants = drawn(model)
+    variants = drawn(model)[:_MOST]
     figure = Figure(figsize=(10, 0.8 + 2.4 * len(variants)), layout="constrained")
     FigureCanvasAgg(figure)
     limits = {
         check.variant: check.limit
         for check in model.checks
-        if check.check == "logits_closeness" and check.metric == _FIGURE.name
+        if check.check == "logits_closeness" and check.metric == _FIGURE.name and math.isfinite(check.limit or 0)
     }
     for index, variant in enumerate(variants):
         axes = figure.add_subplot(len(variants), 1, index + 1)
