@@ -1,14 +1,18 @@
 """What the reference loads: published weights as they are meant, and nothing that only looks like a model."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from npu_conformance.checkpoints.inspect import inspect
+from npu_conformance.checkpoints.load import load_tensor
 from npu_conformance.engines.loading import load_model
 from npu_conformance.errors import CheckpointError
 from tests.unit.conversion.test_fp8 import save_qwen3
 from tests.unit.helpers.quantised_checkpoints import edit_config, edit_tensors
+from tests.unit.helpers.tiny_checkpoints import LLAMA
 
 
 def load(folder: Path) -> Any:
@@ -54,3 +58,79 @@ def test_a_method_without_a_reader_asks_for_the_original(tmp_path: Path) -> None
 
     with pytest.raises(CheckpointError, match=r"quantised by quark are not read here.* reference\.model"):
         load(tmp_path / "source")
+
+
+def whole(folder: Path, tensors: dict[str, Any]) -> None:
+    """One file, and beside it what Mistral and older libraries would read."""
+    from safetensors.torch import save_file
+
+    save_file(tensors, folder / "model.safetensors")
+    save_file({f"other.{name}": tensor * 2 for name, tensor in tensors.items()}, folder / "consolidated.safetensors")
+    (folder / "pytorch_model.bin").write_bytes(b"a download that was given up")
+
+
+def shards(folder: Path, tensors: dict[str, Any]) -> None:
+    """Two files and their index, which leaves a third out."""
+    from safetensors.torch import save_file
+
+    parts: dict[str, dict[str, Any]] = {"model-1.safetensors": {}, "model-2.safetensors": {}}
+    for number, (name, tensor) in enumerate(tensors.items()):
+        parts[f"model-{number % 2 + 1}.safetensors"][name] = tensor
+    for file, part in parts.items():
+        save_file(part, folder / file)
+    save_file({name: tensor * 2 for name, tensor in tensors.items()}, folder / "old.safetensors")
+    places = {name: file for file, part in parts.items() for name in part}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+
+def pickled(folder: Path, tensors: dict[str, Any]) -> None:
+    """As before safetensors."""
+    import torch
+
+    torch.save(tensors, folder / "pytorch_model.bin")
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    """A folder with config and tokenizer, and a model's weights."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        **{key: value for key, value in LLAMA.items() if key != "architectures"}, architectures=["LlamaForCausalLM"]
+    )
+    torch.manual_seed(0)
+    tensors = {name: tensor.clone() for name, tensor in LlamaForCausalLM(config).state_dict().items()}
+    config.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    return tmp_path, tensors
+
+
+@pytest.mark.parametrize("store", [whole, shards, pickled])
+def test_the_reference_loads_what_inspection_reads(plain: tuple[Path, dict[str, Any]], store: Any) -> None:
+    """Whatever else lies in the folder."""
+    import torch
+
+    folder, tensors = plain
+    store(folder, tensors)
+    checkpoint = inspect(folder)
+
+    loaded = load(folder).state_dict()
+
+    assert set(loaded) == set(checkpoint.tensors) == set(tensors)
+    for name in loaded:
+        assert torch.equal(loaded[name], load_tensor(checkpoint, name))
+        assert torch.equal(loaded[name], tensors[name])
+
+
+def test_a_stale_copy_in_another_shard_is_refused(plain: tuple[Path, dict[str, Any]]) -> None:
+    """Transformers would load it, and vLLM too, so that they agree on the wrong model."""
+    from safetensors.torch import load_file, save_file
+
+    folder, tensors = plain
+    shards(folder, tensors)
+    name = "model.embed_tokens.weight"
+    save_file(load_file(folder / "model-2.safetensors") | {name: tensors[name] * 0}, folder / "model-2.safetensors")
+
+    with pytest.raises(CheckpointError, match=r"embed_tokens.weight: is in model-1.safetensors and in model-2"):
+        load(folder)
