@@ -5,6 +5,7 @@ from pathlib import Path
 
 from npu_conformance.checkpoints.adapters.config import FILE as ADAPTER
 from npu_conformance.checkpoints.checkpoint import TOKENIZER_FILES, Checkpoint, Finding, some, weight_bytes
+from npu_conformance.checkpoints.config_values import value_findings
 from npu_conformance.checkpoints.content import pointers
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.layer_shapes import layer_shape_findings
@@ -51,18 +52,15 @@ def examine(folder: Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{folder}: its weights cannot be read: {error}") from error
     checkpoint = Checkpoint(folder, config, weights.tensors)
+    findings = [
+        *(Finding("error", path.name, told) for path, told in pointers(folder)),
+        *value_findings(config),
+        *_tokenizer(folder),
+        *_adapter_inside(folder),
+        *weights.findings,
+    ]
     try:
-        findings = [
-            *(Finding("error", path.name, told) for path, told in pointers(folder)),
-            *_tokenizer(folder),
-            *_adapter_inside(folder),
-            *weights.findings,
-            *part_findings(checkpoint),
-            *shape_findings(checkpoint),
-            *layer_shape_findings(checkpoint),
-            *layer_findings(checkpoint),
-            *quantisation_findings(checkpoint),
-        ]
+        findings += [] if value_findings(config) else _by_shapes(checkpoint)
     except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{folder}: config.json and weights do not fit together ({error!r}): compare config.json with the "
@@ -70,6 +68,16 @@ def examine(folder: Path) -> Checkpoint:
         ) from error
     findings.sort(key=lambda finding: _LEVELS.index(finding.level))
     return replace(checkpoint, findings=tuple(findings))
+
+
+def _by_shapes(checkpoint: Checkpoint) -> list[Finding]:
+    return [
+        *part_findings(checkpoint),
+        *shape_findings(checkpoint),
+        *layer_shape_findings(checkpoint),
+        *layer_findings(checkpoint),
+        *quantisation_findings(checkpoint),
+    ]
 
 
 def _tokenizer(folder: Path) -> list[Finding]:

@@ -1,0 +1,120 @@
+"""The values of config.json that everything else computes with: whether they are of the kind that libraries read."""
+
+import json
+import reprlib
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
+
+from npu_conformance.checkpoints.checkpoint import EXPERTS, Finding
+
+_Count = Annotated[int, Field(strict=True, gt=0, lt=1 << 31)]
+_Counts = _Count | Annotated[list[Annotated[int, Field(strict=True, ge=0, lt=1 << 31)]], Field(min_length=1)] | None
+"""Of all layers, or of each."""
+_Number = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None
+_Token = Annotated[int, Field(strict=True, ge=-1, lt=1 << 31)]
+_Tokens = _Token | list[_Token] | None
+
+
+class _Rope(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    rope_type: StrictStr | None = None
+    rope_theta: _Number = None
+    factor: _Number = None
+    original_max_position_embeddings: _Count | None = None
+    partial_rotary_factor: _Number = None
+
+
+class _Part(BaseModel):
+    """config.json, or its text_config. What it does not name is not looked at."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    architectures: list[StrictStr] | None = None
+    model_type: StrictStr | None = None
+    dtype: StrictStr | dict[str, Any] | None = None
+    torch_dtype: StrictStr | dict[str, Any] | None = None
+    vocab_size: _Counts = None
+    hidden_size: _Counts = None
+    num_hidden_layers: _Count | None = None
+    num_attention_heads: _Counts = None
+    num_key_value_heads: _Counts = None
+    head_dim: _Counts = None
+    intermediate_size: _Counts = None
+    moe_intermediate_size: _Counts = None
+    max_position_embeddings: _Count | None = None
+    rms_norm_eps: _Number = None
+    rope_theta: _Number = None
+    partial_rotary_factor: _Number = None
+    tie_word_embeddings: StrictBool | None = None
+    layer_types: list[StrictStr] | None = None
+    eos_token_id: _Tokens = None
+    bos_token_id: _Tokens = None
+
+
+def value_findings(config: dict[str, Any]) -> list[Finding]:
+    """Values that no library reads as they are meant, an error each; a key that is null or not there is none.
+
+    Args:
+        config: config.json.
+    """
+    return [Finding("error", "config.json", told) for told in dict.fromkeys(_problems(config))]
+
+
+def _problems(config: dict[str, Any]) -> Iterator[str]:
+    nested = config.get("text_config")
+    parts = {"": config} | ({"text_config.": nested} if isinstance(nested, dict) else {})
+    if nested is not None and not isinstance(nested, dict):
+        yield _told("text_config", nested, "an object")
+    for prefix, part in parts.items():
+        yield from _wrong(_Part, part, prefix)
+        for key in EXPERTS:
+            if not _experts(part.get(key)):
+                yield _told(f"{prefix}{key}", part[key], "a whole number")
+        for key in ("rope_scaling", "rope_parameters"):
+            yield from _rope(part.get(key), f"{prefix}{key}")
+
+
+def _experts(value: object) -> bool:
+    """A number, one a layer, or none; 0 of a dense model."""
+    values = value if isinstance(value, list) else [value or 0]
+    return all(isinstance(one, int) and not isinstance(one, bool) and 0 <= one < 1 << 31 for one in values)
+
+
+def _rope(rope: object, key: str) -> Iterator[str]:
+    """Of all layers, or of each kind."""
+    if rope is None:
+        return
+    if not isinstance(rope, dict):
+        yield _told(key, rope, "an object")
+        return
+    yield from _wrong(_Rope, rope, f"{key}.")
+    for kind, own in rope.items():
+        if isinstance(own, dict):
+            yield from _wrong(_Rope, own, f"{key}.{kind}.")
+
+
+def _wrong(model: type[BaseModel], part: dict[str, Any], prefix: str) -> Iterator[str]:
+    try:
+        model.model_validate(part)
+    except ValidationError as error:
+        for key in dict.fromkeys(str(one["loc"][0]) for one in error.errors(include_url=False, include_input=False)):
+            yield _told(f"{prefix}{key}", part[key], _EXPECTED.get(key, "a whole number above zero"))
+
+
+def _told(key: str, value: object, expected: str) -> str:
+    found = json.dumps(value) if isinstance(value, bool) else reprlib.repr(value)
+    return f"{key} is {found}, expected {expected}: correct it by the published config.json"
+
+
+_NUMBERS = ("rms_norm_eps", "rope_theta", "factor", "partial_rotary_factor")
+_TEXTS = ("model_type", "dtype", "torch_dtype", "rope_type")
+_EXPECTED = {
+    **dict.fromkeys(_NUMBERS, "a number above zero"),
+    **dict.fromkeys(_TEXTS, "text"),
+    **dict.fromkeys(("architectures", "layer_types"), "a list of names"),
+    **dict.fromkeys(("eos_token_id", "bos_token_id"), "a token id or a list of them"),
+    "tie_word_embeddings": "true or false",
+}
