@@ -1,5 +1,6 @@
 """Workers that end well, die, hang or lose their engine: one message, and no process left."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from npu_conformance.errors import JobError
 from npu_conformance.workers import supervise
+from npu_conformance.workers.log import EngineLog
 from tests.unit.helpers import shell_workers
 from tests.unit.helpers.shell_workers import Run, left_over
 
@@ -28,6 +30,16 @@ def test_a_worker_that_ends_well(run: Run, tmp_path: Path) -> None:
     assert 0.5 <= seconds < 20
     assert seen == [("working", 1, 2)]
     assert (tmp_path / "log.txt").read_text() == "hello\n"
+
+
+def test_a_worker_reads_what_its_engine_wrote(run: Run, tmp_path: Path) -> None:
+    """From its own log, while it lives."""
+    told = "import json; from npu_conformance.workers.log import log_since; print(json.dumps(log_since(0)))"
+    run(f"""echo "Parameter fc.weight not found in params_dict, skip loading"
+    {sys.executable} -c '{told}' > {tmp_path}/told""")
+
+    log = EngineLog.model_validate(json.loads((tmp_path / "told").read_text())["log"])
+    assert (log.lines, log.whole, [one.name for one in log.findings]) == (1, True, ["weights skipped"])
 
 
 def test_a_worker_that_dies_says_so_with_the_end_of_its_log(run: Run) -> None:

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from npu_conformance.checkpoints.adapters.weights import PREFIX, Pair
@@ -16,8 +17,11 @@ _INDEX = re.compile(r"\.\d{1,6}\.")
 # vLLM and transformers know both for the same place: checkpoints of before transformers 4.52 have the second.
 _NESTED = ("model.language_model.", "language_model.model.")
 _TOWER = re.compile(r"(?:^|[._])(?:vision|visual|vit|audio|image|mm|tower|projector|merger|connector)(?:[._]|$)")
+_ASIDE = re.compile(rf"{_TOWER.pattern}|(?:^|\.)mtp(?:\.|$)")
 # Names by which a checkpoint is known to call its linear layers as transformers does.
 _USUAL = ("q_proj", "o_proj", "down_proj", "qkv_proj", "query_key_value", "c_attn", "wqkv", "W_pack", "out_proj")
+# transformers 5 calls what stands around a layer's experts otherwise than older checkpoints do.
+_ROUTERS = ("gate", "router", "wg", "shared_expert_gate")
 _PLAIN_DTYPES = ("F64", "F32", "F16", "BF16", "F8_E4M3")
 # Layers whose input is what tensor parallelism splits, so that each rank has all outputs.
 _SPLIT_BY_INPUT = ("o_proj", "down_proj", "out_proj", "c_proj", "dense_4h_to_h", "w2", "wo")
@@ -29,7 +33,7 @@ _UNKNOWN: dict[str, tuple[Literal["error", "warning", "note"], str]] = {
         "warning",
         "vLLM leaves out LoRAs of towers and connectors: set enable_tower_connector_lora under serve.engine_args",
     ),
-    "experts": ("note", "not recognised: LoRAs of experts; names and shapes not checked"),
+    "experts": ("note", "not recognised: LoRAs of experts and routers; names and shapes not checked"),
     "other names": ("note", "not recognised: how the base model names its modules; names and shapes not checked"),
 }
 
@@ -43,7 +47,12 @@ class _Modules:
     places: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """What stands in front of the names, by the name from the layer on."""
 
-    @property
+    @cached_property
+    def beside_a_tower(self) -> bool:
+        """Whether a language model that is not nested lies beside a tower, as in checkpoints of before 4.52."""
+        return any(name.startswith(("visual.", "vision_tower.")) for name in self.shapes)
+
+    @cached_property
     def usual(self) -> bool:
         """Whether the checkpoint is named as transformers names its modules."""
         return any(name.rpartition(".")[2] in _USUAL for name in self.shapes)
@@ -88,11 +97,9 @@ def _modules(base: Checkpoint) -> _Modules:
             found.shapes.setdefault(module, None)
         prefix, tail = _split(module)
         found.places[tail].add(prefix)
-    # A tied head is not stored.
-    for name in (
-        [name for name in found.shapes if name.endswith("embed_tokens")] if "lm_head" not in found.places else []
-    ):
-        found.shapes["lm_head"] = found.shapes[name]
+    embedding = next((name for name in found.shapes if name.endswith("embed_tokens")), None)
+    if embedding is not None and "lm_head" not in found.places:  # a tied head is not stored
+        found.shapes["lm_head"] = found.shapes[embedding]
         found.places["lm_head"].add("")
     return found
 
@@ -118,15 +125,14 @@ def _known(module: str, modules: _Modules) -> str | None:
 def _same_place(prefix: str, place: str, tail: str, modules: _Modules) -> bool:
     if tail == "lm_head" or (prefix in _NESTED and place in _NESTED):
         return True
-    # Before transformers 4.52 the language model of Qwen2-VL and its like was not nested, in checkpoints to this day.
-    unnested = any(name.startswith(("visual.", "vision_tower.")) for name in modules.shapes)
-    return unnested and prefix in _NESTED and place == "model."
+    return modules.beside_a_tower and prefix in _NESTED and place == "model."
 
 
 def _rename(module: str, modules: _Modules) -> tuple[str, str] | None:
     """The prefix that a module has and the one it should have; None where no other prefix makes it known."""
     prefix, tail = _split(module)
-    places = modules.places.get(tail, set())
+    # Towers and draft layers have layers of the same names.
+    places = [place for place in modules.places.get(tail, ()) if not _ASIDE.search(place)]
     return (prefix, min(places)) if places and not _TOWER.search(prefix) else None
 
 
@@ -134,7 +140,7 @@ def _kind(module: str, modules: _Modules) -> str:
     """Why a module is not known."""
     if _TOWER.search(module):
         return "tower"
-    if ".experts" in module:
+    if ".experts" in module or module.rpartition(".")[2] in _ROUTERS:
         return "experts"
     if not modules.usual:
         return "other names"

@@ -51,6 +51,19 @@ def test_a_prefix_of_the_text_model_alone_is_renamed(tmp_path: Path) -> None:
     assert "from base_model.model.model. to base_model.model.model.language_model., which fits" in found
 
 
+def test_a_rename_never_leads_into_a_tower(tmp_path: Path) -> None:
+    """Whose layers have the names of the language model's, as a draft layer's."""
+    aside: Shapes = {
+        f"{root}.layers.0.self_attn.{name}_proj.weight": ("BF16", (64, 64))
+        for root in ("model.audio_tower", "mtp")
+        for name in "qv"
+    }
+    found = told(tmp_path, nested(tmp_path, "model.language_model.", aside), matrices())
+
+    assert "tower" not in found
+    assert "to base_model.model.model.language_model., which fits" in found
+
+
 def test_a_prefix_of_the_whole_model_is_renamed(tmp_path: Path, base: Checkpoint) -> None:
     """The other way round."""
     found = told(tmp_path, base, matrices(root="model.language_model."))
