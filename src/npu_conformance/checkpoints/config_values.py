@@ -13,6 +13,7 @@ _Count = Annotated[int, Field(strict=True, gt=0, lt=1 << 31)]
 _Counts = _Count | Annotated[list[Annotated[int, Field(strict=True, ge=0, lt=1 << 31)]], Field(min_length=1)] | None
 """Of all layers, or of each."""
 _Number = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None
+_None = Annotated[int, Field(strict=True, ge=0, le=0)]
 _Token = Annotated[int, Field(strict=True, ge=-1, lt=1 << 31)]
 _Tokens = _Token | list[_Token] | None
 
@@ -41,10 +42,12 @@ class _Part(BaseModel):
     num_hidden_layers: _Count | None = None
     num_attention_heads: _Counts = None
     num_key_value_heads: _Counts = None
-    head_dim: _Counts = None
+    head_dim: _Counts | _None = None
+    """0 of latent attention, which has sizes of its own."""
     intermediate_size: _Counts = None
     moe_intermediate_size: _Counts = None
-    max_position_embeddings: _Count | None = None
+    max_position_embeddings: _Number = None
+    """Some libraries write it as 1200.0."""
     rms_norm_eps: _Number = None
     rope_theta: _Number = None
     partial_rotary_factor: _Number = None
@@ -109,7 +112,7 @@ def _told(key: str, value: object, expected: str) -> str:
     return f"{key} is {found}, expected {expected}: correct it by the published config.json"
 
 
-_NUMBERS = ("rms_norm_eps", "rope_theta", "factor", "partial_rotary_factor")
+_NUMBERS = ("max_position_embeddings", "rms_norm_eps", "rope_theta", "factor", "partial_rotary_factor")
 _TEXTS = ("model_type", "dtype", "torch_dtype", "rope_type")
 _EXPECTED = {
     **dict.fromkeys(_NUMBERS, "a number above zero"),

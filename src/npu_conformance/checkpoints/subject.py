@@ -61,6 +61,9 @@ def _places(model: str, models_root: Path | None) -> list[Path]:
         places += [models_root / model, models_root / escaped, models_root / name]
     for hub in (modelscope / "hub" / "models", modelscope / "hub", modelscope / "models", modelscope):
         places += [hub / model] if escaped == Path(model) else [hub / model, hub / escaped]
+        # Since modelscope 1.38: a folder a revision, of which its own default is `master`.
+        snapshots = hub / f"{organisation}--{name}" / "snapshots"
+        places += sorted(snapshots.glob("*"), key=lambda folder: (folder.name not in ("master", "main"), folder.name))
     return places
 
 

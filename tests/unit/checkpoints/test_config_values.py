@@ -26,8 +26,8 @@ def told(config: dict[str, Any]) -> list[str]:
         ("hidden_size", 64.5, "hidden_size is 64.5, expected a whole number above zero"),
         ("num_attention_heads", 0, "num_attention_heads is 0, expected a whole number above zero"),
         ("vocab_size", 2**40, "vocab_size is 1099511627776, expected a whole number above zero"),
-        ("max_position_embeddings", "", "max_position_embeddings is '', expected a whole number above zero"),
-        ("max_position_embeddings", [1], "max_position_embeddings is [1], expected a whole number above zero"),
+        ("max_position_embeddings", "", "max_position_embeddings is '', expected a number above zero"),
+        ("max_position_embeddings", [1], "max_position_embeddings is [1], expected a number above zero"),
         ("num_experts", "8", "num_experts is '8', expected a whole number"),
         ("rope_theta", float("nan"), "rope_theta is nan, expected a number above zero"),
         ("rms_norm_eps", "1e-6", "rms_norm_eps is '1e-6', expected a number above zero"),
@@ -62,6 +62,7 @@ def test_a_wrong_value_is_named(tmp_path: Path, key: str, value: Any, expected: 
         {"eos_token_id": [151645, 151643], "bos_token_id": None, "num_experts": 0, "rope_theta": 10000},
         {"moe_intermediate_size": [3072] * 32, "num_experts": [64, 64], "dtype": "bfloat16"},
         {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e6}, "sliding_attention": None}},
+        {"head_dim": 0, "max_position_embeddings": 1200.0},
         {"text_config": {"hidden_size": 5120, "vocab_size": 262208}, "tie_word_embeddings": True},
     ],
 )

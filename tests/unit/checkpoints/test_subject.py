@@ -53,6 +53,15 @@ def test_modelscopes_layouts(modelscope: Path, where: str) -> None:
     assert find_weights(MODEL, None) == expected
 
 
+@pytest.mark.parametrize("revisions", [["master"], ["0" * 40, "master"], ["v1.0"]])
+def test_modelscopes_snapshots(modelscope: Path, revisions: list[str]) -> None:
+    """A folder a revision; its default one before any other."""
+    snapshots = modelscope / "models" / MODEL.replace("/", "--") / "snapshots"
+    found = [put(snapshots / revision) for revision in revisions]
+
+    assert find_weights(MODEL, None) == found[-1]
+
+
 @pytest.mark.usefixtures("cache")
 def test_the_digest_is_of_content_and_names(tmp_path: Path) -> None:
     """Copies are equal; a byte, a name and an added file are not."""
