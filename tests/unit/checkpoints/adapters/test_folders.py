@@ -196,3 +196,20 @@ def test_the_rank_of_every_module_counts(tmp_path: Path) -> None:
 def test_the_rank_is_the_next_one_vllm_has(tmp_path: Path, rank: int, served: int) -> None:
     """Its kernels are for some ranks only."""
     assert lora_options(write_adapter(tmp_path, r=rank))["max_lora_rank"] == served
+
+
+def test_an_adapter_in_a_bin_file(tmp_path: Path) -> None:
+    """Its header is read without running the pickle; that its values were not looked at is said."""
+    import torch
+
+    write_adapter(tmp_path)
+    (tmp_path / "adapter_model.safetensors").unlink()
+    weights = {name: torch.from_numpy(values) for name, values in matrices().items()}
+    torch.save(weights, tmp_path / "adapter_model.bin")
+    assert found(tmp_path) == ""
+    assert "adapter_model.bin: it is no safetensors file" in "\n".join(map(str, examine_adapter(tmp_path).findings))
+
+    torch.save({f"{Q0}.lora_A.weight": torch.ones(8, 64)}, tmp_path / "adapter_model.bin")
+    assert "q_proj has A [8, 64] of F32, expected A of" in found(tmp_path)
+    (tmp_path / "adapter_model.bin").write_bytes(POINTER)
+    assert "a Git LFS pointer to a file of 67.1 MB" in found(tmp_path)
