@@ -23,7 +23,7 @@ _MATRIX = (5120, 17408)
 _MATRICES = 8
 _BLOCK = 128
 _DTYPES: tuple[Dtype, ...] = ("bfloat16", "float32")
-_MOST = 300
+_MOST = 200
 _INTERVAL = 0.005
 
 

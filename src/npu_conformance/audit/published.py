@@ -12,7 +12,7 @@ from npu_conformance.audit.weights import Floats, Plain, Weights, assemble
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.checkpoints.load import load_tensor
 from npu_conformance.checkpoints.modelslim import is_modelslim
-from npu_conformance.checkpoints.quantisation.kv_scales import is_kv_scale
+from npu_conformance.checkpoints.quantisation.scales import is_kv_scale
 from npu_conformance.errors import CheckpointError
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from npu_conformance.audit.damaged import REMEDY, damage_findings, may_show_damage
+from npu_conformance.audit.reciprocals import reciprocal_findings
 from npu_conformance.audit.statistics import (
     GROUP,
     Measured,
@@ -17,6 +18,7 @@ from npu_conformance.audit.statistics import (
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.load import load_tensor
+from npu_conformance.checkpoints.quantisation.schema import GptqOptions
 from npu_conformance.checkpoints.stack import find_stack
 from npu_conformance.machine.storage import write_text
 
@@ -79,13 +81,12 @@ def scan(checkpoint: Checkpoint, progress: "Progress") -> Scan:
             found.operator_norm = operator_norm(tensor)
         statistics.append(found)
         findings += _tensor_findings(measured)
-    findings += _wrapped(statistics)
+    findings += [*_wrapped(statistics), *reciprocal_findings(checkpoint, statistics)]
     return Scan(findings=tuple(findings), tensors=tuple(statistics))
 
 
 def _bits(checkpoint: Checkpoint) -> int | None:
-    options = checkpoint.quantisation
-    return options.get("bits") if options.get("quant_method") == "gptq" else None
+    return checkpoint.options.bits if isinstance(checkpoint.options, GptqOptions) else None
 
 
 def _representative(checkpoint: Checkpoint) -> str | None:

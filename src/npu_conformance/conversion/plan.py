@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some
 from npu_conformance.checkpoints.load import load_tensor
-from npu_conformance.checkpoints.quantisation.kv_scales import is_kv_scale
 from npu_conformance.checkpoints.quantisation.place import KEYS, find_legacy
+from npu_conformance.checkpoints.quantisation.scales import is_kv_scale
 from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.config.limits import Dtype
 from npu_conformance.conversion import ternary

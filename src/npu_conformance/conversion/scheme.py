@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from npu_conformance.checkpoints.quantisation.scales import LARGEST_SCALE
 from npu_conformance.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -47,10 +48,6 @@ class Scheme:
     """From a weight's parts; raises CheckpointError where they do not fit each other, without naming the weight."""
 
 
-# Weights of language models are below 100 or so, and codes reach 7, 127 or 448; reciprocals of scales are above this.
-_LARGEST_SCALE = 8
-
-
 def check_scales(scales: "torch.Tensor") -> None:
     """Refuse scales that no weight can have.
 
@@ -64,9 +61,9 @@ def check_scales(scales: "torch.Tensor") -> None:
         raise CheckpointError(
             f"its scales are {least:g} to {greatest:g}, expected finite ones above zero: download the model again"
         )
-    if least > _LARGEST_SCALE:
+    if least > LARGEST_SCALE:
         raise CheckpointError(
-            f"its scales are {least:g} to {greatest:g}, expected at most {_LARGEST_SCALE}: they seem to be stored as "
+            f"its scales are {least:g} to {greatest:g}, expected at most {LARGEST_SCALE}: they seem to be stored as "
             "reciprocals; quantise the model again"
         )
 

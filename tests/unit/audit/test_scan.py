@@ -221,7 +221,7 @@ def test_packed_codes_are_unpacked(tmp_path: Path) -> None:
         "l.scales": torch.tensor([[0.5, 0.25]]),
         "l.g_idx": words[0].clone(),
     }
-    config = {"quantization_config": {"quant_method": "gptq", "bits": 8}}
+    config = {"quantization_config": {"quant_method": "gptq", "bits": 8, "group_size": -1, "sym": True}}
 
     found = {tensor.name: tensor for tensor in scanned(tmp_path, state, config).tensors}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from npu_conformance.audit.published import parameter_names, read_published
 from npu_conformance.checkpoints.inspect import inspect
-from npu_conformance.checkpoints.quantisation.kv_scales import is_kv_scale
+from npu_conformance.checkpoints.quantisation.scales import is_kv_scale
 from npu_conformance.conversion.convert import convert
 from npu_conformance.conversion.formats import fp8
 from npu_conformance.errors import CheckpointError

@@ -258,6 +258,7 @@ def _problem(detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return f"{key}: required key is missing"
     expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    expected = expected.replace("a valid tuple", "a list")
     return f"{key}: expected {expected}, found {_shown(detail['input'])}"
 
 
