@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from npu_conformance.commands.console import say
 from npu_conformance.config.model import config_names
 from npu_conformance.config.notes import notes
 from npu_conformance.errors import ConfigError
@@ -28,7 +29,7 @@ def check(configs: Path, models: Sequence[str]) -> int:
     status = 0
     for name in names:
         try:
-            print("\n".join(_told(configs, name)), flush=True)
+            say(*_told(configs, name))
         except ConfigError as error:
             print(f"ERROR: {error}", file=sys.stderr, flush=True)
             status = 4

@@ -9,7 +9,7 @@ from npu_conformance.baselines.keeping import check_kept, misplaced, refusal, un
 from npu_conformance.baselines.published import load_published
 from npu_conformance.config.model import config_names
 from npu_conformance.config.prompts import load_prompts
-from npu_conformance.errors import ConfigError
+from npu_conformance.errors import ConfigError, printable
 from npu_conformance.run.checked import mistake
 from npu_conformance.run.current_baseline import place_of
 from npu_conformance.run.session import Session
@@ -56,7 +56,11 @@ def mistakes_elsewhere(session: Session, selected: Mapping[str, tuple[str, ...]]
     """A line for each config that cannot be used and of which nothing is selected: it stops nobody else's."""
     configs = session.settings.configs
     found = {model: mistake(configs, model) for model in config_names(configs) if selected and model not in selected}
-    return [f"WARNING: {model}: is not selected, and cannot be used: {why}" for model, why in found.items() if why]
+    return [
+        f"WARNING: {printable(model)}: is not selected, and cannot be used: {why}"
+        for model, why in found.items()
+        if why
+    ]
 
 
 def no_baseline(session: Session, model: str) -> str | None:

@@ -37,7 +37,7 @@ def test_the_same_engine_holds(scene: Scene, path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (lambda _: 500, "Error code: 500"),
+        (lambda _: 500, "answers with status 500: {}"),
         (lambda _: {"id": "1", "object": "text_completion", "choices": []}, "without log-probabilities"),
         (
             lambda _: {
@@ -67,7 +67,7 @@ def test_a_wrong_name_and_a_wrong_address_are_told(path: Path, capsys: pytest.Ca
 
     errors = capsys.readouterr().err.splitlines()
     assert "--model other: serves served: name one of these" in errors[0]
-    assert "http://127.0.0.1:9/v1: " in errors[1]
+    assert "http://127.0.0.1:9/v1/models: All connection attempts failed" in errors[1]
 
 
 def test_no_more_is_asked_than_the_baseline_knows(scene: Scene, path: Path) -> None:
@@ -135,6 +135,8 @@ def test_an_answer_of_another_shape_is_one_message(
         (("--every", "0"), "--every 0: expected seconds"),
         (("--every", "nan"), "--every nan: expected seconds"),
         (("--server", "host:8000"), "--server host:8000: expected an address such as http://"),
+        (("--server", "http://[::1"), "--server http://[::1: expected an address such as http://"),
+        (("--server", "http://host:port"), "--server http://host:port: expected an address such as http://"),
     ],
 )
 def test_an_option_without_sense_is_told_before_anything_is_asked(

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from npu_conformance.baselines.stored import Baseline, read_baseline
+from npu_conformance.checkpoints.headers import shown
 from npu_conformance.commands.console import say
-from npu_conformance.commands.watch.asking import Server, ServerError
+from npu_conformance.commands.watch.asking import Server
 from npu_conformance.commands.watch.judging import LIMIT, PROMPTS, ServerCheck, chosen_prompts, judge
+from npu_conformance.commands.watch.transport import ServerError
 from npu_conformance.errors import ConfigError
 
 # Checks in a row that may fail to reach the server: it may be restarting.
@@ -50,7 +53,7 @@ def watch(
     order = np.random.default_rng().permutation(len(baseline.prompts)).tolist()
     whose = ", A TWIN'S, which says nothing of the model" if baseline.subject == "twin" else ""
     asked = f"{min(prompts, len(order))} of {len(order)} prompts a check, {tokens} tokens each"
-    say(f"{server.url}, {server.model}: {asked}, against {path}{whose}")
+    say(f"{server.url}, {shown(server.model)}: {asked}, against {path}{whose}")
     for turn in count():
         try:
             found = _check(server, baseline, chosen_prompts(order, prompts, turn), tokens)
@@ -70,7 +73,11 @@ def watch(
 
 
 def _check_options(url: str, every: float, prompts: int, tokens: int) -> None:
-    if not url.startswith(("http://", "https://")):
+    try:
+        there = urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname and urlsplit(url).port != 0
+    except ValueError:  # an open bracket, a port that is no number
+        there = False
+    if not there:
         raise ConfigError(f"--server {url}: expected an address such as http://host:8000")
     # Written so that NaN is refused.
     if not 0 < every <= _WEEK:
