@@ -15,6 +15,7 @@ from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import is_long, scored_with
 from npu_conformance.engines.rendering import load_rendered
+from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.floor import NoiseFloor
 from npu_conformance.measure.kept import COMPARISONS, save_comparison
@@ -60,12 +61,18 @@ def load_evidence(
     """
     second, kept = traces / variant / "second_reference", traces / variant / COMPARISONS
     rendered = None if is_long(variant) else load_rendered(traces / "rendered.json")
+    candidate = load_trace(traces / variant / "candidate")
+    if rendered is not None and [one.id for one in rendered.prompts] != [one.prompt for one in candidate.answers]:
+        raise TraceError(
+            f"{traces / 'rendered.json'}: has other prompts, or in another order, than {candidate.folder}: not of the "
+            "same run; run the model again"
+        )
     return Evidence(
         variant=variant,
         config=config,
         prompts=() if rendered is None else rendered.prompts,
         second_ids=None if rendered is None else rendered.second_ids,
-        candidate=load_trace(traces / variant / "candidate"),
+        candidate=candidate,
         reference=reference or _reference(traces, scored_with(variant), baseline),
         base=base,
         noise=noise,

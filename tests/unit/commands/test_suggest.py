@@ -21,6 +21,9 @@ from npu_conformance.config.prompts import Prompt
 from npu_conformance.machine.storage import write_json, write_text
 from npu_conformance.traces.rows import Rows
 from tests.unit.commands.test_compare_runs import describe, rounded
+from tests.unit.helpers.finished_reports import failed
+from tests.unit.helpers.finished_reports import model as finished_model
+from tests.unit.helpers.finished_reports import report as finished_report
 from tests.unit.helpers.saved_runs import reseal
 from tests.unit.helpers.small_traces import logits, tokens_of, write_floor, write_trace
 
@@ -160,7 +163,8 @@ def test_ties_are_no_mismatches(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_run_that_breaks_a_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Gets no limit above the default that is not marked; its report's verdict is told."""
     folder = run(tmp_path / "bad", size=0.03)
-    write_json(folder / "report.json", {"models": [{"name": "Model", "verdict": "fail"}]})
+    made = finished_report(finished_model("Model", [failed("drift")]))
+    write_text(folder / "report.json", made.model_dump_json())
     _, printed = suggested(tmp_path, capsys, report=folder)
 
     assert "WARNING: the report's verdict is fail" in printed

@@ -1,6 +1,5 @@
 """`npu-conformance suggest`: from a run's traces to the limits that they support."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from npu_conformance.config.variants import needs_base, scored_with
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import require_finite
 from npu_conformance.measure.floor import load_floor
+from npu_conformance.report.model import load_report
 from npu_conformance.traces.sealed import require_sealed
 
 # Figures by which variants are held against base.
@@ -152,11 +152,13 @@ def _table(rows: Sequence[Supported]) -> Table:
 
 def _failed(report: Path, model: str) -> list[str]:
     """A warning where the run's own report is of a model that failed."""
-    path = report / "report.json"
-    if not path.is_file():
+    if not (report / "report.json").is_file():
         return []
-    found = json.loads(path.read_text(encoding="utf-8")).get("models", [])
-    verdict = next((one["verdict"] for one in found if one["name"] == model), None)
+    try:
+        found = load_report(report).models
+    except TraceError as error:
+        return [f"WARNING: whether the run passed is not known: {error}"]
+    verdict = next((one.verdict for one in found if one.name == model), None)
     if verdict not in ("fail", "error"):
         return []
     return [f"WARNING: the report's verdict is {verdict}: find the cause first, a limit must not be fitted to a fault"]

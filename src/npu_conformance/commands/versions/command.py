@@ -9,6 +9,7 @@ from rich.table import Table
 from npu_conformance.commands.console import console
 from npu_conformance.commands.versions.runs import SavedRun, comparison, differences, held, pair, require_whole
 from npu_conformance.config.limits import FALSE_ALARMS
+from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.measure.growth import GROWTH, Judged, RunPair, judge
 from npu_conformance.measure.statistics import Tested, more_often
@@ -58,7 +59,8 @@ def _both(before: Path, after: Path, models: Sequence[str]) -> tuple[list[SavedR
     for name in models:
         for folder, found in ((before, then), (after, now)):
             if name not in found:
-                raise ConfigError(f"--model {name}: {folder} has traces of {', '.join(found)} only")
+                told = f"{folder} has traces of {', '.join(found)} only{did_you_mean(name, found)}"
+                raise ConfigError(f"--model {name}: {told}")
     sides, notes = [], []
     for model in models or sorted({*then, *now}):
         for variant in dict.fromkeys([*then.get(model, []), *now.get(model, [])]):

@@ -1,6 +1,5 @@
 """The traces of two report folders, paired, and what else differs between them, in words."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from npu_conformance.config.variants import CATALOGUE, JUDGED, no_effect, scored_with, signs_of
 from npu_conformance.errors import TraceError
@@ -17,8 +17,11 @@ from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.growth import RunPair
 from npu_conformance.measure.kept import COMPARISONS, compare_or_load
 from npu_conformance.measure.results import Path as Path_
+from npu_conformance.traces.reading import read_saved
 from npu_conformance.traces.sealed import require_sealed
 from npu_conformance.traces.trace import PREFILL, Trace, load_trace
+
+_MAPPING: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def held(report: Path) -> dict[str, list[str]]:
     for path in sorted((report / "traces").glob("*/*/candidate/trace.json")):
         found.setdefault(path.parts[-4], []).append(path.parts[-3])
     if not found:
-        origin = (_saved(report / "report.json").get("run") or {}).get("judged_from")
+        run = _saved(report / "report.json").get("run")
+        origin = run.get("judged_from") if isinstance(run, dict) else None
         other = "give the folder of a run that started engines" if origin is None else f"give {origin}, which it judged"
         raise TraceError(f"{report}: has no traces (traces/MODEL/VARIANT/candidate); {other}")
     return {
@@ -188,9 +192,11 @@ def _setting(reference: Trace) -> dict[str, Any]:
 
 
 def _saved(path: Path) -> dict[str, Any]:
-    """A JSON file's mapping; an empty one where there is none."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    """A JSON file's mapping; an empty one where there is none.
+
+    Raises:
+        TraceError: it cannot be read, or holds something else.
+    """
+    if not path.exists():
         return {}
-    return content if isinstance(content, dict) else {}
+    return read_saved(path, _MAPPING)
