@@ -71,7 +71,10 @@ def prepare(config, subject, *_, **__):
 
 session.prepare = prepare
 session.save_prepared = lambda *_, **__: None
-session.describe_subject = lambda *_, **__: {"kind": "real"}
+NAMED = dict.fromkeys(("weights", "weights_digest", "reference_weights", "reference_digest", "config_digest"), "")
+session.describe_subject = lambda subject, config, *_, **__: NAMED | {
+    "kind": "real", "model": config.model, "hardware": None, "architecture": {}
+}
 session.References = lambda *_: SimpleNamespace(score=lambda folder, runs: None)
 session.load_evidence = lambda *_, **__: SimpleNamespace(candidate=None)
 session.load_base = session.load_floor = session.save_details = lambda *_: None
