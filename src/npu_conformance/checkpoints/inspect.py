@@ -60,7 +60,7 @@ def examine(folder: Path) -> Checkpoint:
         *weights.findings,
     ]
     try:
-        findings += [] if value_findings(config) else _by_shapes(checkpoint)
+        findings += shape_findings(checkpoint) if value_findings(config) else _by_shapes(checkpoint)
     except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{folder}: config.json and weights do not fit together ({error!r}): compare config.json with the "

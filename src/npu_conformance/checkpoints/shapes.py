@@ -11,17 +11,23 @@ from npu_conformance.checkpoints.stack import Stack, agreed, find_stack
 
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight")
 
+_SIZES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size"),
+    *("num_attention_heads", "num_key_value_heads", "head_dim"),
+)
 
-def corrections(checkpoint: Checkpoint) -> dict[str, tuple[int, int]]:
+
+def corrections(checkpoint: Checkpoint) -> dict[str, tuple[Any, int]]:
     """The values of config.json that the weights' shapes contradict.
 
     Args:
         checkpoint: its config and the shapes of its tensors.
 
     Returns:
-        By key of `checkpoint.text_config`: the declared value and the one the shapes have.
+        By key of `checkpoint.text_config`: the declared value, of whatever kind, and the one the shapes have.
     """
-    config = checkpoint.text_config
+    declared = checkpoint.text_config
+    config = {key: value for key, value in declared.items() if key not in _SIZES or (type(value) is int and value > 0)}
     found = {"vocab_size": _vocabulary(checkpoint, config)}
     stack = find_stack(checkpoint)
     if stack is not None:
@@ -32,9 +38,11 @@ def corrections(checkpoint: Checkpoint) -> dict[str, tuple[int, int]]:
             "intermediate_size": _intermediate_size(stack),
         }
     return {
-        key: (config[key], value)
+        key: (declared[key], value)
         for key, value in found.items()
-        if value is not None and isinstance(config.get(key), int) and config[key] != value
+        # A list has a size a layer.
+        if value is not None and declared.get(key) is not None and not isinstance(declared[key], list)
+        if config.get(key) != value
     }
 
 
@@ -52,7 +60,7 @@ def shape_findings(checkpoint: Checkpoint) -> list[Finding]:
             )
         )
     stack = find_stack(checkpoint)
-    if stack is not None and (problem := _unfitting_heads(stack, checkpoint.text_config, wrong)):
+    if stack is not None and (problem := _unfitting_heads(stack, checkpoint.text_config, set(wrong))):
         findings.append(Finding("error", "config.json", problem))
     return findings
 
@@ -130,7 +138,7 @@ def _head_size(stack: Stack, config: dict[str, Any], queries: int, keys: int) ->
 def _rope_size(config: dict[str, Any]) -> int | None:
     rope = plain_settings(config)
     factors = rope.get("short_factor")
-    if not factors or "partial_rotary_factor" in rope:
+    if not isinstance(factors, list) or not factors or "partial_rotary_factor" in rope:
         return None
     return 2 * len(factors)
 
@@ -139,7 +147,7 @@ def _divides(size: int, *widths: int) -> bool:
     return all(width % size == 0 for width in widths)
 
 
-def _unfitting_heads(stack: Stack, config: dict[str, Any], wrong: dict[str, tuple[int, int]]) -> str | None:
+def _unfitting_heads(stack: Stack, config: dict[str, Any], wrong: set[str]) -> str | None:
     """Queries and keys are multiplied, so their heads are of one size; a config that says otherwise is wrong."""
     widths = _widths(stack)
     heads, kv_heads = config.get("num_attention_heads"), config.get("num_key_value_heads")

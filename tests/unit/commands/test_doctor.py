@@ -172,6 +172,25 @@ def test_the_config_is_fixed_where_its_values_are(
     ]
 
 
+def test_sizes_that_are_no_numbers_are_fixed_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By what the shapes say; doctor says so."""
+    wrong = {
+        "hidden_size": "64",
+        "head_dim": {},
+        "num_hidden_layers": 4.5,
+        "num_attention_heads": 0,
+        "vocab_size": True,
+    }
+    write(tmp_path, LLAMA | wrong, llama())
+    assert main(["doctor", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "error: config.json: hidden_size is '64', expected a whole number above zero" in "\n".join(lines)
+    assert any("`npu-conformance doctor --fix-config" in line and "vocab_size is True" in line for line in lines)
+
+    assert main(["doctor", str(tmp_path), "--fix-config"]) == 0
+    assert json.loads((tmp_path / "config.json").read_bytes()) == LLAMA
+
+
 def test_a_backup_is_never_overwritten(tmp_path: Path) -> None:
     """The next one gets a number."""
     for number, name in enumerate(["config.json.bak", "config.json.bak1", "config.json.bak2"]):
