@@ -117,6 +117,18 @@ def test_what_is_published_is_accepted(tmp_path: Path, quantisation: dict[str, A
         pytest.param(
             STATIC, scaled(()), "suspicion l.weight: .*static, but there is no l.input_scale: vLLM", id="no input scale"
         ),
+        pytest.param(
+            FP8,
+            {**scaled(()), "m.qweight": ("I32", (16, 64))},
+            "error m.qweight: is of another method than fp8",
+            id="two",
+        ),
+        pytest.param(
+            GPTQ,
+            {**PACKED, "m.weight": ("F8_E4M3", (8, 8)), "m.weight_scale": ("F32", ())},
+            "error m.weight: is of another method than gptq: engines",
+            id="FP8 in GPTQ",
+        ),
         pytest.param(GPTQ, {**PACKED, "l.weight": ("F16", (64, 128))}, "error l: is stored both as weight", id="both"),
         pytest.param(
             GPTQ,

@@ -17,6 +17,13 @@ from npu_conformance.checkpoints.quantised.ignored import ignored_findings
 from npu_conformance.checkpoints.quantised.options import option_findings
 from npu_conformance.checkpoints.quantised.packed import packed_findings
 
+# What the names of another method's parts end with.
+_FOREIGN: dict[type[Options], tuple[str, ...]] = {
+    Fp8Options: (".qweight", ".qzeros", ".weight_packed"),
+    GptqOptions: (".weight_packed",),
+    AwqOptions: (".weight_packed",),
+    CompressedOptions: (".qweight", ".qzeros"),
+}
 _CODES = {"I8", "U8", "I32", CODES, OTHER_CODES}
 
 
@@ -29,7 +36,12 @@ def quantisation_findings(checkpoint: Checkpoint) -> list[Finding]:
     findings = [*option_findings(checkpoint.announced), *without_scale(checkpoint)]
     if checkpoint.options is None:
         return findings
-    return [*findings, *_by_format(checkpoint, checkpoint.options), *ignored_findings(checkpoint, checkpoint.options)]
+    return [
+        *findings,
+        *_by_format(checkpoint, checkpoint.options),
+        *_foreign(checkpoint, checkpoint.options),
+        *ignored_findings(checkpoint, checkpoint.options),
+    ]
 
 
 def _by_format(checkpoint: Checkpoint, options: Options) -> list[Finding]:
@@ -40,6 +52,24 @@ def _by_format(checkpoint: Checkpoint, options: Options) -> list[Finding]:
     if isinstance(options, CompressedOptions):
         return compressed_findings(checkpoint, options)
     return []
+
+
+def _foreign(checkpoint: Checkpoint, options: Options) -> list[Finding]:
+    """Parts of weights that are stored as another method has them."""
+    parts = _FOREIGN.get(type(options), ())
+    packed = isinstance(options, GptqOptions | AwqOptions)
+    found = [
+        name
+        for name, tensor in checkpoint.tensors.items()
+        if name.endswith(parts) or (packed and tensor.dtype in (CODES, OTHER_CODES) and len(tensor.shape) > 1)
+    ]
+    if not found:
+        return []
+    message = (
+        f"is of another method than {options.quant_method}: engines leave it out, or take its codes for weights; "
+        "download the model again, or take a checkpoint of one method"
+    )
+    return [Finding("error", some(found), message)]
 
 
 def _unannounced(checkpoint: Checkpoint) -> list[Finding]:
