@@ -87,8 +87,8 @@ def digest_findings(folder: Path, files: list[FileDigest]) -> list[Finding]:
             "error" if _WEIGHTS.fullmatch(file.name) else "warning",
             file.name,
             f"its bytes are not the published ones: {file.source} has another digest than sha256 {file.sha256}: "
-            f"remove {(folder / file.name).resolve()} and download it again, or, if it was changed on purpose, keep the "
-            "model in a folder without these digests",
+            f"remove {(folder / file.name).resolve()} and download it again, or, if it was changed on purpose, keep "
+            "the model in a folder without these digests",
         )
         for file in files
         if file.published == "differs"
