@@ -124,6 +124,11 @@ def _load_run(path: Path, reference: Trace) -> FloorRun:
     if (about.get("prompts"), about.get("positions")) != (prompts, lengths):
         raise TraceError(f"{path}: is not of the same prompts and tokens as the reference; run the model again")
     require_positions(path, whole, _NAMES, sum(lengths))
+    if len(whole["equal"]) and whole["equal"].all():
+        raise TraceError(
+            f"{path}: is the reference bit for bit at all {len(whole['equal'])} positions: no run in the candidate's "
+            "precision is; run the model again"
+        )
     starts = np.cumsum([0, *lengths]).tolist()
     spans = [slice(start, start + reference.judged(index)) for index, start in enumerate(starts[:-1])]
     columns = [[{name: values[span] for name, values in whole.items()}] for span in spans]

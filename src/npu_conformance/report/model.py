@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from npu_conformance.baselines.published import Published, load_published
 from npu_conformance.checks import CHECKS
@@ -18,6 +18,7 @@ from npu_conformance.report.details import SubjectFacts, VariantDetails, load_de
 from npu_conformance.report.part import Part
 from npu_conformance.report.ruled_out import RuledOut, ruled_out
 from npu_conformance.report.tokens import Agreement
+from npu_conformance.report.words.metrics import AT
 from npu_conformance.traces.reading import read_saved
 
 SCHEMA_VERSION = 3
@@ -59,6 +60,13 @@ class ModelReport(Part):
     variants: list[VariantDetails] = Field([])
     published: Published | None = None
     """What the model's publisher reported; claims, shown beside, never judged."""
+
+    @field_validator("checks")
+    @classmethod
+    def _known_places(cls, checks: list[Result]) -> list[Result]:
+        if unknown := [check.at for check in checks if check.at not in ("answers", *AT)]:
+            raise ValueError(f"at {unknown[0]}: expected answers or one of {', '.join(AT)}")
+        return checks
 
 
 class Report(Part):

@@ -107,6 +107,10 @@ def test_what_is_no_report_is_one_message(
         (lambda one: one["models"][0].update(name="../../x"), "models.0.name: "),
         (lambda one: one["models"][0].update(subject="other"), "models.0.subject: "),
         (lambda one: one["models"][0].update(verdict="fine"), "models.0.verdict: "),
+        (
+            lambda one: one["models"][0]["checks"][0].update(at="nowhere"),
+            "models.0.checks: at nowhere: expected answers",
+        ),
         (lambda one: variant(one).update(positions=7), "models.0.variants.0: 7 positions, 600 values of relative_l2"),
         (lambda one: variant(one)["relative_l2"].pop(), "models.0.variants.0: 600 positions, 599 values"),
         (lambda one: variant(one)["prompts"][0].update(first_divergence=900), "models.0.variants.0.prompts.0: "),

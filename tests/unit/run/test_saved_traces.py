@@ -19,10 +19,12 @@ from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.results import Result
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
+from npu_conformance.traces.trace import load_trace
 from npu_conformance.workers.progress import Narrator
 from tests.unit.helpers.captured_runs import TRACES
 from tests.unit.helpers.saved_runs import CONFIG, reseal, saved_run
 from tests.unit.helpers.scenes import clean_scene
+from tests.unit.helpers.small_traces import write_floor
 from tests.unit.report.test_edited_reports import edit_at_random
 
 
@@ -123,9 +125,17 @@ def bomb(folder: Path) -> None:
     np.savez_compressed(folder / "run" / TRACES / "base" / "floor" / "eager.npz", zeros=np.zeros(10**6))
 
 
+def exact_floor(folder: Path) -> None:
+    """The reference itself in place of a floor run."""
+    base = folder / "run" / TRACES / "base"
+    reference = load_trace(base / "reference")
+    write_floor(base, "eager", [reference.logits(index) for index in range(len(reference.answers))])
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        (exact_floor, r"floor/eager\.npz: is the reference bit for bit at all 600 positions"),
         (reordered, r"rendered\.json: has other prompts, or in another order, than .*base/candidate"),
         (larger, r"reference/0000\.npy: cannot be read: its header tells of \d+ bytes, 16000 follow"),
         (bomb, r"floor/eager\.npz: cannot be read: its arrays are compressed"),

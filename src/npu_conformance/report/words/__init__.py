@@ -38,5 +38,5 @@ def title(language: Language, result: Result) -> str:
 
 
 def place(language: Language, at: str) -> str:
-    """Where something was observed; a place of another version by its id."""
-    return AT[at][language == "zh"] if at in AT else at
+    """Where something was observed."""
+    return AT[at][language == "zh"]
