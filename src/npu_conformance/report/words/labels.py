@@ -1,6 +1,8 @@
 """The words of a report, in English and Chinese."""
 
-WORDS: dict[str, tuple[str, str]] = {
+from npu_conformance.report.words.files import FILES
+
+WORDS: dict[str, tuple[str, str]] = FILES | {
     "title": ("Precision conformance report", "精度对齐报告"),
     "summary": ("Summary", "总览"),
     "model": ("Model", "模型"),
@@ -164,14 +166,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "milliseconds_per_token": ("Time per token", "单 Token 耗时"),
     "engine_start": ("Model load or engine start", "模型加载或引擎启动"),
     "peak_memory": ("Peak memory of the engine's host process", "引擎进程主机内存峰值"),
-    "files": ("Files of the candidate's weights", "被测权重的文件"),
-    "reference_files": ("Files of the reference's weights", "参考权重的文件"),
-    "file": ("File", "文件"),
-    "as_published": ("As published", "与发布的一致"),
-    "digest_as published": ("yes", "一致"),
-    "digest_differs": ("❌ no", "❌ 不一致"),
-    "digest_not read": ("not read", "未读取"),
-    "digest_unknown": ("not known", "未知"),
     "finding": ("Noticed", "提示"),
     "conversion": ("Conversion to plain weights", "权重转换"),
     "audit": ("Weights against the published ones, read independently", "权重与发布权重的独立比对"),
