@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
+from npu_conformance.checkpoints.headers import read_json
+from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import CATALOGUE, JUDGED, Known, ranks
 from npu_conformance.engines.vllm.boundary import LONGEST_TEXT, long_texts
@@ -32,6 +34,16 @@ def lacking(
     if variant not in JUDGED and not _differs(config, variant):
         return f"{variant}: the config's serve section and envs already set these options in base"
     return None if known is None else _lacking_for(known, config, variant, platform, checkpoint)
+
+
+def config_of(subject: Subject) -> Checkpoint | None:
+    """The config of a model's weights, without them; None for a twin that is not built yet.
+
+    Raises:
+        ConformanceError: it cannot be read.
+    """
+    path = subject.reference / "config.json"
+    return Checkpoint(path.parent, read_json(path, "what a variant needs"), {}) if path.is_file() else None
 
 
 def _lacking_for(

@@ -5,14 +5,12 @@ Evidence is what a run leaves in `traces/<model>/`: `subject.json`, `rendered.js
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from npu_conformance.baselines.keeping import outdated
-from npu_conformance.checkpoints.checkpoint import Checkpoint
-from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.saved import keep_comparisons, load_base, load_baseline, load_evidence
@@ -31,8 +29,9 @@ from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.current_baseline import bring_baseline
 from npu_conformance.run.describe import describe_subject
 from npu_conformance.run.judged_prompts import tell_other_prompts
-from npu_conformance.run.lacking import lacking
+from npu_conformance.run.lacking import config_of, lacking
 from npu_conformance.run.model_run import ModelRun
+from npu_conformance.run.once import Once
 from npu_conformance.run.preparation import Prepared, prepare, save_prepared
 from npu_conformance.run.references import References
 from npu_conformance.run.rows import may_drop
@@ -42,8 +41,6 @@ from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
 from npu_conformance.traces.sealed import require_sealed, seal
 from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator
-
-T = TypeVar("T")
 
 
 class Session:
@@ -56,7 +53,7 @@ class Session:
         self._told = ToldErrors()
         self._jobs = Jobs(folder, narrator, settings.device)
         self._selected: dict[str, tuple[str, ...]] = {}
-        self._made: dict[tuple[str, ...], Any] = {}
+        self._once = Once()
 
     def expect(self, selected: dict[str, tuple[str, ...]]) -> None:
         """Say which variants of which models the run judges, so that twins and engines can share a start.
@@ -110,19 +107,9 @@ class Session:
         if self.settings.from_dir is not None or not engine(self.settings.candidate).serve_options:
             return None
         try:
-            return lacking(self.config(model), variant, self.settings.device, lambda: self._checkpoint(model))
+            return lacking(self.config(model), variant, self.settings.device, lambda: config_of(self.subject(model)))
         except ConformanceError:
             return None  # its tests will say; what cannot be read does not lack experts
-
-    def _checkpoint(self, model: str) -> Checkpoint | None:
-        """The config of a model's weights, without them; None for a twin that is not built yet.
-
-        Raises:
-            ConformanceError: it cannot be read.
-        """
-        folder = self.subject(model).reference
-        path = folder / "config.json"
-        return Checkpoint(folder, read_json(path, "what a variant needs"), {}) if path.is_file() else None
 
     def missing(self, model: str) -> str | None:
         """Why the model cannot run here, in one line; None when its weights or traces are at hand."""
@@ -155,20 +142,8 @@ class Session:
 
     def told_once(self, model: str, variant: str) -> str | None:
         """Why there is no evidence, in full or, where that was told before, in a word; None where there is some."""
-        error = self._made.get(("evidence", model, variant))
-        return self._told.once(model, error) if isinstance(error, ConformanceError) else None
-
-    def _once(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
-        if key not in self._made:
-            try:
-                self._made[key] = make()
-            except ConformanceError as error:
-                self._made[key] = error
-        value = self._made[key]
-        if isinstance(value, ConformanceError):
-            raise value
-        made: T = value
-        return made
+        error = self._once.error(("evidence", model, variant))
+        return None if error is None else self._told.once(model, error)
 
     def _prompts(self, config: ModelConfig) -> list[Prompt]:
         uses = repr(config.prompts)
