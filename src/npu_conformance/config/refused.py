@@ -36,6 +36,13 @@ RANKS = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_para
 """Each multiplies vLLM's world size (config/parallel.py of 0.18.0 to 0.32.0). `decode_context_parallel_size` does not:
 it divides the ranks that these make."""
 MOST_RANKS = 4096
+_COUNTS = {
+    **dict.fromkeys(RANKS, MOST_RANKS),
+    "block_size": 2**20,
+    "num_gpu_blocks_override": 2**40,
+    "kv_cache_memory_bytes": 2**50,
+}
+"""The most of what a run is forecast by; None is vLLM's own."""
 # vLLM-Ascend calls a switch's variable by its option, behind this.
 _PREFIX = "VLLM_ASCEND_"
 
@@ -64,10 +71,10 @@ def refuse_corrupting(options: Mapping[str, Any], envs: Mapping[str, str] | None
     for name in _OWN:
         if name in options:
             raise ValueError(f"{name}: the suite gives it to the engine itself; remove it")
-    for name in RANKS:
-        count = options.get(name, 1)
-        if count is not None and (type(count) is not int or not 1 <= count <= MOST_RANKS):
-            raise ValueError(f"{name}: expected a number of devices from 1 to {MOST_RANKS}, found {count!r}")
+    for name, most in _COUNTS.items():
+        count = options.get(name)
+        if count is not None and (type(count) is not int or not 1 <= count <= most):
+            raise ValueError(f"{name}: expected a whole number from 1 to {most}, found {str(count)[:40]!r}")
     if "hf_overrides" in options:
         raise ValueError(
             "hf_overrides: would change the candidate's model and not the reference's; write a copy of the checkpoint "

@@ -6,6 +6,7 @@ environment variable; none but the variable works in all (0.18 ignores kv_cache_
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def given_bytes(
     if not said_otherwise(options, envs):
         return float(space(config, options, lengths) * GIB)
     told, given = _told(envs), options.get("kv_cache_memory_bytes")
-    if told is not None and told.isdigit():
+    if told is not None and re.fullmatch("[0-9]{1,9}", told):
         return float(told) * GIB
     return None if given is None else float(given)
 

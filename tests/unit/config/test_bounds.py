@@ -33,12 +33,18 @@ def load(folder: Path, text: str, name: str = "Model") -> ModelConfig:
         ("serve: {max_model_len: 16777217}", "serve.max_model_len: expected less than or equal to 16777216"),
         (
             "serve: {engine_args: {pipeline_parallel_size: two}}",
-            "expected a number of devices from 1 to 4096, found 'two'",
+            "expected a whole number from 1 to 4096, found 'two'",
         ),
         (
             "serve: {engine_args: {pipeline_parallel_size: true}}",
-            "expected a number of devices from 1 to 4096, found True",
+            "expected a whole number from 1 to 4096, found 'True'",
         ),
+        (
+            "serve: {engine_args: {block_size: fp8}}",
+            "block_size: expected a whole number from 1 to 1048576, found 'fp8'",
+        ),
+        ("serve: {engine_args: {kv_cache_memory_bytes: 4GiB}}", "kv_cache_memory_bytes: expected a whole number"),
+        ("variants: [{name: x, options: {dtype: ~}}]", "variants.0.options: dtype: expected 'bfloat16', 'float16' or"),
         ("serve: {engine_args: {model: a/b}}", "model: the suite gives it to the engine itself; remove it"),
         ("serve: {engine_args: {logits_processors: []}}", "logits_processors: the suite gives it"),
         ("serve: {engine_args: {worker_extension_cls: a.b}}", "worker_extension_cls: the suite gives it"),
@@ -101,7 +107,7 @@ def test_what_is_accepted(tmp_path: Path) -> None:
         tmp_path,
         "model: a/b\nenvs: {HCCL_BUFFSIZE: 1024}\nvariants: [{name: x, options: {max_num_seqs: ~, seed: 7}}]\n"
         "limits: {token_agreement: {value: 1, reason: it was measured}}\n"
-        "serve: {engine_args: {pipeline_parallel_size: 2}}",
+        "serve: {engine_args: {pipeline_parallel_size: 2, prefill_context_parallel_size: ~}}",
     )
 
     assert config.envs == {"HCCL_BUFFSIZE": "1024"}

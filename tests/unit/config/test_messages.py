@@ -27,6 +27,12 @@ def load(folder: Path, text: str) -> None:
             "folder: write local/Qwen3-8B and run with --models-root DIR, where DIR/organisation/name or DIR/name is "
             "the folder",
         ),
+        (
+            "model: hf_mirrors/Qwen/Qwen3-8B",
+            "model: 'hf_mirrors/Qwen/Qwen3-8B' has more than two parts. Write Qwen/Qwen3-8B, without a host, GitCode's first",
+        ),
+        ("model: https://huggingface.co/Qwen/Qwen3-8B", "has more than two parts. Write Qwen/Qwen3-8B, without a host"),
+        ("model: models/mine/x y", "model: 'models/mine/x y' is a path. "),
         ("model: ./mine", "model: './mine' is a path. "),
         ("model: Qwen3-8B", "model: 'Qwen3-8B' is no name on a hub. "),
         ("model: a/b\nadapter: /loras/x y", "adapter: '/loras/x y' is a path. Expected organisation/name"),

@@ -73,11 +73,12 @@ class Variant(BaseModel):
     @field_validator("options")
     @classmethod
     def _as_in_serve(cls, options: dict[str, Any]) -> dict[str, Any]:
-        """What serve has a key for has its values here too; None is vLLM's own default."""
-        if own := {"engine_args", "trust_remote_code"} & options.keys():
-            raise ValueError(f"{min(own)}: belongs under serve, a variant cannot change it")
+        """What serve has a key for has its values here too; None is vLLM's own default, but limits need a dtype."""
+        if fixed := {"engine_args", "trust_remote_code"} & options.keys():
+            raise ValueError(f"{min(fixed)}: belongs under serve, a variant cannot change it")
         refuse_corrupting(options)
-        known = {name: value for name, value in options.items() if name in Serve.model_fields and value is not None}
+        own = {name: value for name, value in options.items() if name in Serve.model_fields}
+        known = {name: value for name, value in own.items() if value is not None or name == "dtype"}
         try:
             Serve.model_validate(known)
         except ValidationError as error:

@@ -51,4 +51,4 @@ def served_features(serve: Serve) -> dict[str, dict[str, Any]]:
 
 def ranks(options: dict[str, Any]) -> int:
     """Devices that engine options need."""
-    return math.prod(int(options.get(name, 1)) for name in RANKS)
+    return math.prod(options.get(name) or 1 for name in RANKS)
