@@ -78,8 +78,8 @@ class Checkpoint:
 
     @property
     def experts(self) -> int:
-        """Experts a layer has; 0 for a dense model."""
-        return max(int(self.text_config.get(key) or 0) for key in EXPERTS)
+        """Experts a layer has, at most; 0 for a dense model."""
+        return max(greatest(self.text_config.get(key)) for key in EXPERTS)
 
     @property
     def parameters(self) -> int:
@@ -95,6 +95,11 @@ class Checkpoint:
     def files(self) -> list[Path]:
         """The weights' files."""
         return sorted({tensor.file for tensor in self.tensors.values()})
+
+
+def greatest(size: Any) -> int:
+    """A size of config.json that may be null, one for all layers, or one for each."""
+    return max(map(int, size), default=0) if isinstance(size, list) else int(size or 0)
 
 
 def some(names: Iterable[str], shown: int = 1) -> str:

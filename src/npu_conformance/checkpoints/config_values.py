@@ -12,7 +12,7 @@ from npu_conformance.checkpoints.checkpoint import EXPERTS, Finding
 _Count = Annotated[int, Field(strict=True, gt=0, lt=1 << 31)]
 _Counts = _Count | Annotated[list[Annotated[int, Field(strict=True, ge=0, lt=1 << 31)]], Field(min_length=1)] | None
 """Of all layers, or of each."""
-_Number = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None
+_Number = Annotated[float, Field(strict=True, gt=0, lt=1 << 40, allow_inf_nan=False)] | None
 _None = Annotated[int, Field(strict=True, ge=0, le=0)]
 _Token = Annotated[int, Field(strict=True, ge=-1, lt=1 << 31)]
 _Tokens = _Token | list[_Token] | None
@@ -37,8 +37,8 @@ class _Part(BaseModel):
     model_type: StrictStr | None = None
     dtype: StrictStr | dict[str, Any] | None = None
     torch_dtype: StrictStr | dict[str, Any] | None = None
-    vocab_size: _Counts = None
-    hidden_size: _Counts = None
+    vocab_size: _Count | None = None
+    hidden_size: _Count | None = None
     num_hidden_layers: _Count | None = None
     num_attention_heads: _Counts = None
     num_key_value_heads: _Counts = None
@@ -46,6 +46,7 @@ class _Part(BaseModel):
     """0 of latent attention, which has sizes of its own."""
     intermediate_size: _Counts = None
     moe_intermediate_size: _Counts = None
+    num_experts_per_tok: _Counts = None
     max_position_embeddings: _Number = None
     """Some libraries write it as 1200.0."""
     rms_norm_eps: _Number = None

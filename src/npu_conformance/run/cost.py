@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
+from npu_conformance.checkpoints.checkpoint import Checkpoint, greatest, weight_bytes
 from npu_conformance.config.limits import Dtype
 from npu_conformance.engines.reference.scoring import batches
 from npu_conformance.errors import PlanError
@@ -59,9 +59,9 @@ def reference_cost(
         follows: whether another run comes before it in its process.
     """
     parameters, width = parameters_of(checkpoint), WIDTHS[dtype]
-    vocabulary = int(checkpoint.text_config.get("vocab_size", 0))
+    vocabulary = greatest(checkpoint.text_config.get("vocab_size"))
     # Of the largest matrix, made float32 (see `engines/reference/products.py`).
-    widened = 0 if width == 4 else vocabulary * int(checkpoint.text_config.get("hidden_size", 0)) * 4
+    widened = 0 if width == 4 else vocabulary * greatest(checkpoint.text_config.get("hidden_size")) * 4
     positions = sum(forced for _, forced in lengths)
     tokens = sum(prompt + forced for prompt, forced in lengths)
     return Cost(
@@ -92,12 +92,12 @@ def operations(checkpoint: Checkpoint, tokens: int, rows: int) -> float:
         rows: of logits.
     """
     config = checkpoint.text_config
-    head = int(config.get("vocab_size", 0)) * int(config.get("hidden_size", 0))
+    head = greatest(config.get("vocab_size")) * greatest(config.get("hidden_size"))
     own_head = any(name.endswith("lm_head.weight") for name in checkpoint.tensors)
     body = max(0.0, parameters_of(checkpoint) - head * (2 if own_head else 1))
-    if (experts := checkpoint.experts) and (asked := config.get("num_experts_per_tok")):
+    if (experts := checkpoint.experts) and (asked := greatest(config.get("num_experts_per_tok"))):
         routed = sum(tensor.size for name, tensor in checkpoint.tensors.items() if ".experts." in name)
-        body -= routed * (1 - min(1.0, int(asked) / experts))
+        body -= routed * (1 - min(1.0, asked / experts))
     return 2.0 * (body * tokens + head * rows)
 
 

@@ -185,7 +185,7 @@ def _layout(config: Mapping[str, Any], options: Mapping[str, Any]) -> _Layout | 
         kinds = _kinds(config)
         token = _token_bytes(config, width, ranks)
         state = _state_bytes(config, width, ranks) if "linear_attention" in kinds else 0
-    except (KeyError, TypeError, ZeroDivisionError):
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
     own = int(options.get("block_size") or _BLOCK)
     # Attention's page is to hold a state (vllm/platforms/interface.py, _align_hybrid_block_size).

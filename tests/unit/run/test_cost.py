@@ -1,8 +1,10 @@
 """What a reference will cost, and that what cannot fit is refused with the figure."""
 
+import dataclasses
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from npu_conformance.errors import PlanError
 from npu_conformance.machine.capacity import free_disk
 from npu_conformance.run import cost
 from npu_conformance.run.cost import STARTING, matmul_rate, operations, reference_cost, refuse_what_cannot_fit
+from tests.unit.helpers.tiny_checkpoints import LLAMA
 
 GIB = 2**30
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
@@ -140,3 +143,13 @@ def test_a_floor_run_takes_half_the_time_where_the_processor_has_its_dtype(
     assert narrow.seconds == pytest.approx(STARTING + read + 2 * 68 * share)
     follows = reference_cost(checkpoint(10**9), [(20, 48)], follows=True)
     assert wide.seconds - follows.seconds == pytest.approx(STARTING)
+
+
+@pytest.mark.parametrize("key", ["vocab_size", "hidden_size", "num_experts", "num_experts_per_tok"])
+@pytest.mark.parametrize("value", [None, [2, 4]])
+def test_sizes_that_are_null_or_one_a_layer_are_counted(tmp_path: Path, key: str, value: Any) -> None:
+    """A plan is made of what the config says, and breaks on none of it."""
+    checkpoint = Checkpoint(tmp_path, LLAMA | {"num_experts": 4, "num_experts_per_tok": 2} | {key: value}, {})
+
+    assert checkpoint.experts == (0 if (key, value) == ("num_experts", None) else 4)
+    assert operations(dataclasses.replace(checkpoint, tensors={"x": Tensor((8,), "F32", tmp_path)}), 3, 1) >= 0

@@ -6,7 +6,7 @@ from typing import Any
 
 import psutil
 
-from npu_conformance.checkpoints.checkpoint import Checkpoint
+from npu_conformance.checkpoints.checkpoint import Checkpoint, greatest
 from npu_conformance.config.engines import engine
 from npu_conformance.config.variants import ranks
 from npu_conformance.engines.vllm.boundary import boundary
@@ -56,7 +56,7 @@ class Load:
     @property
     def vocabulary(self) -> int:
         """Logits of a row."""
-        return int(self.checkpoint.text_config.get("vocab_size", 0))
+        return greatest(self.checkpoint.text_config.get("vocab_size"))
 
 
 @dataclass(frozen=True)
