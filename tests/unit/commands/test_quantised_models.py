@@ -2,17 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.commands.doctor.findings import Finding
 from npu_conformance.commands.doctor.machine import Host
 from npu_conformance.commands.doctor.model import Model, model_areas
 from npu_conformance.commands.plan.forecast import forecast
 from npu_conformance.config.model import load_config
+from npu_conformance.errors import CheckpointError
+from npu_conformance.run.preparation import prepare
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
+from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator
 from tests.unit.helpers.tiny_checkpoints import LLAMA, Shapes, linears, llama, write
 
@@ -88,6 +92,18 @@ def test_a_model_without_a_reader_has_no_reference(model: Callable[..., Model], 
     assert found == ([f"reference: {said}"] if bits == 3 else [])
     assert [said in line for line in plan.broken] == ([True] if bits == 3 else [])
     assert bool(plan.of("engine")) == (bits == 8)
+
+
+def test_a_run_refuses_it_before_any_job(model: Callable[..., Model], tmp_path: Path) -> None:
+    """Unless the reference is computed elsewhere."""
+    one = model(UNREAD, llama())
+    folder = tmp_path / "models" / "org" / "Model"
+    subject = Subject("Model", "real", folder, folder)
+
+    with pytest.raises(CheckpointError, match="quantised by quark are not read here, so there is no reference: name"):
+        prepare(one.config, subject, (), tmp_path, cast("Jobs", None))
+    with pytest.raises(AttributeError):  # at the first job, which is not there
+        prepare(one.config, subject, (), tmp_path, cast("Jobs", None), scored=False)
 
 
 def test_with_the_original_as_reference_nothing_is_wrong(model: Callable[..., Model], host: Host) -> None:

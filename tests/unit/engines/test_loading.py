@@ -14,6 +14,8 @@ from tests.unit.conversion.test_fp8 import save_qwen3
 from tests.unit.helpers.quantised_checkpoints import edit_config, edit_tensors
 from tests.unit.helpers.tiny_checkpoints import LLAMA
 
+SCALES = ("k_scale", "v_scale", "k_proj.output_scale")
+
 
 def load(folder: Path) -> Any:
     """As the reference does."""
@@ -49,6 +51,21 @@ def test_a_model_with_weights_left_out_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match=r"model\.norm\.weight"):
         load(tmp_path / "source")
+
+
+def test_scales_of_a_cache_are_no_weights(tmp_path: Path) -> None:
+    """The reference has no FP8 cache; the model is the same without them."""
+    import torch
+
+    save_qwen3(tmp_path / "source")
+    before = load(tmp_path / "source").state_dict()
+    scales = {f"model.layers.{index}.self_attn.{name}": torch.tensor(0.5) for index in (0, 1) for name in SCALES}
+    edit_tensors(tmp_path / "source", lambda tensors: tensors.update(scales))
+
+    after = load(tmp_path / "source").state_dict()
+
+    assert set(after) == set(before)
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
 
 
 def test_a_method_without_a_reader_asks_for_the_original(tmp_path: Path) -> None:
