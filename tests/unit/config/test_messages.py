@@ -29,7 +29,7 @@ def load(folder: Path, text: str) -> None:
         ),
         (
             "model: hf_mirrors/Qwen/Qwen3-8B",
-            "model: 'hf_mirrors/Qwen/Qwen3-8B' has more than two parts. Write Qwen/Qwen3-8B, without a host, GitCode's first",
+            "model: 'hf_mirrors/Qwen/Qwen3-8B' has more than two parts. Write Qwen/Qwen3-8B, without a host",
         ),
         ("model: https://huggingface.co/Qwen/Qwen3-8B", "has more than two parts. Write Qwen/Qwen3-8B, without a host"),
         ("model: models/mine/x y", "model: 'models/mine/x y' is a path. "),
