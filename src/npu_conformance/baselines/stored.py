@@ -4,7 +4,6 @@ It has base's tokens and, position by position, the likeliest words of the refer
 those that the candidate and the noise floor gave them. With it a candidate is judged without computing a reference.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
@@ -13,14 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, model_validator
 
 from npu_conformance.baselines.packed import Packed, Part
-from npu_conformance.errors import ConfigError
+from npu_conformance.errors import ConfigError, TraceError
+from npu_conformance.machine.provenance import Provenance
 from npu_conformance.machine.storage import digest
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.measure.topk import TopK, topk_deviations
+from npu_conformance.traces.reading import read_saved
 from npu_conformance.traces.topk_rows import Ids, TopKRows, Values
 from npu_conformance.traces.trace import Answer, Trace
 
@@ -121,9 +122,9 @@ class Baseline(Part):
     identity: Identity
     weights: str
     """Digest of the weights the candidate loaded."""
-    candidate: dict[str, Any]
+    candidate: Provenance
     """Provenance of the candidate: engine, device, versions, effective options."""
-    reference_by: dict[str, Any]
+    reference_by: Provenance
     """Provenance of the reference: engine, versions, dtype, attention."""
     history: tuple[Change, ...]
     """Oldest first."""
@@ -140,6 +141,17 @@ class Baseline(Part):
     """Floor runs of the noise floor by name."""
     digest: str = ""
     """Of everything else in the file."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_schema(cls, content: Any) -> Any:
+        """First, or the keys of another version would be called mistakes."""
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if version not in (None, SCHEMA_VERSION):
+            raise ValueError(
+                f"schema_version {version}, this version of the suite reads {SCHEMA_VERSION}: use the one that wrote it"
+            )
+        return content
 
     def sealed(self) -> "Baseline":
         """The same with its digest."""
@@ -239,7 +251,7 @@ def as_reference(baseline: Baseline, path: Path) -> Trace:
         folder=path,
         answers=_answers(baseline, baseline.reference.texts),
         eos_token_ids=baseline.eos_token_ids,
-        provenance=baseline.reference_by | {"baseline": str(path)},
+        provenance={**baseline.reference_by, "baseline": str(path)},
         pieces=baseline.pieces,
         forced=True,
         rows="topk",
@@ -264,6 +276,9 @@ def _answers(baseline: Baseline, texts: Sequence[str]) -> tuple[Answer, ...]:
     )
 
 
+_BASELINE = TypeAdapter(Baseline)
+
+
 def read_baseline(path: Path) -> Baseline:
     """Read the file of a baseline.
 
@@ -272,20 +287,11 @@ def read_baseline(path: Path) -> Baseline:
     """
     again = "restore it, or write it anew with `--baseline=create` once it is removed"
     try:
-        content = json.loads(path.read_bytes())
-        # First, or the keys of another version would be called mistakes.
-        version = content.get("schema_version") if isinstance(content, dict) else None
-        if version not in (None, SCHEMA_VERSION):
-            raise ConfigError(
-                f"{path}: schema_version {version}, this version of the suite reads {SCHEMA_VERSION}: use the one that "
-                "wrote it, or write it anew with `--baseline=create` once it is removed"
-            )
-        baseline = Baseline.model_validate(content)
+        baseline = read_saved(path, _BASELINE, again)
+    except TraceError as error:
+        raise ConfigError(str(error)) from error
+    try:
         baseline.check()
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {place}: {first['msg']}: {again}") from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}: {again}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}; {again}") from error
     return baseline

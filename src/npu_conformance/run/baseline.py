@@ -1,7 +1,7 @@
 """From the traces of a run to the file of a baseline."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from npu_conformance.baselines.stored import (
     StoredRun,
 )
 from npu_conformance.checks.evidence import Evidence
+from npu_conformance.machine.provenance import Provenance
 from npu_conformance.measure.floor import WORDS as FLOOR_WORDS
 from npu_conformance.measure.metrics import choice, root_mean_square
 from npu_conformance.measure.results import Result
@@ -119,8 +120,8 @@ def _topk(trace: Trace, words: np.ndarray, judged: Sequence[int]) -> TopK:
     )
 
 
-def _provenance(trace: Trace) -> dict[str, Any]:
-    return {name: trace.provenance[name] for name in _PROVENANCE if name in trace.provenance}
+def _provenance(trace: Trace) -> Provenance:
+    return cast(Provenance, {name: trace.provenance[name] for name in _PROVENANCE if name in trace.provenance})
 
 
 def _pieces(evidence: Evidence) -> dict[int, str]:

@@ -1,6 +1,7 @@
 """Baselines: what a file keeps of a run, what it tells of a later one, and what it refuses."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,20 @@ def test_a_damaged_file_is_named_with_its_key(scene: Scene, tmp_path: Path, name
     with pytest.raises(ConfigError, match=rf"cpu\.json: .*{name}") as caught:
         read_baseline(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "\ufeff{}", "[]", "[" * 3000, '{"schema_version": [[]]}'])
+def test_what_is_no_baseline_is_one_message(tmp_path: Path, text: str) -> None:
+    """With what to do; a pipe is not waited for."""
+    path = tmp_path / "cpu.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"cpu\.json: .*: restore it|cpu\.json: .*; restore it") as caught:
+        read_baseline(path)
+    assert "\n" not in str(caught.value)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="it is a named pipe, expected a regular file"):
+        read_baseline(path)
 
 
 def test_an_update_keeps_the_history(scene: Scene) -> None:

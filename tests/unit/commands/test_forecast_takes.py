@@ -105,6 +105,9 @@ def test_what_an_earlier_run_took_replaces_the_estimate(session: Session, tmp_pa
     (tmp_path / "reports" / "20260105-000000-1").mkdir()
     (tmp_path / "reports" / "20260106-000000-1" / "details" / "Guard").mkdir(parents=True)
     (tmp_path / "reports" / "20260106-000000-1" / "details" / "Guard" / "base.json").write_text("{")
+    report(tmp_path, "20260107-000000-1", "twin", 500)
+    odd = {"candidate": {"engine": "vllm", "platform": "cpu", "seconds": "long"}}
+    write_json(tmp_path / "reports" / "20260107-000000-1" / "details" / "Guard" / "base.json", odd)
     base, served = forecast(session, {"Guard": ("base", "as_served")}).of("engine")
 
     assert estimated.basis == "not built yet"

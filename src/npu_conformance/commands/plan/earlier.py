@@ -1,9 +1,13 @@
 """What engines took in earlier runs, from the reports they left."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, Field, TypeAdapter
+
+from npu_conformance.errors import TraceError
+from npu_conformance.machine.provenance import Provenance
+from npu_conformance.traces.reading import read_saved
 
 
 @dataclass(frozen=True)
@@ -31,23 +35,32 @@ def last_time(reports: Path, model: str, variant: str, *, kind: str, candidate: 
         return None
     for folder in sorted((one for one in reports.iterdir() if one.is_dir() and not one.is_symlink()), reverse=True):
         place = folder / "details" / model
-        found = _read(place / f"{variant}.json").get("candidate") or {}
-        same = _read(place / "subject.json").get("kind") == kind
+        found = _read(place / f"{variant}.json").candidate
+        same = _read(place / "subject.json").kind == kind
         if same and (found.get("engine"), found.get("platform")) == (candidate, platform):
             return _earlier(found)
     return None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON file's mapping; an empty one for a file that is not there, or of an older make."""
+class _Told(BaseModel):
+    """What is asked of a file of details."""
+
+    candidate: Provenance = Field(default_factory=Provenance)
+    kind: str = ""
+
+
+_TOLD = TypeAdapter(_Told)
+
+
+def _read(path: Path) -> _Told:
+    """What a file says; nothing where it is not there, or of an older make."""
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return read_saved(path, _TOLD)
+    except TraceError:
+        return _Told()
 
 
-def _earlier(provenance: dict[str, Any]) -> Earlier:
+def _earlier(provenance: Provenance) -> Earlier:
     peak = provenance.get("peak_rss_gib")
     return Earlier(
         seconds=sum(provenance.get("seconds", {}).values()), memory=None if peak is None else float(peak) * 2**30
