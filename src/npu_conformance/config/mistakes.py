@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _QUOTED = re.compile(r"'([^']*)'")
 # pydantic's words, and YAML's.
 _KINDS = {"dictionary or instance of": "mapping", "dictionary": "mapping", "tuple": "list"}
-_LONG = 100
+_LONG, _LONGEST = 100, 1000
 _Place = tuple[int | str, ...]
 
 
@@ -87,9 +87,8 @@ def _words(detail: "ErrorDetails", model: type[BaseModel]) -> str:
     if detail["type"] == "missing":
         return "required key is missing"
     if detail["type"] == "value_error":
-        return str(detail["ctx"]["error"])
-    found = repr(detail["input"])
-    found = found if len(found) <= _LONG else f"{found[:_LONG]}…"
+        return _cut(str(detail["ctx"]["error"]), _LONGEST)
+    found = _cut(repr(detail["input"]), _LONG)
     if detail["type"] == "literal_error":
         hint = did_you_mean(str(detail["input"]), _QUOTED.findall(detail["ctx"]["expected"]), cutoff=0.5)
         return f"expected {detail['ctx']['expected']}, found {found}{hint}"
@@ -97,6 +96,10 @@ def _words(detail: "ErrorDetails", model: type[BaseModel]) -> str:
     for theirs, ours in _KINDS.items():
         message = re.sub(rf"^{theirs}( [A-Z]\w+)?", ours, message)
     return f"expected {message}, found {found}"
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _belongs(model: type[BaseModel], location: _Place) -> str:

@@ -87,6 +87,7 @@ def load(folder: Path, text: str, name: str = "Model") -> ModelConfig:
         ("prompts: general", "prompts: expected list, found 'general'"),
         ("prompts: [{set: general, expect: 3.5}]", "prompts.0.expect: expected boolean or list, found 3.5"),
         ("prompts: [{set: general, expect: [3]}]", "prompts.0.expect.0: expected string, found 3"),
+        (f"variants: [{'x' * 3000}]", "x…"),
         (f"prompts: [{'x' * 300}]", "is no name. Expected at most 100 letters"),
         ("twin: a b", "twin: 'a b' is no name"),
         ("labels: {pattern: '(?P<x>(?R)?a)'}", "labels.pattern: not a regular expression"),
@@ -98,6 +99,7 @@ def test_what_is_refused(tmp_path: Path, text: str, told: str) -> None:
         load(tmp_path, f"model: a/b\n{text}\n")
 
     assert len(str(raised.value).splitlines()) == 1
+    assert len(str(raised.value)) < 1500
     assert not re.search(r"Variant\.|tuple|union|dictionary|\.str:", str(raised.value))
 
 

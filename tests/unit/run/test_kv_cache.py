@@ -4,7 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from npu_conformance.config.serve import Serve
+from npu_conformance.config.variants import JUDGED, engine_options
 from npu_conformance.errors import PlanError
 from npu_conformance.run.kv_cache import bounded, given_bytes, needed_bytes, own_longest, space
 from npu_conformance.run.room import refuse_what_has_no_room
@@ -238,3 +243,38 @@ def test_what_does_not_fit_though_it_is_bounded_is_refused_in_other_words(monkey
         refuse_what_has_no_room("M tp2", QWEN, 8 * GIB, {**BASE, "tensor_parallel_size": 2}, LENGTHS, {})
     refuse_what_has_no_room("Model base", QWEN, 7 * GIB, BASE, LENGTHS, {})
     refuse_what_has_no_room("M", QWEN, 8 * GIB, BASE, LENGTHS, {"VLLM_CPU_KVCACHE_SPACE": "auto"})
+
+
+ODD: st.SearchStrategy[Any] = st.sampled_from([None, "", "8", True, -1, 0, 1, 7, 1.5, 2**62, [], {}, [1], {"a": 1}])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(sorted({*Serve.model_fields} - {"engine_args"})), ODD, max_size=3),
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "kv_cache_memory_bytes",
+                "block_size",
+                "num_gpu_blocks_override",
+                "pipeline_parallel_size",
+                "cpu_offload_gb",
+            ]
+        ),
+        ODD,
+        max_size=3,
+    ),
+    st.sampled_from(["", "0", "8", "x", "²", "-1", "9" * 400]),
+)
+def test_what_a_config_may_say_can_be_reckoned_with(serving: Any, engine_args: Any, told: str) -> None:
+    """A size that could not is refused where the YAML is read."""
+    try:
+        serve = Serve.model_validate({**serving, "engine_args": engine_args})
+    except ValidationError:
+        return
+    base, served = (engine_options(serve, variant) for variant in JUDGED)
+    for options in (base, served):
+        bytes_given = given_bytes(QWEN, options, LENGTHS, {"VLLM_CPU_KVCACHE_SPACE": told})
+        assert bytes_given is None or 0 <= bytes_given < 2**70
+        assert space(QWEN, options, LENGTHS) >= 1
+        assert bounded(QWEN, options, base, LENGTHS, long=True).get("max_model_len", 1) >= 1
