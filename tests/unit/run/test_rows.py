@@ -16,6 +16,7 @@ from npu_conformance.measure.results import Result, Verdict
 from npu_conformance.report.model import build_report
 from npu_conformance.run.rows import drop_judged, may_drop, removed_line
 from npu_conformance.traces.rows import Rows, pack
+from npu_conformance.traces.sealed import require_sealed
 from npu_conformance.traces.trace import BOUNDARY, WITHOUT_ADAPTER, Trace, load_trace
 from tests.unit.helpers.report_runs import RUN
 from tests.unit.helpers.scenes import Scene
@@ -56,6 +57,7 @@ def test_without_rows_the_results_are_the_same(scene: Scene, tmp_path: Path, ver
     taken = dropped(tmp_path / "run", verdict)
     assert removed_line(taken).startswith(f"removed {taken / 1000:.1f} KB of logits")
 
+    require_sealed(place, [VARIANT, "base"])
     assert not evidence.candidate.has_rows
     assert load_trace(place / "base" / "candidate").has_rows
     again = dataclasses.replace(evidence, base=scene.base(), kept=place / VARIANT / COMPARISONS)

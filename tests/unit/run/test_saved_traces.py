@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npu_conformance.checks import CHECKS
+from npu_conformance.cli import main
 from npu_conformance.errors import ConformanceError
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.results import Result
@@ -106,6 +107,30 @@ def test_what_is_foreign_or_damaged_is_refused(
         judged(folder, model)
     session = Session(Settings(folder / "configs", from_dir=folder / "run"), folder / "new", Narrator())
     assert session.why_not(model, "base") is None
+
+
+@pytest.mark.parametrize("command", ["compare", "suggest"])
+def test_other_commands_refuse_it_too(
+    folder: Path, kept: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """In one line, before anything is printed."""
+    flipped(folder)
+    run, configs = str(folder / "run"), str(folder / "configs")
+    words = [str(kept / "run"), run] if command == "compare" else ["Model", "--run", run, "--configs", configs]
+    assert main([command, *words]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"ERROR: {run}/traces/Model/base/reference/0002.npy: changed since the run")
+    assert len(printed.err.splitlines()) == 1
+
+
+def test_a_wrong_name_gets_the_right_one(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of what the folder has."""
+    run = str(kept / "run")
+    assert main(["compare", run, run, "--model", "Modle"]) == 4
+    assert f"--model Modle: {run} has traces of Model only; did you mean 'Model'?" in capsys.readouterr().err
+    assert main(["suggest", "Modle", "--run", run, "--configs", str(kept / "configs")]) == 4
+    assert "did you mean 'Model'?" in capsys.readouterr().err
 
 
 def reordered(folder: Path) -> None:
