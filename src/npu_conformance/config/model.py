@@ -243,10 +243,14 @@ def load_config(path: Path) -> ModelConfig:
         check_name(path.stem)
     except ValueError as error:
         raise ConfigError(f"{path}: the file's name is the model's: {error}; rename the file") from error
+    known = config_names(path.parent)
     if not path.is_symlink() and not path.exists():
-        known = config_names(path.parent)
         told = f"no config of this name{did_you_mean(path.stem, known)} (configs: {', '.join(known) or 'none'})"
         raise ConfigError(f"{path}: {told}")
+    if alike := [name for name in known if name != path.stem and name.lower() == path.stem.lower()]:
+        raise ConfigError(
+            f"{path}: {alike[0]} is beside it, and `-k` takes capitals and small letters alike: rename one"
+        )
     if path.suffix == ".yml" and path.with_suffix(".yaml").is_file():
         raise ConfigError(f"{path}: {path.stem}.yaml is beside it: keep one of the two")
     return load_yaml(path, ModelConfig)

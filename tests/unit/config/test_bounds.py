@@ -64,6 +64,7 @@ def load(folder: Path, text: str, name: str = "Model") -> ModelConfig:
             "kl_mean.value: expected a limit of 0 or more, found -1",
         ),
         ("envs: {'A=B': x}", "envs: 'A=B': no environment variable can have this name or value"),
+        (f"envs: {{A: {'x' * 40_000}}}", "envs: 'A': no environment variable can have this name or value"),
         ("envs: {'': x}", "envs: '': no environment variable can have"),
         ("envs: {A: true}", 'envs: A: expected text, found True; write it in quotes, such as A: "1"'),
         ("envs: {A: 0.5}", "envs: A: expected text, found 0.5; write it in quotes"),
@@ -122,6 +123,17 @@ def test_a_files_name_is_one_that_can_be_selected(tmp_path: Path, name: str) -> 
     """By `-k`, and as a folder's name."""
     with pytest.raises(ConfigError, match=r"the file's name is the model's: .* is no name.* rename the file"):
         load(tmp_path, "model: a/b", name)
+
+
+def test_names_that_differ_in_case_only_are_refused(tmp_path: Path) -> None:
+    """`-k` would select both."""
+    load(tmp_path, "model: a/b", "Qwen3-8B")
+
+    with pytest.raises(ConfigError, match="Qwen3-8B is beside it, and `-k` takes capitals and small letters alike"):
+        load(tmp_path, "model: a/b", "qwen3-8b")
+    (tmp_path / "qwen3-8b.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"no config of this name; did you mean .Qwen3-8B"):
+        load_config(tmp_path / "qwen3-8b.yaml")
 
 
 def test_a_config_that_is_not_there_is_answered_with_one_that_is(tmp_path: Path) -> None:

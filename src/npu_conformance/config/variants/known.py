@@ -34,6 +34,10 @@ Requirement = Literal[
 """What a model, or how it is served, must have before a switch can act on it (`run/lacking.py` looks)."""
 
 
+_LONGEST = 2**15
+"""Characters of a variable; Linux takes 128 KiB of any letters."""
+
+
 def _as_text(envs: Any) -> Any:
     """Whole numbers as text; `true` and `0.50` could be meant as any of several."""
     if not isinstance(envs, dict):
@@ -47,7 +51,7 @@ def _as_text(envs: Any) -> Any:
 
 def _can_be_set(envs: dict[str, str]) -> dict[str, str]:
     for name, value in envs.items():
-        if not name or "=" in name or "\0" in name + value:
+        if not name or "=" in name or "\0" in name + value or len(name + value) > _LONGEST:
             raise ValueError(f"{name[:40]!r}: no environment variable can have this name or value")
     refuse_chosen_devices(envs)
     refuse_corrupting({}, envs)
