@@ -97,7 +97,8 @@ def mean_interval(values: ArrayLike, lengths: ArrayLike) -> Interval | None:
         return None
     half = t_quantile((1 + LEVEL) / 2, len(sample)) * log_mean_error(sample, sizes)
     mean = float((sample * sizes).sum() / sizes.sum())
-    return float(mean * np.exp(-half)), float(mean * np.exp(half))
+    with np.errstate(over="ignore"):  # an interval without an end
+        return float(mean * np.exp(-half)), float(mean * np.exp(half))
 
 
 def loss_interval(values: ArrayLike, lengths: ArrayLike) -> Interval | None:

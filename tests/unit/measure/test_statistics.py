@@ -217,3 +217,11 @@ def test_holm_is_the_step_down_of_bonferroni(p_values: list[float]) -> None:
             rejected.add(index)
         assert rejected == {index for index, p_value in enumerate(adjusted) if p_value <= rate}
     assert all(own <= min(1.0, len(p_values) * p) for own, p in zip(adjusted, p_values, strict=True))
+
+
+def test_an_interval_without_an_end_is_no_warning() -> None:
+    """Errors of damaged rows are of any size."""
+    low, high = mean_interval([1e-300, 1e300], [1, 1]) or (1.0, 1.0)
+
+    assert low == 0
+    assert high == float("inf")

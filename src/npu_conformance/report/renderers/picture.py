@@ -75,11 +75,13 @@ def _draw_variant(axes: "Axes", variant: VariantDetails, limit: float | None) ->
     mismatches = list(_first_mismatches(variant))
     for position in mismatches:
         axes.axvline(position, color=_MISMATCH, linewidth=0.8, alpha=0.7)
-    if limit is not None:
+    # Headroom for the sets' names above limit and dots.
+    top = 120 * max([*filter(math.isfinite, variant.relative_l2), limit or 0])
+    top = top if 0 < top < math.inf else 1
+    axes.set_ylim(0, top)
+    if limit is not None and 100 * limit < top:
         axes.axhline(100 * limit, color="#444444", linestyle="--", linewidth=0.9)
         axes.text(0, 100 * limit, f" limit of the mean, {100 * limit:g} %", va="bottom", fontsize=8, color="#444444")
-    # Headroom for the sets' names above limit and dots.
-    axes.set_ylim(0, 120 * max([*filter(math.isfinite, variant.relative_l2), limit or 0]) or 1)
     axes.set_xlim(-5, start + 5)
     axes.set_ylabel("%")
     note = f"red: first token mismatch of {len(mismatches)} prompts" if mismatches else "every token equal"
