@@ -7,6 +7,7 @@ from npu_conformance.checkpoints.adapters.config import FILE as ADAPTER
 from npu_conformance.checkpoints.checkpoint import TOKENIZER_FILES, Checkpoint, Finding, some, weight_bytes
 from npu_conformance.checkpoints.config_values import value_findings
 from npu_conformance.checkpoints.content import pointers
+from npu_conformance.checkpoints.fused_experts import fused_expert_findings
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.layer_shapes import layer_shape_findings
 from npu_conformance.checkpoints.layers import layer_findings
@@ -76,6 +77,7 @@ def _by_shapes(checkpoint: Checkpoint) -> list[Finding]:
         *shape_findings(checkpoint),
         *layer_shape_findings(checkpoint),
         *layer_findings(checkpoint),
+        *fused_expert_findings(checkpoint),
         *quantisation_findings(checkpoint),
     ]
 

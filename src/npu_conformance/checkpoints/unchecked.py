@@ -1,10 +1,12 @@
-"""Tensors whose shapes nothing is held against, because their names are not recognised."""
+"""What nothing is held against, because it is not recognised: tensors by their names, a quantisation by its method."""
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some
 from npu_conformance.checkpoints.headers import shown
+from npu_conformance.checkpoints.quantisation.schema import METHODS
 from npu_conformance.checkpoints.stack import find_stack
 
 _IN_A_LAYER = (
@@ -14,18 +16,29 @@ _NUMBER = re.compile(r"(?<=\.)[0-9]+(?=\.)")
 
 
 def unchecked(checkpoint: Checkpoint) -> str | None:
-    """Which shapes were not checked, for a person who else reads that nothing is wrong; None where all were.
+    """What was not checked, for a person who else reads that nothing is wrong; None where all was.
 
     Args:
         checkpoint: an examined folder.
     """
-    stack = find_stack(checkpoint)
-    if stack is None:
-        return f"not recognised: {_kinds(list(checkpoint.tensors))}: shapes not checked"
-    root = re.escape(stack.root)
-    known = re.compile(rf"{root}((embed_tokens|norm)\.\w+|layers\.[0-9]+\.{_IN_A_LAYER})|(.*\.)?lm_head\.\w+")
-    names = [name for name in checkpoint.tensors if not known.fullmatch(name)]
-    return f"not recognised: {_kinds(names)}: shapes not checked" if names else None
+    left = [*_method(checkpoint), *_tensors(checkpoint)]
+    return f"not recognised: {'; '.join(left)}" if left else None
+
+
+def _method(checkpoint: Checkpoint) -> Iterator[str]:
+    method = checkpoint.quantisation.get("quant_method")
+    if isinstance(method, str) and method not in METHODS:
+        yield f"quantised by {shown(method)}: its parts and options not checked"
+
+
+def _tensors(checkpoint: Checkpoint) -> Iterator[str]:
+    stack, names = find_stack(checkpoint), list(checkpoint.tensors)
+    if stack is not None:
+        root = re.escape(stack.root)
+        known = re.compile(rf"{root}((embed_tokens|norm)\.\w+|layers\.[0-9]+\.{_IN_A_LAYER})|(.*\.)?lm_head\.\w+")
+        names = [name for name in names if not known.fullmatch(name)]
+    if names:
+        yield f"{_kinds(names)}: shapes not checked"
 
 
 def _kinds(names: list[str]) -> str:

@@ -32,15 +32,16 @@ def mistakes(error: ValidationError, content: Any, model: type[BaseModel]) -> li
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """`; did you mean 'x'?` when some known word is close, else nothing.
+    """`; did you mean 'x'?` when some known word is close in either case, else nothing.
 
     Args:
         word: as it was written.
         known: words.
         cutoff: how near one must be, from 0 to 1 for the same.
     """
-    close = difflib.get_close_matches(word[:_LONG], list(known), n=1, cutoff=cutoff)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    spelled = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(word[:_LONG].lower(), spelled, n=1, cutoff=cutoff)
+    return f"; did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def _place(detail: "ErrorDetails", content: Any) -> tuple[_Place, _Place]:

@@ -128,6 +128,34 @@ def test_what_is_not_checked_is_said(tmp_path: Path, shapes: Callable[[], Shapes
     assert found == expected if expected is None else found is not None and found.startswith(expected)
 
 
+@pytest.mark.parametrize(("inputs", "outputs", "wrong"), [(64, 96, False), (64, 64, True)])
+@pytest.mark.parametrize("part", ["gate_up_proj", "down_proj"])
+def test_experts_that_may_lie_either_way(tmp_path: Path, part: str, inputs: int, outputs: int, *, wrong: bool) -> None:
+    """The engine would turn them round and the reference would not; of other families both go by their own rule."""
+    name = f"model.language_model.layers.0.mlp.experts.{part}"
+    shapes = renamed(("model.", "model.language_model.")) | {name: ("BF16", (4, inputs, outputs))}
+    config = LLAMA | {"model_type": "qwen3_vl_moe"}
+
+    found = [str(one) for one in examine(write(tmp_path, config, shapes)).findings if one.about == name]
+
+    assert bool(found) == wrong
+    assert not wrong or found[0].startswith(
+        f"{name}: is [4, 64, 64], as many rows as columns: vLLM turns experts round"
+    )
+    assert not examine(write(tmp_path, config | {"model_type": "qwen3_5_moe"}, shapes)).findings
+
+
+def test_a_method_that_is_not_recognised_is_said(tmp_path: Path) -> None:
+    """Of a format that vLLM may know, and of none; not of one whose parts were checked."""
+    for method in ("bitsandbytes", "nothing"):
+        config = LLAMA | {"quantization_config": {"quant_method": method}}
+        assert unchecked(examine(write(tmp_path, config, llama()))) == (
+            f"not recognised: quantised by {method}: its parts and options not checked"
+        )
+    config = LLAMA | {"quantization_config": {"quant_method": "FP8"}}
+    assert unchecked(examine(write(tmp_path, config, llama()))) is None
+
+
 DRAWN_SHAPES = st.lists(st.sampled_from([0, 1, 16, 32, 48, 64, 96, 128]), max_size=3).map(tuple)
 NAMES = st.sampled_from(sorted(llama()))
 CHANGES = st.dictionaries(NAMES, st.none() | st.tuples(st.sampled_from(["BF16", "F32", "F8_E4M3"]), DRAWN_SHAPES))

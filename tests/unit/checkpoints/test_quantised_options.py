@@ -92,12 +92,12 @@ def test_the_file_of_modelopt_is_read(tmp_path: Path) -> None:
         (
             GPTQ | {"group_size": "32"},
             AS_GPTQ,
-            "error config.json: quantization_config.group_size: expected a valid integer, found '32'; correct it",
+            "error config.json: quantization_config.group_size: expected a whole number, found '32'; correct it",
         ),
         (
             GPTQ | {"group_size": None},
             AS_GPTQ,
-            "error config.json: quantization_config.group_size: expected a valid integer, found None; correct it",
+            "error config.json: quantization_config.group_size: expected a whole number, found null; correct it",
         ),
     ],
 )

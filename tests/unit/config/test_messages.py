@@ -50,6 +50,7 @@ def load(folder: Path, text: str) -> None:
         ("model: a/b\nattn_implementation: eager", "attn_implementation: unknown key; it belongs under reference"),
         ("model: a/b\nserve: {max_tokns: 3}", "serve.max_tokns: unknown key"),
         ("model: a/b\nserve: {dtype: bf16}", "found 'bf16'; did you mean 'bfloat16'?"),
+        ("model: a/b\nserve: {dtype: BFloat16}", "found 'BFloat16'; did you mean 'bfloat16'?"),
         ("model: a/b\nserve: {dtype: fp16}", "found 'fp16'; did you mean 'float16'?"),
         ("model: a/b\nserve: {dtype: fp32}", "found 'fp32'; did you mean 'float32'?"),
         (

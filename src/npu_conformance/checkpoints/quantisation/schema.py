@@ -258,10 +258,11 @@ def _problem(detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return f"{key}: required key is missing"
     expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    expected = expected.replace("a valid tuple", "a list")
+    for theirs, ours in (("a valid tuple", "a list"), ("a valid integer", "a whole number")):
+        expected = expected.replace(theirs, ours)
     return f"{key}: expected {expected}, found {_shown(detail['input'])}"
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = "null" if value is None else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

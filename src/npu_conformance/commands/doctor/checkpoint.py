@@ -67,7 +67,8 @@ def checkpoint_area(checkpoint: Checkpoint, name: str = "checkpoint") -> Area:
     """The same beside other areas."""
     facts = {"folder": str(checkpoint.folder), "files": str(len(checkpoint.files))}
     if (left := unchecked(checkpoint)) is not None:
-        facts["shapes"] = left
+        heading, _, facts_left = left.partition(": ")
+        facts[heading] = facts_left
     return Area(name, facts, tuple(map(area_finding, checkpoint.findings)))
 
 
