@@ -102,6 +102,26 @@ def test_formats_that_the_npu_cannot_load(run: Run, method: str, config: str, ba
     assert bad_format == ([f"error: weights quantised by {method}, for Atlas 800 A2"] if bad else [])
 
 
+@pytest.mark.parametrize(
+    ("lines", "kinds", "told"),
+    [
+        ("", ["linear_attention", "full_attention"], True),
+        ("", ["full_attention", "full_attention"], False),
+        ("variants: [long_prompt]", ["linear_attention", "full_attention"], False),
+    ],
+)
+def test_linear_attention_is_to_be_judged_on_long_texts(
+    run: Run, own_configs: Path, lines: str, kinds: list[str], *, told: bool
+) -> None:
+    """Where its YAML leaves them out and has room for them."""
+    weights = LLAMA | {"layer_types": kinds * 2}
+    note = "note: linear attention, and long_prompt is not judged"
+    (own_configs / "Long.yaml").write_text(f"model: org/Model\nserve: {{max_model_len: 8192}}\n{lines}\n")
+
+    assert (note in run(target="Long", weights=weights)[1]) == told
+    assert note not in run(weights=weights)[1]
+
+
 def test_devices_that_the_model_needs(run: Run) -> None:
     """Too few for what is judged in any case is an error; for a variant a note."""
     status, found = run("variants: [{name: many, options: {tensor_parallel_size: 4096}}]")

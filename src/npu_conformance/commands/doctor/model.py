@@ -38,6 +38,8 @@ _A5_ONLY = ("fp8", "deepseek_v4_fp8")
 _A5 = ("950", "A5")
 # vLLM passes tensors between ranks through it; Docker's own default is 64 MiB, installation.html asks for 1 GiB.
 _SHARED = GIB
+_LONG, _STATE = "long_prompt", ".A_log"
+"""The decay of a state: of gated delta nets and of Mamba."""
 _PLAN = "`pytest --conformance-plan` has the figures of each step"
 # Of plan/totals.py's lines: words, level, remedy, or none where the line ends with it. That a reference is refused is
 # certain, the others are estimates.
@@ -69,7 +71,8 @@ def model_areas(model: Model, settings: Settings, host: Host, device_name: str |
     weights, candidate = _weights_areas(model.config, settings)
     areas = [_config_area(model, host), *weights]
     if candidate is not None:
-        areas += [Area("format", _format_facts(candidate), tuple(_format(model.config, candidate, host, device_name)))]
+        found = [*_format(model.config, candidate, host, device_name), *_long_texts(model.config, candidate, host)]
+        areas += [Area("format", _format_facts(candidate), tuple(found))]
     return [*areas, _cost_area(model, settings, host)]
 
 
@@ -192,6 +195,17 @@ def _format(config: ModelConfig, checkpoint: Checkpoint, host: Host, device_name
     expected = "plain weights, compressed-tensors or ModelSlim, which vllm-ascend has kernels for there"
     remedy = _plain_weights(config, checkpoint)
     return [Finding("error", found, expected, remedy)]
+
+
+def _long_texts(config: ModelConfig, checkpoint: Checkpoint, host: Host) -> list[Finding]:
+    """A state that is carried over the whole text goes wrong from a length on, which short prompts never reach."""
+    stateful = "linear_attention" in (checkpoint.text_config.get("layer_types") or ())
+    stateful = stateful or any(name.endswith(_STATE) for name in checkpoint.tensors)
+    if not stateful or _LONG in config.variant_names or lacking(config, _LONG, host.device, lambda: checkpoint):
+        return []
+    found = f"linear attention, and {_LONG} is not judged"
+    expected = "texts of more than 1,000 and 4,000 tokens, at which its state has gone through many chunks"
+    return [Finding("note", found, expected, f"add {_LONG} to variants in the YAML")]
 
 
 def _plain_weights(config: ModelConfig, checkpoint: Checkpoint) -> str:
