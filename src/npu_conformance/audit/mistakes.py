@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.audit.compare import BFLOAT16, FLOAT16, Precision, pieces
+from npu_conformance.audit.formats.awq import Awq, packed_order
 from npu_conformance.audit.formats.fp8 import Fp8
 from npu_conformance.audit.formats.gptq import Gptq, Integers
 from npu_conformance.audit.weights import Derived, Floats, Weights, assemble, grid
@@ -121,6 +122,11 @@ GPTQ: dict[str, Callable[[Gptq], Iterator[Gptq]]] = {
     "every group had the scales of the one before": partial(_neighbouring_group, -1),
     "the group size were -1, one group a row": partial(_group_size, None),
     **{f"the group size were {size}": partial(_group_size, size) for size in (8 << n for n in range(9))},
+}
+
+
+AWQ: dict[str, Callable[[Awq], Iterator[Awq]]] = {
+    "the columns of a word had been taken in the order they are packed in": packed_order,
 }
 
 

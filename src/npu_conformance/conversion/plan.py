@@ -198,8 +198,8 @@ def _find_scheme(checkpoint: Checkpoint, ternary_group_size: int | None) -> Sche
         scheme = find_of(method)(checkpoint, announced.options, where)
         return replace(scheme, unused=scheme.unused | set(filter(is_kv_scale, checkpoint.tensors)))
     raise CheckpointError(
-        f"{where}: quant_method is {method!r}, but only {' and '.join(methods())} can be converted: take the model's "
-        "unquantised weights"
+        f"{where}: quant_method is {method!r}, expected one of {', '.join(methods())}: no other can be converted; take "
+        "the model's unquantised weights"
     )
 
 

@@ -199,7 +199,7 @@ def far_group() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("settings", "replaced", "message"),
     [
-        ({"quant_method": "awq"}, dict, "quant_method is 'awq'"),
+        ({"quant_method": "hqq"}, dict, "quant_method is 'hqq'"),
         ({"bits": 3}, dict, "bits is 3; GPTQ weights can be read where it is 4 or 8"),
         ({"checkpoint_format": "marlin"}, dict, "checkpoint_format is 'marlin'"),
         ({"bits": 4}, dict, r"q_proj.scales is for \(2, 8\) .*expected \(4, 8\)"),

@@ -252,8 +252,12 @@ def test_a_plain_checkpoint_is_refused(latents: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("quantisation", "group_size", "message"),
     [
-        ({"quant_method": "awq", "bits": 4}, None, "quant_method is 'awq', but only fp8 and gptq can be converted"),
-        ({"bits": 4}, None, "quant_method is None, but only fp8 and gptq"),
+        (
+            {"quant_method": "bitsandbytes"},
+            None,
+            "quant_method is 'bitsandbytes', expected one of awq, .*gptq: no",
+        ),
+        ({"bits": 4}, None, "quant_method is None, expected one of awq, .*fp8, gptq"),
         ({"quant_method": "gptq", "bits": 4}, None, "config.json: quantization_config: group_size: required key is"),
         ({"quant_method": "fp8"}, 128, "quant_method is 'fp8', so --ternary-group-size means nothing"),
         ({"quant_method": "fp8", "weight_block_size": [128]}, None, r"weight_block_size: .* found \[128\]"),

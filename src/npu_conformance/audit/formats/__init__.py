@@ -1,4 +1,4 @@
-"""The independent readings of quantised formats: a module each, named as `quant_method` names the format.
+"""The independent readings of quantised formats: a module each, named as `quant_method` names the format (`_` for `-`).
 
 A module has what `Format` lists. It is written from the format's description and imports nothing of the converters.
 """
@@ -32,4 +32,4 @@ class Format(Protocol):
 def formats() -> dict[str, Format]:
     """All of them, by `quant_method`."""
     names = sorted(module.name for module in iter_modules(__path__))
-    return {name: cast("Format", import_module(f"{__name__}.{name}")) for name in names}
+    return {name.replace("_", "-"): cast("Format", import_module(f"{__name__}.{name}")) for name in names}

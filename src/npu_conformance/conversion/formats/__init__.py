@@ -1,4 +1,4 @@
-"""The quantised formats that can be converted: a module each, named as `quant_method` names the format.
+"""The quantised formats that can be converted: a module each, named as `quant_method` names the format (`_` for `-`).
 
 A module has `find(checkpoint, quantisation, where)`, which says which stored tensors make which plain weights.
 """
@@ -17,10 +17,10 @@ Find = Callable[[Checkpoint, dict[str, Any], str], Scheme]
 
 def methods() -> list[str]:
     """All of them."""
-    return sorted(module.name for module in iter_modules(__path__))
+    return sorted(module.name.replace("_", "-") for module in iter_modules(__path__))
 
 
 def find_of(method: str) -> Find:
     """What finds the weights of a format; `method` is one of `methods`."""
-    find: Find = import_module(f"{__name__}.{method}").find
+    find: Find = import_module(f"{__name__}.{method.replace('-', '_')}").find
     return find

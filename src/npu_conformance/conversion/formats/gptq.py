@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.quantisation.schema import GptqOptions, require
+from npu_conformance.conversion.packing import unpack
 from npu_conformance.conversion.scheme import Quantised, Scheme, Stored, check_scales, describe
 from npu_conformance.errors import CheckpointError
 
@@ -64,24 +65,16 @@ def read(
     zeros = _zero_points(qzeros, options)
 
     def rows(start: int, stop: int) -> "tuple[torch.Tensor, torch.Tensor]":
-        codes = _unpack(qweight[:, start:stop].T, options.bits)
+        codes = unpack(qweight[:, start:stop].T, options.bits)
         codes -= zeros[:, start:stop].T[:, groups]
         return codes.to(torch.float32), scales[:, start:stop].T.to(torch.float32)[:, groups]
 
     return Quantised(rows, {"bits": options.bits, "group_size": options.group_size})
 
 
-def _unpack(words: "torch.Tensor", bits: int) -> "torch.Tensor":
-    """[rows, words] int32 to [rows, words * 32 / bits] int32."""
-    import torch
-
-    shifts = torch.arange(0, 32, bits, dtype=torch.int32)
-    return ((words.unsqueeze(-1) >> shifts) & (2**bits - 1)).flatten(1)
-
-
 def _zero_points(qzeros: "torch.Tensor", options: GptqOptions) -> "torch.Tensor":
     """[groups, out] int32."""
-    zeros = _unpack(qzeros, options.bits)
+    zeros = unpack(qzeros, options.bits)
     if options.checkpoint_format == "gptq":
         # A zero point of 0 is stored as the highest code.
         zeros = (zeros + 1) & (2**options.bits - 1)
