@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some
 from npu_conformance.checkpoints.headers import shown
+from npu_conformance.checkpoints.modelslim import is_modelslim
 from npu_conformance.checkpoints.quantisation.schema import METHODS
 from npu_conformance.checkpoints.stack import find_stack
 
@@ -27,7 +28,7 @@ def unchecked(checkpoint: Checkpoint) -> str | None:
 
 def _method(checkpoint: Checkpoint) -> Iterator[str]:
     method = checkpoint.quantisation.get("quant_method")
-    if isinstance(method, str) and method not in METHODS:
+    if isinstance(method, str) and method not in METHODS and not is_modelslim(checkpoint.folder):
         yield f"quantised by {shown(method)}: its parts and options not checked"
 
 

@@ -155,6 +155,10 @@ def test_a_method_that_is_not_recognised_is_said(tmp_path: Path) -> None:
     config = LLAMA | {"quantization_config": {"quant_method": "FP8"}}
     assert unchecked(examine(write(tmp_path, config, llama()))) is None
 
+    config = LLAMA | {"quantization_config": {"quant_method": "ascend"}}
+    (tmp_path / "quant_model_description.json").write_text("{}")
+    assert unchecked(examine(write(tmp_path, config, llama()))) is None
+
 
 DRAWN_SHAPES = st.lists(st.sampled_from([0, 1, 16, 32, 48, 64, 96, 128]), max_size=3).map(tuple)
 NAMES = st.sampled_from(sorted(llama()))

@@ -144,7 +144,23 @@ MET: dict[str, list[str]] = {
     "group size": [
         "when weight's dtype is [int4], weight's format is [FRACTAL_NZ], antiquantGroupSize should be 128 or"
     ],
-    "shapes of weights": ["RuntimeError: You set `ignore_mismatched_sizes` to `False`, thus raising an error."],
+    "shapes of weights": [
+        "RuntimeError: You set `ignore_mismatched_sizes` to `False`, thus raising an error.",
+        "AssertionError: Attempted to load weight (torch.Size([256, 1])) into parameter (torch.Size([1]))",
+    ],
+    "weight without a place": [
+        "ValueError: There is no module or parameter named 'model.layers.0.self_attn.k_scale' in Qwen3ForCausalLM. The"
+    ],
+    "method of quantisation": [
+        "ValueError: Unknown quantization method: gptq_v2. Must be one of ['awq', 'fp8', ",
+        "ValueError: Quantization method specified in the model config (awq) does not match the quantization method "
+        "specified in the `quantization` argument (ascend).",
+        "ValueError: torch.bfloat16 is not supported for quantization method gptq. Supported dtypes: [torch.float16]",
+    ],
+    "shares of a layer": [
+        "ValueError: Total number of attention heads (28) must be divisible by tensor parallel size (8).",
+        "ValueError: The input size is not aligned with the quantized weight shape. This can be caused by too large ",
+    ],
     "nested config": ["AttributeError: 'dict' object has no attribute 'to_dict'"],
     "not a .bin": [
         "_pickle.UnpicklingError: invalid load key, 'v'.",
