@@ -89,7 +89,7 @@ class Conversion:
         with self._naming(stored.parts[0]):
             if 0 in stored.shape:
                 raise CheckpointError(f"its shape is {list(stored.shape)}, expected sizes above zero")
-            return self.scheme.read(*(load_tensor(self.checkpoint, part) for part in stored.parts))
+            return stored.read(*(load_tensor(self.checkpoint, part) for part in stored.parts))
 
     def _dtype_of_other(self, name: str, tensor: Tensor) -> str:
         if tensor.dtype not in ITEM_SIZES:

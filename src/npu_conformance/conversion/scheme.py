@@ -31,6 +31,8 @@ class Stored:
     """Of the plain weight: [out, in], or [experts, out, in], whose rows are read one behind the other."""
     parts: tuple[str, ...]
     """The tensors it is stored as, in the order its reader takes them."""
+    read: Callable[..., Quantised]
+    """From its parts; raises CheckpointError where they do not fit each other, without naming the weight."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,6 @@ class Scheme:
     """By the name of the plain weight."""
     unused: frozenset[str]
     """Stored tensors that serve quantised arithmetic only."""
-    read: Callable[..., Quantised]
-    """From a weight's parts; raises CheckpointError where they do not fit each other, without naming the weight."""
 
 
 def check_scales(scales: "torch.Tensor") -> None:

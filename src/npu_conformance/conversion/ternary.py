@@ -95,10 +95,10 @@ def find(checkpoint: Checkpoint, group_size: int) -> Scheme:
         CheckpointError: there are none.
     """
     weights = {
-        name: Stored(tensor.shape, (name,))
+        name: Stored(tensor.shape, (name,), partial(read, group_size=group_size))
         for name, tensor in checkpoint.tensors.items()
         if name.endswith(_SUFFIX) and len(tensor.shape) == 2 and tensor.dtype in _FLOATS
     }
     if not weights:
         raise CheckpointError(f"{checkpoint.folder}: no matrix named *{_SUFFIX} here, so there is nothing to fuse")
-    return Scheme("ternary", {"group_size": group_size}, weights, frozenset(), partial(read, group_size=group_size))
+    return Scheme("ternary", {"group_size": group_size}, weights, frozenset())

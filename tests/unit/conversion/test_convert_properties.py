@@ -1,6 +1,7 @@
 """Quantised checkpoints damaged at random: what convert writes is what the second reading has, or it leaves nothing."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from npu_conformance.audit.published import parameter_names, read_published
 from npu_conformance.checkpoints.inspect import inspect
 from npu_conformance.conversion.convert import convert
 from npu_conformance.errors import CheckpointError
+from tests.unit.helpers.compressed_checkpoints import KINDS, save_kind
 from tests.unit.helpers.quantised_checkpoints import EMBEDDING, edit_tensors, load_all, save_checkpoint, save_fp8
 
+SAVE_COMPRESSED = [partial(save_kind, kind=KINDS[name]) for name in ("FP8 in blocks", "W4A16 with zero points")]
 MODULE = "model.layers.0.mlp.up_proj"
 VALUES = st.sampled_from([0.0, -1.0, float("nan"), float("inf"), 1e30, 1e-30, 0.5])
 
@@ -61,7 +64,7 @@ def damage(tensors: dict[str, Any], data: st.DataObject) -> None:
             tensors[name] = flat.reshape(tensor.shape).to(tensor.dtype)
 
 
-@pytest.mark.parametrize("save", [save_gptq, save_fp8])
+@pytest.mark.parametrize("save", [save_gptq, save_fp8, *SAVE_COMPRESSED])
 @settings(deadline=None, max_examples=15)
 @given(data=st.data())
 def test_it_is_right_or_it_is_not_there(save: Any, data: st.DataObject) -> None:

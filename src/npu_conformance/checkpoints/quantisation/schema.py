@@ -37,6 +37,19 @@ def _two_sizes(value: object) -> object:
     raise ValueError("two sizes above zero")
 
 
+def _ordering(value: object) -> object:
+    # compressed-tensors' ActivationOrdering and its aliases.
+    known = {"group": "group", "dynamic": "group", "weight": "weight", "static": "weight"}
+    match value:
+        case bool():
+            return "group" if value else None
+        case str() if value.lower() in known:
+            return known[value.lower()]
+        case None:
+            return None
+    raise ValueError("'group', 'weight', 'dynamic' or 'static'")
+
+
 GroupSize = Annotated[StrictInt, AfterValidator(_whole_or_positive)]
 """Inputs that share a scale and a zero point; -1: all of them."""
 Size = Annotated[PositiveInt, Field(strict=True)]
@@ -143,6 +156,15 @@ class ArgumentsOfTensors(BaseModel):
     group_size: GroupSize | None = None
     block_structure: Block | None = None
     dynamic: Literal[True, False, "local"] = False
+    actorder: Annotated[Literal["group", "weight"] | None, BeforeValidator(_ordering)] = None
+    """`group`: groups may hold any inputs, not only neighbours."""
+
+    @property
+    def inferred_strategy(self) -> str:
+        """`strategy`, or what compressed-tensors takes where there is none."""
+        if self.strategy is not None:
+            return self.strategy
+        return "channel" if self.group_size == -1 else "group" if self.group_size else "tensor"
 
 
 class CompressedGroup(BaseModel):
@@ -168,6 +190,9 @@ class CompressedOptions(Options):
     ignore: Names | None = None
     """Names of modules, or regular expressions behind `re:`."""
     kv_cache_scheme: dict[str, Any] | None = None
+    sparsity_config: dict[str, Any] | None = None
+    transform_config: dict[str, Any] | None = None
+    """Rotations, some of which an engine does while it computes."""
 
     @property
     def ignored(self) -> Names:

@@ -23,18 +23,22 @@ def compressed_findings(checkpoint: Checkpoint, options: CompressedOptions) -> l
         return findings_of(
             problem
             for module, weight in modules.items()
-            if (group := _group(options, module)) is not None
+            if (group := next(iter(groups_of(options, module)), None)) is not None
             for problem in _problems(checkpoint, group, module, weight)
         )
     except UnreadablePatternError as error:
         return [Finding("error", "config.json", f"a target of config_groups is wrong: {error}; correct it")]
 
 
-def _group(options: CompressedOptions, module: str) -> CompressedGroup | None:
-    """The group of a module: one that names it goes before one of all linear layers."""
+def groups_of(options: CompressedOptions, module: str) -> list[CompressedGroup]:
+    """The groups of a module: those that name it go before those of all linear layers.
+
+    Raises:
+        UnreadablePatternError: a target is no regular expression, or finds no end.
+    """
     groups = [group for group in options.config_groups.values() if group.weights is not None]
-    named = (group for group in groups if matches(group.targets, module))
-    return next(named, next((group for group in groups if "Linear" in group.targets), None))
+    named = [group for group in groups if matches(group.targets, module)]
+    return named or [group for group in groups if "Linear" in group.targets]
 
 
 def _problems(checkpoint: Checkpoint, group: CompressedGroup, module: str, weight: Tensor) -> Iterator[Problem]:
@@ -73,10 +77,8 @@ def _expected(scheme: ArgumentsOfTensors, weight: Tensor) -> list[tuple[int, ...
     *experts, outputs, inputs = weight.shape
     if weight.dtype not in _CODES:
         inputs = inputs * (32 if weight.dtype == "I32" else 8) // scheme.num_bits
-    strategy, size = scheme.strategy, scheme.group_size or -1
-    if strategy is None:
-        strategy = "channel" if scheme.group_size == -1 else "group" if scheme.group_size else "tensor"
-    match strategy:
+    size = scheme.group_size or -1
+    match scheme.inferred_strategy:
         case "tensor":
             return [(*experts, 1), (), (*experts, 1, 1)]
         case "channel":

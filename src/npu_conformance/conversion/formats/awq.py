@@ -102,20 +102,20 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
     if not options.zero_point:
         raise CheckpointError(f"{where}: zero_point is false, but only weights with zero points can be converted")
     modules = [name.removesuffix(_PARTS[0]) for name in checkpoint.tensors if name.endswith(f".{_PARTS[0]}")]
-    weights = {f"{module}weight": _stored(checkpoint, module) for module in modules}
+    weights = {f"{module}weight": _stored(checkpoint, module, options) for module in modules}
     parts = {part for stored in weights.values() for part in stored.parts}
     ends = tuple(f".{part}" for part in (*_PARTS, "g_idx"))
     if alone := [name for name in checkpoint.tensors if name.endswith(ends) and name not in parts]:
         # Of an activation function that AutoAWQ scaled, or of another format.
         raise CheckpointError(f"{checkpoint.folder}: {some(alone)} belongs to no AWQ weight: this cannot be converted")
-    return Scheme("awq", options.model_dump(), weights, frozenset(), partial(read, options=options))
+    return Scheme("awq", options.model_dump(), weights, frozenset())
 
 
-def _stored(checkpoint: Checkpoint, module: str) -> Stored:
+def _stored(checkpoint: Checkpoint, module: str, options: AwqOptions) -> Stored:
     names = tuple(module + part for part in _PARTS)
     if missing := [name for name in names if name not in checkpoint.tensors]:
         raise CheckpointError(f"{checkpoint.folder}: no {some(missing)}: download the model again")
     tensor = checkpoint.tensors[names[0]]
     if len(tensor.shape) != 2:
         raise CheckpointError(f"{tensor.file}: {names[0]} is {list(tensor.shape)}, expected [in, out / {_PACK}]")
-    return Stored((tensor.shape[1] * _PACK, tensor.shape[0]), names)
+    return Stored((tensor.shape[1] * _PACK, tensor.shape[0]), names, partial(read, options=options))

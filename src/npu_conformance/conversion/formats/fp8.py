@@ -101,7 +101,7 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
                 f"{tensor.file}: {name} is {tensor.dtype}, only {_CODES} can be converted: take a checkpoint in E4M3"
             )
     weights = {
-        name: Stored(tensor.shape, (name, _scale(checkpoint, name)))
+        name: Stored(tensor.shape, (name, _scale(checkpoint, name)), partial(read, block=block))
         for name, tensor in checkpoint.tensors.items()
         if tensor.dtype == _CODES
     }
@@ -114,7 +114,7 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
     modules = {name.removesuffix("weight") for name in weights}
     unused = {module + suffix for module in modules for suffix in _ACTIVATION_SCALES} & set(checkpoint.tensors)
     options = {"weight_block_size": None if block is None else list(block)}
-    return Scheme("fp8", options, weights, frozenset(unused), partial(read, block=block))
+    return Scheme("fp8", options, weights, frozenset(unused))
 
 
 def _scale(checkpoint: Checkpoint, name: str) -> str:

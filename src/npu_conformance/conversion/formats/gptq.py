@@ -153,12 +153,12 @@ def find(checkpoint: Checkpoint, quantisation: dict[str, Any], where: str) -> Sc
     if options.bits not in _BITS:
         raise CheckpointError(f"{where}: bits is {options.bits}, but only weights of 2, 4 and 8 bits can be converted")
     modules = [name.removesuffix(_PARTS[0]) for name in checkpoint.tensors if name.endswith(f".{_PARTS[0]}")]
-    weights = {f"{module}weight": _stored(checkpoint, module, 32 // options.bits) for module in modules}
-    return Scheme("gptq", options.model_dump(), weights, frozenset(), partial(read, options=options))
+    weights = {f"{module}weight": _stored(checkpoint, module, options) for module in modules}
+    return Scheme("gptq", options.model_dump(), weights, frozenset())
 
 
-def _stored(checkpoint: Checkpoint, module: str, pack: int) -> Stored:
+def _stored(checkpoint: Checkpoint, module: str, options: GptqOptions) -> Stored:
     words, outputs = checkpoint.tensors[module + _PARTS[0]].shape
     # Without desc_act there may be no g_idx.
     parts = tuple(module + part for part in _PARTS if module + part in checkpoint.tensors)
-    return Stored((outputs, words * pack), parts)
+    return Stored((outputs, words * 32 // options.bits), parts, partial(read, options=options))
