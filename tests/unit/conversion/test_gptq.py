@@ -227,7 +227,7 @@ OPTIONS: dict[str, Any] = {"bits": 4, "group_size": 128, "sym": True}
         ({"bits": 3}, "bits is 3, but only weights of 2, 4 and 8 bits can be converted"),
         ({"group_size": 0}, "group_size: expected -1 or a size above zero, found 0"),
         ({"checkpoint_format": "marlin"}, "checkpoint_format: expected 'gptq' or 'gptq_v2', found 'marlin'"),
-        ({"sym": None}, "sym: expected a valid boolean, found None"),
+        ({"sym": None}, "sym: expected a valid boolean, found null"),
         ({"dynamic": {"-:lm_head": {}}}, "dynamic: modules with options of their own cannot be converted"),
     ],
 )
