@@ -20,6 +20,9 @@ from npu_conformance.errors import CheckpointError
 
 __all__ = ["Checkpoint", "Finding", "Tensor", "examine", "inspect", "weight_bytes"]
 
+_CONFIG = "config.json"
+_BELOW = (f"*/{_CONFIG}", f"snapshots/*/{_CONFIG}")
+"""Where it is when a folder above it was named: a hub's cache has a folder a revision."""
 _LEVELS = ("error", "suspicion", "warning", "note")
 
 
@@ -47,7 +50,7 @@ def examine(folder: Path) -> Checkpoint:
     Raises:
         CheckpointError: config.json or the weights' headers cannot be read, so that there is nothing to examine.
     """
-    config = read_json(folder / "config.json", "the checkpoint folder needs it")
+    config = read_json(folder / _CONFIG, _why_missing(folder))
     try:
         weights = read_weights(folder)
     except OSError as error:
@@ -69,6 +72,16 @@ def examine(folder: Path) -> Checkpoint:
         ) from error
     findings.sort(key=lambda finding: _LEVELS.index(finding.level))
     return replace(checkpoint, findings=tuple(findings))
+
+
+def _why_missing(folder: Path) -> str:
+    """What a person may have meant by a folder without a config.json."""
+    if folder.is_file():
+        raise CheckpointError(f"{folder}: is a file, expected a checkpoint folder: name {folder.parent}")
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder")
+    below = sorted({path.parent for pattern in _BELOW for path in folder.glob(pattern)})
+    return f"name the folder that has it: {some(map(str, below))}" if below else "the checkpoint folder needs it"
 
 
 def _by_shapes(checkpoint: Checkpoint) -> list[Finding]:

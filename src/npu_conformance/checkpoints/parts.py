@@ -17,13 +17,15 @@ _EMBEDDING = re.compile(r"embed|wte|word|tok")
 _BESIDE = re.compile(r"(^|\.|_)(encoder|decoder|mtp|visual|vision\w*|audio\w*|patch\w*|position\w*)(\.|_)")
 # Of drafts of speculative decoding, which have the embedding of the model that they draft for.
 _DRAFT = "fc.weight"
+_WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "base_model.model.")
+"""What DDP, torch.compile, FSDP and PEFT put before the names of a model that is saved inside them."""
 _AGAIN = "download the model again, or convert it again"
 
 
 def part_findings(checkpoint: Checkpoint) -> list[Finding]:
     """Parts that are missing, as far as names say unmistakably what is there; and weights too few for the config."""
     stack = find_stack(checkpoint)
-    if other := _other_weights(checkpoint):
+    if other := _other_weights(checkpoint) or _wrapped(checkpoint):
         return [other]
     if too_few := _too_few(checkpoint):
         return [too_few]
@@ -41,6 +43,19 @@ def _other_weights(checkpoint: Checkpoint) -> Finding | None:
         return None
     message = f"transformers_weights is {named!r}: transformers reads it, vLLM {some(files)}: remove the key"
     return Finding("error", "config.json", message)
+
+
+def _wrapped(checkpoint: Checkpoint) -> Finding | None:
+    """A model that was saved inside what trained it."""
+    prefix = next((one for one in _WRAPPERS if all(name.startswith(one) for name in checkpoint.tensors)), None)
+    if prefix is None:
+        return None
+    about = shown(next(iter(checkpoint.tensors)))
+    message = (
+        f"all names begin with {prefix}, which the training's wrapper adds; vLLM and transformers find no weight under "
+        "such names: save the model that is inside the wrapper"
+    )
+    return Finding("error", about, message)
 
 
 def _too_few(checkpoint: Checkpoint) -> Finding | None:

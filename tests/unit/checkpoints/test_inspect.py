@@ -182,3 +182,20 @@ def test_a_pickled_checkpoint_is_inspected_alike(tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="vocab_size is 12, the weights say 10"):
         inspect(tmp_path)
+
+
+def test_another_folder_than_the_checkpoints_is_answered_with_what_to_name(tmp_path: Path) -> None:
+    """A file of it, the folder above it, that of a hub's cache, and none."""
+    snapshot = write(tmp_path / "models--org--M" / "snapshots" / "abc", LLAMA, llama())
+    cached = snapshot.parents[1]
+
+    for named, message in {
+        snapshot / "model.safetensors": f": is a file, expected a checkpoint folder: name {snapshot}",
+        cached: f"/config.json: missing; name the folder that has it: {snapshot}",
+        snapshot.parent: f"/config.json: missing; name the folder that has it: {snapshot}",
+        tmp_path: "/config.json: missing; the checkpoint folder needs it",
+        tmp_path / "nope": ": no such folder",
+    }.items():
+        with pytest.raises(CheckpointError) as caught:
+            examine(named)
+        assert str(caught.value) == f"{named}{message}"

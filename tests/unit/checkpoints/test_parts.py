@@ -34,6 +34,10 @@ def reshaped(shape: tuple[int, ...], module: str, *layers: int) -> Shapes:
         (without("model.norm"), "model.norm.weight: missing, and there is no other final norm"),
         (llama() | {"lm_head.weight": ("BF16", (3200,))}, "lm_head.weight: is of shape [3200], expected 2 dimensions"),
         (llama() | {"model.norm.weight": ("BF16", (8, 8))}, "model.norm.weight: is of shape [8, 8], expected 1 dimen"),
+        (
+            {f"module.{name}": entry for name, entry in llama().items()},
+            "module.model.embed_tokens.weight: all names begin with module., which the training's wrapper adds; vLLM",
+        ),
         ({"foreign": ("BF16", (2, 3))}, "weights: 1 tensors of 12 bytes in all, which the embedding of config.json"),
         (
             llama() | {f"{LAYERS}99999999999.x.weight": ("BF16", (1,))},
