@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     matrix.set_defaults(subcommand="matrix")
 
     convert = _add(commands, "convert", what="write a quantised checkpoint again with plain weights")
-    convert.add_argument("source", type=Path, metavar="SRC", help="folder of an FP8, GPTQ, AWQ or ternary checkpoint")
+    convert.add_argument("source", type=Path, metavar="SRC", help="folder of a quantised or ternary checkpoint")
     convert.add_argument("destination", type=Path, metavar="DST", help="folder to make")
     convert.add_argument("--dtype", choices=get_args(Dtype), help="of the new weights; default: the config's")
     convert.add_argument("--ternary-group-size", type=int, metavar="N", help="fuse latents in groups; -1: whole rows")

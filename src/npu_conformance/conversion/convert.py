@@ -45,7 +45,7 @@ def convert(
     An interrupted call leaves nothing at `destination`; the next one keeps the shards that were finished.
 
     Args:
-        source: a checkpoint folder in FP8, GPTQ or AWQ, or of latents trained to be ternary.
+        source: a checkpoint folder in FP8, GPTQ, AWQ or compressed-tensors, or of latents trained to be ternary.
         destination: a folder that does not exist.
         dtype: of the weights that were quantised and of other tensors of 16-bit floats; None: the config's. Other
             tensors are left as they are.

@@ -37,8 +37,7 @@ def test_a_checkpoint_is_converted_and_audited_exactly(tmp_path: Path, kind: Kin
     """Nothing is found wrong with it, both readings have the encoded values, and nothing of the format is left."""
     import torch
 
-    source = save_kind(tmp_path / "source", kind)
-    _, values = encode(kind)
+    source, values = save_kind(tmp_path / "source", kind)
     checkpoint = inspect(source)
     convert(source, tmp_path / "out", "float32", unwatched)
     result = audit(checkpoint, inspect(tmp_path / "out"), lambda *_: None)
@@ -133,7 +132,7 @@ INT8, FP8 = KINDS["int8, a scale a channel"], KINDS["FP8 in blocks"]
 )
 def test_damage_is_refused(tmp_path: Path, kind: Kind, damage: Callable[[dict[str, Any]], None], message: str) -> None:
     """In one line, and nothing is left behind."""
-    source = save_kind(tmp_path / "source", kind)
+    source, _ = save_kind(tmp_path / "source", kind)
     edit_tensors(source, damage)
 
     with pytest.raises(CheckpointError, match=message) as caught:
@@ -179,7 +178,7 @@ OTHER = group(group_size=32)["config_groups"]["group_0"]
 )
 def test_options_that_are_not_converted_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     """By their key, and also where inspection does not mind them."""
-    source = save_kind(tmp_path / "source")
+    source, _ = save_kind(tmp_path / "source")
     edit_config(source, quantization_config=GROUP.config | changes)
 
     with pytest.raises(CheckpointError, match=message):
@@ -199,7 +198,7 @@ def test_options_that_are_not_converted_are_refused(tmp_path: Path, changes: dic
 )
 def test_what_is_not_read_a_second_time_is_said(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     """So that it is no reference, and no number is read in another way than it is meant."""
-    source = save_kind(tmp_path / "source")
+    source, _ = save_kind(tmp_path / "source")
     edit_config(source, quantization_config=GROUP.config | changes)
 
     assert message in str(why_unreadable(examine(source)))
@@ -209,7 +208,7 @@ def test_what_is_not_read_a_second_time_is_said(tmp_path: Path, changes: dict[st
 
 def test_groups_may_differ_by_module(tmp_path: Path) -> None:
     """One that names a module goes before one of all linear layers, as in vLLM."""
-    source = save_kind(tmp_path / "source")
+    source, _ = save_kind(tmp_path / "source")
     tensors, values = encode(INT8)
     down = MODULE.replace("up", "down")
     edit_tensors(source, lambda stored: stored.update({f"{down}.{end}": part for end, part in tensors.items()}))
@@ -228,7 +227,7 @@ def test_groups_may_differ_by_module(tmp_path: Path) -> None:
 
 def test_a_mistake_is_found_by_the_audit(tmp_path: Path) -> None:
     """Columns in another order than weight_g_idx has."""
-    source = save_kind(tmp_path / "source", ORDERED)
+    source, _ = save_kind(tmp_path / "source", ORDERED)
     convert(source, tmp_path / "out", "float32", unwatched)
     edit_tensors(source, lambda tensors: tensors.update({f"{MODULE}.weight_g_idx": _in_order()}))
 

@@ -1,7 +1,6 @@
 """Quantised checkpoints damaged at random: what convert writes is what the second reading has, or it leaves nothing."""
 
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,26 @@ from npu_conformance.errors import CheckpointError
 from tests.unit.helpers.compressed_checkpoints import KINDS, save_kind
 from tests.unit.helpers.quantised_checkpoints import EMBEDDING, edit_tensors, load_all, save_checkpoint, save_fp8
 
-SAVE_COMPRESSED = [partial(save_kind, kind=KINDS[name]) for name in ("FP8 in blocks", "W4A16 with zero points")]
 MODULE = "model.layers.0.mlp.up_proj"
 VALUES = st.sampled_from([0.0, -1.0, float("nan"), float("inf"), 1e30, 1e-30, 0.5])
 
 
-def save_gptq(folder: Path) -> Path:
+def save_ordered_gptq(folder: Path) -> Path:
+    """Groups of any inputs."""
+    return save_gptq(folder, desc_act=True)
+
+
+def save_compressed_fp8(folder: Path) -> Path:
+    """Of compressed-tensors."""
+    return save_kind(folder, KINDS["FP8 in blocks"])[0]
+
+
+def save_packed(folder: Path) -> Path:
+    """Of compressed-tensors, with zero points."""
+    return save_kind(folder, KINDS["W4A16 with zero points"])[0]
+
+
+def save_gptq(folder: Path, desc_act: bool = False) -> Path:
     """A weight of 16 inputs and 8 outputs in 4 bits and two groups, beside an embedding."""
     import torch
 
@@ -30,10 +43,12 @@ def save_gptq(folder: Path) -> Path:
         f"{MODULE}.qweight": torch.randint(-(2**31), 2**31, (2, 8), generator=random).to(torch.int32),
         f"{MODULE}.qzeros": torch.full((2, 1), 0x77777777, dtype=torch.int32),
         f"{MODULE}.scales": (torch.rand(2, 8, generator=random) / 10 + 0.01).to(torch.float16),
-        f"{MODULE}.g_idx": torch.arange(16, dtype=torch.int32) // 8,
+        f"{MODULE}.g_idx": torch.arange(16, dtype=torch.int32) % 2
+        if desc_act
+        else torch.arange(16, dtype=torch.int32) // 8,
         EMBEDDING: torch.randn(10, 16, generator=random).to(torch.bfloat16),
     }
-    about = {"quant_method": "gptq", "bits": 4, "group_size": 8, "sym": True, "desc_act": False}
+    about = {"quant_method": "gptq", "bits": 4, "group_size": 8, "sym": True, "desc_act": desc_act}
     return save_checkpoint(folder, tensors, {"vocab_size": 10, "dtype": "float32", "quantization_config": about})
 
 
@@ -64,7 +79,7 @@ def damage(tensors: dict[str, Any], data: st.DataObject) -> None:
             tensors[name] = flat.reshape(tensor.shape).to(tensor.dtype)
 
 
-@pytest.mark.parametrize("save", [save_gptq, save_fp8, *SAVE_COMPRESSED])
+@pytest.mark.parametrize("save", [save_gptq, save_ordered_gptq, save_fp8, save_compressed_fp8, save_packed])
 @settings(deadline=None, max_examples=15)
 @given(data=st.data())
 def test_it_is_right_or_it_is_not_there(save: Any, data: st.DataObject) -> None:

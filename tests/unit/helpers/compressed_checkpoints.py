@@ -130,12 +130,12 @@ def packed(codes: Array, bits: int) -> Any:
     return torch.from_numpy(np.array(words, np.uint32).view(np.int32))
 
 
-def save_kind(folder: Path, kind: Kind = GROUP) -> Path:
-    """A checkpoint of one weight beside an embedding."""
+def save_kind(folder: Path, kind: Kind = GROUP, shape: tuple[int, int] = (44, 64), seed: int = 0) -> tuple[Path, Array]:
+    """A checkpoint of one weight beside an embedding, and the weight's values."""
     import torch
 
-    tensors, _ = encode(kind)
+    tensors, values = encode(kind, shape, seed)
     named = {f"{MODULE}.{end}": tensor for end, tensor in tensors.items()}
     embedding = torch.randn(10, 64, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
     config = {"vocab_size": 10, "dtype": "float32", "quantization_config": kind.config}
-    return save_checkpoint(folder, named | {EMBEDDING: embedding}, config)
+    return save_checkpoint(folder, named | {EMBEDDING: embedding}, config), values
