@@ -8,9 +8,10 @@ import numpy as np
 
 from npu_conformance.audit.compare import Comparison, compare, pieces
 from npu_conformance.audit.formats.awq import Awq
+from npu_conformance.audit.formats.compressed_tensors import Compressed
 from npu_conformance.audit.formats.fp8 import Fp8
 from npu_conformance.audit.formats.gptq import Gptq
-from npu_conformance.audit.mistakes import ANY, AWQ, FP8, GPTQ, Case
+from npu_conformance.audit.mistakes import ANY, AWQ, COMPRESSED, FP8, GPTQ, Case
 from npu_conformance.audit.place import place
 from npu_conformance.audit.published import parameter_names, read, stored_name
 from npu_conformance.audit.weights import Weights
@@ -50,6 +51,9 @@ def _suspects(source: Checkpoint, name: str, case: Case) -> Iterator[tuple[str, 
     if isinstance(case.published, Fp8):
         for words, fp8_mistake in FP8.items():
             yield words, fp8_mistake(case.published)
+    if isinstance(case.published, Compressed):
+        for words, compressed_mistake in COMPRESSED.items():
+            yield words, compressed_mistake(case.published)
     if isinstance(case.published, Awq):
         for words, awq_mistake in AWQ.items():
             yield words, awq_mistake(case.published)

@@ -7,12 +7,14 @@ of its mistake, for a wrong index may wrap around, stop at the edge, or leave ze
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.audit.compare import BFLOAT16, FLOAT16, Precision, pieces
 from npu_conformance.audit.formats.awq import Awq, packed_order
+from npu_conformance.audit.formats.compressed_tensors import Compressed
 from npu_conformance.audit.formats.fp8 import Fp8
 from npu_conformance.audit.formats.gptq import Gptq, Integers
 from npu_conformance.audit.weights import Derived, Floats, Weights, assemble, grid
@@ -21,25 +23,28 @@ from npu_conformance.audit.weights import Derived, Floats, Weights, assemble, gr
 _FIT = 8
 
 
-def _scales_transposed(weights: Fp8) -> Iterator[Fp8]:
+Scaled = TypeVar("Scaled", Fp8, Compressed)
+
+
+def _scales_transposed(weights: Scaled) -> Iterator[Scaled]:
     # Where the grid is not square: read column after column, as if it lay in memory that way.
     *matrices, down, across = weights.scale.shape
     yield replace(weights, scale=weights.scale.reshape(*matrices, across, down).swapaxes(-1, -2))
 
 
-def _scale_missing(weights: Fp8) -> Iterator[Fp8]:
+def _scale_missing(weights: Scaled) -> Iterator[Scaled]:
     yield replace(weights, scale=np.ones_like(weights.scale))
 
 
-def _scale_divided(weights: Fp8) -> Iterator[Fp8]:
+def _scale_divided(weights: Scaled) -> Iterator[Scaled]:
     yield replace(weights, scale=np.reciprocal(weights.scale))
 
 
-def _scale_squared(weights: Fp8) -> Iterator[Fp8]:
+def _scale_squared(weights: Scaled) -> Iterator[Scaled]:
     yield replace(weights, scale=weights.scale**2)
 
 
-def _scale_per_tensor(weights: Fp8) -> Iterator[Fp8]:
+def _scale_per_tensor(weights: Scaled) -> Iterator[Scaled]:
     scale = weights.scale
     for one in (scale.flat[0], scale.max(), scale.mean()):
         yield replace(weights, scale=np.full_like(scale, one))
@@ -66,8 +71,12 @@ def _zero_too_high(weights: Gptq) -> Iterator[Gptq]:
 def _signed(weights: Gptq) -> Iterator[Gptq]:
     # Two's complement reads an unsigned code as the code with its highest bit flipped, less that bit's weight.
     high = 1 << (weights.bits - 1)
-    flip = np.uint32(sum(high << place for place in range(0, 32, weights.bits)))
-    yield replace(weights, words=weights.words ^ flip, zeros=np.full_like(weights.zeros, high))
+    yield replace(weights, words=weights.words ^ _highest_bits(weights.bits), zeros=np.full_like(weights.zeros, high))
+
+
+def _highest_bits(bits: int) -> np.uint32:
+    """Of each code in a word."""
+    return np.uint32(sum(1 << place + bits - 1 for place in range(0, 32, bits)))
 
 
 def _zero_missing(weights: Gptq) -> Iterator[Gptq]:
@@ -124,6 +133,30 @@ GPTQ: dict[str, Callable[[Gptq], Iterator[Gptq]]] = {
     **{f"the group size were {size}": partial(_group_size, size) for size in (8 << n for n in range(9))},
 }
 
+
+def _zeros_unused(weights: Compressed) -> Iterator[Compressed]:
+    yield replace(weights, zeros=np.zeros_like(weights.zeros))
+
+
+def _order_unused(weights: Compressed) -> Iterator[Compressed]:
+    yield replace(weights, groups=np.sort(weights.groups))
+
+
+def _twos_complement(weights: Compressed) -> Iterator[Compressed]:
+    if weights.codes.dtype == np.uint32:
+        yield replace(weights, codes=weights.codes ^ _highest_bits(weights.bits))
+
+
+COMPRESSED: dict[str, Callable[[Compressed], Iterator[Compressed]]] = {
+    "no zero point had been subtracted": _zeros_unused,
+    "weight_g_idx had been ignored": _order_unused,
+    "its packed codes had been read as two's complement": _twos_complement,
+    "the scales were transposed": _scales_transposed,
+    "no scale had been applied": _scale_missing,
+    "it had been divided by its scale instead of multiplied": _scale_divided,
+    "its scale had been applied twice": _scale_squared,
+    "one scale had been taken for the whole tensor": _scale_per_tensor,
+}
 
 AWQ: dict[str, Callable[[Awq], Iterator[Awq]]] = {
     "the columns of a word had been taken in the order they are packed in": packed_order,

@@ -51,7 +51,9 @@ def read(*tensors: "torch.Tensor", scheme: ArgumentsOfTensors, parts: tuple[str,
         if bool(values.isnan().any()):
             raise CheckpointError("a code is NaN: download the model again")
         cells = torch.arange(start, stop) // height
-        return values - zeros[cells][:, columns], steps[cells][:, columns]
+        if zeros is not None:
+            values -= zeros[cells][:, columns]
+        return values, steps[cells][:, columns]
 
     return Quantised(rows, {"strategy": scheme.inferred_strategy, "bits": scheme.num_bits})
 
@@ -95,12 +97,12 @@ def _steps(scale: "torch.Tensor", scheme: ArgumentsOfTensors, grid: Block) -> "t
 
 def _zero_points(
     stored: "torch.Tensor | None", grid: Block, scheme: ArgumentsOfTensors, bits: int | None
-) -> "torch.Tensor":
-    """Zero points on the grid of the scales, float32."""
+) -> "torch.Tensor | None":
+    """Zero points on the grid of the scales, float32; None where they are 0."""
     import torch
 
     if stored is None:
-        return torch.zeros(grid)
+        return None
     if bits is not None:
         pack = 32 // bits
         _expect("weight_zero_point", stored, f"int32 {[-(-grid[0] // pack), grid[1]]}")

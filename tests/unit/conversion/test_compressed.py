@@ -223,21 +223,3 @@ def test_groups_may_differ_by_module(tmp_path: Path) -> None:
     np.testing.assert_array_equal(after[WEIGHT].numpy(), encode(GROUP)[1])
     np.testing.assert_array_equal(read_published(examine(source), f"{down}.weight"), values)
     assert "quantization_config" not in json.loads((tmp_path / "out" / "config.json").read_text())
-
-
-def test_a_mistake_is_found_by_the_audit(tmp_path: Path) -> None:
-    """Columns in another order than weight_g_idx has."""
-    source, _ = save_kind(tmp_path / "source", ORDERED)
-    convert(source, tmp_path / "out", "float32", unwatched)
-    edit_tensors(source, lambda tensors: tensors.update({f"{MODULE}.weight_g_idx": _in_order()}))
-
-    result = audit(inspect(source), inspect(tmp_path / "out"), lambda *_: None)
-
-    assert not result.passed
-    assert result.problems[0].startswith(WEIGHT)
-
-
-def _in_order() -> Any:
-    import torch
-
-    return torch.arange(64, dtype=torch.int32) // 16
