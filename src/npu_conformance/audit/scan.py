@@ -18,7 +18,9 @@ from npu_conformance.audit.statistics import (
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.load import load_tensor
-from npu_conformance.checkpoints.quantisation.schema import GptqOptions
+from npu_conformance.checkpoints.quantisation.schema import AwqOptions, CompressedOptions, GptqOptions
+from npu_conformance.checkpoints.quantised.compressed import groups_of
+from npu_conformance.checkpoints.quantised.naming import UnreadablePatternError
 from npu_conformance.checkpoints.stack import find_stack
 from npu_conformance.machine.storage import write_text
 
@@ -64,9 +66,10 @@ def scan(checkpoint: Checkpoint, progress: "Progress") -> Scan:
     """
     findings: list[Finding] = []
     statistics: list[TensorStatistics] = []
-    layer, bits = _representative(checkpoint), _bits(checkpoint)
+    layer = _representative(checkpoint)
     for done, (name, declared) in enumerate(checkpoint.tensors.items()):
         progress("scanning", done, len(checkpoint.tensors))
+        bits = _bits(checkpoint, name)
         counted, looked_at = measurable(name, declared.dtype, bits), may_show_damage(name, declared)
         if not declared.size or not (counted or looked_at):
             continue
@@ -85,8 +88,18 @@ def scan(checkpoint: Checkpoint, progress: "Progress") -> Scan:
     return Scan(findings=tuple(findings), tensors=tuple(statistics))
 
 
-def _bits(checkpoint: Checkpoint) -> int | None:
-    return checkpoint.options.bits if isinstance(checkpoint.options, GptqOptions) else None
+def _bits(checkpoint: Checkpoint, name: str) -> int | None:
+    """Bits of the codes in a packed tensor."""
+    options = checkpoint.options
+    if isinstance(options, GptqOptions | AwqOptions):
+        return options.bits
+    if not isinstance(options, CompressedOptions) or not name.endswith(".weight_packed"):
+        return None
+    try:
+        found = {one.weights.num_bits for one in groups_of(options, name.rpartition(".")[0]) if one.weights is not None}
+    except UnreadablePatternError:
+        return None
+    return found.pop() if len(found) == 1 else None
 
 
 def _representative(checkpoint: Checkpoint) -> str | None:

@@ -22,7 +22,7 @@ _SAMPLED = 1 << 11
 _ITERATIONS = 30
 _FLOATS = re.compile(r"F64|F32|F16|BF16|F8_E4M3|F8_E5M2|F8_E8M0")
 _CODES = re.compile(r"I8|F8_E4M3|F8_E5M2|I32")
-_PACKED = (".qweight", ".qzeros")
+_PACKED = (".qweight", ".qzeros", ".weight_packed")
 _SCALE = re.compile(r"(.*\.)?(scales|(weight|input|deq)_scale\w*|\w+_scale_inv)")
 _LINEAR = re.compile(r"(?!.*embed).*(\.weight|_proj)")
 
@@ -80,7 +80,7 @@ def measurable(name: str, dtype: str, bits: int | None) -> bool:
     Args:
         name: of the tensor.
         dtype: safetensors' name.
-        bits: of GPTQ's codes; None where they are not GPTQ's.
+        bits: of packed codes; None where they are not known.
     """
     if name.endswith(_PACKED):
         return dtype == "I32" and bits in (2, 4, 8)
