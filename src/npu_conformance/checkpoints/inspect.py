@@ -7,6 +7,7 @@ from npu_conformance.checkpoints.adapters.config import FILE as ADAPTER
 from npu_conformance.checkpoints.checkpoint import TOKENIZER_FILES, Checkpoint, Finding, some, weight_bytes
 from npu_conformance.checkpoints.config_values import value_findings
 from npu_conformance.checkpoints.content import pointers
+from npu_conformance.checkpoints.contradictions import contradictions
 from npu_conformance.checkpoints.fused_experts import fused_expert_findings
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.layer_shapes import layer_shape_findings
@@ -14,6 +15,7 @@ from npu_conformance.checkpoints.layers import layer_findings
 from npu_conformance.checkpoints.parts import part_findings
 from npu_conformance.checkpoints.quantised.findings import quantisation_findings
 from npu_conformance.checkpoints.shapes import shape_findings
+from npu_conformance.checkpoints.small_files import small_file_findings
 from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.checkpoints.weight_files import read_weights
 from npu_conformance.errors import CheckpointError
@@ -91,6 +93,8 @@ def _by_shapes(checkpoint: Checkpoint) -> list[Finding]:
         *layer_shape_findings(checkpoint),
         *layer_findings(checkpoint),
         *fused_expert_findings(checkpoint),
+        *contradictions(checkpoint),
+        *small_file_findings(checkpoint),
         *quantisation_findings(checkpoint),
     ]
 

@@ -41,16 +41,27 @@ def corrections(checkpoint: Checkpoint) -> dict[str, tuple[Any, int]]:
         key: (declared[key], value)
         for key, value in found.items()
         # A list has a size a layer.
-        if value is not None and declared.get(key) is not None and not isinstance(declared[key], list)
-        if config.get(key) != value
+        if value is not None and key in declared and not isinstance(declared[key], list)
+        if value != (config.get(key) if declared[key] is not None else _of_null(key, config))
     }
+
+
+def _of_null(key: str, config: dict[str, Any]) -> int | None:
+    """What libraries take in place of null, which some of them refuse."""
+    heads, width = config.get("num_attention_heads"), config.get("hidden_size")
+    if key == "num_key_value_heads":
+        return heads
+    return width // heads if key == "head_dim" and heads and width else None
 
 
 def shape_findings(checkpoint: Checkpoint) -> list[Finding]:
     """All values that the shapes contradict, in one message; and heads that fit no size."""
     findings = []
     if wrong := corrections(checkpoint):
-        values = "; ".join(f"{key} is {declared}, the weights say {found}" for key, (declared, found) in wrong.items())
+        values = "; ".join(
+            f"{key} is {'null' if declared is None else declared}, the weights say {found}"
+            for key, (declared, found) in wrong.items()
+        )
         findings.append(
             Finding(
                 "error",

@@ -29,7 +29,7 @@ def gptq(config: dict[str, Any], bits: int) -> Shapes:
     return shapes
 
 
-def found(folder: Path, config: dict[str, Any], shapes: Shapes) -> dict[str, tuple[int, int]]:
+def found(folder: Path, config: dict[str, Any], shapes: Shapes) -> dict[str, tuple[int | None, int]]:
     """The corrections for a config beside weights of these shapes."""
     return corrections(examine(write(folder, config, shapes)))
 
@@ -112,6 +112,18 @@ def test_heads_that_do_not_fit_and_cannot_be_derived(tmp_path: Path) -> None:
         "num_attention_heads 8 and num_key_value_heads 2 do not fit the weights, whose queries"
     )
     assert found(tmp_path, config | {"num_attention_heads": 8}, llama()) == {}
+
+
+def test_null_is_a_size_where_a_library_would_take_the_same(tmp_path: Path) -> None:
+    """Else it is corrected as a wrong number is."""
+    plain = {"head_dim": None, "num_key_value_heads": 2}
+    assert found(tmp_path, LLAMA | plain, llama()) == {}
+    wide = LLAMA | {"head_dim": 32}
+    nulls = dict.fromkeys(("head_dim", "num_key_value_heads", "vocab_size", "hidden_size", "num_hidden_layers"))
+
+    assert found(tmp_path, wide | {"head_dim": None}, llama(wide)) == {"head_dim": (None, 32)}
+    for key, value in nulls.items():
+        assert found(tmp_path, wide | {key: value}, llama(wide)).get(key, (None, None))[1] == wide[key]
 
 
 def hybrid() -> tuple[dict[str, Any], Shapes]:

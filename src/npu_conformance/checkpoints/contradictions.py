@@ -1,0 +1,85 @@
+"""Keys of config.json that contradict each other or the weights, so that libraries take what they happen to read."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding
+from npu_conformance.checkpoints.stack import find_stack
+
+_UNTIED = (
+    *("llama", "mistral", "mixtral", "ministral3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_next", "glm"),
+    *("qwen3_5", "qwen3_5_text", "deepseek_v2", "deepseek_v3", "glm4", "glm4_moe", "gpt_oss", "phi", "phi3", "olmo"),
+    *("olmo2", "olmo3", "granite", "granitemoe", "minimax", "hunyuan_v1_dense", "hunyuan_v1_moe", "exaone4"),
+    *("seed_oss", "nemotron", "stablelm"),
+)
+"""Families whose config class in transformers 5.19 ties nothing where config.json does not say."""
+_TIE = "tie_word_embeddings"
+
+
+def contradictions(checkpoint: Checkpoint) -> list[Finding]:
+    """An error where what is loaded is another model or none, a note where both libraries take the same."""
+    config, text = checkpoint.config, checkpoint.text_config
+    return [
+        *(Finding("error", "config.json", told) for told in (*_tied(checkpoint), *_parts(config), *_windows(text))),
+        *(Finding("warning", "config.json", told) for told in _scaled_twice(text)),
+        *(Finding("note", "config.json", told) for told in (*_dtypes(config), *_bases(text))),
+    ]
+
+
+def _tied(checkpoint: Checkpoint) -> Iterator[str]:
+    """A model without a head of its own, of which config.json does not say that the embedding is its head."""
+    stack = find_stack(checkpoint)
+    if stack is None or any("lm_head" in name for name in checkpoint.tensors):
+        return
+    parts = {"at its top level": checkpoint.config, "in its text_config": checkpoint.text_config}
+    said = {part[_TIE]: where for where, part in parts.items() if isinstance(part.get(_TIE), bool)}
+    if len(said) > 1:
+        yield (
+            f"{_TIE} is true {said[True]} and false {said[False]}, and there is no lm_head: releases of "
+            "transformers and vLLM take the one or the other, or make a head up; set both to true"
+        )
+    if not said and checkpoint.text_config.get("model_type") in _UNTIED:
+        yield (
+            f"{_TIE} is missing, there is no lm_head, and the class of this model_type ties nothing by itself: the "
+            "reference has no head; set it to true if the model has no head of its own"
+        )
+
+
+def _parts(config: dict[str, Any]) -> Iterator[str]:
+    if config.get("text_config") == {}:
+        yield "text_config is empty, and transformers takes it for the model: remove the key, or take the published one"
+
+
+def _windows(text: dict[str, Any]) -> Iterator[str]:
+    kinds = text.get("layer_types")
+    windowed = isinstance(kinds, list) and any(kind == "sliding_attention" for kind in kinds)
+    if windowed and text.get("sliding_window", 0) is None:
+        yield "layer_types has sliding_attention, and sliding_window is null: take both from the published config.json"
+
+
+def _dtypes(config: dict[str, Any]) -> Iterator[str]:
+    older, newer = config.get("torch_dtype"), config.get("dtype")
+    if isinstance(older, str) and isinstance(newer, str) and older != newer:
+        yield f"torch_dtype is {older} and dtype is {newer}: transformers 5 takes dtype, releases before 4.56 the other"
+
+
+def _bases(text: dict[str, Any]) -> Iterator[str]:
+    base, settings = text.get("rope_theta"), text.get("rope_parameters")
+    inner = settings.get("rope_theta") if isinstance(settings, dict) else None
+    if isinstance(base, int | float) and isinstance(inner, int | float) and base != inner:
+        yield (
+            f"rope_theta is {base:g} and rope_parameters.rope_theta is {inner:g}: transformers 5 takes the latter, "
+            "transformers 4 and model classes that read rope_theta take the former"
+        )
+
+
+def _scaled_twice(text: dict[str, Any]) -> Iterator[str]:
+    scaling, settings = text.get("rope_scaling"), text.get("rope_parameters")
+    if not (isinstance(scaling, dict) and isinstance(settings, dict)):
+        return
+    kinds = [part.get("rope_type", part.get("type", "default")) for part in (scaling, settings)]
+    if all(isinstance(kind, str) for kind in kinds) and kinds[0] != kinds[1]:
+        yield (
+            f"rope_scaling says {kinds[0]} and rope_parameters {kinds[1]}: transformers 5 applies rope_scaling, other "
+            "releases and engines may not; remove the one that is not meant"
+        )
