@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from npu_conformance.audit.audit import audit
 from npu_conformance.audit.published import parameter_names, read_published, why_unreadable
+from npu_conformance.audit.scan import scan
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.inspect import examine, inspect
 from npu_conformance.checkpoints.quantisation.schema import AwqOptions
@@ -62,6 +63,21 @@ def test_both_readings_agree(tmp_path: Path, size: int) -> None:
     np.testing.assert_array_equal(read_published(published, WEIGHT), expected)
     np.testing.assert_array_equal(load_all(tmp_path / "out")[WEIGHT].numpy(), expected)
     assert audit(published, inspect(tmp_path / "out"), unwatched).exact == 2
+
+
+def test_the_scan_reads_codes(tmp_path: Path) -> None:
+    """Of four bits, as GPTQ's, and finds a scale that none can be."""
+    source = save_awq(tmp_path / "source")
+    edit_tensors(source, lambda tensors: tensors[f"{MODULE}.scales"].view(-1)[3:4].fill_(0))
+
+    found = scan(examine(source), unwatched)
+
+    codes = [one for one in found.tensors if one.of == "codes"]
+    assert [(one.name, one.min, one.max) for one in codes] == [
+        (f"{MODULE}.qweight", 0, 15),
+        (f"{MODULE}.qzeros", 0, 15),
+    ]
+    assert [finding.about for finding in found.findings] == [f"{MODULE}.scales"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

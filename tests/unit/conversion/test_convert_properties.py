@@ -12,6 +12,7 @@ from npu_conformance.audit.published import parameter_names, read_published
 from npu_conformance.checkpoints.inspect import inspect
 from npu_conformance.conversion.convert import convert
 from npu_conformance.errors import CheckpointError
+from tests.unit.helpers.awq_checkpoints import save_awq
 from tests.unit.helpers.compressed_checkpoints import KINDS, save_kind
 from tests.unit.helpers.quantised_checkpoints import EMBEDDING, edit_tensors, load_all, save_checkpoint, save_fp8
 
@@ -32,6 +33,11 @@ def save_compressed_fp8(folder: Path) -> Path:
 def save_packed(folder: Path) -> Path:
     """Of compressed-tensors, with zero points."""
     return save_kind(folder, KINDS["W4A16 with zero points"])[0]
+
+
+DAMAGE = ["nothing", "lost", "renamed", "copied", "cut", "flat", "stacked", "dtype", "value", "byte"]
+DTYPES = ["int8", "int32", "int64", "float64", "bfloat16", "float8_e5m2"]
+ENDS = ["weight", "k_scale", "weight_scale", "weight_zero_point", "input_zero_point", "output_scale"]
 
 
 def save_gptq(folder: Path, desc_act: bool = False) -> Path:
@@ -58,28 +64,33 @@ def damage(tensors: dict[str, Any], data: st.DataObject) -> None:
 
     name = data.draw(st.sampled_from(sorted(tensors)))
     tensor = tensors.pop(name)
-    match data.draw(st.sampled_from(["nothing", "lost", "renamed", "copied", "cut", "flat", "dtype", "value"])):
+    match data.draw(st.sampled_from(DAMAGE)):
         case "nothing":
             tensors[name] = tensor
         case "renamed":
-            tensors[data.draw(st.sampled_from([f"{name}_scale", f"{MODULE}.weight", f"{MODULE}.k_scale"]))] = tensor
+            others = [f"{name}_scale", *(f"{MODULE}.{end}" for end in ENDS)]
+            tensors[data.draw(st.sampled_from(others))] = tensor
         case "copied":
             tensors |= {name: tensor, f"{MODULE}.{data.draw(st.sampled_from(['weight', 'qweight']))}": tensor.clone()}
         case "cut":
             tensors[name] = tensor.reshape(-1)[:-1].clone() if tensor.ndim < 2 else tensor[:-1].clone()
         case "flat":
             tensors[name] = tensor.reshape(-1)
+        case "stacked":
+            tensors[name] = tensor[None]
+        case "byte" if tensor.numel():
+            raw = tensor.contiguous().reshape(-1).view(torch.uint8)
+            raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+            tensors[name] = raw.view(tensor.dtype).reshape(tensor.shape)
         case "dtype":
-            tensors[name] = tensor.to(
-                getattr(torch, data.draw(st.sampled_from(["int8", "int32", "float64", "bfloat16"])))
-            )
+            tensors[name] = tensor.to(getattr(torch, data.draw(st.sampled_from(DTYPES))))
         case "value" if tensor.dtype.is_floating_point:
             flat = tensor.float().reshape(-1)
             flat[data.draw(st.integers(0, len(flat) - 1)) :] = data.draw(VALUES)
             tensors[name] = flat.reshape(tensor.shape).to(tensor.dtype)
 
 
-@pytest.mark.parametrize("save", [save_gptq, save_ordered_gptq, save_fp8, save_compressed_fp8, save_packed])
+@pytest.mark.parametrize("save", [save_gptq, save_ordered_gptq, save_fp8, save_compressed_fp8, save_packed, save_awq])
 @settings(deadline=None, max_examples=15)
 @given(data=st.data())
 def test_it_is_right_or_it_is_not_there(save: Any, data: st.DataObject) -> None:

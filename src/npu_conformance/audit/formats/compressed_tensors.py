@@ -21,7 +21,9 @@ from npu_conformance.checkpoints.quantised.naming import UnreadablePatternError
 from npu_conformance.errors import CheckpointError
 
 _PACKED, _WHOLE = "weight_packed", ("I8", "F8_E4M3")
-_PARTS = (_PACKED, "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx", "input_scale")
+_PARTS = (_PACKED, "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx")
+# For quantised arithmetic only.
+_ACTIVATIONS = ("input_scale", "input_zero_point", "output_scale", "output_zero_point")
 # Format, type, bits and strategy that are read.
 _READ = {
     *(("pack-quantized", "int", bits, by) for bits in (4, 8) for by in ("channel", "group")),
@@ -95,7 +97,7 @@ def parameter_of(checkpoint: Checkpoint, stored: str) -> str | None:
     """See `Format`."""
     module, _, part = stored.rpartition(".")
     name = f"{module}.weight"
-    return name if (part in _PARTS or stored == name) and stored_name(checkpoint, name) is not None else None
+    return name if part in ("weight", *_PARTS, *_ACTIVATIONS) and stored_name(checkpoint, name) is not None else None
 
 
 def stored_name(checkpoint: Checkpoint, name: str) -> str | None:
