@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,9 @@ from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import stay_on_host
 from npu_conformance.machine.storage import write_json
 from npu_conformance.run.settings import Settings
+
+# A write to an open file fails without the file's name.
+_OF_THE_MACHINE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,11 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(arguments)
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if error.filename is None and error.errno not in _OF_THE_MACHINE:
+            raise
+        _drop_what_cannot_be_printed()
+        if isinstance(error, BrokenPipeError):
+            return 141
+        print(f"ERROR: {printable(error.filename or 'output or a file')}: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _drop_what_cannot_be_printed() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
         # Python flushes once more when it ends.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
-        return 141
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -48,13 +64,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"ERROR: {printable(error.filename)}: {error.strerror}", file=sys.stderr)
-        return 1
 
 
 def _settings(options: argparse.Namespace) -> Settings:

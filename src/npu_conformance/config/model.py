@@ -223,7 +223,16 @@ class ModelConfig(Section):
 
 
 def config_path(folder: Path, name: str) -> Path:
-    """The file of a model's config."""
+    """The file of a model's config.
+
+    Raises:
+        ConfigError: the name is a path.
+    """
+    if "/" in name:
+        raise ConfigError(
+            f"{name}: is a path, expected the name of a model that {folder} has a config of; name another folder with "
+            "--configs"
+        )
     other = folder / f"{name}.yml"
     return other if other.is_file() else folder / f"{name}.yaml"
 

@@ -43,11 +43,14 @@ def read_yaml(path: Path) -> Any:
     try:
         with open_regular(path) as file:
             content = file.read(_BYTES + 1)
-        text = content.decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     if len(content) > _BYTES:
         raise ConfigError(f"{path}: is larger than {_BYTES >> 20} MiB; a config has some kilobytes: is it the file?")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start + 1} is not UTF-8 text: save the file as UTF-8") from error
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except _Refused as error:

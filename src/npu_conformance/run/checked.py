@@ -21,7 +21,10 @@ def checked(configs: Path, model: str) -> tuple[ModelConfig, list[Prompt]]:
     path = config_path(configs, model)
     config = load_config(path)
     check_twin(config, path)
-    return config, load_prompts(config.prompts, configs / "prompts")
+    try:
+        return config, load_prompts(config.prompts, configs / "prompts")
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def mistake(configs: Path, model: str) -> str | None:

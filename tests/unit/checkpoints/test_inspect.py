@@ -112,6 +112,10 @@ def nested_vocabulary(folder: Path) -> None:
         (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer here"),
         (lambda folder: (folder / "config.json").unlink(), "config.json: missing"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json: cannot be read as JSON"),
+        (
+            lambda folder: (folder / "config.json").write_text("[" * 3000),
+            "config.json: cannot be read as JSON: nested too deeply: correct it, or download it again",
+        ),
         (lambda folder: (folder / "config.json").write_text("[]"), "config.json: expected a JSON object"),
         (
             lambda folder: (folder / "model-1.safetensors").unlink(),

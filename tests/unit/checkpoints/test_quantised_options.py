@@ -90,6 +90,16 @@ def test_the_file_of_modelopt_is_read(tmp_path: Path) -> None:
             "error config.json: quantization_config.bits: expected 2, 3, 4 or 8, found '4'; correct it",
         ),
         (
+            GPTQ | {"bits": 4.0},
+            AS_GPTQ,
+            "error config.json: quantization_config.bits: expected a whole number, found 4.0; correct it",
+        ),
+        (
+            GPTQ | {"group_size": True},
+            AS_GPTQ,
+            "error config.json: quantization_config.group_size: expected a whole number, found true; correct it",
+        ),
+        (
             GPTQ | {"group_size": "32"},
             AS_GPTQ,
             "error config.json: quantization_config.group_size: expected a whole number, found '32'; correct it",

@@ -42,7 +42,7 @@ def test_a_bad_config_does_not_hide_the_others(check: Check) -> None:
     [
         ("promts: [guard]", "Bad.yaml: promts: unknown key; did you mean 'prompts'?"),
         ("limits: {kl_mean: {value: small, reason: because it is}}", "kl_mean.value: expected number"),
-        ("prompts: [generel]", "no set named 'generel': "),
+        ("prompts: [generel]", "Bad.yaml: prompts: no set named 'generel': "),
         ("prompts: [generel]", "does not exist; did you mean 'general'? (sets there: "),
         ("twin: nonsense", "Bad.yaml: twin: no recipe 'nonsense'"),
     ],
@@ -91,6 +91,17 @@ def test_a_name_that_is_none_is_answered_with_one_that_is(
     assert "did you mean 'Qwen3Guard-Gen-4B'?" in error
     assert "(configs: Qwen3Guard-Gen-4B)" in error
     assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize("command", ["check", "suggest", "bisect"])
+def test_a_path_is_no_name(command: str, own_configs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as one that a shell has completed."""
+    path = own_configs / "A.yaml"
+    path.write_text("model: a/b")
+
+    assert main([command, str(path), "--configs", str(own_configs)]) == 4
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"ERROR: {path}: is a path, expected the name of a model that {own_configs} has a config")
 
 
 def test_what_may_surprise_is_noted(check: Check) -> None:

@@ -65,11 +65,19 @@ def test_help_in_any_encoding_and_to_a_pipe_that_is_closed() -> None:
     assert (closed.returncode, closed.stderr) == (141, "")
 
 
+def test_a_full_disk_is_one_line() -> None:
+    """What is printed goes to a file that cannot grow."""
+    with Path("/dev/full").open("wb") as full:
+        found = subprocess.run([*COMMAND, "matrix"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (found.returncode, found.stderr) == (1, "ERROR: output or a file: No space left on device\n")
+
+
 @pytest.mark.parametrize(
     ("error", "status", "told"),
     [
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/\x1b"), 1, "ERROR: /x/\\x1b: No space left on device\n"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "ERROR: output or a file: No space left on device\n"),
         (ConfigError("a\x1b[2J"), 4, "ERROR: a\\x1b[2J\n"),
     ],
 )

@@ -59,9 +59,9 @@ def read(folder: Path, text: str | bytes) -> Any:
         ("<<: 3", "expected a mapping or list of mappings for merging"),
         ('a: "\\ud800"', "'\\ud800' in a text: control characters and halves of letters are refused"),
         ('a: "\\e[2J"', "'\\x1b' in a text: control characters"),
-        (b"a: \xff", "cannot be read: 'utf-8' codec can't decode"),
-        ("a: 1".encode("utf-16"), "cannot be read: 'utf-8' codec can't decode"),
-        ("#" * 2**20 + "\n", "is larger than 1 MiB"),
+        ("# 模型\na: 1".encode("gbk"), "byte 5 is not UTF-8 text: save the file as UTF-8"),
+        ("a: 1".encode("utf-16"), "byte 1 is not UTF-8 text: save the file as UTF-8"),
+        ("模" * 2**20, "is larger than 1 MiB"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str | bytes, told: str) -> None:

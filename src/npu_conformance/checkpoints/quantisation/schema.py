@@ -1,5 +1,6 @@
 """The options of each quantised format that decide what the weights are, as engines read them."""
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -37,6 +38,12 @@ def _two_sizes(value: object) -> object:
     raise ValueError("two sizes above zero")
 
 
+def _whole(value: object) -> object:
+    if isinstance(value, float):
+        raise ValueError("a whole number")  # noqa: TRY004 (what pydantic tells)
+    return value
+
+
 def _ordering(value: object) -> object:
     # compressed-tensors' ActivationOrdering and its aliases.
     known = {"group": "group", "dynamic": "group", "weight": "weight", "static": "weight"}
@@ -56,6 +63,8 @@ Size = Annotated[PositiveInt, Field(strict=True)]
 Block = Annotated[tuple[int, int], BeforeValidator(_two_sizes)]
 """Rows and columns that share a scale."""
 Names = tuple[StrictStr, ...]
+Whole = BeforeValidator(_whole)
+"""Before literals, for which 8.0 is 8; an engine divides by it as an integer."""
 
 
 class Options(BaseModel):
@@ -104,7 +113,7 @@ class GptqOptions(Options):
     needed = {"desc_act": "false"}
 
     quant_method: Literal["gptq"] = "gptq"
-    bits: Literal[2, 3, 4, 8]
+    bits: Annotated[Literal[2, 3, 4, 8], Whole]
     """Bits a code has."""
     group_size: GroupSize
     sym: StrictBool
@@ -121,7 +130,7 @@ class AwqOptions(Options):
     """Integers packed along the outputs, in AutoAWQ's order."""
 
     quant_method: Literal["awq"] = "awq"
-    bits: Literal[4, 8] = Field(validation_alias=AliasChoices("bits", "w_bit"))
+    bits: Annotated[Literal[4, 8], Whole] = Field(validation_alias=AliasChoices("bits", "w_bit"))
     group_size: GroupSize = Field(validation_alias=AliasChoices("group_size", "q_group_size"))
     zero_point: StrictBool
     version: StrictStr = "gemm"
@@ -289,5 +298,5 @@ def _problem(detail: ErrorDetails) -> str:
 
 
 def _shown(value: object) -> str:
-    text = "null" if value is None else repr(value)
+    text = json.dumps(value, ensure_ascii=False) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
