@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.twins.packed import AWQ, awq, compressed, fp8_by_channel, int8, w4a16
 from npu_conformance.twins.recipes import Stored
 
 _BLOCK = 128
@@ -96,5 +97,15 @@ _FORMATS: dict[str, tuple[Callable[[str, Any], dict[str, Any]], dict[str, Any]]]
             "checkpoint_format": "gptq",
             "lm_head": False,
         },
+    ),
+    "awq": (awq, AWQ),
+    "w4a16": (
+        w4a16,
+        compressed("pack-quantized", dynamic=False, num_bits=4, type="int", strategy="group", group_size=_GROUP),
+    ),
+    "w8a8": (int8, compressed("int-quantized", dynamic=True, num_bits=8, type="int", strategy="channel")),
+    "fp8-dynamic": (
+        fp8_by_channel,
+        compressed("float-quantized", dynamic=True, num_bits=8, type="float", strategy="channel"),
     ),
 }
