@@ -15,7 +15,7 @@ _Counts = _Count | Annotated[list[Annotated[int, Field(strict=True, ge=0, lt=1 <
 _Number = Annotated[float, Field(strict=True, gt=0, lt=1 << 40, allow_inf_nan=False)] | None
 _None = Annotated[int, Field(strict=True, ge=0, le=0)]
 _Token = Annotated[int, Field(strict=True, ge=-1, lt=1 << 31)]
-_Tokens = _Token | list[_Token] | None
+Tokens = _Token | list[_Token] | None
 
 
 class _Rope(BaseModel):
@@ -54,8 +54,8 @@ class _Part(BaseModel):
     partial_rotary_factor: _Number = None
     tie_word_embeddings: StrictBool | None = None
     layer_types: list[StrictStr] | None = None
-    eos_token_id: _Tokens = None
-    bos_token_id: _Tokens = None
+    eos_token_id: Tokens = None
+    bos_token_id: Tokens = None
 
 
 def value_findings(config: dict[str, Any]) -> list[Finding]:
@@ -71,12 +71,12 @@ def _problems(config: dict[str, Any]) -> Iterator[str]:
     nested = config.get("text_config")
     parts = {"": config} | ({"text_config.": nested} if isinstance(nested, dict) else {})
     if nested is not None and not isinstance(nested, dict):
-        yield _told("text_config", nested, "an object")
+        yield told("text_config", nested, "an object")
     for prefix, part in parts.items():
         yield from _wrong(_Part, part, prefix)
         for key in EXPERTS:
             if not _experts(part.get(key)):
-                yield _told(f"{prefix}{key}", part[key], "a whole number")
+                yield told(f"{prefix}{key}", part[key], "a whole number")
         for key in ("rope_scaling", "rope_parameters"):
             yield from _rope(part.get(key), f"{prefix}{key}")
 
@@ -92,7 +92,7 @@ def _rope(rope: object, key: str) -> Iterator[str]:
     if rope is None:
         return
     if not isinstance(rope, dict):
-        yield _told(key, rope, "an object")
+        yield told(key, rope, "an object")
         return
     yield from _wrong(_Rope, rope, f"{key}.")
     for kind, own in rope.items():
@@ -105,12 +105,13 @@ def _wrong(model: type[BaseModel], part: dict[str, Any], prefix: str) -> Iterato
         model.model_validate(part)
     except ValidationError as error:
         for key in dict.fromkeys(str(one["loc"][0]) for one in error.errors(include_url=False, include_input=False)):
-            yield _told(f"{prefix}{key}", part[key], _EXPECTED.get(key, "a whole number above zero"))
+            yield told(f"{prefix}{key}", part[key], _EXPECTED.get(key, "a whole number above zero"))
 
 
-def _told(key: str, value: object, expected: str) -> str:
+def told(key: str, value: object, expected: str, remedy: str = "correct it by the published config.json") -> str:
+    """A value that is not of its kind, in one line."""
     found = json.dumps(value) if isinstance(value, bool) else reprlib.repr(value)
-    return f"{key} is {found}, expected {expected}: correct it by the published config.json"
+    return f"{key} is {found}, expected {expected}: {remedy}"
 
 
 _NUMBERS = ("max_position_embeddings", "rms_norm_eps", "rope_theta", "factor", "partial_rotary_factor")

@@ -62,6 +62,7 @@ def examine(folder: Path) -> Checkpoint:
         *(Finding("error", path.name, told) for path, told in pointers(folder)),
         *value_findings(config),
         *_tokenizer(folder),
+        *small_file_findings(checkpoint),
         *_adapter_inside(folder),
         *weights.findings,
     ]

@@ -27,10 +27,11 @@ from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.cache import AUDITS, CONVERTED, REFERENCES, SCANS, touch
 from npu_conformance.machine.locks import locked
 from npu_conformance.machine.storage import cache_dir, digest, write_text
+from npu_conformance.run.chat import untemplated
 from npu_conformance.run.cost import reference_cost, refuse_what_cannot_fit
 from npu_conformance.run.deadlines import reading_deadline
 from npu_conformance.run.made_by import cached_at
-from npu_conformance.run.older_transformers import rope_finding
+from npu_conformance.run.older_transformers import too_new
 from npu_conformance.workers.job import AuditJob, ConvertJob, RenderJob, ScanJob
 from npu_conformance.workers.jobs import Jobs
 
@@ -86,7 +87,7 @@ def prepare(
     reference = inspect(subject.reference)
     if scored:
         require_readable(reference)
-        _require_rope(reference, subject.python, "the reference's")
+        _require_older(reference, subject.python, "the reference's")
     changed = _changed(*(folder for folder in (subject.reference, subject.candidate, subject.adapter) if folder))
     published = _scan(reference, subject.name, jobs)
     candidate, scan = reference, published
@@ -96,7 +97,7 @@ def prepare(
         candidate = inspect(subject.candidate)
     if candidate is not reference:
         scan = _scan(candidate, subject.name, jobs)
-    _require_rope(candidate, None, "the engine's")
+    _require_older(candidate, None, "the engine's")
     _check_scheme(config, candidate)
     adapters = adapter_findings(config, (subject.adapter, candidate_adapter), candidate)
     rendered = traces / "rendered.json"
@@ -110,6 +111,9 @@ def prepare(
     jobs.run(job, f"{subject.name}: prompts", _RENDER_DEADLINE, environment=jobs.on_the_host(), python=subject.python)
     asked = load_rendered(rendered)
     check_token_ids(reference, asked)
+    chat = untemplated(config, [one for one, done in zip(asked.prompts, asked.chat, strict=True) if not done])
+    if chat is not None and chat.level == "error":
+        raise CheckpointError(f"{reference.folder}: {chat}")
     lengths = tuple(zip(map(len, asked.prompt_ids), asked.lengths(config.max_tokens), strict=True))
     if scored:
         _plan(reference, lengths, jobs)
@@ -118,7 +122,7 @@ def prepare(
         *changed,
         *published.findings,
         *(scan.findings if scan is not published else ()),
-        *([rope] if rope else []),
+        *(one for one in (rope, chat) if one is not None),
         *adapters,
     ]
     return Prepared(
@@ -171,13 +175,13 @@ def _changed(*folders: Path) -> list[Finding]:
     return found
 
 
-def _require_rope(checkpoint: Checkpoint, python: Path | None, whose: str) -> None:
-    """Refuse a checkpoint whose rotary settings the installed transformers does not read.
+def _require_older(checkpoint: Checkpoint, python: Path | None, whose: str) -> None:
+    """Refuse a checkpoint that is newer than the transformers that is to read it.
 
     Raises:
-        CheckpointError: it does not.
+        CheckpointError: it is.
     """
-    if (finding := rope_finding(checkpoint, python, whose)) is not None:
+    if (finding := too_new(checkpoint, python, whose)) is not None:
         raise CheckpointError(f"{checkpoint.folder}: {finding}")
 
 

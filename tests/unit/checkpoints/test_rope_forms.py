@@ -149,9 +149,9 @@ def test_a_config_class_of_the_engines_own_is_not_judged(old: Path, monkeypatch:
     """An engine brings classes for models that its transformers does not know: those read what such a model has."""
     path = old / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "qwen3_5"}))
-    assert older_transformers.rope_finding(examine(old), None, "the engine's") is None
+    assert older_transformers.too_new(examine(old), None, "the engine's") is None
     monkeypatch.setattr(older_transformers, "installed", lambda _=None: Installed({}, None))
-    assert older_transformers.rope_finding(examine(old), None, "the engine's") is None
+    assert older_transformers.too_new(examine(old), None, "the engine's") is None
 
 
 def _has(version: str, package: Path) -> Installed:

@@ -1,114 +1,179 @@
-"""generation_config.json, the tokenizer's files and templates: what is unreadable, and what others read otherwise."""
+"""generation_config.json and the tokenizer's files: what nobody reads, and what two read differently."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from npu_conformance.checkpoints.inspect import examine
+from npu_conformance.checkpoints.small_files import has_template, newer_tokenizer, small_file_findings
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
 
-GENERATION, SETTINGS, TOKENIZER = "generation_config.json", "tokenizer_config.json", "tokenizer.json"
-BYTES = {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split"}, {"type": "ByteLevel"}]}}
-META = {"pre_tokenizer": {"type": "Metaspace"}, "decoder": None}
-CONFIG = LLAMA | {"model_type": "llama", "eos_token_id": 2}
+GENERATION, SETTINGS, WORDS = "generation_config.json", "tokenizer_config.json", "tokenizer.json"
+BYTES = {"model": {"vocab": {}}, "decoder": {"type": "Sequence", "decoders": [{"type": "ByteLevel"}]}}
 
 
-def findings(folder: Path, files: dict[str, Any], config: dict[str, Any] = CONFIG) -> list[str]:
-    """What is said of a Llama with these files."""
-    write(folder, config, llama())
-    for name, content in files.items():
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small Llama with all its small files."""
+    write(tmp_path, LLAMA | {"model_type": "llama", "eos_token_id": 2}, llama())
+    for name, content in ((GENERATION, {"eos_token_id": [2, 7]}), (SETTINGS, {"eos_token": "</s>"})):
+        (tmp_path / name).write_text(json.dumps(content))
+    return tmp_path
+
+
+def found(folder: Path, name: str | None = None, content: Any = None) -> list[str]:
+    """Findings, after one file was written anew."""
+    if name is not None:
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
-    return [f"{one.level} {one}" for one in examine(folder).findings]
+    return [f"{one.level} {one.about}: {one.message}" for one in small_file_findings(examine(folder))]
+
+
+def test_files_as_they_are_published_have_no_findings(folder: Path) -> None:
+    """More stop tokens in generation_config.json than in config.json are usual."""
+    assert found(folder) == []
+    assert [one for one in examine(folder).findings if one.level != "note"] == []
 
 
 @pytest.mark.parametrize(
-    ("files", "expected"),
+    ("name", "content", "words"),
     [
-        ({GENERATION: "{no"}, f"error {GENERATION}: cannot be read as JSON"),
-        ({GENERATION: ""}, f"error {GENERATION}: "),
-        ({SETTINGS: "[]"}, f"error {SETTINGS}: "),
-        ({TOKENIZER: "<html>"}, f"error {TOKENIZER}: cannot be read as JSON"),
-        ({"special_tokens_map.json": "3"}, "error special_tokens_map.json: "),
-        (
-            {GENERATION: {"repetition_penalty": 1.05}},
-            f"note {GENERATION}: repetition_penalty is 1.05, which vLLM",
-        ),
-        (
-            {GENERATION: {"eos_token_id": [3, 4]}},
-            f"note {GENERATION}: eos_token_id is [3, 4], in config.json it is [2]: engines stop at those",
-        ),
-        ({SETTINGS: {"tokenizer_class": "TokenizersBackend"}}, f"note {SETTINGS}: was saved by transformers 5, and"),
-        ({SETTINGS: {"extra_special_tokens": ["<a>"]}}, f"note {SETTINGS}: was saved by transformers 5, and"),
-        (
-            {SETTINGS: {"tokenizer_class": "LlamaTokenizerFast"}, TOKENIZER: BYTES},
-            f"warning {SETTINGS}: tokenizer_class is LlamaTokenizerFast, and {TOKENIZER} is of another kind",
-        ),
-        (
-            {TOKENIZER: {"added_tokens": [{"id": 49, "content": "a"}, {"id": 50, "content": "<far>"}]}},
-            f"note {TOKENIZER}: '<far>' has id 50, and the embedding 50 rows: a prompt with it is refused",
-        ),
-        (
-            {"chat_template.jinja": "{{ a }}", SETTINGS: {"chat_template": "{{ b }}"}},
-            f"note chat_template.jinja: is another template than that of {SETTINGS}: newer releases",
-        ),
+        (GENERATION, "{eos", f"error {GENERATION}: {GENERATION}: cannot be read as JSON"),
+        (GENERATION, "[1]", f"error {GENERATION}: {GENERATION}: expected a JSON object, found a list"),
+        (GENERATION, "", "cannot be read as JSON"),
+        (GENERATION, "[" * 3000, "cannot be read as JSON"),
+        (GENERATION, {"eos_token_id": "2"}, "eos_token_id is '2', expected a token id or a list of them"),
+        (GENERATION, {"eos_token_id": [2, None]}, "eos_token_id is [2, None], expected a token id or a list of them"),
+        (GENERATION, {"repetition_penalty": 0}, "repetition_penalty is 0, expected a number above zero"),
+        (SETTINGS, {"tokenizer_class": 3}, "tokenizer_class is 3, expected text"),
+        (SETTINGS, {"chat_template": 3}, "chat_template is 3, expected a template"),
+        (SETTINGS, {"eos_token": ["</s>"]}, "eos_token is ['</s>'], expected a token"),
+        (WORDS, {}, "model is None, expected an object with the vocabulary"),
+        (WORDS, {"model": {}, "added_tokens": [{"id": -1, "content": "x"}]}, "expected a list of tokens with id"),
+        ("added_tokens.json", "7", "expected a JSON object"),
     ],
 )
-def test_a_surprise_is_named(tmp_path: Path, files: dict[str, Any], expected: str) -> None:
-    """By its file."""
-    (found,) = findings(tmp_path, files)
+def test_what_no_library_reads_is_an_error(folder: Path, name: str, content: Any, words: str) -> None:
+    """With file, key, value and what was expected; the remedy is to have the file again."""
+    (told,) = found(folder, name, content)
 
-    assert found.startswith(expected)
+    assert told.startswith(f"error {name}: ")
+    assert words in told
+    assert "download" in told
+
+
+def test_a_pointer_is_told_once(folder: Path) -> None:
+    """By what opens files."""
+    (folder / WORDS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9000000\n")
+
+    assert found(folder) == []
+    assert [one.message for one in examine(folder).findings if one.about == WORDS] == [
+        f"a Git LFS pointer to a file of 9.0 MB, not the file: run `git lfs pull` in {folder}"
+    ]
+
+
+def test_stop_tokens_that_engines_do_not_stop_at_are_noted(folder: Path) -> None:
+    """They go by generation_config.json."""
+    (told,) = found(folder, GENERATION, {"eos_token_id": 7})
+
+    assert told == (
+        f"note config.json: eos_token_id is 2, {GENERATION} says 7; engines stop by {GENERATION} and at the "
+        "tokenizer's own, not at 2 otherwise"
+    )
+    assert found(folder, GENERATION, {"transformers_version": "4.57"}) == []
+
+
+def test_a_penalty_that_is_served_is_noted(folder: Path) -> None:
+    """Answers judged here have none."""
+    assert (
+        "repetition_penalty is 1.05: vLLM serves with it"
+        in found(folder, GENERATION, {"eos_token_id": 2, "repetition_penalty": 1.05})[0]
+    )
+    assert found(folder, GENERATION, {"eos_token_id": 2, "repetition_penalty": 1.0}) == []
+
+
+def test_a_class_that_splits_otherwise_than_the_file_is_a_warning(folder: Path) -> None:
+    """A Llama's SentencePiece class over a file of bytes, as DeepSeek's distilled models have it."""
+    (folder / WORDS).write_text(json.dumps(BYTES))
+    assert found(folder) == []
+
+    (told,) = found(folder, SETTINGS, {"tokenizer_class": "LlamaTokenizerFast"})
+    assert told.startswith(f"warning {SETTINGS}: tokenizer_class is LlamaTokenizerFast, which splits as SentencePiece")
+    assert told.endswith("write PreTrainedTokenizerFast, as the file is meant")
+    (folder / WORDS).write_text('{"model": {"vocab": {}}, "decoder": {"type": "Sequence", "decoders": []}}')
+    assert found(folder) == []
+
+
+def test_tokens_beyond_the_vocabulary_are_a_warning(folder: Path) -> None:
+    """The last id is within it."""
+    size = LLAMA["vocab_size"]
+    added = [{"id": number, "content": f"<{number}>"} for number in (size - 1, size, 5000)]
+    (told,) = found(folder, WORDS, {"model": {"vocab": {}}, "added_tokens": added})
+
+    assert told.startswith(f"warning {WORDS}: token <{size}> has id {size}, vocab_size is {size}; a prompt with it")
+    assert told.endswith("(1 more such)")
+
+
+def test_two_templates_that_differ_are_noted(folder: Path) -> None:
+    """The file of its own is taken."""
+    (folder / "chat_template.jinja").write_text("{{ messages }}\n")
+
+    assert found(folder, SETTINGS, {"chat_template": "{{ messages }}"}) == []
+    (told,) = found(folder, SETTINGS, {"chat_template": "{{ other }}"})
+    assert told == "note chat_template.jinja: differs from the template in tokenizer_config.json; libraries take " + (
+        "chat_template.jinja"
+    )
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "chat_template.json"])
+def test_a_template_is_found_where_libraries_look(folder: Path, name: str) -> None:
+    """In a file of its own or with the tokenizer's settings."""
+    assert not has_template(folder)
+    (folder / name).write_text("{}")
+    assert has_template(folder)
+    (folder / name).unlink()
+    (folder / SETTINGS).write_text('{"chat_template": "x"}')
+    assert has_template(folder)
 
 
 @pytest.mark.parametrize(
-    ("files", "config"),
+    ("settings", "key"),
     [
-        ({GENERATION: {"eos_token_id": [2, 7], "temperature": 0.6, "repetition_penalty": 1.0}}, CONFIG),
-        (
-            {GENERATION: {}, SETTINGS: {"extra_special_tokens": {}, "tokenizer_class": "PreTrainedTokenizerFast"}},
-            CONFIG,
-        ),
-        ({SETTINGS: {"tokenizer_class": "LlamaTokenizer"}, TOKENIZER: META}, CONFIG),
-        (
-            {SETTINGS: {"tokenizer_class": "LlamaTokenizerFast"}, TOKENIZER: BYTES},
-            CONFIG | {"model_type": "deepseek_v3"},
-        ),
-        ({"chat_template.jinja": "{{ a }}\n", SETTINGS: {"chat_template": "{{ a }}"}}, CONFIG),
-        ({"chat_template.jinja": "{{ a }}", SETTINGS: {"chat_template": [{"name": "x", "template": "y"}]}}, CONFIG),
-        ({TOKENIZER: {"added_tokens": [{"id": 49, "content": "a"}]}}, CONFIG),
+        ({"tokenizer_class": "TokenizersBackend"}, "tokenizer_class TokenizersBackend"),
+        ({"extra_special_tokens": ["<a>"]}, "extra_special_tokens as a list"),
     ],
 )
-def test_what_is_published_is_silent(tmp_path: Path, files: dict[str, Any], config: dict[str, Any]) -> None:
-    """Sampling that greedy answers do not depend on, families that transformers knows, one template twice."""
-    assert findings(tmp_path, files, config) == []
+def test_a_tokenizer_that_transformers_5_saved_is_an_error_for_an_older_one(
+    folder: Path, settings: dict[str, Any], key: str
+) -> None:
+    """As an image of vllm-ascend 0.18 has it."""
+    (folder / SETTINGS).write_text(json.dumps(settings))
+    told = newer_tokenizer(examine(folder), "4.57.6", "the engine's")
+
+    assert told is not None
+    assert told.level == "error"
+    assert f"has {key}, as transformers 5 writes it; the engine's transformers 4.57.6 cannot read it" in told.message
+    assert newer_tokenizer(examine(folder), "5.0.0", "the engine's") is None
+    (folder / SETTINGS).write_text('{"tokenizer_class": "Qwen2Tokenizer"}')
+    assert newer_tokenizer(examine(folder), "4.57.6", "the engine's") is None
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("ByteLevel"),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["type", "id", "content", "pretokenizers", "x"]), inner, max_size=3)
-    ),
-    max_leaves=6,
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
 )
-KEYS = st.sampled_from(["eos_token_id", "repetition_penalty", "tokenizer_class", "chat_template", "added_tokens"])
-PARTS = KEYS | st.sampled_from(["pre_tokenizer", "decoder", "extra_special_tokens"])
+KEYS = ("eos_token_id", "repetition_penalty", "tokenizer_class", "chat_template", "eos_token", "added_tokens", "model")
 
 
-@settings(max_examples=60, deadline=2000)
-@given(
-    files=st.dictionaries(
-        st.sampled_from([GENERATION, SETTINGS, TOKENIZER]), st.dictionaries(PARTS, JSON, max_size=4) | JSON, max_size=3
-    )
-)
-def test_any_content_is_lines_or_nothing(files: dict[str, Any]) -> None:
-    """No exception of any kind."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = findings(Path(folder), {name: json.dumps(content) for name, content in files.items()})
-
-    assert all(line.isprintable() and len(line) < 2000 for line in found)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(name=st.sampled_from([GENERATION, SETTINGS, WORDS]), content=st.dictionaries(st.sampled_from(KEYS), JSON) | JSON)
+def test_whatever_a_small_file_has_is_told_or_right(folder: Path, name: str, content: Any) -> None:
+    """Never an exception."""
+    for told in found(folder, name, content):
+        assert "\n" not in told
+    newer_tokenizer(examine(folder), "4.57.6", "the engine's")
+    has_template(folder)

@@ -19,7 +19,8 @@ def test_facts_and_sum_are_printed(
     """By the command line, of this machine: areas, what is in them, and one line of sum at the end."""
     assert cache
     (own_configs / "Model.yaml").write_text("model: org/Model\nserve: {tensor_parallel_size: 1}\n")
-    write(tmp_path / "models" / "org" / "Model", LLAMA, llama())
+    folder = write(tmp_path / "models" / "org" / "Model", LLAMA, llama())
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
     words = ["doctor", "Model", "--configs", str(own_configs), "--models-root", str(tmp_path / "models")]
 
     assert main([*words, "--device", "cpu", "--reports", str(tmp_path)]) == 0
@@ -69,7 +70,8 @@ def test_every_finding_of_a_model_says_what_to_do(
     assert cache
     monkeypatch.setattr("npu_conformance.run.cost.free_memory", lambda: 1)
     (own_configs / "Model.yaml").write_text("model: org/Model\nserve: {max_model_len: 512}\n")
-    write(tmp_path / "models" / "org" / "Model", LLAMA, llama())
+    folder = write(tmp_path / "models" / "org" / "Model", LLAMA, llama())
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
     words = ["doctor", "Model", "--json", "--configs", str(own_configs), "--models-root", str(tmp_path / "models")]
     assert main([*words, "--device", "cpu", "--reports", str(tmp_path)]) == 1
 

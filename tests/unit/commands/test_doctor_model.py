@@ -30,7 +30,8 @@ def run(own_configs: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFi
     ) -> tuple[int, list[str]]:
         (own_configs / "Model.yaml").write_text(f"model: org/Model\nserve: {{max_model_len: 512}}\n{config}")
         if weights is not None:
-            write(tmp_path / "models" / "org" / "Model", weights, llama())
+            folder = write(tmp_path / "models" / "org" / "Model", weights, llama())
+            (folder / "chat_template.jinja").write_text("{{ messages }}")
         dev = tmp_path / "dev"
         (dev / "shm").mkdir(parents=True, exist_ok=True)
         there = {"environment": {}, "installed": CPU, "cache": tmp_path / "c", "reports": tmp_path / "r", "dev": dev}
@@ -50,6 +51,20 @@ def test_a_model_that_can_run(run: Run) -> None:
     """No findings, 0; the same of the machine alone."""
     assert run("envs: {VLLM_CPU_KVCACHE_SPACE: '1'}") == (0, [])
     assert run(target=None) == (0, [])
+
+
+def test_a_model_without_a_chat_template_is_warned_of(run: Run, tmp_path: Path) -> None:
+    """Its chat sets go as plain text; a YAML that says `chat: true` itself is refused."""
+    run()
+    (tmp_path / "models" / "org" / "Model" / "chat_template.jinja").unlink()
+
+    status, found = run("prompts: [maths]\n", weights=None)
+    assert (status, len(found)) == (0, 1)
+    assert found[0].startswith("warning: chat template: the tokenizer has none, so that prompts of maths are sent as")
+    status, found = run("prompts: [{set: maths, chat: true}]\n", weights=None)
+    assert (status, len(found)) == (1, 1)
+    assert "but the YAML says `chat: true` for maths" in found[0]
+    assert run("prompts: [{set: maths, chat: false}]\n", weights=None) == (0, [])
 
 
 def test_missing_weights_are_an_error(run: Run) -> None:

@@ -119,7 +119,7 @@ def plain(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     torch.manual_seed(0)
     tensors = {name: tensor.clone() for name, tensor in LlamaForCausalLM(config).state_dict().items()}
     config.save_pretrained(tmp_path)
-    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
     return tmp_path, tensors
 
 

@@ -24,7 +24,7 @@ def write_checkpoint(folder: Path, config: dict[str, Any], tensors: dict[str, An
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
     return examine(folder)
 

@@ -21,7 +21,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, Any], config: dict[str, Any
     folder.mkdir()
     save_file(tensors, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "tokenizer.json").write_text('{"tokenizer": true}')
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
     return folder
 
 
@@ -56,7 +56,7 @@ def save_latents(folder: Path) -> Path:
     folder.mkdir()
     torch.save({EMBEDDING: embedding, "lm_head.weight": embedding, UP: up, DOWN: fused}, folder / "pytorch_model.bin")
     (folder / "config.json").write_text(json.dumps({"vocab_size": 10, "torch_dtype": "bfloat16"}))
-    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
     return folder
 
 

@@ -127,7 +127,7 @@ def broken_model(folder: Path, damage: str) -> None:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"vocab_size": 12 if damage == "vocabulary" else 10}))
     if damage != "tokenizer":
-        (folder / "tokenizer.json").write_text("{}")
+        (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
     save_file({"model.embed_tokens.weight": np.zeros((10, 4), np.float16)}, folder / "model.safetensors")
     if damage == "truncated":
         weights = folder / "model.safetensors"

@@ -17,7 +17,7 @@ from npu_conformance.checkpoints.unchecked import unchecked
 from npu_conformance.commands.doctor.findings import Area, Finding, Level
 from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.storage import staged_file, write_json
-from npu_conformance.run.older_transformers import rope_finding
+from npu_conformance.run.older_transformers import too_new
 
 # A suspicion fails a check, while engines start.
 _LEVELS: dict[str, Level] = {"error": "error", "suspicion": "warning", "warning": "warning", "note": "note"}
@@ -43,7 +43,7 @@ def examined(folder: Path, fix_config: bool) -> Checkpoint:
     if fix_config:
         _fix_config(checkpoint)
         checkpoint = examine(folder)
-    return with_findings(checkpoint, [rope_finding(checkpoint, None, "this interpreter's")])
+    return with_findings(checkpoint, [too_new(checkpoint, None, "this interpreter's")])
 
 
 def with_findings(checkpoint: Checkpoint, more: Iterable[CheckpointFinding | None]) -> Checkpoint:

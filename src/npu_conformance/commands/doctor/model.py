@@ -10,9 +10,10 @@ from npu_conformance.checkpoints.adapters.inspect import examine_adapter
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some, weight_bytes
 from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
 from npu_conformance.checkpoints.inspect import examine
+from npu_conformance.checkpoints.small_files import has_template
 from npu_conformance.checkpoints.subject import find_weights
 from npu_conformance.commands.doctor.adapter import adapter_area
-from npu_conformance.commands.doctor.checkpoint import checkpoint_area, unreadable, with_findings
+from npu_conformance.commands.doctor.checkpoint import area_finding, checkpoint_area, unreadable, with_findings
 from npu_conformance.commands.doctor.digests import with_digests
 from npu_conformance.commands.doctor.findings import Area, Finding, Level
 from npu_conformance.commands.doctor.machine import Host
@@ -20,12 +21,14 @@ from npu_conformance.commands.plan.forecast import forecast
 from npu_conformance.commands.plan.totals import shortages, totals
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.notes import ON_NPU
+from npu_conformance.config.prompts import load_prompts
 from npu_conformance.config.variants import JUDGED, ranks
 from npu_conformance.conversion.plan import refuse_unconvertible
 from npu_conformance.errors import CheckpointError, ConformanceError, PlanError, WeightsError
 from npu_conformance.machine.capacity import GIB
+from npu_conformance.run.chat import untemplated
 from npu_conformance.run.lacking import lacking
-from npu_conformance.run.older_transformers import rope_finding
+from npu_conformance.run.older_transformers import too_new
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import reference_python
@@ -70,6 +73,8 @@ def model_areas(model: Model, settings: Settings, host: Host, device_name: str |
     """
     weights, candidate = _weights_areas(model.config, settings)
     areas = [_config_area(model, host), *weights]
+    if candidate is not None and not has_template(candidate.folder):
+        areas += _chat_area(model.config, settings)
     if candidate is not None:
         found = [*_format(model.config, candidate, host, device_name), *_long_texts(model.config, candidate, host)]
         areas += [Area("format", _format_facts(candidate), tuple(found))]
@@ -162,7 +167,7 @@ def _read_by(
 ) -> Iterator[CheckpointFinding | None]:
     """What the engine's transformers does not read of a checkpoint, and the reference's where it is another one."""
     if engine:
-        yield rope_finding(checkpoint, None, "the engine's")
+        yield too_new(checkpoint, None, "the engine's")
     if not reference:
         return
     if (why := why_unreadable(checkpoint)) is not None:
@@ -173,7 +178,7 @@ def _read_by(
         yield CheckpointFinding("error", "config.json", str(error))
         return
     if python is not None or not engine:
-        yield rope_finding(checkpoint, python, "the reference's")
+        yield too_new(checkpoint, python, "the reference's")
 
 
 def _format_facts(checkpoint: Checkpoint) -> dict[str, str]:
@@ -215,6 +220,15 @@ def _plain_weights(config: ModelConfig, checkpoint: Checkpoint) -> str:
     except CheckpointError as error:
         return f"serve the original weights; `convert` does not take these ({error})"
     return f"`convert: {config.serve.dtype}` in the YAML, or `npu-conformance convert SRC DST`"
+
+
+def _chat_area(config: ModelConfig, settings: Settings) -> list[Area]:
+    """Of a model without a chat template."""
+    try:
+        found = untemplated(config, load_prompts(config.prompts, settings.prompts_dir))
+    except ConformanceError:  # `check` tells of the sets
+        return []
+    return [] if found is None else [Area("prompts", {}, (area_finding(found, "a chat template"),))]
 
 
 def _cost_area(model: Model, settings: Settings, host: Host) -> Area:
