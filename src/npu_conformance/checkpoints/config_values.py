@@ -68,6 +68,8 @@ def value_findings(config: dict[str, Any]) -> list[Finding]:
 
 
 def _problems(config: dict[str, Any]) -> Iterator[str]:
+    if not any(config.get(key) for key in _NAMES):
+        yield "has no model_type and no architectures, so that it is no model's: download it again"
     nested = config.get("text_config")
     parts = {"": config} | ({"text_config.": nested} if isinstance(nested, dict) else {})
     if nested is not None and not isinstance(nested, dict):
@@ -110,10 +112,11 @@ def _wrong(model: type[BaseModel], part: dict[str, Any], prefix: str) -> Iterato
 
 def told(key: str, value: object, expected: str, remedy: str = "correct it by the published config.json") -> str:
     """A value that is not of its kind, in one line."""
-    found = json.dumps(value) if isinstance(value, bool) else reprlib.repr(value)
+    found = json.dumps(value) if value is None or isinstance(value, bool) else reprlib.repr(value)
     return f"{key} is {found}, expected {expected}: {remedy}"
 
 
+_NAMES = ("model_type", "architectures")
 _NUMBERS = ("max_position_embeddings", "rms_norm_eps", "rope_theta", "factor", "partial_rotary_factor")
 _TEXTS = ("model_type", "dtype", "torch_dtype", "rope_type")
 _EXPECTED = {

@@ -161,7 +161,7 @@ def read_json(path: Path, why: str) -> dict[str, Any]:
         raise CheckpointError(f"{path}: missing; {why}") from error
     except (OSError, ValueError, RecursionError) as error:
         told = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise CheckpointError(f"{path}: cannot be read as JSON: {told}: correct it, or download it again") from error
+        raise CheckpointError(f"{path}: cannot be read as JSON: {told}: download it again") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, found a {type(content).__name__}")
+        raise CheckpointError(f"{path}: expected a JSON object, found a {type(content).__name__}: download it again")
     return content

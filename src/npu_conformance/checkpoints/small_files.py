@@ -95,7 +95,7 @@ def small_file_findings(checkpoint: Checkpoint) -> list[Finding]:
         try:
             found[name] = read_json(checkpoint.folder / name, "")
         except CheckpointError as error:
-            findings.append(Finding("error", name, f"{error}: download it again".removeprefix(f"{checkpoint.folder}/")))
+            findings.append(Finding("error", name, str(error).removeprefix(f"{checkpoint.folder / name}: ")))
             continue
         findings += [Finding("error", name, one) for one in _wrong(_SCHEMAS.get(name), found[name])]
     if findings or pointing:

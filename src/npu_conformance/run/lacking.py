@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint
+from npu_conformance.checkpoints.config_values import value_findings
 from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import CATALOGUE, JUDGED, Known, ranks
 from npu_conformance.engines.vllm.boundary import LONGEST_TEXT, long_texts
+from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.devices import Platform, find_devices
 from npu_conformance.machine.provenance import engine_version
 from npu_conformance.run.kv_cache import own_longest
@@ -40,10 +42,15 @@ def config_of(subject: Subject) -> Checkpoint | None:
     """The config of a model's weights, without them; None for a twin that is not built yet.
 
     Raises:
-        ConformanceError: it cannot be read.
+        ConformanceError: it cannot be read, or has values that nothing can be computed with.
     """
     path = subject.reference / "config.json"
-    return Checkpoint(path.parent, read_json(path, "what a variant needs"), {}) if path.is_file() else None
+    if not path.is_file():
+        return None
+    config = read_json(path, "what a variant needs")
+    if wrong := value_findings(config):
+        raise CheckpointError(f"{path.parent}: {wrong[0]}")
+    return Checkpoint(path.parent, config, {})
 
 
 def _lacking_for(

@@ -38,6 +38,7 @@ def told(config: dict[str, Any]) -> list[str]:
         ("text_config", {"head_dim": True}, "text_config.head_dim is true, expected a whole number above zero"),
         ("tie_word_embeddings", "false", "tie_word_embeddings is 'false', expected true or false"),
         ("architectures", "LlamaForCausalLM", "architectures is 'LlamaForCausalLM', expected a list of names"),
+        ("architectures", None, "has no model_type and no architectures, so that it is no model's"),
         ("eos_token_id", "2", "eos_token_id is '2', expected a token id or a list of them"),
     ],
 )
@@ -45,7 +46,7 @@ def test_a_wrong_value_is_named(tmp_path: Path, key: str, value: Any, expected: 
     """With what to do; whoever loads the weights refuses, and doctor goes on with what else is wrong."""
     (message,) = told(LLAMA | {key: value})
     assert message.startswith(expected)
-    assert message.endswith(": correct it by the published config.json")
+    assert message.endswith((": correct it by the published config.json", ": download it again"))
 
     folder = write(tmp_path, LLAMA | {key: value}, llama())
     assert any(message in str(finding) for finding in examine(folder).findings)

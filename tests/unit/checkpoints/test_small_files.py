@@ -41,8 +41,8 @@ def test_files_as_they_are_published_have_no_findings(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        (GENERATION, "{eos", f"error {GENERATION}: {GENERATION}: cannot be read as JSON"),
-        (GENERATION, "[1]", f"error {GENERATION}: {GENERATION}: expected a JSON object, found a list"),
+        (GENERATION, "{eos", f"error {GENERATION}: cannot be read as JSON"),
+        (GENERATION, "[1]", f"error {GENERATION}: expected a JSON object, found a list"),
         (GENERATION, "", "cannot be read as JSON"),
         (GENERATION, "[" * 3000, "cannot be read as JSON"),
         (GENERATION, {"eos_token_id": "2"}, "eos_token_id is '2', expected a token id or a list of them"),
@@ -51,7 +51,7 @@ def test_files_as_they_are_published_have_no_findings(folder: Path) -> None:
         (SETTINGS, {"tokenizer_class": 3}, "tokenizer_class is 3, expected text"),
         (SETTINGS, {"chat_template": 3}, "chat_template is 3, expected a template"),
         (SETTINGS, {"eos_token": ["</s>"]}, "eos_token is ['</s>'], expected a token"),
-        (WORDS, {}, "model is None, expected an object with the vocabulary"),
+        (WORDS, {}, "model is null, expected an object with the vocabulary"),
         (WORDS, {"model": {}, "added_tokens": [{"id": -1, "content": "x"}]}, "expected a list of tokens with id"),
         ("added_tokens.json", "7", "expected a JSON object"),
     ],

@@ -87,6 +87,25 @@ def test_config_and_weights_that_disagree(run: Run) -> None:
     assert found[0].startswith("error: config.json: hidden_size is 80, the weights say 64")
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"max_position_embeddings": [1]},
+        {"max_position_embeddings": float("inf")},
+        {"layer_types": 3},
+        {"vocab_size": None},
+        {"rope_parameters": {"rope_theta": "1"}},
+    ],
+)
+def test_values_that_nothing_can_be_computed_with(run: Run, own_configs: Path, values: dict[str, Any]) -> None:
+    """Are findings, whatever else is asked of the config; a longest request is for a variant."""
+    (own_configs / "Long.yaml").write_text("model: org/Model\nvariants: [long_prompt, ep]\n")
+    status, found = run(target="Long", weights=LLAMA | values)
+
+    assert status == 1
+    assert [line for line in found if line.startswith(f"error: config.json: {next(iter(values))}")]
+
+
 def test_weights_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
     """One line; what is left is reported all the same."""
     run()

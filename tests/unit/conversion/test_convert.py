@@ -61,7 +61,11 @@ def test_weights_are_dequantised_and_everything_else_is_left_alone(source: Path,
     for name in (EMBEDDING, NORM, COUNTER):
         assert after[name].dtype == before[name].dtype
         assert torch.equal(after[name], before[name])
-    assert json.loads((tmp_path / "out" / "config.json").read_text()) == {"vocab_size": 10, "dtype": "bfloat16"}
+    assert json.loads((tmp_path / "out" / "config.json").read_text()) == {
+        "architectures": ["A"],
+        "vocab_size": 10,
+        "dtype": "bfloat16",
+    }
     assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")) == [
         "config.json",
         "conversion.json",
@@ -87,6 +91,7 @@ def test_an_asked_for_dtype_is_for_what_an_engine_would_cast(source: Path, tmp_p
     assert {name: value.dtype for name, value in after.items()} == {COUNTER: torch.int64, NORM: torch.float32} | cast
     assert torch.equal(after[EMBEDDING], load_all(source)[EMBEDDING].to(torch.float16))
     assert json.loads((tmp_path / "out" / "config.json").read_text()) == {
+        "architectures": ["A"],
         "vocab_size": 10,
         "dtype": "float16",
         "text_config": {"vocab_size": 10, "torch_dtype": "float16"},

@@ -57,7 +57,7 @@ def save_qwen3(folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     quantisation = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [BLOCK, BLOCK]}
     content = config.to_dict() | {"dtype": "bfloat16", "quantization_config": quantisation}
-    (folder / "config.json").write_text(json.dumps(content))
+    (folder / "config.json").write_text(json.dumps({"architectures": ["A"], **content}))
     (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
 
 

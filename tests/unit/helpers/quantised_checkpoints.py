@@ -20,7 +20,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, Any], config: dict[str, Any
 
     folder.mkdir()
     save_file(tensors, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps({"architectures": ["A"], **config}))
     (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
     return folder
 
@@ -55,7 +55,9 @@ def save_latents(folder: Path) -> Path:
     fused = ternary.fuse(down, 16).to(torch.bfloat16)
     folder.mkdir()
     torch.save({EMBEDDING: embedding, "lm_head.weight": embedding, UP: up, DOWN: fused}, folder / "pytorch_model.bin")
-    (folder / "config.json").write_text(json.dumps({"vocab_size": 10, "torch_dtype": "bfloat16"}))
+    (folder / "config.json").write_text(
+        json.dumps({"architectures": ["A"], "vocab_size": 10, "torch_dtype": "bfloat16"})
+    )
     (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
     return folder
 

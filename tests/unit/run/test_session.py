@@ -28,7 +28,7 @@ def configs_dir(own_configs: Path) -> Path:
 def put(folder: Path) -> Path:
     """A checkpoint folder there."""
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text('{"architectures": ["A"]}')
     return folder
 
 
@@ -172,10 +172,11 @@ def test_a_config_that_cannot_be_read_does_not_lack_experts(
     assert session(configs_dir, tmp_path).why_not("Experts", "ep") is None
 
 
-def test_a_damaged_config_does_not_end_the_collection(configs_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{", '{"architectures": ["A"], "max_position_embeddings": [1]}'])
+def test_a_damaged_config_does_not_end_the_collection(configs_dir: Path, tmp_path: Path, text: str) -> None:
     """Its own tests say what is wrong with it."""
     (configs_dir / "Converted.yaml").write_text("model: org/Converted\nvariants: [long_prompt]\n")
-    put(tmp_path / "models" / "org" / "Converted").joinpath("config.json").write_text("{")
+    put(tmp_path / "models" / "org" / "Converted").joinpath("config.json").write_text(text)
     own = session(configs_dir, tmp_path)
 
     assert own.why_not("Converted", "base") is None
@@ -208,7 +209,7 @@ def test_long_texts_need_room(configs_dir: Path, tmp_path: Path, longest: int, r
     """Also where only the weights say how long a request may be."""
     (configs_dir / "Converted.yaml").write_text("model: org/Converted\nvariants: [long_prompt]\n")
     config = put(tmp_path / "models" / "org" / "Converted") / "config.json"
-    config.write_text(json.dumps({"max_position_embeddings": longest}))
+    config.write_text(json.dumps({"architectures": ["A"], "max_position_embeddings": longest}))
     why = session(configs_dir, tmp_path).why_not("Converted", "long_prompt")
 
     assert why == (None if room else f"long_prompt: a longest request of {longest} tokens has no room for its texts")

@@ -125,7 +125,9 @@ def broken_model(folder: Path, damage: str) -> None:
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"vocab_size": 12 if damage == "vocabulary" else 10}))
+    (folder / "config.json").write_text(
+        json.dumps({"architectures": ["A"], "vocab_size": 12 if damage == "vocabulary" else 10})
+    )
     if damage != "tokenizer":
         (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
     save_file({"model.embed_tokens.weight": np.zeros((10, 4), np.float16)}, folder / "model.safetensors")

@@ -9,6 +9,7 @@ from npu_conformance.checkpoints.adapters.config import FILE as ADAPTER
 from npu_conformance.checkpoints.adapters.inspect import examine_adapter
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some, weight_bytes
 from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
+from npu_conformance.checkpoints.config_values import value_findings
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.small_files import has_template
 from npu_conformance.checkpoints.subject import find_weights
@@ -76,7 +77,9 @@ def model_areas(model: Model, settings: Settings, host: Host, device_name: str |
     if candidate is not None and not has_template(candidate.folder):
         areas += _chat_area(model.config, settings)
     if candidate is not None:
-        found = [*_format(model.config, candidate, host, device_name), *_long_texts(model.config, candidate, host)]
+        found = _format(model.config, candidate, host, device_name)
+        if not value_findings(candidate.config):
+            found += _long_texts(model.config, candidate, host)
         areas += [Area("format", _format_facts(candidate), tuple(found))]
     return [*areas, _cost_area(model, settings, host)]
 
