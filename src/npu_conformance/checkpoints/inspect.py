@@ -95,7 +95,6 @@ def _by_shapes(checkpoint: Checkpoint) -> list[Finding]:
         *layer_findings(checkpoint),
         *fused_expert_findings(checkpoint),
         *contradictions(checkpoint),
-        *small_file_findings(checkpoint),
         *quantisation_findings(checkpoint),
     ]
 

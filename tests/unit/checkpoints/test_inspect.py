@@ -154,6 +154,13 @@ def test_tokenizers_of_older_families_are_tokenizers(checkpoint: Path, name: str
     assert inspect(checkpoint).findings == ()
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "generation_config.json"])
+def test_a_damaged_small_file_is_told_of_once(checkpoint: Path, name: str) -> None:
+    """Beside what else is wrong."""
+    (checkpoint / name).write_text("{")
+    assert [one.about for one in examine(checkpoint).findings if one.level == "error"] == [name]
+
+
 def test_several_errors_are_one_line(tmp_path: Path) -> None:
     """The first in full, the others by what they are about."""
     shapes = llama() | {"extra.weight": ("I8", (8, 8))}
