@@ -175,7 +175,7 @@ def test_what_is_published_is_accepted(tmp_path: Path, quantisation: dict[str, A
         pytest.param(
             INT8 | {"ignore": ["re:(a+"]},
             {"l.weight": ("I8", (64, 128)), "l.weight_scale": ("BF16", (64, 1))},
-            "error config.json: a name of modules is wrong: 're:.a.' is no regular expression",
+            "error config.json: a name of modules is wrong: 're:.a.': not a regular expression",
             id="a pattern",
         ),
     ],

@@ -1,6 +1,5 @@
 """Which modules a quantisation's options name: each format has its own way, and vLLM's is followed."""
 
-import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import cache, partial
@@ -13,6 +12,7 @@ from npu_conformance.checkpoints.quantisation.schema import (
     ModeloptOptions,
     Options,
 )
+from npu_conformance.machine.patterns import compiled
 
 if TYPE_CHECKING:
     import regex
@@ -23,8 +23,6 @@ Names = Callable[[str], bool]
 _PATTERN = "re:"
 _SECONDS = 0.1
 """Of one match, which takes microseconds."""
-_LENGTH, _DIGITS = 1000, 4
-"""Of an expression, and of all its counts in braces together, which are written out when it is compiled."""
 
 
 class UnreadablePatternError(Exception):
@@ -79,15 +77,7 @@ def _found(entry: str, module: str) -> bool:
 
 @cache
 def _compiled(entry: str) -> "regex.Pattern[str]":
-    import regex
-
-    pattern = entry.removeprefix(_PATTERN)
-    counts = "".join(re.findall(r"\{([\d,]*)\}", pattern))
-    # A brace without a count begins an approximate match of `regex`.
-    if len(pattern) > _LENGTH or len(counts) > _DIGITS or re.search(r"(?<!\\)\{(?![\d,])", pattern):
-        raise UnreadablePatternError(f"{entry[:60]!r} is too large, or no regular expression")
     try:
-        re.compile(pattern)
-        return regex.compile(pattern)
-    except (re.error, regex.error, OverflowError, RecursionError) as error:
-        raise UnreadablePatternError(f"{entry!r} is no regular expression: {error}") from error
+        return compiled(entry.removeprefix(_PATTERN))
+    except ValueError as error:
+        raise UnreadablePatternError(f"{entry[:60]!r}: {error}") from error
