@@ -2,7 +2,7 @@
 
 import json
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, ValidationError
@@ -58,13 +58,17 @@ class _Part(BaseModel):
     bos_token_id: Tokens = None
 
 
-def value_findings(config: dict[str, Any]) -> list[Finding]:
+def value_findings(config: dict[str, Any], known: Collection[str] = ()) -> list[Finding]:
     """Values that no library reads as they are meant, an error each; a key that is null or not there is none.
 
     Args:
         config: config.json.
+        known: keys of the language model's part of which the right value is known, and told elsewhere.
     """
-    return [Finding("error", "config.json", told) for told in dict.fromkeys(_problems(config))]
+    nested = "text_config." if isinstance(config.get("text_config"), dict) else ""
+    left = tuple(f"{nested}{key} is " for key in known)
+    found = dict.fromkeys(_problems(config))
+    return [Finding("error", "config.json", told) for told in found if not told.startswith(left)]
 
 
 def _problems(config: dict[str, Any]) -> Iterator[str]:
@@ -112,8 +116,12 @@ def _wrong(model: type[BaseModel], part: dict[str, Any], prefix: str) -> Iterato
 
 def told(key: str, value: object, expected: str, remedy: str = "correct it by the published config.json") -> str:
     """A value that is not of its kind, in one line."""
-    found = json.dumps(value) if value is None or isinstance(value, bool) else reprlib.repr(value)
-    return f"{key} is {found}, expected {expected}: {remedy}"
+    return f"{key} is {spelled(value)}, expected {expected}: {remedy}"
+
+
+def spelled(value: Any) -> str:
+    """A value as JSON spells it, shortened to what fits a line."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else reprlib.repr(value)
 
 
 _NAMES = ("model_type", "architectures")

@@ -4,45 +4,56 @@ from collections.abc import Iterator
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding
+from npu_conformance.checkpoints.class_defaults import config_class
+from npu_conformance.checkpoints.config_values import spelled
+from npu_conformance.checkpoints.shapes import SIZES
 from npu_conformance.checkpoints.stack import find_stack
 
-_UNTIED = (
-    *("llama", "mistral", "mixtral", "ministral3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_next", "glm"),
-    *("qwen3_5", "qwen3_5_text", "deepseek_v2", "deepseek_v3", "glm4", "glm4_moe", "gpt_oss", "phi", "phi3", "olmo"),
-    *("olmo2", "olmo3", "granite", "granitemoe", "minimax", "hunyuan_v1_dense", "hunyuan_v1_moe", "exaone4"),
-    *("seed_oss", "nemotron", "stablelm"),
-)
-"""Families whose config class in transformers 5.19 ties nothing where config.json does not say."""
 _TIE = "tie_word_embeddings"
 
 
 def contradictions(checkpoint: Checkpoint) -> list[Finding]:
     """An error where what is loaded is another model or none, a note where both libraries take the same."""
     config, text = checkpoint.config, checkpoint.text_config
+    errors = (*_tied(checkpoint), *_parts(config), *_windows(text), *_nulls(config, text))
     return [
-        *(Finding("error", "config.json", told) for told in (*_tied(checkpoint), *_parts(config), *_windows(text))),
+        *(Finding("error", "config.json", told) for told in errors),
         *(Finding("warning", "config.json", told) for told in _scaled_twice(text)),
         *(Finding("note", "config.json", told) for told in (*_dtypes(config), *_bases(text))),
     ]
 
 
 def _tied(checkpoint: Checkpoint) -> Iterator[str]:
-    """A model without a head of its own, of which config.json does not say that the embedding is its head."""
-    stack = find_stack(checkpoint)
-    if stack is None or any("lm_head" in name for name in checkpoint.tensors):
+    """A model without a head of its own, of which config.json does not say that the embedding is its head.
+
+    transformers takes what the whole model's config says, vLLM what the language model's does.
+    """
+    if find_stack(checkpoint) is None or any("lm_head" in name for name in checkpoint.tensors):
         return
-    parts = {"at its top level": checkpoint.config, "in its text_config": checkpoint.text_config}
+    config, text = checkpoint.config, checkpoint.text_config
+    parts = {"": config} if text is config else {" at its top level": config, " in its text_config": text}
     said = {part[_TIE]: where for where, part in parts.items() if isinstance(part.get(_TIE), bool)}
     if len(said) > 1:
         yield (
-            f"{_TIE} is true {said[True]} and false {said[False]}, and there is no lm_head: releases of "
-            "transformers and vLLM take the one or the other, or make a head up; set both to true"
+            f"{_TIE} is true{said[True]} and false{said[False]}, and there is no lm_head: releases of transformers and "
+            "vLLM take the one or the other, or make a head up; set both to true"
         )
-    if not said and checkpoint.text_config.get("model_type") in _UNTIED:
-        yield (
-            f"{_TIE} is missing, there is no lm_head, and the class of this model_type ties nothing by itself: the "
-            "reference has no head; set it to true if the model has no head of its own"
-        )
+        return
+    for where, part in parts.items():
+        if part.get(_TIE) is None and config_class(part).defaults.get(_TIE) is False and False not in said:
+            yield (
+                f"{_TIE} is missing{where}, there is no lm_head, and the class of model_type {part['model_type']} ties "
+                "nothing by itself: what reads it there has no head; set it to true if the model has no head of its own"
+            )
+
+
+def _nulls(config: dict[str, Any], text: dict[str, Any]) -> Iterator[str]:
+    """Sizes that the weights' shapes know are told of by shapes.py."""
+    for part in (config,) if text is config else (config, text):
+        found = config_class(part)
+        for key in sorted(key for key in found.not_null if key in part and part[key] is None and key not in SIZES):
+            taken = f", or remove it ({spelled(found.defaults[key])} is taken then)" if key in found.defaults else ""
+            yield f"{key} is null, which transformers 5 refuses: write the published value{taken}"
 
 
 def _parts(config: dict[str, Any]) -> Iterator[str]:

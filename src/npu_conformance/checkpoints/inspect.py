@@ -14,7 +14,7 @@ from npu_conformance.checkpoints.layer_shapes import layer_shape_findings
 from npu_conformance.checkpoints.layers import layer_findings
 from npu_conformance.checkpoints.parts import part_findings
 from npu_conformance.checkpoints.quantised.findings import quantisation_findings
-from npu_conformance.checkpoints.shapes import shape_findings
+from npu_conformance.checkpoints.shapes import corrections, shape_findings
 from npu_conformance.checkpoints.small_files import small_file_findings
 from npu_conformance.checkpoints.tensor import Tensor
 from npu_conformance.checkpoints.weight_files import read_weights
@@ -60,14 +60,14 @@ def examine(folder: Path) -> Checkpoint:
     checkpoint = Checkpoint(folder, config, weights.tensors)
     findings = [
         *(Finding("error", path.name, told) for path, told in pointers(folder)),
-        *value_findings(config),
         *_tokenizer(folder),
         *small_file_findings(checkpoint),
         *_adapter_inside(folder),
         *weights.findings,
     ]
     try:
-        findings += shape_findings(checkpoint) if value_findings(config) else _by_shapes(checkpoint)
+        wrong_values = value_findings(config, corrections(checkpoint))
+        findings += [*wrong_values, *shape_findings(checkpoint)] if value_findings(config) else _by_shapes(checkpoint)
     except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{folder}: config.json and weights do not fit together ({error!r}): compare config.json with the "

@@ -6,28 +6,31 @@ Only what shapes say unmistakably is said; of an architecture with other names n
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding
+from npu_conformance.checkpoints.class_defaults import ConfigClass, config_class
+from npu_conformance.checkpoints.config_values import spelled
 from npu_conformance.checkpoints.rope import plain_settings
 from npu_conformance.checkpoints.stack import Stack, agreed, find_stack
 
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight")
 
-_SIZES = (
+SIZES = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size"),
     *("num_attention_heads", "num_key_value_heads", "head_dim"),
 )
+"""Keys of config.json that shapes may know better."""
 
 
-def corrections(checkpoint: Checkpoint) -> dict[str, tuple[Any, int]]:
+def corrections(checkpoint: Checkpoint) -> dict[str, tuple[str, int]]:
     """The values of config.json that the weights' shapes contradict.
 
     Args:
         checkpoint: its config and the shapes of its tensors.
 
     Returns:
-        By key of `checkpoint.text_config`: the declared value, of whatever kind, and the one the shapes have.
+        By key of `checkpoint.text_config`: what is declared, in words, and the value that the shapes have.
     """
     declared = checkpoint.text_config
-    config = {key: value for key, value in declared.items() if key not in _SIZES or (type(value) is int and value > 0)}
+    config = {key: value for key, value in declared.items() if key not in SIZES or (type(value) is int and value > 0)}
     found = {"vocab_size": _vocabulary(checkpoint, config)}
     stack = find_stack(checkpoint)
     if stack is not None:
@@ -37,18 +40,38 @@ def corrections(checkpoint: Checkpoint) -> dict[str, tuple[Any, int]]:
             **_heads(stack, config),
             "intermediate_size": _intermediate_size(stack),
         }
+    sure = {key: value for key, value in found.items() if value is not None}
+    unsaid = any(declared.get(key) is None for key in sure)
+    by_class = config_class(declared) if unsaid else ConfigClass()
     return {
-        key: (declared[key], value)
-        for key, value in found.items()
-        # A list has a size a layer.
-        if value is not None and key in declared and not isinstance(declared[key], list)
-        if value != (config.get(key) if declared[key] is not None else _of_null(key, config))
+        key: (told, value)
+        for key, value in sure.items()
+        if (told := _contradicted(key, value, declared, config, by_class)) is not None
     }
 
 
-def _of_null(key: str, config: dict[str, Any]) -> int | None:
+def _contradicted(
+    key: str, value: int, declared: dict[str, Any], config: dict[str, Any], by_class: ConfigClass
+) -> str | None:
+    """What is declared, in words, where libraries take another value or none; None where they take this one."""
+    said = declared.get(key)
+    if isinstance(said, list):
+        return None  # a size a layer
+    if key not in declared:
+        default = by_class.defaults.get(key)
+        taken = _of_null(key, config, by_class.defaults) if default is None else default
+        unknown = not by_class.defaults or taken is None
+        return None if unknown or taken == value else f"missing, for which transformers takes {taken}"
+    if said is None and key not in by_class.not_null:
+        taken = _of_null(key, config, by_class.defaults)
+    else:
+        taken = config.get(key)
+    return None if taken == value else spelled(said)
+
+
+def _of_null(key: str, config: dict[str, Any], defaults: dict[str, Any]) -> int | None:
     """What libraries take in place of null, which some of them refuse."""
-    heads, width = config.get("num_attention_heads"), config.get("hidden_size")
+    heads, width = (config.get(one, defaults.get(one)) for one in ("num_attention_heads", "hidden_size"))
     if key == "num_key_value_heads":
         return heads
     return width // heads if key == "head_dim" and heads and width else None
@@ -58,10 +81,7 @@ def shape_findings(checkpoint: Checkpoint) -> list[Finding]:
     """All values that the shapes contradict, in one message; and heads that fit no size."""
     findings = []
     if wrong := corrections(checkpoint):
-        values = "; ".join(
-            f"{key} is {'null' if declared is None else declared}, the weights say {found}"
-            for key, (declared, found) in wrong.items()
-        )
+        values = "; ".join(f"{key} is {told}, the weights say {found}" for key, (told, found) in wrong.items())
         findings.append(
             Finding(
                 "error",

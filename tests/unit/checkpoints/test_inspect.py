@@ -142,7 +142,7 @@ def test_an_odd_value_of_the_config_is_not_told_of_the_weights(tmp_path: Path) -
     """They need no second download."""
     write(tmp_path, LLAMA | {"num_attention_heads": "four"}, llama())
 
-    with pytest.raises(CheckpointError, match=r"num_attention_heads is 'four', .*: correct it by the published config"):
+    with pytest.raises(CheckpointError, match=r"num_attention_heads is 'four', the weights say 4: .*--fix-config"):
         inspect(tmp_path)
 
 

@@ -99,9 +99,9 @@ def _fix_config(checkpoint: Checkpoint) -> None:
         return
     content = read_json(path, "the checkpoint folder needs it")
     part = content["text_config"] if isinstance(content.get("text_config"), dict) else content
-    for key, (declared, found) in wrong.items():
+    for key, (told, found) in wrong.items():
         part[key] = found
-        print(f"{path}: {key}: {declared} -> {found}")
+        print(f"{path}: {key}: {told} -> {found}")
     for key, value in (lacking or {}).items():
         part[key] = value
         print(f"{path}: {key}: not there -> {json.dumps(value)}, as under rope_parameters, for transformers before 5")
