@@ -53,7 +53,6 @@ def test_weights_are_dequantised_and_everything_else_is_left_alone(source: Path,
     (source / "model.safetensors.index.json").write_text(json.dumps(index))
 
     convert(source, tmp_path / "out", None, unwatched)
-
     before, after = load_all(source), load_all(tmp_path / "out")
     assert set(after) == {EMBEDDING, NORM, COUNTER, UP, DOWN}
     for name in (UP, DOWN):

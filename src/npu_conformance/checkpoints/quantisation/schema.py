@@ -233,7 +233,6 @@ _SCHEMAS: dict[str, type[Options]] = {
     "modelopt_fp4": ModeloptOptions,
     "modelopt_mxfp8": ModeloptOptions,
 }
-
 METHODS = tuple(_SCHEMAS)
 """Those that have a schema."""
 
@@ -292,8 +291,7 @@ def _problem(detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return f"{key}: required key is missing"
     expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    for theirs, ours in (("a valid tuple", "a list"), ("a valid integer", "a whole number")):
-        expected = expected.replace(theirs, ours)
+    expected = expected.replace("a valid tuple", "a list").replace("a valid integer", "a whole number")
     return f"{key}: expected {expected}, found {_shown(detail['input'])}"
 
 
