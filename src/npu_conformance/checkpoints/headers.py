@@ -21,6 +21,8 @@ _LONGEST_HEADER = 100_000_000
 _LONGEST_JSON = 256_000_000
 _Size = Annotated[int, Field(ge=0, lt=1 << 63)]
 _AGAIN = "download it again"
+# Published ones are nested 10 deep at most. What is read here is walked through by recursion elsewhere.
+_DEEPEST = 64
 
 
 class _Entry(BaseModel):
@@ -157,6 +159,7 @@ def read_json(path: Path, why: str) -> dict[str, Any]:
         if len(text) > _LONGEST_JSON:
             raise CheckpointError(f"{path}: has more than {_LONGEST_JSON} bytes: expected a small JSON file")
         content = json.loads(text.decode("utf-8"))
+        _refuse_depth(content)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: missing; {why}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -165,3 +168,30 @@ def read_json(path: Path, why: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found a {type(content).__name__}: download it again")
     return content
+
+
+def _refuse_depth(content: Any) -> None:
+    level = [content] if isinstance(content, dict | list) else []
+    for _ in range(_DEEPEST):
+        inner = [value for one in level for value in (one.values() if isinstance(one, dict) else one)]
+        level = [value for value in inner if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise ValueError(f"nested more than {_DEEPEST} deep")
+
+
+def repeated_keys(path: Path) -> list[str]:
+    """Keys that an object of a JSON file has twice; libraries take the last of them.
+
+    Args:
+        path: a file that `read_json` reads.
+    """
+    found: list[str] = []
+
+    def kept(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        return dict(pairs)
+
+    with open_content(path) as stream:
+        json.loads(stream.read().decode("utf-8"), object_pairs_hook=kept)
+    return found

@@ -9,7 +9,7 @@ from npu_conformance.checkpoints.config_values import value_findings
 from npu_conformance.checkpoints.content import pointers
 from npu_conformance.checkpoints.contradictions import contradictions
 from npu_conformance.checkpoints.fused_experts import fused_expert_findings
-from npu_conformance.checkpoints.headers import read_json
+from npu_conformance.checkpoints.headers import read_json, repeated_keys, shown
 from npu_conformance.checkpoints.layer_shapes import layer_shape_findings
 from npu_conformance.checkpoints.layers import layer_findings
 from npu_conformance.checkpoints.parts import part_findings
@@ -60,6 +60,7 @@ def examine(folder: Path) -> Checkpoint:
     checkpoint = Checkpoint(folder, config, weights.tensors)
     findings = [
         *(Finding("error", path.name, told) for path, told in pointers(folder)),
+        *_repeated(folder),
         *_tokenizer(folder),
         *small_file_findings(checkpoint),
         *_adapter_inside(folder),
@@ -97,6 +98,12 @@ def _by_shapes(checkpoint: Checkpoint) -> list[Finding]:
         *contradictions(checkpoint),
         *quantisation_findings(checkpoint),
     ]
+
+
+def _repeated(folder: Path) -> list[Finding]:
+    twice = [shown(key) for key in repeated_keys(folder / _CONFIG)]
+    told = f"{some(twice, 3)}: there twice; libraries take the last: remove the one that is not meant"
+    return [Finding("warning", _CONFIG, told)] if twice else []
 
 
 def _tokenizer(folder: Path) -> list[Finding]:

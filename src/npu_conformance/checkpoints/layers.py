@@ -127,7 +127,10 @@ def _head(checkpoint: Checkpoint, stack: Stack) -> list[Finding]:
     }
     heads = sorted(name for name in checkpoint.tensors if re.search(r"(^|\.)lm_head\.(weight|qweight)$", name))
     if tied == {True} and heads:
-        message = f"stored although tie_word_embeddings is true: engines use {stack.root}embed_tokens.weight instead"
+        message = (
+            f"stored although tie_word_embeddings is true: vLLM uses {stack.root}embed_tokens.weight instead, "
+            "transformers 5 does so only where both are the same"
+        )
         return [Finding("note", heads[0], message)]
     if tied == {False} and not heads and _generates(checkpoint.config):
         message = "missing, and tie_word_embeddings is false: set it to true if the model has no head of its own"

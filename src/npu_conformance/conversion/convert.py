@@ -190,7 +190,8 @@ def _other_files(folder: Path) -> list[Path]:
 
 def _plain_config(conversion: Conversion) -> dict[str, Any]:
     config = _plain(conversion.checkpoint.config, conversion.dtype)
-    return config if set(DTYPE_KEYS) & set(config) else config | {DTYPE_KEYS[0]: conversion.dtype}
+    # Every transformers reads this key, the newer one only since 4.56.
+    return config if set(DTYPE_KEYS) & set(config) else config | {"torch_dtype": conversion.dtype}
 
 
 def _plain(config: dict[str, Any], dtype: Dtype) -> dict[str, Any]:

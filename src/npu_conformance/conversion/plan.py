@@ -23,7 +23,8 @@ from npu_conformance.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
-DTYPE_KEYS = ("torch_dtype", "dtype")
+DTYPE_KEYS = ("dtype", "torch_dtype")
+"""As transformers reads them, where both are there."""
 """Of config.json; the older name first, which newer libraries read as well."""
 
 _STORED_DTYPES: dict[Dtype, str] = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}

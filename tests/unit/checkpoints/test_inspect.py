@@ -116,7 +116,12 @@ def nested_vocabulary(folder: Path) -> None:
             lambda folder: (folder / "config.json").write_text("[" * 3000),
             "config.json: cannot be read as JSON: nested too deeply: download it again",
         ),
+        (
+            lambda folder: (folder / "config.json").write_text('{"a":' * 65 + "1" + "}" * 65),
+            "config.json: cannot be read as JSON: nested more than 64 deep: download it again",
+        ),
         (lambda folder: (folder / "config.json").write_text("[]"), "config.json: expected a JSON object"),
+        (lambda folder: (folder / "config.json").write_bytes(b"\xef\xbb\xbf{}"), "Unexpected UTF-8 BOM"),
         (
             lambda folder: (folder / "model-1.safetensors").unlink(),
             "model-1.safetensors: missing; .* lists 2 shards, 1",
@@ -136,6 +141,20 @@ def test_damage_is_one_line_that_names_the_file(checkpoint: Path, damage: Callab
 
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(str(checkpoint))
+
+
+def test_a_key_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    """Libraries take the last; people may read the first."""
+    folder = write(tmp_path, LLAMA | {"rope_scaling": None}, llama())
+    path = folder / "config.json"
+    path.write_text(
+        path.read_text().replace("{", '{"vocab_size": 12, "rope_scaling": {"factor": 2.0, "factor": 4.0}, ', 1)
+    )
+
+    (finding,) = examine(folder).findings
+
+    told = "factor, vocab_size, rope_scaling: there twice; libraries take the last: remove the one that is not meant"
+    assert (finding.level, str(finding)) == ("warning", f"config.json: {told}")
 
 
 def test_an_odd_value_of_the_config_is_not_told_of_the_weights(tmp_path: Path) -> None:

@@ -156,6 +156,19 @@ def test_linear_attention_is_to_be_judged_on_long_texts(
     assert note not in run(weights=weights)[1]
 
 
+def test_weights_of_another_float_are_rounded(run: Run, own_configs: Path, tmp_path: Path) -> None:
+    """A note, where the YAML does not serve them as they are."""
+    run()
+    halves = {name: ("F16", shape) for name, (_, shape) in llama().items()}
+    write(tmp_path / "models" / "org" / "Model", LLAMA, halves)
+
+    status, (note,) = run(weights=None)
+    assert status == 0
+    assert note.startswith("note: weights stored as float16, and served in bfloat16, which rounds them")
+    (own_configs / "Half.yaml").write_text("model: org/Model\nserve: {max_model_len: 512, dtype: float16}\n")
+    assert run(target="Half", weights=None) == (0, [])
+
+
 def test_devices_that_the_model_needs(run: Run) -> None:
     """Too few for what is judged in any case is an error; for a variant a note."""
     status, found = run("variants: [{name: many, options: {tensor_parallel_size: 4096}}]")

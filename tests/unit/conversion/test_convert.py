@@ -104,7 +104,7 @@ def test_a_config_without_a_dtype_gets_one(source: Path, tmp_path: Path) -> None
     """From the command line; nothing is assumed."""
     edit_config(source, dtype=None)
 
-    with pytest.raises(CheckpointError, match=r"torch_dtype or dtype: expected one of .* give --dtype"):
+    with pytest.raises(CheckpointError, match=r"dtype or torch_dtype: expected one of .* give --dtype"):
         convert(source, tmp_path / "out", None, unwatched)
     convert(source, tmp_path / "out", "float16", unwatched)
 

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npu_conformance.checkpoints.inspect import inspect
 from npu_conformance.checkpoints.quantisation.schema import Block
 from npu_conformance.conversion.convert import convert
 from npu_conformance.conversion.formats import fp8
+from npu_conformance.conversion.plan import plan
 from npu_conformance.errors import CheckpointError
+from tests.unit.helpers.quantised_checkpoints import edit_config
 
 BLOCK = 32
 
@@ -195,3 +198,12 @@ def test_without_blocks_other_scales_are_refused(shape: tuple[int, ...]) -> None
         CheckpointError, match=r"expected one number, or \[40, 1\] with one a row, as the config has no"
     ):
         fp8.dequantise(codes, torch.ones(shape), None)
+
+
+def test_of_two_dtypes_it_takes_the_one_that_transformers_takes(tmp_path: Path) -> None:
+    """Where config.json has both spellings."""
+    folder = tmp_path / "source"
+    save_qwen3(folder)
+    edit_config(folder, dtype="float16", torch_dtype="bfloat16")
+
+    assert plan(inspect(folder), None, None).dtype == "float16"

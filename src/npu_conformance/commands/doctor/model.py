@@ -77,7 +77,7 @@ def model_areas(model: Model, settings: Settings, host: Host, device_name: str |
     if candidate is not None and not has_template(candidate.folder):
         areas += _chat_area(model.config, settings)
     if candidate is not None:
-        found = _format(model.config, candidate, host, device_name)
+        found = _format(model.config, candidate, host, device_name) + _rounded(model.config, candidate)
         if not value_findings(candidate.config):
             found += _long_texts(model.config, candidate, host)
         areas += [Area("format", _format_facts(candidate), tuple(found))]
@@ -203,6 +203,15 @@ def _format(config: ModelConfig, checkpoint: Checkpoint, host: Host, device_name
     expected = "plain weights, compressed-tensors or ModelSlim, which vllm-ascend has kernels for there"
     remedy = _plain_weights(config, checkpoint)
     return [Finding("error", found, expected, remedy)]
+
+
+def _rounded(config: ModelConfig, checkpoint: Checkpoint) -> list[Finding]:
+    """Weights of float16 that are served in bfloat16 lose three bits each; the reference has them as published."""
+    stored = {tensor.dtype for tensor in checkpoint.tensors.values()}
+    if config.serve.dtype != "bfloat16" or checkpoint.announced is not None or "F16" not in stored or "BF16" in stored:
+        return []
+    found = "weights stored as float16, and served in bfloat16, which rounds them"
+    return [Finding("note", found, "the dtype that they are published in", "write `dtype: float16` under serve")]
 
 
 def _long_texts(config: ModelConfig, checkpoint: Checkpoint, host: Host) -> list[Finding]:
