@@ -16,6 +16,15 @@ _Number = Annotated[float, Field(strict=True, gt=0, lt=1 << 40, allow_inf_nan=Fa
 _None = Annotated[int, Field(strict=True, ge=0, le=0)]
 _Token = Annotated[int, Field(strict=True, ge=-1, lt=1 << 31)]
 Tokens = _Token | list[_Token] | None
+_DTYPE = r"^(torch\.)?(bfloat16|float(8_\w+|16|32|64)?|half|double|auto|u?int8)$"
+_Dtype = Annotated[str, Field(strict=True, pattern=_DTYPE)]
+_CORRECT = "correct it by the published config.json"
+_NEEDED = {
+    **dict.fromkeys(("linear", "yarn", "deepseek_yarn", "deepseek_llama_scaling"), ("factor",)),
+    **dict.fromkeys(("longrope", "su"), ("short_factor", "long_factor")),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+}
+"""Kinds of rotations, and the keys without which neither transformers nor vLLM computes them."""
 
 
 class _Rope(BaseModel):
@@ -35,8 +44,8 @@ class _Part(BaseModel):
 
     architectures: list[StrictStr] | None = None
     model_type: StrictStr | None = None
-    dtype: StrictStr | dict[str, Any] | None = None
-    torch_dtype: StrictStr | dict[str, Any] | None = None
+    dtype: _Dtype | dict[str, Any] | None = None
+    torch_dtype: _Dtype | dict[str, Any] | None = None
     vocab_size: _Count | None = None
     hidden_size: _Count | None = None
     num_hidden_layers: _Count | None = None
@@ -100,10 +109,17 @@ def _rope(rope: object, key: str) -> Iterator[str]:
     if not isinstance(rope, dict):
         yield told(key, rope, "an object")
         return
-    yield from _wrong(_Rope, rope, f"{key}.")
-    for kind, own in rope.items():
+    for where, own in {key: rope, **{f"{key}.{kind}": own for kind, own in rope.items()}}.items():
         if isinstance(own, dict):
-            yield from _wrong(_Rope, own, f"{key}.{kind}.")
+            yield from _wrong(_Rope, own, f"{where}.")
+            yield from _kind(own, where)
+
+
+def _kind(rope: dict[str, Any], key: str) -> Iterator[str]:
+    kind = rope.get("rope_type", rope.get("type"))
+    needed = _NEEDED.get(kind, ()) if isinstance(kind, str) else ()
+    if missing := [one for one in needed if rope.get(one) is None]:
+        yield f"{key} has no {' and no '.join(missing)}, which rope_type {kind} needs: {_CORRECT}"
 
 
 def _wrong(model: type[BaseModel], part: dict[str, Any], prefix: str) -> Iterator[str]:
@@ -114,7 +130,7 @@ def _wrong(model: type[BaseModel], part: dict[str, Any], prefix: str) -> Iterato
             yield told(f"{prefix}{key}", part[key], _EXPECTED.get(key, "a whole number above zero"))
 
 
-def told(key: str, value: object, expected: str, remedy: str = "correct it by the published config.json") -> str:
+def told(key: str, value: object, expected: str, remedy: str = _CORRECT) -> str:
     """A value that is not of its kind, in one line."""
     return f"{key} is {spelled(value)}, expected {expected}: {remedy}"
 
@@ -126,10 +142,11 @@ def spelled(value: Any) -> str:
 
 _NAMES = ("model_type", "architectures")
 _NUMBERS = ("max_position_embeddings", "rms_norm_eps", "rope_theta", "factor", "partial_rotary_factor")
-_TEXTS = ("model_type", "dtype", "torch_dtype", "rope_type")
+_TEXTS = ("model_type", "rope_type")
 _EXPECTED = {
     **dict.fromkeys(_NUMBERS, "a number above zero"),
     **dict.fromkeys(_TEXTS, "text"),
+    **dict.fromkeys(("dtype", "torch_dtype"), "a dtype of torch such as bfloat16"),
     **dict.fromkeys(("architectures", "layer_types"), "a list of names"),
     **dict.fromkeys(("eos_token_id", "bos_token_id"), "a token id or a list of them"),
     "tie_word_embeddings": "true or false",

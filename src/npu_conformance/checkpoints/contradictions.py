@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding
-from npu_conformance.checkpoints.class_defaults import config_class
+from npu_conformance.checkpoints.config_class import config_class
 from npu_conformance.checkpoints.config_values import spelled
 from npu_conformance.checkpoints.shapes import SIZES
 from npu_conformance.checkpoints.stack import find_stack
@@ -15,7 +15,7 @@ _TIE = "tie_word_embeddings"
 def contradictions(checkpoint: Checkpoint) -> list[Finding]:
     """An error where what is loaded is another model or none, a note where both libraries take the same."""
     config, text = checkpoint.config, checkpoint.text_config
-    errors = (*_tied(checkpoint), *_parts(config), *_windows(text), *_nulls(config, text))
+    errors = (*_tied(checkpoint), *_parts(config), *_windows(text), *_refused(config, text))
     return [
         *(Finding("error", "config.json", told) for told in errors),
         *(Finding("warning", "config.json", told) for told in _scaled_twice(text)),
@@ -40,20 +40,22 @@ def _tied(checkpoint: Checkpoint) -> Iterator[str]:
         )
         return
     for where, part in parts.items():
-        if part.get(_TIE) is None and config_class(part).defaults.get(_TIE) is False and False not in said:
+        if _TIE not in part and config_class(part).defaults.get(_TIE) is False and False not in said:
             yield (
                 f"{_TIE} is missing{where}, there is no lm_head, and the class of model_type {part['model_type']} ties "
                 "nothing by itself: what reads it there has no head; set it to true if the model has no head of its own"
             )
 
 
-def _nulls(config: dict[str, Any], text: dict[str, Any]) -> Iterator[str]:
-    """Sizes that the weights' shapes know are told of by shapes.py."""
+def _refused(config: dict[str, Any], text: dict[str, Any]) -> Iterator[str]:
+    """Values that the class does not take; null for a size that the weights' shapes know is told of by shapes.py."""
     for part in (config,) if text is config else (config, text):
-        found = config_class(part)
-        for key in sorted(key for key in found.not_null if key in part and part[key] is None and key not in SIZES):
-            taken = f", or remove it ({spelled(found.defaults[key])} is taken then)" if key in found.defaults else ""
-            yield f"{key} is null, which transformers 5 refuses: write the published value{taken}"
+        known = config_class(part)
+        for key, value in part.items():
+            taken = known.refuses(key, value)
+            if taken is not None and not (value is None and key in SIZES):
+                told = f"{key} is {spelled(value)}, transformers 5 takes {taken}: write the published value"
+                yield told + (f", or remove it ({spelled(known.defaults[key])} then)" if key in known.defaults else "")
 
 
 def _parts(config: dict[str, Any]) -> Iterator[str]:

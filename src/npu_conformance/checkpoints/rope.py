@@ -120,13 +120,13 @@ def _ropes(text: dict[str, Any], settings: dict[str, Any]) -> list[Rope]:
     theta, kind = settings.get("rope_theta"), settings.get("rope_type", "default")
     if theta is None:
         raise UnknownRopeError("it names no rope_theta, so each library takes its own default")
-    if kind not in _KINDS:
+    if kind not in KINDS:
         raise UnknownRopeError(f"rope type {kind!r}")
     try:
         theta = float(theta)
         with np.errstate(divide="raise", over="raise", invalid="raise"):
             plain = _default(theta, _width(text, settings))
-            found = _KINDS[kind](plain, theta, settings, text)
+            found = KINDS[kind](plain, theta, settings, text)
     except UnknownRopeError:
         raise
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -228,10 +228,11 @@ def _longrope(plain: Frequencies, _theta: float, settings: dict[str, Any], text:
     return [(one, scale if agreed else None) for one in (found[:1] if factors[0] == factors[1] else found)]
 
 
-_KINDS: dict[str, Callable[[Frequencies, float, dict[str, Any], dict[str, Any]], _Found]] = {
+KINDS: dict[str, Callable[[Frequencies, float, dict[str, Any], dict[str, Any]], _Found]] = {
     "default": _as_it_is,
     "linear": _linear,
     "llama3": _llama3,
     "yarn": _yarn,
     "longrope": _longrope,
 }
+"""Kinds of rotary embeddings that are recognised, by transformers' names."""

@@ -6,7 +6,7 @@ Only what shapes say unmistakably is said; of an architecture with other names n
 from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding
-from npu_conformance.checkpoints.class_defaults import ConfigClass, config_class
+from npu_conformance.checkpoints.config_class import ConfigClass, config_class
 from npu_conformance.checkpoints.config_values import spelled
 from npu_conformance.checkpoints.rope import plain_settings
 from npu_conformance.checkpoints.stack import Stack, agreed, find_stack
@@ -62,7 +62,7 @@ def _contradicted(
         taken = _of_null(key, config, by_class.defaults) if default is None else default
         unknown = not by_class.defaults or taken is None
         return None if unknown or taken == value else f"missing, for which transformers takes {taken}"
-    if said is None and key not in by_class.not_null:
+    if said is None and by_class.refuses(key, None) is None:
         taken = _of_null(key, config, by_class.defaults)
     else:
         taken = config.get(key)

@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, some
+from npu_conformance.checkpoints.config_values import spelled
 from npu_conformance.checkpoints.headers import shown
 from npu_conformance.checkpoints.modelslim import is_modelslim
 from npu_conformance.checkpoints.quantisation.schema import METHODS
+from npu_conformance.checkpoints.rope import KINDS, plain_settings
 from npu_conformance.checkpoints.stack import find_stack
 
 _IN_A_LAYER = (
@@ -22,7 +24,7 @@ def unchecked(checkpoint: Checkpoint) -> str | None:
     Args:
         checkpoint: an examined folder.
     """
-    left = [*_method(checkpoint), *_tensors(checkpoint)]
+    left = [*_method(checkpoint), *_rotations(checkpoint), *_tensors(checkpoint)]
     return f"not recognised: {'; '.join(left)}" if left else None
 
 
@@ -30,6 +32,15 @@ def _method(checkpoint: Checkpoint) -> Iterator[str]:
     method = checkpoint.quantisation.get("quant_method")
     if isinstance(method, str) and method not in METHODS and not is_modelslim(checkpoint.folder):
         yield f"quantised by {shown(method)}: its parts and options not checked"
+
+
+def _rotations(checkpoint: Checkpoint) -> Iterator[str]:
+    try:
+        kind = plain_settings(checkpoint.text_config).get("rope_type", "default")
+    except (AttributeError, TypeError):
+        return  # values of a wrong kind, which are errors
+    if kind not in KINDS:
+        yield f"rope_type {spelled(kind)}: its keys not checked"
 
 
 def _tensors(checkpoint: Checkpoint) -> Iterator[str]:

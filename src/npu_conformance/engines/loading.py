@@ -28,6 +28,7 @@ def load_model(checkpoint: Path, dtype: str, attn_implementation: str, *, trust_
         "trust_remote_code": trust_remote_code,
         "local_files_only": True,
         "output_loading_info": True,
+        "ignore_mismatched_sizes": True,  # they are refused below, by name
     }
     require_readable(files)
     source: Path | None = checkpoint
@@ -38,7 +39,13 @@ def load_model(checkpoint: Path, dtype: str, attn_implementation: str, *, trust_
                 del part.quantization_config
         options |= {"config": config, "state_dict": _plain_weights(files, options["dtype"])}
         source = None
-    model, loaded = _class_of(files, trust_remote_code).from_pretrained(source, **options)
+    try:
+        model, loaded = _class_of(files, trust_remote_code).from_pretrained(source, **options)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CheckpointError(
+            f"{checkpoint}: transformers cannot make the model ({told}): compare config.json with the published one"
+        ) from error
     _refuse_gaps(checkpoint, loaded)
     return model.to(options["dtype"]).eval()
 

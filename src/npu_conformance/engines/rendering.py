@@ -88,10 +88,7 @@ def run(job: "RenderJob", progress: "Progress") -> None:
         templated = prompt.chat and bool(tokenizer.chat_template)
         text = prompt.text
         if templated:
-            # Rendered to text first: what apply_chat_template returns for ids differs between versions.
-            text = tokenizer.apply_chat_template(
-                as_messages(prompt), tokenize=False, add_generation_prompt=True, **job.chat_template_kwargs
-            )
+            text = _templated(tokenizer, prompt, job)
         rendered = list(tokenizer(text, add_special_tokens=not templated)["input_ids"])
         if not rendered:
             raise CheckpointError(f"{job.checkpoint}: prompt {prompt.id} renders to no token at all")
@@ -115,6 +112,20 @@ def run(job: "RenderJob", progress: "Progress") -> None:
             "second_ids": None if file is None else second,
         },
     )
+
+
+def _templated(tokenizer: Any, prompt: Prompt, job: "RenderJob") -> str:
+    """Text, and not ids: what apply_chat_template returns for ids differs between versions."""
+    try:
+        text: str = tokenizer.apply_chat_template(
+            as_messages(prompt), tokenize=False, add_generation_prompt=True, **job.chat_template_kwargs
+        )
+    except Exception as error:  # whatever a template raises, of Jinja or of its own
+        raise CheckpointError(
+            f"{job.checkpoint}: its chat template cannot be applied to prompt {prompt.id} ({error}): compare it with "
+            "the published one, or write `chat: false` for this set in the YAML"
+        ) from error
+    return text
 
 
 def as_messages(prompt: Prompt) -> list[dict[str, str]]:

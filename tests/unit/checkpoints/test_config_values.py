@@ -34,6 +34,18 @@ def told(config: dict[str, Any]) -> list[str]:
         ("rope_scaling", "linear", "rope_scaling is 'linear', expected an object"),
         ("rope_scaling", {"factor": {}}, "rope_scaling.factor is {}, expected a number above zero"),
         ("rope_parameters", {"a": {"rope_theta": "1"}}, "rope_parameters.a.rope_theta is '1', expected a number above"),
+        ("rope_scaling", {"type": "yarn"}, "rope_scaling has no factor, which rope_type yarn needs"),
+        (
+            "rope_parameters",
+            {"a": {"rope_type": "longrope", "short_factor": [1.0]}},
+            "rope_parameters.a has no long_factor, which rope_type longrope needs",
+        ),
+        (
+            "rope_parameters",
+            {"rope_type": "llama3", "factor": 8.0},
+            "rope_parameters has no low_freq_factor and no high_freq_factor and no original_max_position_embeddings",
+        ),
+        ("dtype", "x", "dtype is 'x', expected a dtype of torch such as bfloat16"),
         ("text_config", [], "text_config is [], expected an object"),
         ("text_config", {"head_dim": True}, "text_config.head_dim is true, expected a whole number above zero"),
         ("tie_word_embeddings", "false", "tie_word_embeddings is 'false', expected true or false"),
@@ -64,7 +76,8 @@ def test_a_wrong_value_is_named(tmp_path: Path, key: str, value: Any, expected: 
         {"eos_token_id": [151645, 151643], "bos_token_id": None, "num_experts": 0, "rope_theta": 10000},
         {"moe_intermediate_size": [3072] * 32, "num_experts": [64, 64], "dtype": "bfloat16"},
         {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e6}, "sliding_attention": None}},
-        {"head_dim": 0, "max_position_embeddings": 1200.0},
+        {"head_dim": 0, "max_position_embeddings": 1200.0, "torch_dtype": "float8_e4m3fn"},
+        {"rope_scaling": {"type": "dynamic", "alpha": 1000.0}, "rope_parameters": {"rope_type": "telechat3-yarn"}},
         {"text_config": {"hidden_size": 5120, "vocab_size": 262208}, "tie_word_embeddings": True},
     ],
 )

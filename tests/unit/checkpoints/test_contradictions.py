@@ -50,6 +50,7 @@ def findings(folder: Path, config: dict[str, Any], shapes: Shapes) -> list[str]:
             llama(),
             "note config.json: rope_theta is 10000 and rope_parameters.rope_theta is 1e+06: transformers 5 takes",
         ),
+        ({"attention_bias": "no"}, llama(), "error config.json: attention_bias is 'no', transformers 5 takes true or"),
         (
             {"rope_scaling": {"type": "yarn", "factor": 4.0}, "rope_parameters": PLAIN},
             llama(),

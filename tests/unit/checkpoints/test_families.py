@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.checkpoints.class_defaults import config_class
+from npu_conformance.checkpoints.config_class import config_class
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.rope_forms import older_form
 from tests.unit.helpers.tiny_checkpoints import LLAMA, Shapes, llama, write

@@ -164,6 +164,13 @@ def test_a_method_that_is_not_recognised_is_said(tmp_path: Path) -> None:
     assert unchecked(examine(write(tmp_path, config, llama()))) is None
 
 
+def test_rotations_that_are_not_recognised_are_said(tmp_path: Path) -> None:
+    """Their keys are not checked, and a run cannot compute their frequencies a second time."""
+    config = LLAMA | {"rope_scaling": {"type": "telechat3-yarn", "factor": 4.0}}
+    found = unchecked(examine(write(tmp_path, config, llama())))
+    assert found == "not recognised: rope_type 'telechat3-yarn': its keys not checked"
+
+
 DRAWN_SHAPES = st.lists(st.sampled_from([0, 1, 16, 32, 48, 64, 96, 128]), max_size=3).map(tuple)
 NAMES = st.sampled_from(sorted(llama()))
 CHANGES = st.dictionaries(NAMES, st.none() | st.tuples(st.sampled_from(["BF16", "F32", "F8_E4M3"]), DRAWN_SHAPES))

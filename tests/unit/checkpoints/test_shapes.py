@@ -64,7 +64,11 @@ def test_each_wrong_value_is_corrected_alone(tmp_path: Path, shapes: Shapes, key
 
 
 @pytest.mark.parametrize(
-    "head", [{"head_dim": 128}, {"rope_scaling": {"rope_type": "longrope", "short_factor": [1.0] * 64}}]
+    "head",
+    [
+        {"head_dim": 128},
+        {"rope_scaling": {"rope_type": "longrope", "short_factor": [1.0] * 64, "long_factor": [1.0] * 64}},
+    ],
 )
 def test_a_published_config_of_another_size(tmp_path: Path, head: dict[str, Any]) -> None:
     """All wrong values in one message; the size of a head is declared, or follows from LongRoPE's factors."""

@@ -10,6 +10,7 @@ from npu_conformance.checkpoints.inspect import inspect
 from npu_conformance.checkpoints.load import load_tensor
 from npu_conformance.engines.loading import load_model
 from npu_conformance.errors import CheckpointError
+from tests.unit.checkpoints.test_families import SMALL, small
 from tests.unit.conversion.test_fp8 import save_qwen3
 from tests.unit.helpers.quantised_checkpoints import edit_config, edit_tensors
 from tests.unit.helpers.tiny_checkpoints import LLAMA
@@ -75,6 +76,38 @@ def test_a_method_without_a_reader_asks_for_the_original(tmp_path: Path) -> None
 
     with pytest.raises(CheckpointError, match=r"quantised by quark are not read here.* reference\.model"):
         load(tmp_path / "source")
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"hidden_act": "own"}, r"cannot make the model \(KeyError: 'own'\): compare config\.json with the published"),
+        ({"attention_bias": True}, r"has no weights for model\.layers\.0\.self_attn\.k_proj\.bias and 7 more"),
+    ],
+)
+def test_a_config_that_makes_no_such_model_is_named(tmp_path: Path, keys: dict[str, Any], told: str) -> None:
+    """What inspection cannot know, in one line."""
+    save_qwen3(tmp_path / "source")
+    edit_config(tmp_path / "source", **keys)
+
+    with pytest.raises(CheckpointError, match=told) as caught:
+        load(tmp_path / "source")
+
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_shape_are_named(tmp_path: Path) -> None:
+    """Of a tensor that inspection does not know."""
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    plain = CONFIG_MAPPING["qwen3_5_text"]()
+    folder = tmp_path / "model"
+    AutoModelForCausalLM.from_config(type(plain)(**small(plain, SMALL))).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    edit_config(folder, linear_conv_kernel_dim=2)
+
+    with pytest.raises(CheckpointError, match=r"of another shape for .*linear_attn\.conv1d\.weight.* not of the same"):
+        load(folder)
 
 
 def whole(folder: Path, tensors: dict[str, Any]) -> None:

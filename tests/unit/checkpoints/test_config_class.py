@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from npu_conformance.checkpoints import class_defaults
-from npu_conformance.checkpoints.class_defaults import config_class
+from npu_conformance.checkpoints import config_class as module
+from npu_conformance.checkpoints.config_class import config_class
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.shapes import SIZES, corrections
 from npu_conformance.cli import main
@@ -18,6 +18,7 @@ from tests.unit.checkpoints.test_families import FAMILIES
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
 
 ASKED = (*SIZES, "tie_word_embeddings", "rms_norm_eps")
+VALUES: tuple[Any, ...] = (None, 3, 2.5, True, "x", [1], {})
 QWEN3 = LLAMA | {"model_type": "qwen3"}
 
 
@@ -34,18 +35,30 @@ def test_defaults_are_those_of_the_class(family: str) -> None:
             assert found.defaults[key] == getattr(made, key)
 
 
-def test_null_is_refused_where_transformers_refuses_it() -> None:
+def refusal(made: Any, key: str, value: Any) -> bool | None:
+    """Whether a class refuses a value for its type; None where it goes wrong later, over what it computes of it."""
+    from huggingface_hub.errors import StrictDataclassFieldValidationError
+
+    try:
+        made(**{key: value})
+    except StrictDataclassFieldValidationError as error:
+        return f"'{key}'" in str(error) and "TypeError" in str(error)
+    except Exception:
+        return None
+    return False
+
+
+@pytest.mark.parametrize("family", ["qwen3", "llama", "qwen3_5_text", "gemma3_text", "deepseek_v3", "gpt_oss"])
+def test_what_a_class_refuses_is_what_is_said_to_be_refused(family: str) -> None:
     """By the types of its fields."""
     from transformers import CONFIG_MAPPING
 
-    refused = config_class(QWEN3).not_null
-    for key in ("head_dim", "num_key_value_heads", "rms_norm_eps", "sliding_window", "tie_word_embeddings"):
-        if key in refused:
-            with pytest.raises(Exception, match=f"'{key}'"):
-                CONFIG_MAPPING["qwen3"](**{key: None})
-        else:
-            CONFIG_MAPPING["qwen3"](**{key: None})
-    assert {"head_dim", "rms_norm_eps"} <= refused
+    made, found = CONFIG_MAPPING[family], config_class({"model_type": family})
+
+    assert {"vocab_size", "rms_norm_eps", "attention_bias"} <= found.types.keys()
+    for key in found.types.keys() - {"layer_types", "rope_parameters"}:  # which are put right first
+        for value in VALUES:
+            assert refusal(made, key, value) in (found.refuses(key, value) is not None, None), (key, value)
 
 
 def test_classes_of_transformers_4_have_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +77,7 @@ def test_classes_of_transformers_4_have_arguments(tmp_path: Path, monkeypatch: p
         "        self.head_dim = head_dim if head_dim is not None else hidden_size // num_attention_heads\n"
     )
     spec = ModuleSpec("transformers", None, origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(class_defaults, "find_spec", lambda _name: spec)
+    monkeypatch.setattr(module, "find_spec", lambda _name: spec)
 
     found = config_class({"model_type": "odd", "n_layer": 3}).defaults
 
@@ -124,8 +137,8 @@ def test_null_that_transformers_refuses_is_an_error(tmp_path: Path, nested: bool
     (finding,) = examine(write(tmp_path, config, llama())).findings
 
     assert str(finding) == (
-        "config.json: rms_norm_eps is null, which transformers 5 refuses: write the published value, or remove it "
-        "(1e-06 is taken then)"
+        "config.json: rms_norm_eps is null, transformers 5 takes a decimal such as 1.0: write the published value, or "
+        "remove it (1e-06 then)"
     )
 
 

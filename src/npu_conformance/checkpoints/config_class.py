@@ -1,4 +1,4 @@
-"""What transformers' config class takes for keys that config.json leaves out or has as null, read from its source.
+"""What transformers' config class takes: for keys that config.json leaves out, and at all. Read from its source.
 
 Importing the class would import torch, which takes seconds and belongs into worker processes.
 """
@@ -12,7 +12,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-_NULLABLE = re.compile(r"\b(None|Any|Optional)\b")
+_KINDS = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a decimal such as 1.0",
+    "str": "text",
+    "list": "a list",
+    "dict": "an object",
+    "None": "null",
+}
+"""Types of fields that JSON has, in words."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +30,16 @@ class ConfigClass:
 
     defaults: dict[str, Any] = field(default_factory=dict)
     """Of keys that are left out."""
-    not_null: frozenset[str] = frozenset()
-    """Keys of which it refuses null, as transformers does since 5."""
+    types: dict[str, frozenset[str]] = field(default_factory=dict)
+    """By key, the types that it takes, where it refuses all others, as transformers does since 5."""
     aliases: dict[str, str] = field(default_factory=dict)
     """Keys by other names that they may have."""
+
+    def refuses(self, key: str, value: Any) -> str | None:
+        """What is taken, in words, where the class does not take a value of JSON; else None."""
+        kind = "None" if value is None else type(value).__name__
+        taken = self.types.get(key)
+        return None if taken is None or kind in taken else " or ".join(_KINDS[one] for one in _KINDS if one in taken)
 
 
 def config_class(config: dict[str, Any]) -> ConfigClass:
@@ -73,7 +88,7 @@ def _inherited(classes: dict[str, ast.ClassDef], name: str) -> ConfigClass:
     computed = set(_computed(node))
     return ConfigClass(
         {key: one for key, one in (found.defaults | own).items() if one is None or key not in computed},
-        found.not_null | set(_not_null(node)),
+        found.types | dict(_types(node)),
         found.aliases | own.get("attribute_map", {}),
     )
 
@@ -86,11 +101,21 @@ def _class_values(node: ast.ClassDef) -> Iterator[tuple[str, Any]]:
             yield from _literal(ast.unparse(target), one.value)
 
 
-def _not_null(node: ast.ClassDef) -> Iterator[str]:
+def _types(node: ast.ClassDef) -> Iterator[tuple[str, frozenset[str]]]:
+    """Of fields that are checked, and may be nothing but what JSON has."""
     if any("strict" in ast.unparse(one) for one in node.decorator_list):
         for one in node.body:
-            if isinstance(one, ast.AnnAssign) and not _NULLABLE.search(ast.unparse(one.annotation)):
-                yield ast.unparse(one.target)
+            if isinstance(one, ast.AnnAssign):
+                names = {re.sub(r"^tuple$", "list", name) for name in _alternatives(one.annotation)}
+                if names <= _KINDS.keys():
+                    yield ast.unparse(one.target), frozenset(names)
+
+
+def _alternatives(annotation: ast.expr) -> Iterator[str]:
+    if isinstance(annotation, ast.BinOp):
+        yield from (*_alternatives(annotation.left), *_alternatives(annotation.right))
+    else:
+        yield ast.unparse(annotation.value if isinstance(annotation, ast.Subscript) else annotation)
 
 
 def _arguments(node: ast.ClassDef) -> Iterator[tuple[str, Any]]:
