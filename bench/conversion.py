@@ -51,9 +51,10 @@ def _save(folder: Path) -> None:
 
     folder.mkdir()
     quantisation = {"quant_method": "fp8", "weight_block_size": [_BLOCK, _BLOCK]}
-    config = {"torch_dtype": "bfloat16", "vocab_size": shape.VOCABULARY, "quantization_config": quantisation}
+    config = {"model_type": "bench", "torch_dtype": "bfloat16", "vocab_size": shape.VOCABULARY}
+    config |= {"quantization_config": quantisation}
     write_json(folder / "config.json", config)
-    write_json(folder / "tokenizer.json", {})
+    write_json(folder / "tokenizer.json", {"model": {"vocab": {}}})
     random = torch.Generator().manual_seed(shape.SEED)
     embedding = torch.randn(shape.VOCABULARY, _WIDTH, generator=random).to(torch.bfloat16)
     save_file({"model.embed_tokens.weight": embedding}, folder / "embedding.safetensors")
