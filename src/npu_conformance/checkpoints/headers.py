@@ -160,6 +160,8 @@ def read_json(path: Path, why: str) -> dict[str, Any]:
             raise CheckpointError(f"{path}: has more than {_LONGEST_JSON} bytes: expected a small JSON file")
         content = json.loads(text.decode("utf-8"))
         _refuse_depth(content)
+        if b"\\ud" in text.lower():  # half of a character, which no other library's JSON has
+            json.dumps(content, ensure_ascii=False).encode()
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: missing; {why}") from error
     except (OSError, ValueError, RecursionError) as error:

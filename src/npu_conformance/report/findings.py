@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import field_validator
+
 from npu_conformance.checks.closeness import three_way
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.log import log_of
@@ -10,6 +12,7 @@ from npu_conformance.errors import TraceError
 from npu_conformance.measure.cases import by_scenario, farthest, tied
 from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.part import Part
+from npu_conformance.report.words.metrics import AT
 from npu_conformance.traces.cases import Case
 from npu_conformance.workers.log import WARNINGS
 
@@ -83,6 +86,14 @@ class BatchRow(Part):
     """Positions at which another token would be taken, and rounding does not explain it."""
     ties: int
     """Positions at which another token would be taken, and rounding may."""
+
+    @field_validator("scenario")
+    @classmethod
+    def _known(cls, scenario: str) -> str:
+        if f"batch:{scenario}" not in AT:
+            raise ValueError(f"no scenario: {scenario}")
+        return scenario
+
     where: str | None
     """The position with the largest distance; null where nothing differs."""
 

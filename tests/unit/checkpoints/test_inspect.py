@@ -120,6 +120,10 @@ def nested_vocabulary(folder: Path) -> None:
             lambda folder: (folder / "config.json").write_text('{"a":' * 65 + "1" + "}" * 65),
             "config.json: cannot be read as JSON: nested more than 64 deep: download it again",
         ),
+        (
+            lambda folder: (folder / "config.json").write_text('{"a": "\\ud800"}'),
+            "config.json: cannot be read as JSON: 'utf-8' codec can't encode character",
+        ),
         (lambda folder: (folder / "config.json").write_text("[]"), "config.json: expected a JSON object"),
         (lambda folder: (folder / "config.json").write_bytes(b"\xef\xbb\xbf{}"), "Unexpected UTF-8 BOM"),
         (

@@ -40,6 +40,11 @@ ODD: tuple[Any, ...] = (
 )
 
 
+BATCH = {"scenario": "nowhere", "where": None, "distance": 0.0} | dict.fromkeys(
+    ("prompts", "positions", "different", "flips", "ties"), 1
+)
+
+
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
     """What a made-up run's report.json says."""
@@ -114,6 +119,10 @@ def test_what_is_no_report_is_one_message(
         (lambda one: variant(one).update(positions=7), "models.0.variants.0: 7 positions, 600 values of relative_l2"),
         (lambda one: variant(one)["relative_l2"].pop(), "models.0.variants.0: 600 positions, 599 values"),
         (lambda one: variant(one)["prompts"][0].update(first_divergence=900), "models.0.variants.0.prompts.0: "),
+        (
+            lambda one: variant(one).update(batches=[BATCH]),
+            "models.0.variants.0.batches.0.scenario: no scenario: nowhere",
+        ),
         (lambda one: variant(one)["candidate"].update(effective="x"), "models.0.variants.0.candidate.effective: "),
     ],
 )
