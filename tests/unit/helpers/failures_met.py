@@ -132,11 +132,11 @@ MET: dict[str, list[str]] = {
     "no LoRA": ["ValueError: XForCausalLM does not support LoRA yet."],
     "quantised LoRA": ["AttributeError: 'AscendRMSNorm' object has no attribute 'next_need_quant_fusion_linear'"],
     "quantisation's description": [
-        "NotImplementedError: There is no available ascend quantizer.",
+        "There is no available ascend quantizer.",
         "ERROR: ModelSlim Quantization Config Not Found",
         "KeyError: 'model.layers.0.self_attn.q_proj.weight'",
         "ValueError: Not all shards of model.layers.0.mlp.gate_up_proj are quantized with same quant type. Shard",
-        "NotImplementedError: Currently, vLLM Ascend doesn't support quant_type=W2A8 for layer_type=linear.",
+        "Currently, vLLM Ascend doesn't support quant_type=W2A8 for layer_type=linear.",
     ],
     "dtype of scales": [
         "AclNN_Parameter_Error(EZ1001): Tensor scale not implemented for DT_FLOAT16, should be in dtype "

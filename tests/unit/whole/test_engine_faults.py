@@ -108,6 +108,16 @@ def test_a_fault_fails_where_it_hides_and_nowhere_else(own_configs: Path, tmp_pa
         assert "prefill_closeness" not in told["base"]
 
 
+def test_a_weight_that_an_engine_left_out_is_told_by_its_own_log(own_configs: Path, tmp_path: Path) -> None:
+    """And by nothing else: the engine goes on with a norm of ones, which the twin's is near to."""
+    found = judged(tmp_path, config(own_configs, ""), "weight_left_out")
+    (told,) = [check for check in found.model("Faulty")["checks"] if check["check"] == "engine_log"]
+
+    assert failing(found) == {"base": {"engine_log"}}
+    assert "weights were not initialized from checkpoint" in told["where"]
+    assert f"model.layers.{LAYER}.input_layernorm.weight" in told["where"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_bisect_ends_at_the_feature_the_position_and_the_layer(own_configs: Path, tmp_path: Path, fault: str) -> None:

@@ -177,6 +177,27 @@ def _hooks_blind() -> None:
     Qwen3DecoderLayer.__call__ = call
 
 
+def _weight_left_out() -> None:
+    """The layer's first norm is not loaded, and the loader says so and goes on, as those of some models do."""
+    from vllm.logger import init_logger
+    from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
+
+    weights, track = DefaultModelLoader.get_all_weights, DefaultModelLoader.track_weights_loading
+    left_out = f"model.layers.{_layer()}.input_layernorm.weight"
+
+    def get_all_weights(self: Any, *args: Any) -> Iterator[tuple[str, Any]]:
+        return (one for one in weights(self, *args) if one[0] != left_out)
+
+    def track_weights_loading(self: Any, *args: Any, **named: Any) -> None:
+        try:
+            track(self, *args, **named)
+        except ValueError as error:
+            init_logger(f"vllm.{__name__}").warning("%s", error)
+
+    DefaultModelLoader.get_all_weights = get_all_weights
+    DefaultModelLoader.track_weights_loading = track_weights_loading
+
+
 def _patch_processors(show: Callable[[Any], Any], back: Callable[[Any], Any] | None) -> None:
     """Let `show` choose what processors of logits are shown; of what they give, only what they changed counts.
 
@@ -207,6 +228,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "tp_rank_1": _tp_rank_1,
     "layer_scaled": _layer_scaled,
     "noise": _noise,
+    "weight_left_out": _weight_left_out,
     "rows_exchanged": _rows_exchanged,
     "rows_late": _rows_late,
     "hooks_blind": _hooks_blind,
