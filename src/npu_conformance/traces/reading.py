@@ -20,7 +20,7 @@ _LONGEST_JSON = 256_000_000
 npy: Any = numpy_format
 _KINDS = "biufU"
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-_UNREADABLE = (OSError, ValueError, EOFError, BadZipFile, NotImplementedError, RuntimeError)
+_UNREADABLE = (OSError, ValueError, EOFError, BadZipFile, RuntimeError)
 
 
 def read_saved(path: Path, form: TypeAdapter[T], remedy: str = _AGAIN) -> T:
