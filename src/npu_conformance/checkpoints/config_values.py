@@ -14,8 +14,8 @@ _Counts = _Count | Annotated[list[Annotated[int, Field(strict=True, ge=0, lt=1 <
 """Of all layers, or of each."""
 _Number = Annotated[float, Field(strict=True, gt=0, lt=1 << 40, allow_inf_nan=False)] | None
 _None = Annotated[int, Field(strict=True, ge=0, le=0)]
-_Token = Annotated[int, Field(strict=True, ge=-1, lt=1 << 31)]
-Tokens = _Token | list[_Token] | None
+Token = Annotated[int, Field(strict=True, ge=-1, lt=1 << 31)]
+Tokens = Token | list[Token] | None
 _DTYPE = r"^(torch\.)?(bfloat16|float(8_\w+|16|32|64)?|half|double|auto|u?int8)$"
 _Dtype = Annotated[str, Field(strict=True, pattern=_DTYPE)]
 _CORRECT = "correct it by the published config.json"

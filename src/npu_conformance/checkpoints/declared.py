@@ -218,7 +218,7 @@ def _ends(folder: Path) -> Declared | str:
     file, listed = told
     ids = set(listed)
     source = f"{file}: eos_token_id {listed}"
-    own = _tokenizers_end(folder)
+    own = tokenizers_end(folder)
     if own is None:
         return "the tokenizer's own cannot be told from tokenizer_config.json and tokenizer.json"
     token, number = own
@@ -228,7 +228,7 @@ def _ends(folder: Path) -> Declared | str:
     return Declared(values=(tuple(sorted(ids)),), source=source)
 
 
-def _tokenizers_end(folder: Path) -> tuple[str | None, int | None] | None:
+def tokenizers_end(folder: Path) -> tuple[str | None, int | None] | None:
     """The tokenizer's end-of-text and its id; None where its files do not tell."""
     settings, words = find_json(folder / "tokenizer_config.json"), find_json(folder / "tokenizer.json")
     if settings is None or words is None:

@@ -2,94 +2,28 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from typing import Any
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, Finding
-from npu_conformance.checkpoints.config_values import Tokens, told
 from npu_conformance.checkpoints.content import pointers
+from npu_conformance.checkpoints.declared import tokenizers_end
 from npu_conformance.checkpoints.headers import find_json, read_json, shown
+from npu_conformance.checkpoints.small_schemas import SMALL_FILES, wrong_values
 from npu_conformance.errors import CheckpointError
 
 _GENERATION, _SETTINGS, _WORDS = "generation_config.json", "tokenizer_config.json", "tokenizer.json"
 _TEMPLATE = "chat_template.jinja"
-_READ = (_GENERATION, _SETTINGS, _WORDS, "special_tokens_map.json", "added_tokens.json")
 # Classes that split as SentencePiece does whatever tokenizer.json says, where transformers 5 knows no better.
 _SENTENCEPIECE = ("LlamaTokenizer", "LlamaTokenizerFast")
 # The class that transformers 5 writes where it knows no other.
 _NEWER = "TokenizersBackend"
 
 
-class _Generation(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    eos_token_id: Tokens = None
-    bos_token_id: Tokens = None
-    pad_token_id: Tokens = None
-    repetition_penalty: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
-
-
-class _Named(BaseModel):
-    name: StrictStr
-    template: StrictStr
-
-
-class _Token(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    content: StrictStr
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    tokenizer_class: StrictStr | None = None
-    chat_template: StrictStr | list[_Named] | dict[str, StrictStr] | None = None
-    bos_token: StrictStr | _Token | None = None
-    eos_token: StrictStr | _Token | None = None
-
-
-class _Added(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    id: Annotated[int, Field(strict=True, ge=0)]
-    content: StrictStr
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    vocab: dict[str, int] | list[Any] | None = None
-
-
-class _Words(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    added_tokens: list[_Added] | None = None
-    model: _Model
-
-
-_SCHEMAS: dict[str, type[BaseModel]] = {_GENERATION: _Generation, _SETTINGS: _Settings, _WORDS: _Words}
-_EXPECTED = {
-    "eos_token_id": "a token id or a list of them",
-    "bos_token_id": "a token id or a list of them",
-    "pad_token_id": "a token id or a list of them",
-    "repetition_penalty": "a number above zero",
-    "tokenizer_class": "text",
-    "chat_template": "a template, or a list of them with names",
-    "bos_token": "a token",
-    "eos_token": "a token",
-    "added_tokens": "a list of tokens with id and content",
-    "model": "an object with the vocabulary",
-}
-
-
 def small_file_findings(checkpoint: Checkpoint) -> list[Finding]:
     """What generation_config.json and the tokenizer's files have that is wrong, or read in two ways."""
     found: dict[str, dict[str, Any]] = {}
     findings, pointing = [], {path.name for path, _ in pointers(checkpoint.folder)}  # which are told of already
-    for name in _READ:
+    for name in SMALL_FILES:
         if name in pointing or not (checkpoint.folder / name).exists():
             continue
         try:
@@ -97,7 +31,7 @@ def small_file_findings(checkpoint: Checkpoint) -> list[Finding]:
         except CheckpointError as error:
             findings.append(Finding("error", name, str(error).removeprefix(f"{checkpoint.folder / name}: ")))
             continue
-        findings += [Finding("error", name, one) for one in _wrong(_SCHEMAS.get(name), found[name])]
+        findings += [Finding("error", name, one) for one in wrong_values(name, found[name])]
     if findings or pointing:
         return findings
     generation, settings, words = (found.get(name) for name in (_GENERATION, _SETTINGS, _WORDS))
@@ -105,30 +39,22 @@ def small_file_findings(checkpoint: Checkpoint) -> list[Finding]:
         *_ends(checkpoint, generation),
         *_penalty(generation),
         *_class(checkpoint, settings, words),
+        *_unknown(settings, words),
         *_beyond(checkpoint, words),
         *_templates(checkpoint.folder, settings),
     ]
 
 
-def _wrong(schema: type[BaseModel] | None, content: dict[str, Any]) -> Iterator[str]:
-    if schema is None:
-        return
-    try:
-        schema.model_validate(content)
-    except ValidationError as error:
-        for key in dict.fromkeys(str(one["loc"][0]) for one in error.errors(include_url=False, include_input=False)):
-            yield told(key, content.get(key), _EXPECTED[key], "download the file again")
-
-
 def _ends(checkpoint: Checkpoint, generation: dict[str, Any] | None) -> Iterator[Finding]:
     """Engines stop at those of generation_config.json, where there is one, and at the tokenizer's own."""
-    if generation is None or "eos_token_id" not in generation:
+    if generation is None:
         return
     said, stops = (_listed(part.get("eos_token_id")) for part in (checkpoint.text_config, generation))
-    if left := said - stops:
+    own = tokenizers_end(checkpoint.folder) if said - stops else None
+    if left := said - stops - _listed(own and own[1]):
         message = (
-            f"eos_token_id is {_ids(said)}, {_GENERATION} says {_ids(stops)}; engines stop by {_GENERATION} and at the "
-            f"tokenizer's own, not at {_ids(left)} otherwise"
+            f"eos_token_id is {_ids(said)}, {_GENERATION} says {_ids(stops) or 'none'}; engines stop by {_GENERATION} "
+            f"and at the tokenizer's own, not at {_ids(left)} otherwise"
         )
         yield Finding("note", "config.json", message)
 
@@ -170,6 +96,23 @@ def _bytewise(words: dict[str, Any]) -> bool:
     decoder = words.get("decoder")
     parts = [decoder, *(decoder.get("decoders") or [])] if isinstance(decoder, dict) else []
     return any(isinstance(one, dict) and one.get("type") == "ByteLevel" for one in parts)
+
+
+def _unknown(settings: dict[str, Any] | None, words: dict[str, Any] | None) -> Iterator[Finding]:
+    """The tokens around a text, where the tokenizer's file has no such word: transformers adds one."""
+    model = (words or {}).get("model") or {}
+    vocabulary = model.get("vocab") or {}
+    there = set(vocabulary) if isinstance(vocabulary, dict) else {one[0] for one in vocabulary if one}
+    there |= {one["content"] for one in (words or {}).get("added_tokens") or []}
+    for key in ("bos_token", "eos_token") if there else ():
+        token = (settings or {}).get(key)
+        text = token["content"] if isinstance(token, dict) else token
+        if text is not None and text not in there:
+            message = (
+                f"{key} is {shown(text)}, which {_WORDS} does not have; transformers adds it, with an id that the "
+                "model was not trained with: download both files again"
+            )
+            yield Finding("warning", _SETTINGS, message)
 
 
 def _beyond(checkpoint: Checkpoint, words: dict[str, Any] | None) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,7 @@ class TokenizerFile:
         Raises:
             CheckpointError: it is damaged, or newer than the library.
         """
-        from tokenizers import Tokenizer
-
-        try:
-            self._tokenizer = Tokenizer.from_file(str(folder / _FILE))
-        except Exception as error:  # of Rust; its class is Exception itself
-            raise CheckpointError(
-                f"{folder / _FILE}: the tokenizers library cannot read it: {error}: download it again, or install a "
-                "newer tokenizers"
-            ) from error
+        self._tokenizer = _read(folder / _FILE)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         path = folder / "tokenizer_config.json"
@@ -62,6 +55,29 @@ class TokenizerFile:
         said = [token for token in ids if token not in self._special]
         text: str = self._tokenizer.decode(said, skip_special_tokens=True)
         return text
+
+
+def _read(path: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # of Rust; its class is Exception itself
+        raise CheckpointError(
+            f"{path}: the tokenizers library cannot read it: {error}: download it again, or install a newer tokenizers"
+        ) from error
+
+
+def why_unread(folder: Path) -> str | None:
+    """Why the library cannot read a checkpoint's tokenizer.json; None where it can, has none, or is not installed."""
+    path = folder / _FILE
+    if find_spec("tokenizers") is None or not path.is_file():
+        return None
+    try:
+        _read(path)
+    except CheckpointError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return None
 
 
 def tokenizer_file(folder: Path) -> TokenizerFile | None:

@@ -32,7 +32,7 @@ def written(folder: Path, state: "State", config: dict[str, Any] | None = None) 
     from safetensors.torch import save_file
 
     (folder / "config.json").write_text(json.dumps({"architectures": ["A"], **(config or {})}))
-    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
     save_file(state, folder / "model.safetensors")
     return folder
 

@@ -95,7 +95,7 @@ def save(folder: Path, config: Any, seeing: bool = False) -> None:
 
     made = AutoModelForImageTextToText if seeing else AutoModelForCausalLM
     made.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
-    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
 
 
 def small(config: Any, sizes: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def checkpoint(tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"architectures": ["A"], "vocab_size": 10, "hidden_size": 4}))
-    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
     shards: dict[str, dict[str, NDArray[np.generic]]] = {
         "model-1.safetensors": {"model.embed_tokens.weight": np.zeros((10, 4), np.float16)},
         "model-2.safetensors": {"model.norm.weight": np.ones(4, np.float32)},

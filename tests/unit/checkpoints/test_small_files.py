@@ -54,6 +54,14 @@ def test_files_as_they_are_published_have_no_findings(folder: Path) -> None:
         (WORDS, {}, "model is null, expected an object with the vocabulary"),
         (WORDS, {"model": {}, "added_tokens": [{"id": -1, "content": "x"}]}, "expected a list of tokens with id"),
         ("added_tokens.json", "7", "expected a JSON object"),
+        ("added_tokens.json", {"<a>": "7"}, "<a> is '7', expected a token id"),
+        ("special_tokens_map.json", {"eos_token": 2}, "eos_token is 2, expected a token: its text, or an AddedToken"),
+        (SETTINGS, {"pad_token": {"content": "x"}}, "pad_token is {'content': 'x'}, expected a token: its text, or an"),
+        (SETTINGS, {"padding_side": None}, "padding_side is null, expected left or right"),
+        (SETTINGS, {"model_max_length": "2048"}, "model_max_length is '2048', expected a number"),
+        (SETTINGS, {"added_tokens_decoder": {"0": "<s>"}}, "expected tokens by id, each with its content"),
+        (SETTINGS, {"extra_special_tokens": 3}, "extra_special_tokens is 3, expected a list of tokens"),
+        (GENERATION, {"pad_token_id": [0]}, "pad_token_id is [0], expected a token id"),
     ],
 )
 def test_what_no_library_reads_is_an_error(folder: Path, name: str, content: Any, words: str) -> None:
@@ -83,7 +91,20 @@ def test_stop_tokens_that_engines_do_not_stop_at_are_noted(folder: Path) -> None
         f"note config.json: eos_token_id is 2, {GENERATION} says 7; engines stop by {GENERATION} and at the "
         "tokenizer's own, not at 2 otherwise"
     )
-    assert found(folder, GENERATION, {"transformers_version": "4.57"}) == []
+    assert "generation_config.json says none; engines stop by" in found(folder, GENERATION, {"max_length": 9})[0]
+    (folder / WORDS).write_text(json.dumps({"model": {"vocab": {"</s>": 2}}}))
+    assert found(folder) == [], "the tokenizer's own"
+
+
+def test_a_special_token_that_the_file_does_not_have_is_a_warning(folder: Path) -> None:
+    """Libraries add it, with an id behind all others."""
+    for words in ({"vocab": {"</s>": 2}}, {"vocab": [["</s>", -1.0]]}):
+        (folder / WORDS).write_text(json.dumps({"model": words}))
+        assert found(folder, SETTINGS, {"eos_token": "</s>", "bos_token": None}) == []
+        (told,) = found(folder, SETTINGS, {"eos_token": {"__type": "AddedToken", "content": "<end>"}})
+        assert told.startswith(
+            f"warning {SETTINGS}: eos_token is <end>, which tokenizer.json does not have; transformers"
+        )
 
 
 def test_a_penalty_that_is_served_is_noted(folder: Path) -> None:
@@ -111,6 +132,7 @@ def test_tokens_beyond_the_vocabulary_are_a_warning(folder: Path) -> None:
     """The last id is within it."""
     size = LLAMA["vocab_size"]
     added = [{"id": number, "content": f"<{number}>"} for number in (size - 1, size, 5000)]
+    (folder / SETTINGS).unlink()
     (told,) = found(folder, WORDS, {"model": {"vocab": {}}, "added_tokens": added})
 
     assert told.startswith(f"warning {WORDS}: token <{size}> has id {size}, vocab_size is {size}; a prompt with it")
@@ -167,10 +189,11 @@ JSON = st.recursive(
     max_leaves=5,
 )
 KEYS = ("eos_token_id", "repetition_penalty", "tokenizer_class", "chat_template", "eos_token", "added_tokens", "model")
+NAMES = (GENERATION, SETTINGS, WORDS, "special_tokens_map.json", "added_tokens.json")
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(name=st.sampled_from([GENERATION, SETTINGS, WORDS]), content=st.dictionaries(st.sampled_from(KEYS), JSON) | JSON)
+@given(name=st.sampled_from(NAMES), content=st.dictionaries(st.sampled_from(KEYS), JSON) | JSON)
 def test_whatever_a_small_file_has_is_told_or_right(folder: Path, name: str, content: Any) -> None:
     """Never an exception."""
     for told in found(folder, name, content):

@@ -16,6 +16,19 @@ from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
 WRONG = LLAMA | {"hidden_size": 80, "num_hidden_layers": 6, "layer_types": ["full_attention"] * 6}
 
 
+def test_a_tokenizer_that_the_library_cannot_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By its own words: a kind of tokenizer that an older release does not know, merges that are lost."""
+    write(tmp_path, LLAMA, llama())
+    (tmp_path / "tokenizer.json").write_text('{"model": {"type": "Newer", "vocab": {}}}')
+
+    assert main(["doctor", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(
+        "error: tokenizer.json: the tokenizers library cannot read it: data did not match any variant"
+    )
+    assert line.endswith("download it again, or install a newer tokenizers")
+
+
 def test_a_healthy_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, 0; nothing to fix, and nothing written."""
     write(tmp_path, LLAMA, llama())

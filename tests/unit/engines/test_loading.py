@@ -103,7 +103,7 @@ def test_weights_of_another_shape_are_named(tmp_path: Path) -> None:
     plain = CONFIG_MAPPING["qwen3_5_text"]()
     folder = tmp_path / "model"
     AutoModelForCausalLM.from_config(type(plain)(**small(plain, SMALL))).save_pretrained(folder)
-    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
     edit_config(folder, linear_conv_kernel_dim=2)
 
     with pytest.raises(CheckpointError, match=r"of another shape for .*linear_attn\.conv1d\.weight.* not of the same"):
@@ -152,7 +152,7 @@ def plain(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     torch.manual_seed(0)
     tensors = {name: tensor.clone() for name, tensor in LlamaForCausalLM(config).state_dict().items()}
     config.save_pretrained(tmp_path)
-    (tmp_path / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    (tmp_path / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
     return tmp_path, tensors
 
 

@@ -49,7 +49,7 @@ def capture_folder(
         write_text(traces / "inputs.json", scene.inputs.model_dump_json())
     weights = scene.folder / "weights"
     weights.mkdir(exist_ok=True)
-    (weights / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    (weights / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
     facts = SubjectFacts(
         kind="real",
         model="a/b",

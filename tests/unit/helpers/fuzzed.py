@@ -41,11 +41,12 @@ _CONFIG: dict[str, Any] = LLAMA | {
     "layer_types": ["full_attention", "sliding_attention"] * 2,
     "sliding_window": 512,
 }  # fmt: skip
+_BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 _SMALL: dict[str, Any] = {
     "generation_config.json": {"eos_token_id": [2, 3], "do_sample": True, "temperature": 0.6, "top_p": 0.9},
     "tokenizer_config.json": {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": {"content": "</s>", "lstrip": False},
+        "eos_token": {"__type": "AddedToken", "content": "</s>", "lstrip": False},
         "chat_template": "{% for m in messages %}{{ m.content }}{% endfor %}",
         "added_tokens_decoder": {"2": {"content": "</s>", "special": True}},
         "model_max_length": 4096,
@@ -54,8 +55,7 @@ _SMALL: dict[str, Any] = {
         "version": "1.0",
         "added_tokens": [{"id": 2, "content": "</s>", "special": True, "single_word": False, "lstrip": False,
                           "rstrip": False, "normalized": False}],
-        "normalizer": None, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
-        "post_processor": None, "decoder": {"type": "ByteLevel"},
+        "normalizer": None, "pre_tokenizer": _BYTES, "post_processor": None, "decoder": _BYTES,
         "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "</s>": 2, "ab": 3}, "merges": [["a", "b"]]},
     },
     "special_tokens_map.json": {"eos_token": "</s>"},

@@ -24,7 +24,7 @@ def write_checkpoint(folder: Path, config: dict[str, Any], tensors: dict[str, An
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps({"architectures": ["A"], **config}))
-    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
     return examine(folder)
 

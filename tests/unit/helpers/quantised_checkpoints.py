@@ -21,7 +21,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, Any], config: dict[str, Any
     folder.mkdir()
     save_file(tensors, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"architectures": ["A"], **config}))
-    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
     return folder
 
 
@@ -58,7 +58,7 @@ def save_latents(folder: Path) -> Path:
     (folder / "config.json").write_text(
         json.dumps({"architectures": ["A"], "vocab_size": 10, "torch_dtype": "bfloat16"})
     )
-    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
     return folder
 
 

@@ -58,7 +58,7 @@ def write(folder: Path, config: dict[str, Any], shapes: Shapes, name: str = "mod
     """A folder with config, tokenizer and a weights file of zeros, which takes no room on the disk."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps({"architectures": ["A"], **config}))
-    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    (folder / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
     header, end = {}, 0
     for tensor, (dtype, shape) in shapes.items():
         start, end = end, end + prod(shape) * _SIZES.get(dtype, 1)

@@ -129,7 +129,7 @@ def broken_model(folder: Path, damage: str) -> None:
         json.dumps({"architectures": ["A"], "vocab_size": 12 if damage == "vocabulary" else 10})
     )
     if damage != "tokenizer":
-        (folder / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+        (folder / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
     save_file({"model.embed_tokens.weight": np.zeros((10, 4), np.float16)}, folder / "model.safetensors")
     if damage == "truncated":
         weights = folder / "model.safetensors"

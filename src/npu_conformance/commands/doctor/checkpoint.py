@@ -15,6 +15,7 @@ from npu_conformance.checkpoints.rope_forms import older_form
 from npu_conformance.checkpoints.shapes import corrections
 from npu_conformance.checkpoints.unchecked import unchecked
 from npu_conformance.commands.doctor.findings import Area, Finding, Level
+from npu_conformance.engines.tokenizer_file import why_unread
 from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.storage import staged_file, write_json
 from npu_conformance.run.older_transformers import too_new
@@ -43,7 +44,15 @@ def examined(folder: Path, fix_config: bool) -> Checkpoint:
     if fix_config:
         _fix_config(checkpoint)
         checkpoint = examine(folder)
-    return with_findings(checkpoint, [too_new(checkpoint, None, "this interpreter's")])
+    return with_findings(checkpoint, [too_new(checkpoint, None, "this interpreter's"), unread_tokenizer(checkpoint)])
+
+
+def unread_tokenizer(checkpoint: Checkpoint) -> CheckpointFinding | None:
+    """An error where tokenizer.json looks well, and the library that is installed cannot read it."""
+    if any(finding.about == "tokenizer.json" and finding.level == "error" for finding in checkpoint.findings):
+        return None
+    told = why_unread(checkpoint.folder)
+    return None if told is None else CheckpointFinding("error", "tokenizer.json", told)
 
 
 def with_findings(checkpoint: Checkpoint, more: Iterable[CheckpointFinding | None]) -> Checkpoint:

@@ -14,7 +14,13 @@ from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.small_files import has_template
 from npu_conformance.checkpoints.subject import find_weights
 from npu_conformance.commands.doctor.adapter import adapter_area
-from npu_conformance.commands.doctor.checkpoint import area_finding, checkpoint_area, unreadable, with_findings
+from npu_conformance.commands.doctor.checkpoint import (
+    area_finding,
+    checkpoint_area,
+    unread_tokenizer,
+    unreadable,
+    with_findings,
+)
 from npu_conformance.commands.doctor.digests import with_digests
 from npu_conformance.commands.doctor.findings import Area, Finding, Level
 from npu_conformance.commands.doctor.machine import Host
@@ -169,6 +175,7 @@ def _read_by(
     checkpoint: Checkpoint, settings: Settings, engine: bool, reference: bool
 ) -> Iterator[CheckpointFinding | None]:
     """What the engine's transformers does not read of a checkpoint, and the reference's where it is another one."""
+    yield unread_tokenizer(checkpoint)
     if engine:
         yield too_new(checkpoint, None, "the engine's")
     if not reference:

@@ -37,7 +37,7 @@ def test_a_lora_of_a_published_family_fits(tmp_path: Path, family: str) -> None:
     made = AutoModelForImageTextToText if family in NESTED else AutoModelForCausalLM
     model = made.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(tmp_path / "base")
-    (tmp_path / "base" / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    (tmp_path / "base" / "tokenizer.json").write_text('{"model": {"vocab": {}, "merges": []}}')
     lora = LoraConfig(r=8, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
     get_peft_model(model, lora).save_pretrained(tmp_path / "adapter")
 
