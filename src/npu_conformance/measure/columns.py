@@ -17,15 +17,11 @@ Columns = dict[str, NDArray[Any]]
 
 METRICS = tuple(dict.fromkeys(figure.of for figure in FIGURES.values() if figure.of not in (None, "matches")))
 """The fields of `Measured` that figures are made of."""
-_DTYPES: dict[str, Any] = {
-    **dict.fromkeys((*METRICS, "rms"), np.float64),
-    **dict.fromkeys(("choice", "reference_choice"), np.int64),
-    **dict.fromkeys(("finite", "reference_finite"), np.bool_),
-}
+_AS_FOUND = (*METRICS, "rms", "finite", "reference_finite")
 
 COLUMNS = (
-    *METRICS,
-    *("rms", "finite", "reference_finite", "tokens", "choices", "own_shortfall", "equal", "token_logits"),
+    *_AS_FOUND,
+    *("tokens", "choices", "own_shortfall", "equal", "token_logits"),
     *(field.name for field in fields(Deviations) if field.name != "bounds"),
 )
 """What `columns_of` measures."""
@@ -40,17 +36,15 @@ def columns_of(mine: Rows, theirs: Rows, taken: Sequence[int] | None) -> Columns
         taken: the candidate's tokens there; None where it was made to take others, so that its own are those of its
             largest logits.
     """
-    rows = metrics.measured(mine, theirs)
-    found: Columns = {
-        name: np.array([getattr(row, name) for row in rows], dtype=dtype) for name, dtype in _DTYPES.items()
-    }
-    own, choices = found.pop("choice"), found.pop("reference_choice")
+    found = metrics.measured(mine, theirs)
+    own, choices = found.choice, found.reference_choice
     tokens = np.maximum(own, 0) if taken is None else np.asarray(taken, dtype=np.int64)
-    steps, words = np.arange(len(rows)), (tokens, np.maximum(choices, 0))
-    shortfall = np.zeros(len(rows))
+    steps, words = np.arange(len(own)), (tokens, np.maximum(choices, 0))
+    shortfall = np.zeros(len(own))
     if taken is not None:
         shortfall = mine.max(axis=1).astype(np.float64) - mine[steps, tokens]
-    return found | {
+    return {
+        **{name: getattr(found, name) for name in _AS_FOUND},
         "tokens": tokens,
         "choices": choices,
         "own_shortfall": shortfall,
@@ -58,7 +52,7 @@ def columns_of(mine: Rows, theirs: Rows, taken: Sequence[int] | None) -> Columns
         "token_logits": np.stack(
             [side[steps, one].astype(np.float64) for side in (mine, theirs) for one in words], axis=1
         ),
-        **deviations_of(rows),
+        **deviations_of(found),
     }
 
 

@@ -61,19 +61,15 @@ class Deviations:
         return Deviations(bounds, **{name: values[index] for name, values in self.columns.items()})
 
 
-def deviations_of(rows: Sequence[Measured]) -> dict[str, NDArray[Any]]:
+def deviations_of(found: Measured) -> dict[str, NDArray[Any]]:
     """The columns of what was measured of positions; logits that are not finite give NaN, which no limit keeps."""
-    relative, largest, sizes = (
-        np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in ("relative_l2", "max_abs", "rms")
-    )
-    leads = np.array([row.leads for row in rows], dtype=np.float64).reshape(-1, RUNNERS_UP)
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
-            "row": np.maximum(np.log(relative), EQUAL),
-            "logit": np.maximum(np.log(largest / sizes), EQUAL),
-            "gain": np.array([row.gain for row in rows], dtype=np.float64),
-            "flipped": np.array([row.choice != row.reference_choice for row in rows], dtype=np.bool_),
-            "difference": leads / sizes[:, None],
+            "row": np.maximum(np.log(found.relative_l2), EQUAL),
+            "logit": np.maximum(np.log(found.max_abs / found.rms), EQUAL),
+            "gain": found.gain,
+            "flipped": found.choice != found.reference_choice,
+            "difference": found.leads / found.rms[:, None],
         }
 
 

@@ -1,4 +1,4 @@
-"""Every metric of a row of logits against another, in one pass over the two.
+"""Every metric of rows of logits against others, in one pass over the two.
 
 The definitions are in tests/unit/helpers/plain_metrics.py, word for word; here each sum is taken once, in float64, from
 buffers that are made once.
@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 Ids = NDArray[np.int64]
-Row = NDArray[np.floating[Any]]
+Flags = NDArray[np.bool_]
+Rows = NDArray[np.floating[Any]]
 RUNNERS_UP = 4
 """Tokens after the reference's choice whose logits are compared with its."""
 TOP = RUNNERS_UP + 1
 """Largest logits of either side whose words are compared."""
 # Columns of which each is searched as a whole: the largest words lie in those with the largest maxima.
 _STRIDE = 64
-ROWS = 4
-"""Row pairs that are measured together: each call of numpy has its price."""
-# Words of them at a time: few enough for the buffers to stay in a second cache, and for BLAS to start no threads, whose
-# waking on a machine of many cores takes longer than a sum.
+# Words of a row at a time, and of all rows that are measured together, for each call of numpy has its price: few enough
+# for the buffers to stay in a second cache, and for BLAS to start no threads, whose waking on a machine of many cores
+# takes longer than a sum.
 _BLOCK = 8192
+_TOGETHER = 4 * _BLOCK
 # Share of its squares that a row's spread must be for a difference of sums to keep ten digits of it.
 _SPREAD = 1e-6
 # Share of the reference's squares that the candidate's must be for its sums to follow from those of the error.
@@ -30,122 +31,123 @@ _SIZE = 0.01
 
 
 class Measured(NamedTuple):
-    """Of a position; NaN where a logit of either side is not finite."""
+    """Of rows, one value each [rows]; NaN where a logit of either side is not finite."""
 
-    cosine: float
+    cosine: Values
     """Σcr / (‖c‖‖r‖); NaN where either row is all zero."""
-    pearson: float
+    pearson: Values
     """The cosine of the centred rows."""
-    relative_l2: float
+    relative_l2: Values
     """‖c - r‖ / ‖r‖."""
-    kl: float
+    kl: Values
     """KL(reference ‖ candidate) of the softmax distributions, in nats (Kullback and Leibler, 1951)."""
-    max_abs: float
-    mean_abs: float
-    top5: float
+    max_abs: Values
+    mean_abs: Values
+    top5: Values
     """Share of the reference's largest `TOP` logits' words that are among the candidate's, 0 to 1."""
-    gain: float
+    gain: Values
     """Signed error along the reference: Σ (c - r)(r - r̄) / Σ (r - r̄)²; 0.01 for logits scaled by 1.01."""
-    leads: tuple[float, ...]
-    """Error of the lead of the reference's choice over its runners-up, in logits; NaN where there are fewer words."""
-    rms: float
+    leads: Values
+    """Error of the lead of the reference's choice over its runners-up, in logits [rows, RUNNERS_UP]; NaN where there
+    are fewer words."""
+    rms: Values
     """Root mean square of the reference's logits; NaN only where these are not finite."""
-    choice: int
+    choice: Ids
     """The candidate's greedy word, -1 where a NaN leaves none; of equal logits the first wins."""
-    reference_choice: int
-    finite: bool
+    reference_choice: Ids
+    finite: Flags
     """Whether all of the candidate's logits are."""
-    reference_finite: bool
+    reference_finite: Flags
 
 
-_NAN = float("nan")
-_NUMBERS = ("cosine", "pearson", "relative_l2", "kl", "max_abs", "mean_abs", "top5", "gain")
+_NUMBERS = ("cosine", "pearson", "relative_l2", "kl", "max_abs", "mean_abs", "top5", "gain", "leads")
 
 
 class _Sums(NamedTuple):
-    """Sums over the words of a row pair, in float64; r is the reference's, x the candidate's error.
+    """Sums over the words of row pairs [rows], in float64; r is the reference's, x the candidate's error.
 
     The candidate is r + x, whose sums follow. Errors of the divergence are counted from that of the reference's choice
     on, y = x - x₀: a shift of all logits changes no probability, and would be a large number whose rounding is left of
     the sum. Its weights w are exp(r) up to a factor.
     """
 
-    r: float
-    x: float
-    rr: float
-    xx: float
-    xr: float
-    abs: float
+    r: Values
+    x: Values
+    rr: Values
+    xx: Values
+    xr: Values
+    abs: Values
     """Of |x|."""
-    largest: float
-    """|x|."""
-    w: float
-    wy: float
-    excess: float
+    w: Values
+    wy: Values
+    excess: Values
     """Σw(exp(y) - 1 - y)."""
+    largest: Values
+    """Not a sum: |x|."""
 
 
-class Kernel:
-    """Measures up to `ROWS` rows together, a block of words at a time."""
+def rows_together(words: int) -> int:
+    """How many rows of a vocabulary `measure` takes at best."""
+    return max(_TOGETHER // min(words, _BLOCK), 1)
 
-    def __init__(self) -> None:
-        self._theirs, self._error, self._grown = (np.empty((ROWS, _BLOCK)) for _ in range(3))
 
-    def measure(self, candidate: Row, reference: Row) -> list[Measured]:
-        """Compare pairs of rows [at most `ROWS`, vocabulary] of any floating dtype."""
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            pairs = list(zip(candidate, reference, strict=True))
-            words = [(largest_words(theirs), largest_words(mine)) for mine, theirs in pairs]
-            leads = [
-                np.subtract(mine[top], theirs[top], dtype=np.float64)
-                for (mine, theirs), (top, _) in zip(pairs, words, strict=True)
-            ]
-            sums = self._sums(candidate, reference, np.array([lead[0] for lead in leads]))
-            return [_measured(*pair, *row) for pair, *row in zip(pairs, words, leads, sums, strict=True)]
+def measure(candidate: Rows, reference: Rows) -> Measured:
+    """Compare pairs of rows [rows, vocabulary] of any floating dtype."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        top, other = largest_words(reference), largest_words(candidate)
+        leads = np.subtract(*(np.take_along_axis(side, top, axis=1) for side in (candidate, reference)), dtype=float)
+        sums = _sums(candidate, reference, leads[:, :1])
+        return _measured(candidate, reference, (top, other), leads, sums)
 
-    def _sums(self, candidate: Row, reference: Row, centre: Values) -> list[_Sums]:
-        """Of each pair.
 
-        Args:
-            candidate: [pairs, vocabulary].
-            reference: too.
-            centre: x₀ of each.
-        """
-        rows, words = reference.shape
-        peak, largest = reference.max(axis=1, keepdims=True).astype(np.float64), np.zeros(rows)
-        found = {name: np.zeros(rows) for name in ("r", "x", "rr", "xx", "xr", "abs", "w", "wy", "excess")}
-        for start in range(0, words, _BLOCK):
-            mine, theirs = candidate[:, start : start + _BLOCK], reference[:, start : start + _BLOCK]
-            r, x, size = (part[:rows, : mine.shape[1]] for part in (self._theirs, self._error, self._grown))
-            np.copyto(r, theirs)
-            np.copyto(x, mine)
-            x -= r
-            found["r"] += r.sum(axis=1)
-            found["x"] += x.sum(axis=1)
-            found["rr"] += _dot(r, r)
-            found["xx"] += _dot(x, x)
-            found["xr"] += _dot(x, r)
-            found["abs"] += np.abs(x, out=size).sum(axis=1)
-            largest = np.maximum(largest, size.max(axis=1))
-            x -= centre[:, None]
-            r -= peak
-            self._weigh(found, r, x)
-        columns = found | {"largest": largest}
-        return [_Sums(**{name: float(values[row]) for name, values in columns.items()}) for row in range(rows)]
+def _sums(candidate: Rows, reference: Rows, centre: Values) -> _Sums:
+    """Of each pair.
 
-    def _weigh(self, found: dict[str, Values], r: Values, y: Values) -> None:
-        """Add a block's part of Σw, Σwy and Σw(exp(y) - 1 - y); `r` [pairs, words] becomes w, its exponential.
+    Args:
+        candidate: [rows, vocabulary].
+        reference: too.
+        centre: x₀ of each [rows, 1].
+    """
+    rows, words = reference.shape
+    peak = reference.max(axis=1, keepdims=True).astype(np.float64)
+    buffers = np.empty((3, rows, min(words, _BLOCK)))
+    found = _Sums(*np.zeros((len(_Sums._fields), rows)))
+    for start in range(0, words, _BLOCK):
+        mine, theirs = candidate[:, start : start + _BLOCK], reference[:, start : start + _BLOCK]
+        r, x, size = buffers[:, :, : mine.shape[1]]
+        np.copyto(r, theirs)
+        np.copyto(x, mine)
+        x -= r
+        np.abs(x, out=size)
+        np.maximum(found.largest, size.max(axis=1), out=found.largest)
+        _add(found.abs, size.sum(axis=1))
+        _add(found.r, r.sum(axis=1))
+        _add(found.x, x.sum(axis=1))
+        _add(found.rr, _dot(r, r))
+        _add(found.xx, _dot(x, x))
+        _add(found.xr, _dot(x, r))
+        x -= centre
+        r -= peak
+        _weigh(found, r, x, size)
+    return found
 
-        In float64: a word that the reference holds for impossible has a weight too, should the candidate choose it.
-        """
-        grown = self._grown[: len(y), : y.shape[1]]
-        w = np.exp(r, out=r)
-        found["w"] += w.sum(axis=1)
-        found["wy"] += _dot(w, y)
-        np.exp(y, out=grown)
-        grown -= 1
-        grown -= y
-        found["excess"] += _dot(w, grown)
+
+def _weigh(found: _Sums, r: Values, y: Values, grown: Values) -> None:
+    """Add a block's part of Σw, Σwy and Σw(exp(y) - 1 - y); `r` [rows, words] becomes w, its exponential.
+
+    In float64: a word that the reference holds for impossible has a weight too, should the candidate choose it.
+    """
+    w = np.exp(r, out=r)
+    _add(found.w, w.sum(axis=1))
+    _add(found.wy, _dot(w, y))
+    np.exp(y, out=grown)
+    grown -= 1
+    grown -= y
+    _add(found.excess, _dot(w, grown))
+
+
+def _add(total: Values, part: Values) -> None:
+    total += part
 
 
 def _dot(a: Values, b: Values) -> Values:
@@ -153,67 +155,91 @@ def _dot(a: Values, b: Values) -> Values:
     return np.asarray(np.matmul(a[:, None, :], b[:, :, None])[:, 0, 0])
 
 
-def _measured(candidate: Row, reference: Row, words: tuple[Ids, Ids], leads: Values, sums: _Sums) -> Measured:
-    n, (top, other) = len(reference), words
-    cc, cr = sums.rr + 2 * sums.xr + sums.xx, sums.rr + sums.xr
-    if not cc > _SIZE * sums.rr:  # the candidate is much smaller: its sums would be rounding of the reference's
-        mine, theirs = candidate.astype(np.float64), reference.astype(np.float64)
-        cc, cr = float(mine @ mine), float(mine @ theirs)
-    finite, reference_finite = bool(np.isfinite(cc)), bool(np.isfinite(sums.rr))
+def _measured(candidate: Rows, reference: Rows, words: tuple[Ids, Ids], leads: Values, sums: _Sums) -> Measured:
+    n, (top, other) = reference.shape[1], words
+    cc, cr = _of_candidate(candidate, reference, sums)
     spread, spread_mine, together, along = _centred(candidate, reference, sums, cc, cr)
-    mean = np.float64(sums.wy) / sums.w
+    mean = sums.wy / sums.w
+    finite, reference_finite = np.isfinite(cc), np.isfinite(sums.rr)
+    missing = RUNNERS_UP + 1 - top.shape[1]
     found = Measured(
-        cosine=float(np.float64(cr) / np.sqrt(cc * sums.rr)),
-        pearson=float(np.float64(together) / np.sqrt(spread_mine * spread)),
-        relative_l2=float(np.sqrt(np.float64(sums.xx) / sums.rr)),
-        kl=float(np.maximum(np.log1p(mean + sums.excess / sums.w) - mean, 0.0)),
+        cosine=cr / np.sqrt(cc * sums.rr),
+        pearson=together / np.sqrt(spread_mine * spread),
+        relative_l2=np.sqrt(sums.xx / sums.rr),
+        kl=np.maximum(np.log1p(mean + sums.excess / sums.w) - mean, 0.0),
         max_abs=sums.largest,
         mean_abs=sums.abs / n,
-        top5=len(np.intersect1d(top, other)) / len(top),
-        gain=float(np.float64(along) / spread),
-        leads=(*(leads[0] - leads[1:]).tolist(), *[_NAN] * (RUNNERS_UP + 1 - len(leads))),
-        rms=float(np.sqrt(sums.rr / n)) if reference_finite else _NAN,
-        choice=_choice(candidate, int(other[0]), finite),
-        reference_choice=_choice(reference, int(top[0]), reference_finite),
+        top5=(top[:, :, None] == other[:, None, :]).any(axis=2).mean(axis=1),
+        gain=along / spread,
+        leads=np.pad(leads[:, :1] - leads[:, 1:], ((0, 0), (0, missing)), constant_values=np.nan),
+        rms=np.where(reference_finite, np.sqrt(sums.rr / n), np.nan),
+        choice=_choices(candidate, other, finite),
+        reference_choice=_choices(reference, top, reference_finite),
         finite=finite,
         reference_finite=reference_finite,
     )
-    if finite and reference_finite:
-        return found
-    lost: dict[str, Any] = dict.fromkeys(_NUMBERS, _NAN)
-    return found._replace(**lost, leads=(_NAN,) * RUNNERS_UP)
+    lost = ~(finite & reference_finite)
+    for name in _NUMBERS:
+        getattr(found, name)[lost] = np.nan
+    return found
 
 
-def _centred(candidate: Row, reference: Row, sums: _Sums, cc: float, cr: float) -> tuple[float, float, float, float]:
+def _of_candidate(candidate: Rows, reference: Rows, sums: _Sums) -> tuple[Values, Values]:
+    """Σcc and Σcr."""
+    cc, cr = sums.rr + 2 * sums.xr + sums.xx, sums.rr + sums.xr
+    # The candidate is much smaller: its sums would be rounding of the reference's.
+    for row in np.flatnonzero(~(cc > _SIZE * sums.rr)):
+        mine, theirs = candidate[row].astype(np.float64), reference[row].astype(np.float64)
+        cc[row], cr[row] = mine @ mine, mine @ theirs
+    return cc, cr
+
+
+def _centred(candidate: Rows, reference: Rows, sums: _Sums, cc: Values, cr: Values) -> tuple[Values, ...]:
     """Of the centred rows: Σr², Σc², Σcr, and Σxr where the error is not centred."""
-    n, mine = len(reference), sums.r + sums.x
+    n, mine = reference.shape[1], sums.r + sums.x
     spread, spread_mine = sums.rr - sums.r * sums.r / n, cc - mine * mine / n
-    if cc > _SIZE * sums.rr and spread >= _SPREAD * sums.rr and spread_mine >= _SPREAD * cc:
-        return spread, spread_mine, cr - mine * sums.r / n, sums.xr - sums.r * sums.x / n
+    together, along = cr - mine * sums.r / n, sums.xr - sums.r * sums.x / n
+    kept = (cc > _SIZE * sums.rr) & (spread >= _SPREAD * sums.rr) & (spread_mine >= _SPREAD * cc)
     # Rows that hardly vary: the differences above would be rounding.
-    c, r = candidate.astype(np.float64), reference.astype(np.float64)
-    x = c - r
-    c -= c.mean()
-    r -= r.mean()
-    return float(r @ r), float(c @ c), float(c @ r), float(x @ r)
+    for row in np.flatnonzero(~kept):
+        c, r = candidate[row].astype(np.float64), reference[row].astype(np.float64)
+        x = c - r
+        c -= c.mean()
+        r -= r.mean()
+        spread[row], spread_mine[row], together[row], along[row] = r @ r, c @ c, c @ r, x @ r
+    return spread, spread_mine, together, along
 
 
-def _choice(row: Row, largest: int, finite: bool) -> int:
-    if finite:
-        return largest
-    return -1 if np.isnan(row).any() else int(row.argmax())
+def _choices(rows: Rows, largest: Ids, finite: Flags) -> Ids:
+    found = largest[:, 0].copy()
+    for row in np.flatnonzero(~finite):
+        found[row] = -1 if np.isnan(rows[row]).any() else rows[row].argmax()
+    return found
 
 
-def largest_words(row: Row, count: int = TOP) -> NDArray[np.int64]:
-    """Words with the largest logits [count or fewer], largest first; of equal ones the first."""
-    whole = len(row) // _STRIDE * _STRIDE
-    if whole <= count * _STRIDE:
-        candidates = np.arange(len(row))
-    else:
-        columns = row[:whole].reshape(_STRIDE, -1).max(axis=0)
-        best = np.argpartition(columns, -count)[-count:]
-        strided = best[:, None] + len(columns) * np.arange(_STRIDE)
-        candidates = np.concatenate([strided.ravel(), np.arange(whole, len(row))])
-    values = row[candidates]
-    order = np.lexsort((candidates, -values))[:count]
-    return np.asarray(candidates[order])
+def largest_words(rows: Rows, count: int = TOP) -> Ids:
+    """Words with the largest logits [rows, count or fewer], largest first; of equal ones the first.
+
+    Of rows that are finite: of others nothing is said.
+    """
+    words = rows.shape[1]
+    whole = words // _STRIDE * _STRIDE
+    if words <= _BLOCK or whole <= count * _STRIDE:
+        return _largest(rows, count)
+    columns = rows[:, :whole].reshape(len(rows), _STRIDE, -1).max(axis=1)
+    strided = _largest(columns, count)[:, :, None] + columns.shape[1] * np.arange(_STRIDE)
+    rest = np.broadcast_to(np.arange(whole, words), (len(rows), words - whole))
+    # In their order, so that of equal ones the first is found.
+    candidates = np.concatenate([np.sort(strided.reshape(len(rows), -1), axis=1), rest], axis=1)
+    found = _largest(np.take_along_axis(rows, candidates, axis=1), count)
+    return np.take_along_axis(candidates, found, axis=1)
+
+
+def _largest(values: Rows, count: int) -> Ids:
+    """Places of the largest, found one by one: few passes over the values, but in order."""
+    left, each = np.array(values, dtype=np.result_type(values, np.float16)), np.arange(len(values))
+    found = np.empty((len(values), min(count, values.shape[1])), dtype=np.int64)
+    for place in found.T:
+        place[:] = left.argmax(axis=1)
+        left[each, place] = -np.inf
+    return found

@@ -6,14 +6,13 @@ unless said otherwise. NaN or infinite logits give NaN, never a number that pass
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from npu_conformance.machine.devices import host_cores
-from npu_conformance.measure.kernel import ROWS, Kernel, Measured
+from npu_conformance.measure import kernel
+from npu_conformance.measure.kernel import Measured
 
 METRICS_VERSION = 2
 """Raised whenever a metric's value could change for the same logits by more than rounding; saved with the figures of
@@ -25,7 +24,7 @@ _WIDE = 16384
 Values = NDArray[np.float64]
 
 
-def measured(candidate: ArrayLike, reference: ArrayLike) -> list[Measured]:
+def measured(candidate: ArrayLike, reference: ArrayLike) -> Measured:
     """Every metric of each pair of rows [positions, vocabulary].
 
     Raises:
@@ -36,20 +35,17 @@ def measured(candidate: ArrayLike, reference: ArrayLike) -> list[Measured]:
         raise ValueError(
             f"logits of candidate {mine.shape} and reference {theirs.shape}: need equal [positions, vocabulary]"
         )
-    groups = [(mine[start : start + ROWS], theirs[start : start + ROWS]) for start in range(0, len(mine), ROWS)]
+    together = kernel.rows_together(mine.shape[1])
+    groups = [slice(start, start + together) for start in range(0, max(len(mine), 1), together)]
     threads = min(len(groups), host_cores()) if mine.shape[1] >= _WIDE else 1
     if threads <= 1:
-        return _joined(map(_group, groups))
+        return _joined(kernel.measure(mine[group], theirs[group]) for group in groups)
     with ThreadPoolExecutor(threads) as pool:
-        return _joined(pool.map(_group, groups))
+        return _joined(pool.map(lambda group: kernel.measure(mine[group], theirs[group]), groups))
 
 
-def _group(pairs: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]) -> list[Measured]:
-    return Kernel().measure(*pairs)
-
-
-def _joined(found: Iterable[list[Measured]]) -> list[Measured]:
-    return list(chain.from_iterable(found))
+def _joined(found: Iterable[Measured]) -> Measured:
+    return Measured(*map(np.concatenate, zip(*found, strict=True)))
 
 
 def finite(logits: ArrayLike) -> NDArray[np.bool_]:
@@ -59,12 +55,12 @@ def finite(logits: ArrayLike) -> NDArray[np.bool_]:
 
 def cosine(candidate: ArrayLike, reference: ArrayLike) -> Values:
     """See `Measured.cosine`."""
-    return np.array([one.cosine for one in measured(candidate, reference)])
+    return measured(candidate, reference).cosine
 
 
 def relative_l2(candidate: ArrayLike, reference: ArrayLike) -> Values:
     """See `Measured.relative_l2`."""
-    return np.array([one.relative_l2 for one in measured(candidate, reference)])
+    return measured(candidate, reference).relative_l2
 
 
 def log_softmax(logits: ArrayLike) -> Values:

@@ -20,27 +20,27 @@ __all__ = ["Values", "choice", "cosine", "finite", "relative_l2", "root_mean_squ
 
 def pearson(candidate: ArrayLike, reference: ArrayLike) -> Values:
     """Of each position."""
-    return np.array([one.pearson for one in measured(candidate, reference)])
+    return measured(candidate, reference).pearson
 
 
 def kl_divergence(candidate: ArrayLike, reference: ArrayLike) -> Values:
     """Of each position."""
-    return np.array([one.kl for one in measured(candidate, reference)])
+    return measured(candidate, reference).kl
 
 
 def max_abs_diff(candidate: ArrayLike, reference: ArrayLike) -> Values:
     """Of each position."""
-    return np.array([one.max_abs for one in measured(candidate, reference)])
+    return measured(candidate, reference).max_abs
 
 
 def mean_abs_diff(candidate: ArrayLike, reference: ArrayLike) -> Values:
     """Of each position."""
-    return np.array([one.mean_abs for one in measured(candidate, reference)])
+    return measured(candidate, reference).mean_abs
 
 
 def top_k_overlap(candidate: ArrayLike, reference: ArrayLike, k: int = 5) -> Values:
     """Of each position; of other numbers of words than the pass has, by the same search for them."""
     if k == 5:
-        return np.array([one.top5 for one in measured(candidate, reference)])
-    pairs = zip(np.asarray(candidate), np.asarray(reference), strict=True)
-    return np.array([np.isin(largest_words(c, k), largest_words(r, k)).mean() for c, r in pairs])
+        return measured(candidate, reference).top5
+    top, other = (largest_words(np.asarray(side), k) for side in (reference, candidate))
+    return np.array([np.isin(mine, theirs).mean() for mine, theirs in zip(other, top, strict=True)])

@@ -164,5 +164,5 @@ def test_rows_measured_on_many_threads_are_those_of_one(monkeypatch: pytest.Monk
         monkeypatch.setattr(measuring, "host_cores", partial(int, threads))
         found[threads] = measuring.measured(candidate, reference)
 
-    assert found[3] == found[1]
-    assert [row.max_abs for row in found[3]] == np.abs(candidate - reference).max(axis=1).tolist()
+    assert all(np.array_equal(*both) for both in zip(found[3], found[1], strict=True))
+    assert found[3].max_abs.tolist() == np.abs(candidate - reference).max(axis=1).tolist()

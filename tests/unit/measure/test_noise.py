@@ -43,8 +43,8 @@ def rounded(exact: Rows, seed: int, size: float = 0.005) -> Rows:
 
 def measured(run: Rows, exact: Rows) -> Deviations:
     """Without traces on disk."""
-    rows = [row for pair in zip(run, exact, strict=True) for row in rows_of(*(one.astype(np.float32) for one in pair))]
-    return Deviations((0, *np.cumsum([len(one) for one in run]).tolist()), **deviations_of(rows))
+    found = rows_of(*(np.concatenate(side).astype(np.float32) for side in (run, exact)))
+    return Deviations((0, *np.cumsum([len(one) for one in run]).tolist()), **deviations_of(found))
 
 
 def found(candidate: Rows, exact: Rows) -> dict[str, GateResult]:
