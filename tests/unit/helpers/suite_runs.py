@@ -36,9 +36,9 @@ class Outcome:
             found.setdefault(check["check"], set()).add(check["verdict"])
         return found
 
-    def failing(self) -> set[str]:
+    def failing(self, name: str = MODEL) -> set[str]:
         """Checks that say fail."""
-        return {check for check, verdicts in self.verdicts().items() if "fail" in verdicts}
+        return {check for check, verdicts in self.verdicts(name).items() if "fail" in verdicts}
 
 
 def clean_environment(**changes: str) -> dict[str, str]:
