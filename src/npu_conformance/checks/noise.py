@@ -37,6 +37,10 @@ _QUESTIONS = {
         "No single logit is further from the reference than chance lets the worst of so many be.",
         "没有任何一个 logit 偏离参考的程度超出同样多 logit 中偶然出现的最差情况。",
     ),
+    "worst_prompts": (
+        "No single prompt is further from the reference than chance lets the worst of so many be.",
+        "没有任何一条 prompt 偏离参考的程度超出同样多 prompt 中偶然出现的最差情况。",
+    ),
     "drift": (
         "The candidate's error does not grow along its answers more than the noise floor's does.",
         "被测的误差随回答增长的幅度不大于噪声基底。",

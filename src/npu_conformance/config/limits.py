@@ -141,6 +141,7 @@ NOISE_FIGURES = (
 WORST_FIGURES = (
     Figure("worst_positions", "max", (None, None, None)),
     Figure("worst_logits", "max", (None, None, None)),
+    Figure("worst_prompts", "max", (None, None, None)),
 )
 """Judged by their chance alone, which follows from how the floor's own errors scatter."""
 FALSE_ALARMS = 0.01

@@ -48,10 +48,14 @@ class Deviations:
         """Positions of each prompt [prompts]."""
         return np.diff(np.asarray(self.bounds, dtype=np.int64))
 
+    @property
+    def spans(self) -> list[slice]:
+        """The positions of each prompt that has any."""
+        return [slice(start, end) for start, end in zip(self.bounds, self.bounds[1:], strict=False) if end > start]
+
     def by_prompt(self, values: Values) -> Values:
         """Mean of values [positions] over each prompt's [prompts]; prompts without positions are left out."""
-        kept = [slice(start, end) for start, end in zip(self.bounds, self.bounds[1:], strict=False) if end > start]
-        return np.array([values[span].mean() for span in kept])
+        return np.array([values[span].mean() for span in self.spans])
 
     def choose(self, prompts: Sequence[int]) -> "Deviations":
         """Those of some prompts, in this order; a prompt may come again."""

@@ -17,7 +17,6 @@ from npu_conformance.measure.results import Path
 from npu_conformance.measure.statistics import (
     Tested,
     effective_n,
-    fit_tail,
     holm,
     mean_above,
     mean_beyond,
@@ -26,6 +25,7 @@ from npu_conformance.measure.statistics import (
     rate_above,
     times_needed,
 )
+from npu_conformance.measure.tails import Tail, fit_tail
 
 Floor = Mapping[str, Deviations]
 """Deviations of floor runs by name, at the candidate's positions."""
@@ -33,8 +33,10 @@ Key = tuple[str, Path]
 """A test and the path it is of."""
 Values = NDArray[np.float64]
 
-# Fewer say nothing: of prompts for a mean, of positions for a tail, of positions in each half of an answer for drift.
-PROMPTS, _POSITIONS, _HALF = 3, 100, 8
+# Fewer say nothing: prompts for a mean, values for a tail, positions in each half of an answer for drift.
+PROMPTS, _SAMPLE, _HALF = 3, 100, 8
+# Prompts are few, and their means near to normal: at a twentieth of 100 values the scale would be hardly known.
+_OF_PROMPTS = 0.2
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ class NoAnswer:
 
 Test = Callable[[Deviations, Floor, float], GateResult | NoAnswer]
 """From a candidate, its floor and a limit to what was found, or why nothing can be said. The limit is on what is
-observed; of `worst_positions` and `worst_logits`, which have none, the chance at which they are beyond the floor."""
+observed; of those of `WORST`, which have none, the chance at which they are beyond the floor."""
 TESTS: dict[str, Test] = {}
 """By name, which is that of the gate, its metric and its limit."""
-WORST = ("worst_positions", "worst_logits")
+WORST = ("worst_positions", "worst_logits", "worst_prompts")
 """Those that have a chance for a limit."""
 
 
@@ -144,6 +146,24 @@ def worst_logits(candidate: Deviations, floor: Floor, chance: float) -> GateResu
 
 
 @_test
+def worst_prompts(candidate: Deviations, floor: Floor, chance: float) -> GateResult | NoAnswer:
+    """The largest error of a prompt in units of the floor's there, against what those of floor runs scatter.
+
+    A prompt whose error is twice the floor's all along has no position that is far off.
+    """
+    above = candidate.row - _level(floor, "row")
+    prompts = candidate.by_prompt(above)
+    sample = [candidate.by_prompt(_left_out(floor, name, "row")) for name in floor]
+    if len(prompts) * len(floor) < _SAMPLE:
+        return NoAnswer(f"{len(prompts)} prompts: at least {ceil(_SAMPLE / len(floor))} are needed")
+    # A floor run may err more than the others everywhere: what is held against the others is one prompt.
+    tail = fit_tail(np.concatenate([one - np.median(one) for one in sample]), _OF_PROMPTS)
+    found = _beyond(prompts, tail, chance)
+    span = candidate.spans[found.worst or 0]
+    return replace(found, worst=span.start + int(above[span].argmax()))
+
+
+@_test
 def drift(candidate: Deviations, floor: Floor, limit: float) -> GateResult | NoAnswer:
     """By how much the error over the floor grows from an answer's first half to its second."""
     above = candidate.row - _level(floor, "row")
@@ -168,12 +188,16 @@ def _over_floor(candidate: Deviations, floor: Floor, limit: float, what: str) ->
 
 
 def _worst(candidate: Deviations, floor: Floor, chance: float, what: str) -> GateResult | NoAnswer:
-    if len(candidate) < _POSITIONS:
-        return NoAnswer(f"{len(candidate)} positions: at least {_POSITIONS} are needed")
+    if len(candidate) < _SAMPLE:
+        return NoAnswer(f"{len(candidate)} positions: at least {_SAMPLE} are needed")
     above = getattr(candidate, what) - _level(floor, what)
+    return _beyond(above, fit_tail(np.concatenate([_left_out(floor, name, what) for name in floor])), chance)
+
+
+def _beyond(above: Values, tail: Tail, chance: float) -> GateResult:
+    """The largest of logarithms of errors over the floor's, against the tail of floor runs'."""
     # What is worse everywhere is another test's: here one place is held against the others.
     above = above - max(0.0, float(np.median(above)))
-    tail = fit_tail(np.concatenate([_left_out(floor, name, what) for name in floor]))
     worst = int(np.nan_to_num(above, nan=np.inf).argmax())
     p_value = tail.chance(float(above[worst]), len(above))
 

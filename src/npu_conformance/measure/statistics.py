@@ -14,8 +14,6 @@ LEVEL = 0.95
 INTRACLASS = 0.05
 """Correlation within a prompt that is assumed of mismatches. Rounding-like noise on the twins' references, up to a
 mismatch rate of 3 %, gave estimates between -0.03 and 0.01."""
-# Share of a sample that its tail is fitted to.
-_TAIL = 0.05
 
 Values = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -219,43 +217,6 @@ def more_often(mine: ArrayLike, theirs: ArrayLike) -> float:
     difference = np.asarray(mine, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
     more, fewer = int((difference > 0).sum()), int((difference < 0).sum())
     return 1.0 if more == 0 else float(bdtrc(more - 1, more + fewer, 0.5))
-
-
-class Tail(NamedTuple):
-    """The upper tail of a sample, beyond a threshold, as an exponential whose scale was measured on so many values.
-
-    What it predicts of another value is (1 + x / (n·scale))^-n, which is the exponential where n is large: a scale of
-    few values may be too small.
-
-    Source: peaks over threshold, Pickands, Statistical inference using extreme order statistics (1975), with the
-    shape at 0; the prediction is that of an exponential's mean with Jeffreys' prior.
-    """
-
-    threshold: float
-    scale: float
-    n: int
-
-    def chance(self, value: float, draws: int) -> float:
-        """That the largest of so many draws reaches the value."""
-        if not self.n:  # all are alike: beyond them nothing was seen, and less is no surprise
-            return 0.0 if value > self.threshold else 1.0
-        one = _TAIL * (1 + max(value - self.threshold, 0.0) / (self.n * self.scale)) ** -self.n
-        return float(-np.expm1(draws * np.log1p(-one)))
-
-    def reach(self, chance: float, draws: int) -> float:
-        """The value that the largest of so many draws reaches with that chance."""
-        if not self.n:
-            return self.threshold
-        one = -np.expm1(np.log1p(-chance) / draws)
-        return float(self.threshold + self.n * self.scale * ((one / _TAIL) ** (-1 / self.n) - 1))
-
-
-def fit_tail(sample: ArrayLike) -> Tail:
-    """The tail of a sample of at least a hundred values."""
-    values = np.asarray(sample, dtype=np.float64)
-    threshold = float(np.quantile(values, 1 - _TAIL))
-    beyond = values[values > threshold] - threshold
-    return Tail(threshold, float(beyond.mean()) if len(beyond) else 0.0, len(beyond))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -125,6 +125,13 @@ def flipping(exact: Rows) -> Rows:
     return run
 
 
+def one_prompt(exact: Rows) -> Rows:
+    """Twice the error all along one prompt, as of the only one in its language."""
+    run = rounded(exact, 50)
+    run[17] = rounded(exact, 50, 0.01)[17]
+    return run
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -134,6 +141,7 @@ def flipping(exact: Rows) -> Rows:
         (one_position, {"worst_positions", "worst_logits"}),
         (one_logit, {"worst_logits"}),
         (growing, {"drift"}),
+        (one_prompt, {"worst_prompts"}),
     ],
 )
 def test_each_sees_what_the_others_do_not(change: Callable[[Rows], Rows], expected: set[str]) -> None:
@@ -206,6 +214,7 @@ def test_too_little_says_nothing() -> None:
 
     few = NoAnswer("2 prompts: at least 3 are needed", of_prompts=True)
     assert told["error_over_floor"] == told["signed_bias"] == few
+    assert told["worst_prompts"] == NoAnswer("2 prompts: at least 34 are needed")
     assert told["worst_positions"].why.endswith("positions: at least 100 are needed")
     assert told["drift"].why.endswith("answers of 16 tokens or more: at least 3 are needed")
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.config.limits import FALSE_ALARMS, FIGURES, Figure
-from npu_conformance.measure.statistics import effective_n, fit_tail, log_mean_error, rate_interval, t_quantile
+from npu_conformance.measure.statistics import effective_n, log_mean_error, rate_interval, t_quantile
+from npu_conformance.measure.tails import fit_tail
 
 MEANS = {"cosine_mean": "cosine", "pearson_mean": "pearson", "relative_l2_mean": "relative_l2", "kl_mean": "kl"}
 """Figures that are means over positions, and the metric they are of."""

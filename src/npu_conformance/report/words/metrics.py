@@ -26,6 +26,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "drift": ("Growth of the error over an answer", "误差随生成长度的增长"),
     "worst_positions": ("Worst position, over the noise floor", "最差位置与噪声基底之比"),
     "worst_logits": ("Worst logit, over the noise floor", "最差 logit 与噪声基底之比"),
+    "worst_prompts": ("Worst prompt, over the noise floor", "最差提示词与噪声基底之比"),
     "equal_or_tied_tokens": ("Tokens equal, or tied", "token 相同或近似并列"),
     "own_largest_tokens": ("Tokens of the engine's own largest logit", "取自引擎自身最大 logit 的 token"),
     "finite_positions": ("Positions with finite logits", "logits 均为有限值的位置"),
