@@ -34,6 +34,8 @@ class Deviations:
     difference: Values
     """Error of the reference's choice's lead over its runners-up, over the root mean square of r
     [positions, RUNNERS_UP]."""
+    margin: Values
+    """That lead itself, of the reference, in the same unit [positions, RUNNERS_UP]."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -74,11 +76,12 @@ def deviations_of(found: Measured) -> dict[str, NDArray[Any]]:
             "gain": found.gain,
             "flipped": found.choice != found.reference_choice,
             "difference": found.leads / found.rms[:, None],
+            "margin": found.margins / found.rms[:, None],
         }
 
 
-def of_position(mine: Values, exact: Values, size: float) -> tuple[float, float, float, Values]:
-    """The deviations of one row of logits or log-probabilities [words]: row, logit, gain and difference.
+def of_position(mine: Values, exact: Values, size: float) -> tuple[float, float, float, Values, Values]:
+    """The deviations of one row of logits or log-probabilities [words]: row, logit, gain, difference and margin.
 
     Leads over runners-up that are not among the words are NaN, and so is all where there is no word.
 
@@ -87,9 +90,9 @@ def of_position(mine: Values, exact: Values, size: float) -> tuple[float, float,
         exact: of the reference.
         size: root mean square of the reference's logits.
     """
-    difference = np.full(RUNNERS_UP, np.nan)
+    difference, margin = np.full((2, RUNNERS_UP), np.nan)
     if not len(exact):
-        return np.nan, np.nan, np.nan, difference
+        return np.nan, np.nan, np.nan, difference, margin
     error, centred = mine - exact, exact - exact.mean()
     count = min(RUNNERS_UP + 1, len(exact))
     top = np.argpartition(exact, -count)[-count:]
@@ -99,4 +102,5 @@ def of_position(mine: Values, exact: Values, size: float) -> tuple[float, float,
         logit = np.log(np.abs(error).max() / size)
         gain = float(error @ centred / (centred @ centred))
         difference[: count - 1] = (error[top[0]] - error[top[1:]]) / size
-    return max(row, EQUAL), max(logit, EQUAL), gain, difference
+        margin[: count - 1] = (exact[top[0]] - exact[top[1:]]) / size
+    return max(row, EQUAL), max(logit, EQUAL), gain, difference, margin

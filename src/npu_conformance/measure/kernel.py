@@ -50,6 +50,8 @@ class Measured(NamedTuple):
     leads: Values
     """Error of the lead of the reference's choice over its runners-up, in logits [rows, RUNNERS_UP]; NaN where there
     are fewer words."""
+    margins: Values
+    """By how much the reference's choice leads its runners-up, in logits [rows, RUNNERS_UP]; NaN as above."""
     rms: Values
     """Root mean square of the reference's logits; NaN only where these are not finite."""
     choice: Ids
@@ -60,7 +62,7 @@ class Measured(NamedTuple):
     reference_finite: Flags
 
 
-_NUMBERS = ("cosine", "pearson", "relative_l2", "kl", "max_abs", "mean_abs", "top5", "gain", "leads")
+_NUMBERS = ("cosine", "pearson", "relative_l2", "kl", "max_abs", "mean_abs", "top5", "gain", "leads", "margins")
 
 
 class _Sums(NamedTuple):
@@ -95,9 +97,15 @@ def measure(candidate: Rows, reference: Rows) -> Measured:
     """Compare pairs of rows [rows, vocabulary] of any floating dtype."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         top, other = largest_words(reference), largest_words(candidate)
-        leads = np.subtract(*(np.take_along_axis(side, top, axis=1) for side in (candidate, reference)), dtype=float)
-        sums = _sums(candidate, reference, leads[:, :1])
-        return _measured(candidate, reference, (top, other), leads, sums)
+        mine, theirs = (np.take_along_axis(side, top, axis=1).astype(float) for side in (candidate, reference))
+        sums = _sums(candidate, reference, mine[:, :1] - theirs[:, :1])
+        return _measured(candidate, reference, (top, other), (_leads(mine - theirs), _leads(theirs)), sums)
+
+
+def _leads(largest: Values) -> Values:
+    """Of the first over the others [rows, RUNNERS_UP], of the reference's largest words' values."""
+    missing = RUNNERS_UP + 1 - largest.shape[1]
+    return np.pad(largest[:, :1] - largest[:, 1:], ((0, 0), (0, missing)), constant_values=np.nan)
 
 
 def _sums(candidate: Rows, reference: Rows, centre: Values) -> _Sums:
@@ -155,13 +163,14 @@ def _dot(a: Values, b: Values) -> Values:
     return np.asarray(np.matmul(a[:, None, :], b[:, :, None])[:, 0, 0])
 
 
-def _measured(candidate: Rows, reference: Rows, words: tuple[Ids, Ids], leads: Values, sums: _Sums) -> Measured:
+def _measured(
+    candidate: Rows, reference: Rows, words: tuple[Ids, Ids], leads: tuple[Values, Values], sums: _Sums
+) -> Measured:
     n, (top, other) = reference.shape[1], words
     cc, cr = _of_candidate(candidate, reference, sums)
     spread, spread_mine, together, along = _centred(candidate, reference, sums, cc, cr)
     mean = sums.wy / sums.w
     finite, reference_finite = np.isfinite(cc), np.isfinite(sums.rr)
-    missing = RUNNERS_UP + 1 - top.shape[1]
     found = Measured(
         cosine=cr / np.sqrt(cc * sums.rr),
         pearson=together / np.sqrt(spread_mine * spread),
@@ -171,7 +180,8 @@ def _measured(candidate: Rows, reference: Rows, words: tuple[Ids, Ids], leads: V
         mean_abs=sums.abs / n,
         top5=(top[:, :, None] == other[:, None, :]).any(axis=2).mean(axis=1),
         gain=along / spread,
-        leads=np.pad(leads[:, :1] - leads[:, 1:], ((0, 0), (0, missing)), constant_values=np.nan),
+        leads=leads[0],
+        margins=leads[1],
         rms=np.where(reference_finite, np.sqrt(sums.rr / n), np.nan),
         choice=_choices(candidate, other, finite),
         reference_choice=_choices(reference, top, reference_finite),

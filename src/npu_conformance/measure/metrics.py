@@ -14,7 +14,7 @@ from npu_conformance.machine.devices import host_cores
 from npu_conformance.measure import kernel
 from npu_conformance.measure.kernel import Measured
 
-METRICS_VERSION = 2
+METRICS_VERSION = 3
 """Raised whenever a metric's value could change for the same logits by more than rounding; saved with the figures of
 every variant."""
 

@@ -125,5 +125,6 @@ def topk_deviations(run: TopK, reference: TopK, sizes: Values, bounds: tuple[int
         of_position(mine[both], theirs[both], size)
         for mine, theirs, both, size in zip(run.log_probs, reference.log_probs, known, sizes, strict=True)
     ]
-    row, logit, gain, difference = (np.array([one[part] for one in rows]) for part in range(4))
-    return Deviations(bounds, row, logit, gain, run.choices != reference.choices, difference.reshape(len(rows), -1))
+    row, logit, gain, difference, margin = (np.array([one[part] for one in rows]) for part in range(5))
+    flipped, shape = run.choices != reference.choices, (len(rows), -1)
+    return Deviations(bounds, row, logit, gain, flipped, difference.reshape(shape), margin.reshape(shape))

@@ -125,7 +125,7 @@ def with_flips(evidence: Evidence, prompts: int, flips: int) -> Evidence:
     n = prompts * 10
     bounds = tuple(range(0, n + 1, 10))
     row = np.random.default_rng(4).normal(-5, 0.01, size=n)
-    clean = Deviations(bounds, row, row, row, np.zeros(n, dtype=bool), np.zeros((n, 4)))
+    clean = Deviations(bounds, row, row, row, np.zeros(n, dtype=bool), *np.zeros((2, n, 4)))
     now = dataclasses.replace(clean, flipped=np.arange(n) % 10 < flips)
     names = tuple(f"set/{index}" for index in range(prompts))
     tokens = (np.zeros(n, dtype=np.int64), now.flipped.astype(np.int64))

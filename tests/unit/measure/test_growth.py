@@ -16,7 +16,7 @@ def measured(rows: np.ndarray, flipped: np.ndarray) -> Deviations:
     steps = rows.shape[1]
     blank = np.zeros(rows.size)
     bounds = tuple(range(0, rows.size + 1, steps))
-    return Deviations(bounds, rows.ravel(), blank, blank, flipped.ravel(), np.zeros((rows.size, RUNNERS_UP)))
+    return Deviations(bounds, rows.ravel(), blank, blank, flipped.ravel(), *np.zeros((2, rows.size, RUNNERS_UP)))
 
 
 def pretended(rng: np.random.Generator, growth: float = 1.0, flips: float = 0.01, prompts: int = 40) -> RunPair:
