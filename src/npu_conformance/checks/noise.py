@@ -26,8 +26,8 @@ _QUESTIONS = {
         "被测的误差没有方向性，如同舍入误差一样。",
     ),
     "excess_flips": (
-        "The candidate chooses another token than the reference hardly more often than rounding alone does.",
-        "被测选择与参考不同 token 的频率几乎不高于仅由舍入造成的频率。",
+        "The candidate chooses another token than the reference no more often than rounding alone explains.",
+        "被测选择与参考不同 token 的次数不超出仅由舍入所能解释的次数。",
     ),
     "worst_positions": (
         "No single position is further from the reference than chance lets the worst of so many be.",
@@ -113,11 +113,10 @@ def _judge(evidence: Evidence, check: str, path: Path, found: GateResult, p_adju
 
 def _undecided(evidence: Evidence, check: str, found: GateResult, interval: tuple[float, float]) -> str:
     limit = shown(found.allowed, SHOWN[check].style)
-    unit = "positions" if check == "excess_flips" else "prompts"
     if interval[0] > found.allowed:
         # A failure must be rarer by chance than the rate of false alarms that a run has.
-        return above_the_limit(found.n, unit, limit, like_floor=found.like_floor)
-    return cannot_show(evidence, found.n, unit, limit, found.prompts_needed)
+        return above_the_limit(found.n, limit)
+    return cannot_show(evidence, found.n, "prompts", limit, found.prompts_needed)
 
 
 def _place(evidence: Evidence, path: Path, position: int) -> str:

@@ -40,15 +40,6 @@ def _ask_more(evidence: Evidence, needed: int | None) -> str:
     return f": use --prompts {needed}"
 
 
-def above_the_limit(n: int, unit: str, limit: str, *, like_floor: bool) -> str:
-    """A number above its limit that is no failure.
-
-    Args:
-        n: size of the sample.
-        unit: what it consists of, in the plural.
-        limit: as tables show it.
-        like_floor: whether the floor runs have as much.
-    """
-    if like_floor:
-        return f"Above the limit {limit}. Still open: the floor runs flip about as often, so rounding may be the cause"
-    return f"Above the limit {limit}, but {n} {unit} are too few to call it a failure. Use more prompts"
+def above_the_limit(prompts: int, limit: str) -> str:
+    """A mean over prompts above its limit that is no failure; the limit as tables show it."""
+    return f"Above the limit {limit}, but {prompts} prompts are too few to call it a failure. Use more prompts"

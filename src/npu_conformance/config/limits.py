@@ -35,6 +35,8 @@ class Figure:
     """What it is made of, position by position: a field of `measure.kernel.Measured`, or `matches`; None where a check
     makes it by itself."""
     reduce: Literal["mean", "min", "max", "p99"] = "mean"
+    least: float = 0.0
+    """No limit below this means anything."""
     scatters: bool = False
     """Whether positions scatter too much for an interval of their mean at a dozen prompts."""
 
@@ -46,7 +48,7 @@ class Figure:
     @property
     def range(self) -> tuple[float, float]:
         """The limits that mean something: of a share or a cosine 0 to 1, of an error 0 and more."""
-        return 0.0, 1.0 if self.sense == "min" else float("inf")
+        return self.least, 1.0 if self.sense == "min" else float("inf")
 
     def default_limit(self, dtype: Dtype) -> float | None:
         """The limit when the model config gives none; None when the figure is only shown."""
@@ -135,7 +137,7 @@ NOISE_FIGURES = (
         (1.2, 1.2, 16.0),
     ),
     Figure("signed_bias", "max", (0.1, 0.1, 0.1)),
-    Figure("excess_flips", "max", (0.01, 0.01, 0.01), "percent"),
+    Figure("excess_flips", "max", (1.5, 1.5, 1.5), "percent", least=1.0),
     Figure("drift", "max", (1.15, 1.15, 1.15)),
 )
 WORST_FIGURES = (

@@ -53,13 +53,19 @@ def rate_interval(hits: float, n: int, effective: float) -> Interval:
     return low, high
 
 
-def rate_above(hits: float, n: int, effective: float, limit: float) -> Tested:
-    """Whether a rate lies above a limit: the one-sided binomial test that goes with `rate_interval`."""
-    from scipy.special import betainc
+def count_above(count: int, expected: float) -> float:
+    """P-value of a count of rare events, where so many are expected: Poisson's distribution."""
+    from scipy.special import gammainc
 
-    count = hits / n * effective
-    p_value = 1.0 if hits <= 0 else float(betainc(count, effective - count + 1, limit))
-    return Tested(hits / n, rate_interval(hits, n, effective), p_value)
+    return float(gammainc(count, expected)) if count else 1.0
+
+
+def count_reached(expected: float, chance: float) -> int:
+    """The largest count with a larger p-value than that."""
+    count = 0
+    while count_above(count + 1, expected) > chance:
+        count += 1
+    return count
 
 
 def times_needed(hits: float, n: int, effective: float, kept: Callable[[Interval], bool]) -> float | None:

@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from npu_conformance.audit.scan import Scan
@@ -118,42 +117,6 @@ def test_agreement_says_which_number_is_judged(tmp_path: Path) -> None:
     assert sentence.startswith("100 % with ties is judged (")
     assert sentence.endswith("to 100 %), not 98.33 %: rounding alone exchanges tied tokens")
     assert reason.startswith("120 positions cannot show 99 % with 95 % confidence: use --prompts ")
-
-
-def test_flips_say_how_many_prompts_would_settle_them(tmp_path: Path) -> None:
-    """None of a hundred does not show that one in a hundred is not exceeded."""
-    exact = logits(5, 20)
-    floor = [[moved(one, 4e-3, 50 * run + seed) for seed, one in enumerate(exact)] for run in range(3)]
-    (check,) = CHECKS["excess_flips"].judge(
-        evidence_of(tmp_path, [moved(one, 4e-3, 900) for one in exact], exact, floor)
-    )
-
-    assert check.verdict == "inconclusive"
-    assert (check.message or "").startswith("100 positions cannot show 1 % with 95 % confidence: use --prompts ")
-
-
-def test_flips_above_the_limit_that_the_floor_has_too_say_so(tmp_path: Path) -> None:
-    """The interval lies above the limit, yet it is open: the message says why, and advises nothing in vain."""
-    exact = logits(12, 25)
-
-    def flipped(seed: int) -> list[Rows]:
-        rows = [moved(one, 4e-3, seed + place) for place, one in enumerate(exact)]
-        for one in rows:
-            for step in np.random.default_rng(seed).choice(len(one), 4, replace=False):
-                one[step, one[step].argsort()[-2]] = one[step].max() + 1
-        return rows
-
-    (check,) = CHECKS["excess_flips"].judge(
-        evidence_of(tmp_path, flipped(1), exact, [flipped(100), flipped(200), flipped(300)])
-    )
-
-    assert check.interval is not None
-    assert check.limit is not None
-    assert check.interval[0] > check.limit
-    assert check.verdict == "inconclusive"
-    assert check.message == (
-        "Above the limit 1 %. Still open: the floor runs flip about as often, so rounding may be the cause"
-    )
 
 
 def test_gates_of_too_few_prompts_are_open(tmp_path: Path) -> None:

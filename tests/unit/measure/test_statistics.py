@@ -8,6 +8,8 @@ from scipy import stats
 
 from npu_conformance.measure.statistics import (
     INTRACLASS,
+    count_above,
+    count_reached,
     effective_n,
     holm,
     loss_interval,
@@ -15,7 +17,6 @@ from npu_conformance.measure.statistics import (
     mean_beyond,
     mean_interval,
     more_often,
-    rate_above,
     rate_interval,
 )
 
@@ -105,13 +106,13 @@ def test_rate_intervals_of_independent_positions_are_clopper_and_pearsons(hits: 
     assert rate_interval(hits, n, n) == pytest.approx((expected.low, expected.high))
 
 
-@given(st.integers(0, 60), st.integers(1, 60), st.floats(0.01, 0.99))
-def test_rates_above_a_limit_are_tested_as_binomials(hits: int, n: int, limit: float) -> None:
-    """By scipy's own, where positions are independent."""
-    hits = min(hits, n)
-    expected = stats.binomtest(hits, n, limit, alternative="greater").pvalue
+@given(st.integers(0, 60), st.floats(0.01, 60), st.floats(1e-6, 0.5))
+def test_counts_above_what_is_expected_are_tested_as_poissons(count: int, expected: float, chance: float) -> None:
+    """By scipy's own; and what a chance reaches has a larger p-value, one more has not."""
+    reached = count_reached(expected, chance)
 
-    assert rate_above(hits, n, n, limit).p_value == pytest.approx(expected, abs=1e-12)
+    assert count_above(count, expected) == pytest.approx(stats.poisson.sf(count - 1, expected), abs=1e-12)
+    assert count_above(reached + 1, expected) <= chance < count_above(reached, expected)
 
 
 def test_a_mean_beyond_a_limit_on_either_side() -> None:

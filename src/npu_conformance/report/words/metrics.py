@@ -22,7 +22,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "error_over_floor": ("Error over the noise floor", "误差与噪声基底之比"),
     "peak_over_floor": ("Largest logit error over the noise floor", "最大 logit 误差与噪声基底之比"),
     "signed_bias": ("Signed bias, in units of the noise floor", "系统性偏差（以噪声基底为单位）"),
-    "excess_flips": ("Flips beyond the noise floor's", "超出噪声基底的 argmax 翻转率"),
+    "excess_flips": ("Flips: other tokens than the reference's", "argmax 翻转率"),
     "drift": ("Growth of the error over an answer", "误差随生成长度的增长"),
     "worst_positions": ("Worst position, over the noise floor", "最差位置与噪声基底之比"),
     "worst_logits": ("Worst logit, over the noise floor", "最差 logit 与噪声基底之比"),

@@ -1,0 +1,79 @@
+"""Flips against what rounding explains, of a model that is often unsure."""
+
+import numpy as np
+import pytest
+
+from npu_conformance.measure.noise import TESTS, GateResult
+from tests.unit.helpers.rounded_rows import LIMITS, Rows, measured, references, rounded
+
+_SHARE = 1e-3 / 8
+"""Of the rate of false alarms, that one of eight gates has in one of ten variants."""
+
+
+def unsure(seed: int) -> Rows:
+    """References of which every other position has a runner-up that is near, by up to forty spreads of a lead."""
+    exact, rng = references(seed), np.random.default_rng(1000 + seed)
+    for one in exact:
+        for row in one[::2]:
+            first, second = np.argsort(-row)[:2]
+            row[second] = row[first] - rng.uniform(0, 0.7)
+    return exact
+
+
+def judged(run: Rows, exact: Rows) -> GateResult:
+    """Against three floor runs."""
+    floor = {str(seed): measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
+    result = TESTS["excess_flips"](measured(run, exact), floor, LIMITS["excess_flips"])
+    assert isinstance(result, GateResult)
+    return result
+
+
+def exchanged(run: Rows, exact: Rows, within: float) -> Rows:
+    """The two largest logits exchanged wherever the reference's are within so much of each other."""
+    changed = [one.copy() for one in run]
+    for one, theirs in zip(changed, exact, strict=True):
+        for row, reference in zip(one, theirs, strict=True):
+            first, second = np.argsort(-reference)[:2]
+            if reference[first] - reference[second] < within:
+                low, high = sorted((row[first], row[second]))
+                row[first], row[second] = low, high + 1e-4
+    return changed
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_rounding_exchanges_is_no_excess(seed: int) -> None:
+    """A run with flips passes: as many are expected. With all near ties exchanged it fails."""
+    exact = unsure(seed)
+    run = rounded(exact, 100 + seed)
+    clean, broken = judged(run, exact), judged(exchanged(run, exact, 0.07), exact)
+
+    assert clean.tested.p_value > 0.01
+    assert clean.tested.observed <= clean.allowed
+    assert broken.tested.p_value <= _SHARE
+
+
+def test_flips_of_a_model_that_is_sure_are_an_excess() -> None:
+    """Where the floor has none, and no margin is small: one is too many."""
+    exact = references()
+    for one in exact:
+        first = one.argmax(axis=1)
+        one[np.arange(len(one)), first] += 3
+    run = rounded(exact, 50)
+    run[3][4, np.argsort(-run[3][4])[1]] = run[3][4].max() + 1e-3
+    result = judged(run, exact)
+
+    assert result.tested.p_value <= 1e-9
+    assert (result.allowed, result.worst) == (0, sum(map(len, exact[:3])) + 4)
+
+
+def test_equal_logits_are_as_likely_exchanged_as_not() -> None:
+    """Even without an error anywhere, as of a reference that rounds its own logits."""
+    exact = references()
+    for one in exact[:20]:
+        one[0, np.argsort(-one[0])[1]] = one[0].max()
+    floor = {str(seed): measured(exact, exact) for seed in (1, 2, 3)}
+    result = TESTS["excess_flips"](measured(exact, exact), floor, LIMITS["excess_flips"])
+
+    assert isinstance(result, GateResult)
+    assert result.tested.p_value == 1
+    assert result.allowed * result.n > 20 * 0.5
