@@ -17,6 +17,10 @@ _QUESTIONS = {
         "The candidate's error, in decode and in prefill, is no larger than what rounding alone costs the model.",
         "被测在 decode 和 prefill 中的误差不大于该模型仅由舍入产生的误差。",
     ),
+    "sets_over_floor": (
+        "The candidate's error in each prompt set is no larger than what rounding alone costs the model.",
+        "被测在每个提示词集中的误差都不大于该模型仅由舍入产生的误差。",
+    ),
     "peak_over_floor": (
         "The candidate's largest error of any one logit is no larger than what rounding alone costs the model.",
         "被测单个 logit 的最大误差不大于该模型仅由舍入产生的误差。",

@@ -131,6 +131,7 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
 # bits: arithmetic of 11 or 8 bits is thousands off.
 NOISE_FIGURES = (
     Figure("error_over_floor", "max", (1.2, 1.2, 16.0)),
+    Figure("sets_over_floor", "max", (1.2, 1.2, 16.0)),
     Figure(
         "peak_over_floor",
         "max",

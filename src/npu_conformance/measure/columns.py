@@ -1,7 +1,6 @@
 """What is measured of some positions of one prompt, as arrays by name: the form that is joined, cut and kept."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.measure import metrics
-from npu_conformance.measure.deviations import Deviations, deviations_of
+from npu_conformance.measure.deviations import DEVIATIONS, deviations_of
 from npu_conformance.traces.rows import Rows
 
 Columns = dict[str, NDArray[Any]]
@@ -22,7 +21,7 @@ _AS_FOUND = (*METRICS, "rms", "finite", "reference_finite")
 COLUMNS = (
     *_AS_FOUND,
     *("tokens", "choices", "own_shortfall", "equal", "token_logits"),
-    *(field.name for field in fields(Deviations) if field.name != "bounds"),
+    *DEVIATIONS,
 )
 """What `columns_of` measures."""
 

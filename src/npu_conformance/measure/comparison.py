@@ -4,7 +4,7 @@ Figures, checks and reports read from it; none of them touches logits again.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,9 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
 from npu_conformance.measure.columns import METRICS, Columns, joined
-from npu_conformance.measure.deviations import Deviations
-
-_DEVIATIONS = tuple(one.name for one in fields(Deviations) if one.name != "bounds")
+from npu_conformance.measure.deviations import DEVIATIONS, Deviations, sets_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def comparison_of(
         reference_rms=whole["rms"],
         own_shortfall=whole["own_shortfall"],
         values={name: whole[name] for name in METRICS if name in whole},
-        deviations=Deviations(bounds, **{name: whole[name] for name in _DEVIATIONS}),
+        deviations=Deviations(bounds, **{name: whole[name] for name in DEVIATIONS}, sets=sets_of(prompts)),
         unrepeated=tuple(unrepeated),
     )
 

@@ -36,6 +36,8 @@ class Deviations:
     [positions, RUNNERS_UP]."""
     margin: Values
     """That lead itself, of the reference, in the same unit [positions, RUNNERS_UP]."""
+    sets: tuple[str, ...] = ()
+    """The set of each prompt [prompts]; nothing where nobody asks."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -43,7 +45,7 @@ class Deviations:
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
         """All that has a value a position, by name."""
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "bounds"}
+        return {name: getattr(self, name) for name in DEVIATIONS}
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -59,12 +61,27 @@ class Deviations:
         """Mean of values [positions] over each prompt's [prompts]; prompts without positions are left out."""
         return np.array([values[span].mean() for span in self.spans])
 
+    def by_set(self) -> dict[str, NDArray[np.int64]]:
+        """Places of each set's prompts among those that `by_prompt` gives a mean of."""
+        kept = np.array(self.sets)[self.lengths > 0] if self.sets else np.array([])
+        return {str(name): np.flatnonzero(kept == name) for name in dict.fromkeys(kept.tolist())}
+
     def choose(self, prompts: Sequence[int]) -> "Deviations":
         """Those of some prompts, in this order; a prompt may come again."""
         spans = [np.arange(self.bounds[prompt], self.bounds[prompt + 1]) for prompt in prompts]
         index = np.concatenate(spans)
         bounds = (0, *np.cumsum([len(span) for span in spans]).tolist())
-        return Deviations(bounds, **{name: values[index] for name, values in self.columns.items()})
+        sets = tuple(self.sets[prompt] for prompt in prompts) if self.sets else ()
+        return Deviations(bounds, **{name: values[index] for name, values in self.columns.items()}, sets=sets)
+
+
+DEVIATIONS = tuple(one.name for one in fields(Deviations) if one.name not in ("bounds", "sets"))
+"""What has a value a position."""
+
+
+def sets_of(prompts: Sequence[str]) -> tuple[str, ...]:
+    """The set of each prompt, from their ids, `set/id`."""
+    return tuple(prompt.partition("/")[0] for prompt in prompts)
 
 
 def deviations_of(found: Measured) -> dict[str, NDArray[Any]]:

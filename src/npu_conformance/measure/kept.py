@@ -12,7 +12,7 @@ from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import staged_file
 from npu_conformance.measure.compare import compare
 from npu_conformance.measure.comparison import Comparison
-from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.deviations import Deviations, sets_of
 from npu_conformance.measure.stored import read_stored, require_positions, write_stored
 from npu_conformance.traces.reading import first_problem
 from npu_conformance.traces.trace import Trace
@@ -61,7 +61,7 @@ def load_comparison(path: Path) -> Comparison:
         for name, array in arrays.items():
             group, _, field = name.rpartition("/")
             found[group][field] = array
-        deviations = Deviations(lists.bounds, **found["deviations"])
+        deviations = Deviations(lists.bounds, **found["deviations"], sets=sets_of(lists.prompts))
         return Comparison(**dict(lists), **found[""], values=found["values"], deviations=deviations)
     except (KeyError, TypeError, ValueError) as error:
         told = first_problem(error) if isinstance(error, ValidationError) else repr(error)
@@ -93,6 +93,4 @@ def _arrays(comparison: Comparison) -> Iterator[tuple[str, NDArray[Any]]]:
         if isinstance(value, np.ndarray):
             yield name, value
     yield from ((f"values/{name}", value) for name, value in comparison.values.items())
-    yield from (
-        (f"deviations/{name}", value) for name, value in vars(comparison.deviations).items() if name != "bounds"
-    )
+    yield from ((f"deviations/{name}", value) for name, value in comparison.deviations.columns.items())

@@ -107,7 +107,7 @@ def test_a_trace_compared_with_itself_is_exact(control: Evidence) -> None:
     assert not comparison.ties(1.0).any()
 
 
-@pytest.mark.parametrize("name", TESTS)
+@pytest.mark.parametrize("name", sorted(set(TESTS) - {"sets_over_floor"}))  # all prompts are of one set
 def test_a_trace_compared_with_itself_passes_every_gate(control: Evidence, name: str) -> None:
     """Held against a floor that is not zero: better than rounding is no fault."""
     checks = CHECKS[name].judge(control)

@@ -87,7 +87,7 @@ def test_damaged_and_older_files_are_refused(
     """Each with what to do."""
     write_floor(tmp_path, "sdpa", exact)
     monkeypatch.setattr(stored, "METRICS_VERSION", 99)
-    with pytest.raises(TraceError, match=r"measured by version 2 of the metrics, this is version 99; run the model"):
+    with pytest.raises(TraceError, match=r"measured by version 3 of the metrics, this is version 99; run the model"):
         load_floor(tmp_path)
     monkeypatch.undo()
 

@@ -99,16 +99,23 @@ def one_prompt(exact: Rows) -> Rows:
     return run
 
 
+def one_set(exact: Rows) -> Rows:
+    """Errors half as large again in one prompt set of two, the smaller."""
+    run, worse = rounded(exact, 50), rounded(exact, 50, 0.0075)
+    return [worse[place] if place % 5 == 0 else one for place, one in enumerate(run)]
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (larger, {"error_over_floor", "peak_over_floor"}),
+        (larger, {"error_over_floor", "peak_over_floor", "sets_over_floor"}),
         (one_word, {"peak_over_floor"}),
         (scaled, {"signed_bias"}),
         (one_position, {"worst_positions", "worst_logits"}),
         (one_logit, {"worst_logits"}),
         (growing, {"drift"}),
         (one_prompt, {"worst_prompts"}),
+        (one_set, {"sets_over_floor"}),
     ],
 )
 def test_each_sees_what_the_others_do_not(change: Callable[[Rows], Rows], expected: set[str]) -> None:
@@ -181,6 +188,7 @@ def test_too_little_says_nothing() -> None:
 
     few = NoAnswer("2 prompts: at least 3 are needed", of_prompts=True)
     assert told["error_over_floor"] == told["signed_bias"] == few
+    assert told["sets_over_floor"] == NoAnswer("no set has 3 prompts")
     assert told["worst_prompts"] == NoAnswer("2 prompts: at least 34 are needed")
     assert told["worst_positions"].why.endswith("positions: at least 100 are needed")
     assert told["drift"].why.endswith("answers of 16 tokens or more: at least 3 are needed")

@@ -20,6 +20,7 @@ METRICS: dict[str, tuple[str, str]] = {
         "与 base 的最大距离与 base 到参考的最大距离之比",
     ),
     "error_over_floor": ("Error over the noise floor", "误差与噪声基底之比"),
+    "sets_over_floor": ("Error over the noise floor, worst prompt set", "误差最大的提示词集与噪声基底之比"),
     "peak_over_floor": ("Largest logit error over the noise floor", "最大 logit 误差与噪声基底之比"),
     "signed_bias": ("Signed bias, in units of the noise floor", "系统性偏差（以噪声基底为单位）"),
     "excess_flips": ("Flips: other tokens than the reference's", "argmax 翻转率"),
