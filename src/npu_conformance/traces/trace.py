@@ -65,6 +65,8 @@ class Answer:
     """The engine's batch row in which each position was computed; None where the engine does not say."""
     decoded: str | None = None
     """What tokenizer.json makes of an answer's own tokens; None where they were given, or there is no such file."""
+    finish_reason: str | None = None
+    """Why the engine ended an answer of its own, `stop` or `length`; None where it does not say."""
 
 
 class ModuleValue(NamedTuple):

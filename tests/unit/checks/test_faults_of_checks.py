@@ -143,6 +143,7 @@ FAULTS: dict[str, tuple[Callable[[Scene], None], str]] = {
         lambda s: s.edit_without_adapter(lambda with_it, bare: with_it - 2 * (with_it - bare)),
         "adapter_effect",
     ),
+    "an end for another reason": (lambda s: s.edit_answer("candidate", 0, finish_reason="stop"), "answer_ends"),
     "another label": (lambda s: s.edit_answer("candidate", 0, text="Safety: Unsafe word"), "labels"),
     "no label at all": (lambda s: s.edit_answer("candidate", 0, text="Safety: - word"), "labels"),
     "another label of the reference": (lambda s: s.edit_answer("reference", 0, text="Safety: Unsafe word"), "labels"),

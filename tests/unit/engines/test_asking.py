@@ -71,14 +71,16 @@ def captured(tmp_path: Path) -> Captured:
     np.full(3, NARROW, dtype=np.uint8).tofile(tmp_path / "kind")
     (tmp_path / "vocabulary").write_text("4")
     places = np.array([(2, 1), (2, 1), (0, 2)], dtype=PLACE)
-    return Captured(tmp_path, [Generated((7,), (3, 1, 2), "what it said", 0, places)], 3, storage)
+    return Captured(tmp_path, [Generated((7,), (3, 1, 2), "what it said", 0, "stop", places)], 3, storage)
 
 
 def test_the_text_of_tokens_it_chose_is_the_engines(asked: EngineRun, captured: Captured) -> None:
     """With the batch rows and the stored logits."""
     (answer,) = asked.save(["a/1"], captured, forced=False)
 
-    assert answer == Answer("a/1", (7,), (3, 1, 2), "what it said", "bfloat16", batch_rows=(2, 2, 0))
+    assert answer == Answer(
+        "a/1", (7,), (3, 1, 2), "what it said", "bfloat16", batch_rows=(2, 2, 0), finish_reason="stop"
+    )
     np.testing.assert_array_equal(np.load(asked.stage / "0000.npy"), captured.stored(0)[0])
 
 

@@ -159,6 +159,7 @@ def clean_scene(tmp_path: Path) -> Scene:
             expect=("word",),
             format="Safety: .+",
             labels={"label": "Safe"},
+            max_tokens=200,
         )
         for name in ("first", "second", "third")
     )

@@ -118,6 +118,19 @@ def test_a_weight_that_an_engine_left_out_is_told_by_its_own_log(own_configs: Pa
     assert f"model.layers.{LAYER}.input_layernorm.weight" in told["where"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [("stops_early", "ends after 3 of 48 tokens without"), ("runs_on", "tokens after the stop token")],
+)
+def test_an_end_that_is_not_the_model_s_fails_alone(own_configs: Path, tmp_path: Path, fault: str, told: str) -> None:
+    """All logits are right, and all that is said before the end; after it nobody looks."""
+    found = judged(tmp_path, config(own_configs, ""), fault)
+    (check,) = [check for check in found.model("Faulty")["checks"] if check["check"] == "answer_ends"]
+
+    assert failing(found) == {"base": {"answer_ends"}}
+    assert told in check["where"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_bisect_ends_at_the_feature_the_position_and_the_layer(own_configs: Path, tmp_path: Path, fault: str) -> None:

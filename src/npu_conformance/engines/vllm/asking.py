@@ -94,7 +94,8 @@ class EngineRun:
                 text = decode(own.tolist(), skip_special_tokens=True)
             rows = tuple(int(row) for row in one.places["row"])
             decoded = None if file is None else file.text(one.token_ids)
-            answers.append(Answer(name, one.prompt_ids, one.token_ids, text, storage, batch_rows=rows, decoded=decoded))
+            answer = Answer(name, one.prompt_ids, one.token_ids, text, storage, batch_rows=rows, decoded=decoded)
+            answers.append(answer if forced else dataclasses.replace(answer, finish_reason=one.finish_reason))
         return answers
 
     def save_part(
@@ -184,7 +185,14 @@ def tokens_only(asked: EngineRun) -> list[Answer]:
         generated = asked.generator.tokens("generating", asked.requests())
     file = tokenizer_file(asked.job.checkpoint)
     return [
-        Answer(name, one.prompt_ids, one.token_ids, one.text, decoded=file.text(one.token_ids) if file else None)
+        Answer(
+            name,
+            one.prompt_ids,
+            one.token_ids,
+            one.text,
+            decoded=file.text(one.token_ids) if file else None,
+            finish_reason=one.finish_reason,
+        )
         for name, one in zip(asked.names(), generated, strict=True)
     ]
 

@@ -52,6 +52,7 @@ class Generated:
     text: str
     cached_tokens: int
     """Prompt tokens whose KV cache was reused."""
+    finish_reason: str | None
     places: NDArray[Any]
     """`scratch.PLACE` [steps]; empty where the logits were not seen."""
 
@@ -205,6 +206,7 @@ def _generated(output: Any, places: NDArray[Any]) -> Generated:
         token_ids=tuple(output.outputs[0].token_ids),
         text=output.outputs[0].text,
         cached_tokens=output.num_cached_tokens or 0,
+        finish_reason=output.outputs[0].finish_reason,
         places=places,
     )
 
