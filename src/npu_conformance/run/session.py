@@ -15,7 +15,6 @@ from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.saved import keep_comparisons, load_base, load_baseline, load_evidence
 from npu_conformance.config.engines import engine
-from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.model import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.config.prompts import Prompt, load_prompts, most_prompts
 from npu_conformance.config.variants import JUDGED, is_long, needs_base, scored_with
@@ -37,6 +36,7 @@ from npu_conformance.run.references import References
 from npu_conformance.run.rows import may_drop
 from npu_conformance.run.schedule import Pass, passes
 from npu_conformance.run.settings import Settings
+from npu_conformance.run.shares import share_of
 from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
 from npu_conformance.traces.sealed import require_sealed, seal
 from npu_conformance.workers.jobs import Jobs
@@ -184,7 +184,7 @@ class Session:
         base = self._once(("base", model), lambda: load_base(traces, baseline)) if needs_base(variant) else None
         scored = scored_with(variant)
         floor = self._once(("floor", model, scored), lambda: load_floor(traces / scored))
-        share = FALSE_ALARMS / self._judged
+        share = share_of(variant, self._judged)
         if baseline is not None and variant == "base":
             share /= 2  # what it is to the reference, and what became of it since the baseline
         evidence = load_evidence(
@@ -213,10 +213,10 @@ class Session:
             self._once(("sealed", model, part), partial(require_sealed, traces, [part]))
 
     @property
-    def _judged(self) -> int:
+    def _judged(self) -> list[str]:
         """Variants of models that share the run's false alarms."""
         pairs = [(model, variant) for model, variants in self._selected.items() for variant in variants]
-        return max(1, sum(self.why_not(model, variant) is None for model, variant in pairs))
+        return [variant for model, variant in pairs if self.why_not(model, variant) is None]
 
     def model_run(self, model: str) -> ModelRun:
         """The engines and the reference of a model, its weights made ready.

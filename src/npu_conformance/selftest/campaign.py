@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.errors import TraceError
 from npu_conformance.run.deadlines import USUAL
 from npu_conformance.run.model_run import ModelRun
 from npu_conformance.run.session import Session
+from npu_conformance.run.shares import share_of
 from npu_conformance.selftest.catalogue import CLEAN, KINDS
 from npu_conformance.selftest.judging import Judged, judged
 from npu_conformance.traces.trace import Trace, load_trace
@@ -19,7 +19,7 @@ from npu_conformance.workers.job import FaultsJob, Injection
 # Seconds that an engine may take for each: the slowest twin takes 13 to 20 on one core.
 _DEADLINE_OF_A_FAULT = 60.0
 # Gates have the share of the run's false alarms that they have in a night of five models in eight variants each.
-_SHARE = FALSE_ALARMS / 40
+_SHARE = share_of("base", 5 * ["base", "as_served", *["another"] * 6])
 # Forced decodes without a fault, before the others and after them.
 _FIRST, _LAST = (Injection(CLEAN, number) for number in KINDS[CLEAN].strengths)
 

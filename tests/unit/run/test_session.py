@@ -254,7 +254,7 @@ def test_what_is_asked_for_together_is_made_together(
     monkeypatch.setattr(one, "why_not", lambda _model, variant: "no graphs" if variant == "graph" else None)
     monkeypatch.setattr(one, "_build_twins", no_twins)
 
-    assert one._judged == 3
+    assert one._judged == ["base", "as_served", "base"]
     assert one._group("Twin", "base") == ("base", "as_served")
     with pytest.raises(JobError, match="no memory"):
         one.model_run("Twin")
