@@ -18,5 +18,10 @@ def level(floor: Floor, what: str) -> Values:
 
 
 def envelope(floor: Floor, what: str) -> Values:
-    """Mean logarithm of the error of each prompt, of the floor run that is worst there [prompts]."""
-    return np.asarray(np.max([one.by_prompt(getattr(one, what)) for one in floor.values()], axis=0))
+    """Mean logarithm of the error of each prompt, of the floor run that is worst on the whole [prompts].
+
+    Not of the one that is worst in each prompt: the fewer tokens a prompt has, the larger is the worst of several.
+    """
+    middle, any_run = level(floor, what), next(iter(floor.values()))
+    above = max(float(one.by_prompt(getattr(one, what) - middle).mean()) for one in floor.values())
+    return any_run.by_prompt(middle) + above

@@ -1,4 +1,4 @@
-"""Tests of means over prompts, against the worst of the floor runs, prompt by prompt."""
+"""Tests of means over prompts, against the floor run that is worst."""
 
 from dataclasses import replace
 
@@ -7,11 +7,13 @@ import numpy as np
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.noise.found import PROMPTS, Floor, GateResult, NoAnswer, Values, gate_test, too_few
-from npu_conformance.measure.noise.level import envelope, level
+from npu_conformance.measure.noise.level import envelope, left_out, level
 from npu_conformance.measure.statistics import Tested, mean_above, mean_beyond, needed_for, t_quantile
 
 # Positions in each half of an answer: fewer say nothing of drift.
 _HALF = 8
+# Times a floor run's own bias or growth that a candidate may have.
+_TWICE = 2.0
 
 
 @gate_test
@@ -35,14 +37,14 @@ def sets_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateRe
     if len(sets) < 2 or not sampled:
         return NoAnswer(f"{len(sets)} prompt set: error_over_floor judges it" if sampled else "no set has 3 prompts")
     tests = [mean_above(ratios[places], np.log(limit)) for places in sampled]
-    worst = int(np.argmin(np.nan_to_num([one.p_value for one in tests], nan=-1.0)))
+    worst = int(np.lexsort([[-one.observed for one in tests], [one.p_value for one in tests]])[0])
     places, tested = sampled[worst], tests[worst]
 
     def reach(rate: float) -> float:
         above = t_quantile(1 - rate / len(tests), len(places)) * ratios[places].std(ddof=1) / np.sqrt(len(places))
         return float(limit * np.exp(above))
 
-    where = candidate.spans[places[0] + ratios[places].argmax()]
+    where = candidate.spans[places[ratios[places].argmax()]]
     return GateResult(
         Tested(float(np.exp(tested.observed)), None, min(1.0, len(tests) * tested.p_value)),
         reach(FALSE_ALARMS),
@@ -54,10 +56,15 @@ def sets_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateRe
 
 @gate_test
 def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> GateResult | NoAnswer:
-    """Mean over prompts of the error along the reference, in units of the envelope's error: rounding has no sign."""
-    shares = candidate.by_prompt(candidate.gain) / np.exp(envelope(floor, "row"))
+    """Mean over prompts of the error along the reference, in units of the envelope's error: rounding has no sign.
+
+    Or hardly one: where a floor run's errors have, twice that is allowed.
+    """
+    sizes = np.exp(envelope(floor, "row"))
+    shares = candidate.by_prompt(candidate.gain) / sizes
     if len(shares) < PROMPTS:
         return too_few(len(shares))
+    limit = max(limit, *(_TWICE * abs(float((one.by_prompt(one.gain) / sizes).mean())) for one in floor.values()))
     if shares.mean() < 0:
         shares = -shares  # how large it is, whichever way it points
     tested = mean_beyond(shares, limit)
@@ -66,17 +73,25 @@ def signed_bias(candidate: Deviations, floor: Floor, limit: float) -> GateResult
 
 @gate_test
 def drift(candidate: Deviations, floor: Floor, limit: float) -> GateResult | NoAnswer:
-    """By how much the error over the floor grows from an answer's first half to its second."""
-    above = candidate.row - level(floor, "row")
-    growth = []
-    for start, end in zip(candidate.bounds, candidate.bounds[1:], strict=False):
-        if end - start >= 2 * _HALF:
-            middle = (start + end) // 2
-            growth.append(above[middle:end].mean() - above[start:middle].mean())
-    if len(growth) < PROMPTS:
-        return NoAnswer(f"{len(growth)} answers of {2 * _HALF} tokens or more: at least {PROMPTS} are needed")
-    values = np.array(growth)
+    """By how much the error over the floor grows from an answer's first half to its second.
+
+    Where that of a floor run grows, twice as much is allowed.
+    """
+    values = _growth(candidate, candidate.row - level(floor, "row"))
+    if len(values) < PROMPTS:
+        return NoAnswer(f"{len(values)} answers of {2 * _HALF} tokens or more: at least {PROMPTS} are needed")
+    own = [_growth(candidate, left_out(floor, name, "row")).mean() for name in floor]
+    limit = max(limit, float(np.exp(_TWICE * max(own))))
     return _as_ratio(GateResult(mean_above(values, np.log(limit)), limit, len(values)), values, limit)
+
+
+def _growth(run: Deviations, above: Values) -> Values:
+    """By how much values [positions] grow from an answer's first half to its second [answers that are long enough]."""
+    spans = [span for span in run.spans if span.stop - span.start >= 2 * _HALF]
+    halves = [
+        (above[span.start : (middle := (span.start + span.stop) // 2)], above[middle : span.stop]) for span in spans
+    ]
+    return np.array([later.mean() - sooner.mean() for sooner, later in halves])
 
 
 def _over_floor(candidate: Deviations, floor: Floor, limit: float, what: str) -> GateResult | NoAnswer:
