@@ -37,7 +37,9 @@ def sets_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateRe
     if len(sets) < 2 or not sampled:
         return NoAnswer(f"{len(sets)} prompt set: error_over_floor judges it" if sampled else "no set has 3 prompts")
     tests = [mean_above(ratios[places], np.log(limit)) for places in sampled]
-    worst = int(np.lexsort([[-one.observed for one in tests], [one.p_value for one in tests]])[0])
+    # Where it gives no number it is worst.
+    chances = np.nan_to_num([one.p_value for one in tests], nan=-1.0)
+    worst = int(np.lexsort([[-one.observed for one in tests], chances])[0])
     places, tested = sampled[worst], tests[worst]
 
     def reach(rate: float) -> float:
@@ -88,9 +90,7 @@ def drift(candidate: Deviations, floor: Floor, limit: float) -> GateResult | NoA
 def _growth(run: Deviations, above: Values) -> Values:
     """By how much values [positions] grow from an answer's first half to its second [answers that are long enough]."""
     spans = [span for span in run.spans if span.stop - span.start >= 2 * _HALF]
-    halves = [
-        (above[span.start : (middle := (span.start + span.stop) // 2)], above[middle : span.stop]) for span in spans
-    ]
+    halves = [np.array_split(above[span], [(span.stop - span.start) // 2]) for span in spans]
     return np.array([later.mean() - sooner.mean() for sooner, later in halves])
 
 
