@@ -8,7 +8,7 @@ import pytest
 
 from npu_conformance.measure.compare import compare
 from npu_conformance.measure.kernel import RUNNERS_UP
-from npu_conformance.measure.noise import TESTS, GateResult, NoAnswer, family
+from npu_conformance.measure.noise import TESTS, WORST, GateResult, NoAnswer, family
 from npu_conformance.traces.trace import load_trace
 from tests.unit.helpers.rounded_rows import ALARMS, LIMITS, VOCABULARY, Rows, measured, references, rounded
 from tests.unit.helpers.small_traces import WORDS, logits, moved, tokens_of, write_trace
@@ -158,7 +158,7 @@ def test_nan_is_rejected_by_the_family() -> None:
 
     assert all(
         not judged.adjusted[name, "decode"] > ALARMS
-        for name in ("error_over_floor", "peak_over_floor", "signed_bias", "worst_positions", "worst_logits")
+        for name in ("error_over_floor", "peak_over_floor", "sets_over_floor", "signed_bias", *WORST)
     )
 
 

@@ -39,7 +39,7 @@ def sets_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateRe
     tests = [mean_above(ratios[places], np.log(limit)) for places in sampled]
     # Where it gives no number it is worst.
     chances = np.nan_to_num([one.p_value for one in tests], nan=-1.0)
-    worst = int(np.lexsort([[-one.observed for one in tests], chances])[0])
+    worst = int(np.lexsort((np.array([-one.observed for one in tests]), chances))[0])
     places, tested = sampled[worst], tests[worst]
 
     def reach(rate: float) -> float:
@@ -48,7 +48,7 @@ def sets_over_floor(candidate: Deviations, floor: Floor, limit: float) -> GateRe
 
     where = candidate.spans[places[ratios[places].argmax()]]
     return GateResult(
-        Tested(float(np.exp(tested.observed)), None, min(1.0, len(tests) * tested.p_value)),
+        Tested(float(np.exp(tested.observed)), None, float(np.minimum(1.0, len(tests) * tested.p_value))),
         reach(FALSE_ALARMS),
         len(places),
         where.start + int(candidate.row[where].argmax()),
