@@ -1,13 +1,14 @@
 """Figures: a comparison reduced to published numbers, each judged by its limit.
 
 A figure breaks its limit when the observed value does; agreement, when it does with ties counted as equal, where a
-noise floor says what a tie is. What keeps it, on a sample too small to say so with 95 % confidence, is `inconclusive`.
+noise floor says what a tie is. Where a floor run breaks it too, the limit is the publisher's and the gates against the
+noise floor judge. What keeps it, on a sample too small to say so with 95 % confidence, is `inconclusive`.
 """
 
 from collections.abc import Callable
 from itertools import pairwise
-from math import ceil, log
-from typing import Any
+from math import ceil, isfinite, log
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +70,11 @@ def judge_figure(
         equal = judged_equal(evidence, pair)
         judged, ends = float(equal.mean()), agreement_interval(comparison, int(equal.sum()))
         told = [_with_ties(judged, ends, observed)] if judged > observed else []
-    verdict = _verdict(figure, judged, ends, limit)
-    if verdict == "inconclusive" and limit is not None:
+    verdict, floor = _verdict(figure, judged, ends, limit), _of_floor(evidence, pair, figure)
+    if verdict in ("fail", "inconclusive") and limit is not None and isfinite(judged) and _breaks(floor, figure, limit):
+        verdict = "shown"
+        told.append(_floor_breaks(figure, floor, limit))
+    elif verdict == "inconclusive" and limit is not None:
         told.append(_open(evidence, comparison, figure, judged, ends, limit))
     return Result(
         check=check,
@@ -80,12 +84,33 @@ def judge_figure(
         at=at,
         observed=observed,
         limit=limit,
+        floor=floor,
         relation=figure.relation,
         n=n,
         interval=interval,
         verdict=verdict,
         where=_worst_place(pair, figure),
         message=". ".join(told) or None,
+    )
+
+
+def _of_floor(evidence: Evidence, pair: Pair, figure: Figure) -> float | None:
+    """What the floor run that is worst has of a figure; None where none was measured at a pair's positions."""
+    if evidence.noise is None or evidence.no_floor is not None or pair.same_weights or not pair.scored:
+        return None
+    found = [observe(run.comparison, figure) for run in evidence.noise.runs.values()]
+    return float(np.min(found) if figure.sense == "min" else np.max(found))
+
+
+def _breaks(floor: float | None, figure: Figure, limit: float) -> TypeGuard[float]:
+    """Whether a floor run itself does not keep a limit, so that rounding alone breaks it; of tokens, ties tell that."""
+    return figure.of != "matches" and floor is not None and isfinite(floor) and not figure.within(floor, limit)
+
+
+def _floor_breaks(figure: Figure, floor: float, limit: float) -> str:
+    return (
+        f"A floor run has {shown(floor, figure.style)} itself: of this model the limit {shown(limit, figure.style)} is "
+        "broken by rounding alone. The gates against the noise floor judge instead"
     )
 
 

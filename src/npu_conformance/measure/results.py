@@ -43,6 +43,8 @@ class Result(BaseModel):
     """The measured value; NaN is written as a string."""
     limit: float | None = None
     """The limit it was judged by; null for a figure that is only shown."""
+    floor: float | None = None
+    """What the floor run that is worst has of it; null where that was not measured."""
     relation: Relation = ">="
     """How observed must stand to limit."""
     n: int | None = None

@@ -119,6 +119,25 @@ def test_agreement_says_which_number_is_judged(tmp_path: Path) -> None:
     assert reason.startswith("120 positions cannot show 99 % with 95 % confidence: use --prompts ")
 
 
+def test_a_limit_that_the_floor_breaks_is_the_publishers_alone(tmp_path: Path) -> None:
+    """It is shown, with what the floor has; a candidate that has no number still fails."""
+    exact = logits(8, 20)
+    floor = [[moved(one, 0.2, 50 * run + seed) for seed, one in enumerate(exact)] for run in range(3)]
+    mine = [moved(one, 0.2, 900 + seed) for seed, one in enumerate(exact)]
+    broken = figure_of(evidence_of(tmp_path / "a", mine, exact, floor), "relative_l2_mean")
+    kept = figure_of(
+        evidence_of(tmp_path / "b", mine, exact, [[moved(x, 4e-3, i) for x in exact] for i in range(3)]),
+        "relative_l2_mean",
+    )
+
+    assert (broken.verdict, kept.verdict) == ("shown", "fail")
+    assert broken.limit == kept.limit == 0.02
+    assert broken.floor is not None
+    assert kept.floor is not None
+    assert broken.floor > 0.02 > kept.floor
+    assert "is broken by rounding alone. The gates against the noise floor judge instead" in (broken.message or "")
+
+
 def test_gates_of_too_few_prompts_are_open(tmp_path: Path) -> None:
     """For there are more to be had."""
     exact = logits(2, 60)

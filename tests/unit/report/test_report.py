@@ -117,7 +117,7 @@ def test_the_markdown_has_the_published_tables(report: Report) -> None:
     """Model, environment, metrics with limits, labels, prompt by prompt."""
     text = render_markdown(report, "en")
 
-    assert "| Token agreement | 100 % | ≥ 93 % | 93.49 % – 100 % | ✅ pass |" in text
+    assert "| Token agreement | 100 % | 100 % | ≥ 93 % | 93.49 % – 100 % | ✅ pass |" in text
     assert "| Cosine similarity, min | 0.99999" in text
     assert "| the first prompt | Safe | Safe | Safe | ✅ |" in text
     assert "✅ 200/200" in text
@@ -133,7 +133,10 @@ def test_a_rate_that_few_prompts_cannot_show_is_reported_as_inconclusive(scene: 
     text = render_markdown(report, "en")
 
     assert report.models[0].verdict == "inconclusive"
-    assert "| Token agreement | 100 % | ≥ 99 % | 93.49 % – 100 % | ❓ inconclusive: 600 positions cannot show" in text
+    assert (
+        "| Token agreement | 100 % | 100 % | ≥ 99 % | 93.49 % – 100 % | ❓ inconclusive: 600 positions cannot show"
+        in text
+    )
     assert "❓ inconclusive (partial)" in text.split("# Model")[0]
     assert "base: Token agreement" in text.split("# Model")[0]
 

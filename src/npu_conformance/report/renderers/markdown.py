@@ -133,9 +133,9 @@ def pairs(entries: Mapping[str, object]) -> str:
     return ", ".join(f"{cell(name)} {cell(entry)}" for name, entry in entries.items()) or "—"
 
 
-def value(check: Result, of: Literal["observed", "limit"]) -> str:
-    """A check's value or limit in its figure's style; `—` for none."""
-    found = check.observed if of == "observed" else check.limit
+def value(check: Result, of: Literal["observed", "floor", "limit"]) -> str:
+    """A check's value, limit or what the floor has, in its figure's style; `—` for none."""
+    found: float | None = getattr(check, of)
     if found is None:
         return "—"
     prefix = ("≥ " if check.relation == ">=" else "≤ ") if of == "limit" else ""

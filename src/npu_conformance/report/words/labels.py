@@ -40,6 +40,7 @@ WORDS: dict[str, tuple[str, str]] = FILES | {
     "limit": ("Limit", "判定标准"),
     "n": ("n", "n"),
     "interval": ("95 % interval", "95 % 区间"),
+    "floor": ("Floor run", "对照运行"),
     "gates": ("Gates against the noise floor", "相对噪声基底的判定"),
     "gate": ("Gate", "判定项"),
     "path": ("Path", "路径"),
