@@ -56,6 +56,8 @@ class PromptUse(BaseModel):
 
     set: Name
     """File name without `.yaml` in the prompts folder."""
+    first: Annotated[int, Field(gt=0, strict=True)] | None = None
+    """Take only so many of its prompts, from the set's start: of a large set, such as `reserve`."""
     chat: bool | None = None
     """Overrides the set's own `chat`."""
     expect: bool | tuple[Annotated[str, Field(min_length=1)], ...] = True
@@ -117,9 +119,9 @@ def most_prompts(uses: Sequence[PromptUse], folder: Path) -> int | None:
 
 def _reserve(uses: Sequence[PromptUse], folder: Path) -> list[Prompt]:
     """The prompts beyond a model's own sets."""
-    listed = any(use.set == RESERVE for use in uses)
-    there = not listed and (folder / f"{RESERVE}.yaml").is_file()
-    return _read(PromptUse(set=RESERVE), folder) if there else []
+    listed = {prompt.id for use in uses if use.set == RESERVE for prompt in _read(use, folder)}
+    there = (folder / f"{RESERVE}.yaml").is_file()
+    return [prompt for prompt in _read(PromptUse(set=RESERVE), folder) if prompt.id not in listed] if there else []
 
 
 def _more(uses: Sequence[PromptUse], folder: Path, count: int, there: int) -> list[Prompt]:
@@ -163,5 +165,5 @@ def _read(use: PromptUse, folder: Path) -> list[Prompt]:
             expect=() if use.expect is False else (*entry.expect, *of_every_answer),
             labels=entry.labels,
         )
-        for entry in content.prompts
+        for entry in content.prompts[: use.first]
     ]

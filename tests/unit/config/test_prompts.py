@@ -64,6 +64,18 @@ def test_how_many_can_be_asked_for(folder: Path) -> None:
     assert most_prompts([PromptUse(set="c")], folder) is None
 
 
+def test_a_set_can_give_its_first_prompts_only(folder: Path) -> None:
+    """Those of the reserve that are not listed are still to be had, each once."""
+    (folder / "reserve.yaml").write_text(
+        "description: d\nprompts:\n  - {id: one, text: Fifth}\n  - {id: two, text: Sixth}\n"
+    )
+    uses = [PromptUse(set="a", first=1), PromptUse(set="reserve", first=1)]
+
+    assert [prompt.id for prompt in load_prompts(uses, folder)] == ["a/one", "reserve/one"]
+    assert [prompt.id for prompt in load_prompts(uses, folder, 3)] == ["a/one", "reserve/one", "reserve/two"]
+    assert most_prompts(uses, folder) == 3
+
+
 @pytest.mark.parametrize(
     ("uses", "count", "message"),
     [
