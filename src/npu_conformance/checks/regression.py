@@ -8,7 +8,7 @@ from npu_conformance.checks.hard import not_applicable
 from npu_conformance.checks.registry import check
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import changed, made_by
-from npu_conformance.measure.growth import GROWTH, PROMPTS, RunPair, error_of, grown
+from npu_conformance.measure.growth import FLIPS, GROWTH, PROMPTS, RunPair, error_of, grown
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.statistics import Tested, holm, settled
 
@@ -85,6 +85,7 @@ def _flips(evidence: Evidence, found: BaselineDiff, tested: Tested, p_adjusted: 
     check = _base(evidence, found, "flips_growth").model_copy(
         update={
             "observed": tested.observed,
+            "interval": tested.interval,
             "relation": "<=",
             "p_value": tested.p_value,
             "p_adjusted": p_adjusted,
@@ -93,7 +94,7 @@ def _flips(evidence: Evidence, found: BaselineDiff, tested: Tested, p_adjusted: 
     )
     if not p_adjusted > evidence.false_alarms:
         return check.model_copy(update={"verdict": "fail", "message": _changes(evidence)})
-    if not settled(tested, 0.0):
+    if not settled(tested, FLIPS):
         why = f"{len(found.prompts)} prompts cannot tell whether flips are more frequent than they were"
         return check.model_copy(update={"verdict": "inconclusive", "message": why})
     return check

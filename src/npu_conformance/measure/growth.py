@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -11,10 +12,22 @@ from numpy.typing import NDArray
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.results import Path
-from npu_conformance.measure.statistics import Tested, holm, mean_above, more_often, needed_for, settled
+from npu_conformance.measure.statistics import (
+    Tested,
+    effective_n,
+    holm,
+    mean_above,
+    more_often,
+    needed_for,
+    rate_interval,
+    settled,
+    times_needed,
+)
 
 GROWTH = 1.1
 """Times by which the error may grow: other kernels that are as correct cost more than nothing (docs/compare.md)."""
+FLIPS = 0.02
+"""By how much the share of flips may grow, for the same reason: near ties are exchanged both ways, and seldom."""
 _LIMIT = float(np.log(GROWTH))
 PROMPTS = 3
 """Fewer say nothing of a mean."""
@@ -102,14 +115,34 @@ def judge(pairs: Sequence[RunPair]) -> list[Judged]:
 def grown(two: RunPair) -> dict[Test, Tested]:
     """Whether the error grew beyond the limit, and whether flips are more frequent in most prompts that changed.
 
-    Nothing of fewer than `PROMPTS` prompts; a p-value of NaN where an error is no number.
+    The interval of flips is that of the growth of their share. Nothing of fewer than `PROMPTS` prompts; a p-value
+    of NaN where an error is no number.
     """
     if len(two.prompts) < PROMPTS:
         return {}
     found: dict[Test, Tested] = {path: mean_above(values, _LIMIT) for path, values in two.growth.items()}
-    before, after = two.flips
-    found["flips"] = Tested(float((after - before).mean()), None, more_often(after, before))
+    found["flips"] = _flips_grown(two)
     return found
+
+
+def _flips_grown(two: RunPair) -> Tested:
+    before, after = two.flips
+    share, interval, _ = mean_above(after - before, FLIPS)
+    low, high = interval or (share, share)
+    # Where hardly any prompt changed, what was not seen has a rate too.
+    lengths = _lengths(two)
+    unseen = rate_interval(0, int(lengths.sum()), effective_n(lengths))[1]
+    return Tested(share, (low, max(high, unseen)), more_often(after, before))
+
+
+def _lengths(two: RunPair) -> NDArray[np.int64]:
+    lengths = two.paths["decode"][1].lengths
+    return lengths[lengths > 0]
+
+
+def limit_of(name: Test) -> float:
+    """What a test's interval is held against."""
+    return FLIPS if name == "flips" else _LIMIT
 
 
 def _judged(two: RunPair, tests: dict[Test, Tested], adjusted: dict[Test, float]) -> Judged:
@@ -120,9 +153,10 @@ def _judged(two: RunPair, tests: dict[Test, Tested], adjusted: dict[Test, float]
     if worse := [name for name in tests if not adjusted[name] > FALSE_ALARMS]:
         told = (f"{_words(name)} (p {tests[name].p_value:.2g}, adjusted {adjusted[name]:.2g})" for name in worse)
         return Judged("worse", ", ".join(told), tests)
-    unsettled = [name for name, tested in tests.items() if not settled(tested, _LIMIT)]
+    unsettled = [name for name, tested in tests.items() if not settled(tested, limit_of(name))]
     if not unsettled:
-        return Judged("no worse", f"the error grew by less than {GROWTH:g} times, flips are no more frequent", tests)
+        kept = f"the error grew by less than {GROWTH:g} times, the share of flips by less than {FLIPS:.0%}"
+        return Judged("no worse", kept, tests)
     needed = [_needed(two, name) for name in unsettled]
     enough = [number for number in needed if number is not None]
     more = f"about {max(enough)} prompts" if len(enough) == len(needed) else "no number of prompts such as these"
@@ -132,11 +166,12 @@ def _judged(two: RunPair, tests: dict[Test, Tested], adjusted: dict[Test, float]
 
 def _needed(two: RunPair, name: Test) -> int | None:
     """Prompts, at this mean and spread, after which an interval would lie on one side: more than these, in any case."""
-    if name == "flips":
-        values, limit = two.flips[1] - two.flips[0], 0.0
-    else:
-        values, limit = two.growth[name], _LIMIT
-    needed = needed_for(values, abs(limit - float(values.mean())))
+    values = two.flips[1] - two.flips[0] if name == "flips" else two.growth[name]
+    needed = needed_for(values, abs(limit_of(name) - float(values.mean())))
+    if name == "flips" and needed is not None:
+        lengths = _lengths(two)
+        times = times_needed(0, int(lengths.sum()), effective_n(lengths), lambda interval: interval[1] <= FLIPS)
+        needed = None if times is None else max(needed, ceil(len(values) * times))
     return None if needed is None else max(needed, len(values) + 1)
 
 

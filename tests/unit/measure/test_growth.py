@@ -63,19 +63,25 @@ def test_what_is_worse_is_mostly_found_and_what_is_not_mostly_settled() -> None:
     assert sum(one.verdict == "no worse" for one in equal) >= 30
 
 
-def test_flips_that_are_not_settled() -> None:
-    """More in four prompts and fewer in none is too often for `no worse` and too rarely for `worse`."""
+@pytest.mark.parametrize(
+    ("prompts", "more", "verdict"),
+    [(12, 4, "inconclusive"), (12, 0, "inconclusive"), (40, 0, "no worse"), (40, 4, "no worse"), (40, 16, "worse")],
+)
+def test_flips_are_settled_by_how_much_their_share_may_have_grown(prompts: int, more: int, verdict: str) -> None:
+    """Of a dozen prompts nothing is known to 2 %, of forty it is; where most have one more, that is no chance."""
     rng = np.random.default_rng(1)
-    rows = rng.normal(-5, 0.4, (40, 16))
-    flipped = np.zeros((40, 16), dtype=bool)
-    flipped[:5, 3] = True
+    rows = rng.normal(-5, 0.4, (prompts, 20))
+    flipped = np.zeros((prompts, 20), dtype=bool)
+    flipped[:more, 3] = True
     two = RunPair(
-        tuple(map(str, range(40))),
+        tuple(map(str, range(prompts))),
         {"decode": (measured(rows, np.zeros_like(flipped)), measured(rows, flipped))},
-        (16,) * 40,
+        (20,) * prompts,
     )
     (found,) = judge([two])
 
-    assert found.verdict == "inconclusive"
-    assert found.why.startswith("40 prompts cannot tell whether flips are more frequent: about ")
-    assert two.worst(1)[0][1] == 3
+    assert found.verdict == verdict
+    if verdict == "inconclusive":
+        assert found.why.startswith("12 prompts cannot tell whether flips are more frequent: about ")
+    if more:
+        assert two.worst(1)[0][1] == 3

@@ -11,7 +11,7 @@ from npu_conformance.commands.versions.runs import SavedRun, comparison, differe
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.errors import ConfigError, TraceError
-from npu_conformance.measure.growth import GROWTH, Judged, RunPair, judge
+from npu_conformance.measure.growth import FLIPS, GROWTH, Judged, RunPair, judge
 from npu_conformance.measure.statistics import Tested, more_often
 
 # Places named where something is open; elsewhere one.
@@ -124,7 +124,8 @@ def _rule(pairs: int) -> str:
     return (
         f"worse: the error, a mean over prompts, grew by more than {GROWTH:g} times, or flips are more frequent in "
         f"more prompts than rarer; by chance alone in at most {FALSE_ALARMS:.0%} of such comparisons of {pairs}. "
-        f"no worse: the 95 % interval of the growth ends below {GROWTH:g}, and flips are not more frequent at 5 %."
+        f"no worse: the 95 % interval of the growth ends below {GROWTH:g}, and that of the share of flips below "
+        f"{FLIPS:.0%}."
     )
 
 
