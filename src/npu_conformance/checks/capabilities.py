@@ -13,6 +13,8 @@ Capability = Literal[
 ]  # fmt: skip
 """`topk`: at least the likeliest words of each row were captured; `full_logits`: the candidate's whole rows;
 `full_reference`: the reference's."""
+LOGITS: frozenset[Capability] = frozenset({"topk", "full_logits", "full_reference", "base"})
+"""Of these, what is read in logits."""
 
 
 def lacks(evidence: Evidence, capability: Capability) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from npu_conformance.checks.capabilities import Capability, lacks
+from npu_conformance.checks.capabilities import LOGITS, Capability, lacks
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import not_applicable
 from npu_conformance.errors import TraceError
@@ -36,6 +36,11 @@ class Check:
     """See `Cause`; None where a failure may follow from any other."""
     find: Judge
     """From evidence to results, where the run has all that is required."""
+
+    @property
+    def reads_logits(self) -> bool:
+        """Whether it looks at logits, not at answers, inputs or weights alone."""
+        return not LOGITS.isdisjoint(self.requires)
 
     def judge(self, evidence: Evidence) -> list[Result]:
         """What was found of a run.

@@ -1,11 +1,12 @@
 """After a run: the rows of logits that nothing asks for any more, which are most of what it takes of the disk.
 
 A variant that was judged well leaves what was measured of it. Rows stay where somebody will look at them: base's, whose
-tokens others take, those of a variant that failed, and those whose check reads them again.
+tokens others take, those of a variant whose logits failed, and those whose check reads them again.
 """
 
 from pathlib import Path
 
+from npu_conformance.checks import CHECKS
 from npu_conformance.machine.cache import size_text
 from npu_conformance.measure.kept import COMPARISONS
 from npu_conformance.report.model import Report
@@ -23,11 +24,11 @@ def may_drop(variant: str, candidate: Trace) -> bool:
 
 def removed_line(size: int) -> str:
     """What a user is told of rows that took so many bytes."""
-    return f"removed {size_text(size)} of logits, of variants that did not fail; --keep-traces keeps them"
+    return f"removed {size_text(size)} of logits, of variants whose logits did not fail; --keep-traces keeps them"
 
 
 def drop_judged(folder: Path, report: Report) -> int:
-    """Remove the rows of variants of which no check failed; how many bytes that frees.
+    """Remove the rows of variants of which no check of logits failed; how many bytes that frees.
 
     Args:
         folder: the run's report folder.
@@ -35,7 +36,8 @@ def drop_judged(folder: Path, report: Report) -> int:
     """
     removed = 0
     for model in report.models:
-        looked_at = {check.variant for check in model.checks if check.verdict in ("fail", "error")}
+        failed = [check for check in model.checks if check.verdict in ("fail", "error")]
+        looked_at = {one.variant for one in failed if one.check not in CHECKS or CHECKS[one.check].reads_logits}
         traces = folder / "traces" / model.name
         for kept in traces.glob(f"*/{COMPARISONS}"):
             if kept.parent.name not in looked_at:

@@ -40,9 +40,9 @@ def laid_out(scene: Scene, folder: Path) -> Evidence:
     return dataclasses.replace(evidence, candidate=load_trace(place / VARIANT / "candidate"))
 
 
-def dropped(folder: Path, verdict: Verdict) -> int:
+def dropped(folder: Path, verdict: Verdict, check_id: str = "variant_closeness") -> int:
     """What a run with such a result removes."""
-    check = Result(check="variant_closeness", variant=VARIANT, metric="kl_mean", verdict=verdict)
+    check = Result(check=check_id, variant=VARIANT, metric="kl_mean", verdict=verdict)
     report = build_report(folder, {"Model": [check]}, {"Model": "twin"}, RUN, ROOT / "baselines")
     return drop_judged(folder, report)
 
@@ -76,6 +76,15 @@ def test_rows_of_what_failed_stay(scene: Scene, tmp_path: Path) -> None:
     (place / VARIANT / COMPARISONS).mkdir()
     again = dataclasses.replace(evidence, base=scene.base(), kept=place / VARIANT / COMPARISONS)
     assert len(again.comparison) == 600
+
+
+def test_rows_go_where_an_answer_alone_failed(scene: Scene, tmp_path: Path) -> None:
+    """A wrong answer is read in its words; logits would not say more of it."""
+    evidence = laid_out(scene, tmp_path / "run")
+    results(evidence)
+    keep_comparisons(tmp_path / "run" / "traces" / "Model", evidence)
+
+    assert dropped(tmp_path / "run", "fail", "expected_substrings") > 0
 
 
 def test_what_was_not_kept_is_said(scene: Scene, tmp_path: Path) -> None:
