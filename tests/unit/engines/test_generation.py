@@ -86,7 +86,8 @@ class Engine:
         return [self.of_rank_0(found), None]
 
     def _output(self, name: str, prompt_ids: list[int], tokens: list[int], finished: bool) -> Any:
-        outputs = [SimpleNamespace(token_ids=list(tokens), text=f"text {name}")]
+        reason = "length" if finished else None
+        outputs = [SimpleNamespace(token_ids=list(tokens), text=f"text {name}", finish_reason=reason)]
         return SimpleNamespace(
             request_id=name, prompt_token_ids=prompt_ids, outputs=outputs, finished=finished, num_cached_tokens=None
         )
@@ -243,6 +244,7 @@ def test_rows_are_those_of_their_request(tmp_path: Path) -> None:
     assert engine.loras == ["adapter", "adapter", None]
     one = first.generated[1]
     assert (one.prompt_ids, one.token_ids, one.text, one.cached_tokens) == ((20,), (20, 21, 22), "text 1", 0)
+    assert one.finish_reason == "length"
     assert one.places["row"].tolist() == [3, 4, 5]
     assert (settings["forced"], settings["first_slot"], settings["max_tokens"]) == ([5, 6, 7], 3, 3)
     assert settings["digests_only"] is False
