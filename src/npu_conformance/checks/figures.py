@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import all_of, by_limit
 from npu_conformance.checks.pair import Pair
+from npu_conformance.checks.registry import CHECKS
 from npu_conformance.checks.undecided import cannot_show, shown
 from npu_conformance.config.limits import Figure
 from npu_conformance.measure.comparison import Comparison
@@ -123,13 +124,17 @@ def judged_equal(evidence: Evidence, pair: Pair) -> NDArray[np.bool_]:
 def same_tokens(
     evidence: Evidence, pair: Pair, check: str, *, path: Path = "decode", at: str = "answers", shown: bool = False
 ) -> Result:
-    """A hard check: where the largest logits are different tokens', rounding may have decided."""
+    """A hard check: where the largest logits are different tokens', rounding may have decided.
+
+    Shown alone where a gate asks it of the same tokens, with a stated rate of false alarms.
+    """
     comparison = pair.comparison
     tied = comparison.ties(evidence.tie_width(pair))
     broken = np.flatnonzero(~comparison.matches & ~tied)
     where = pair.place(int(broken[0])) if len(broken) else None
+    gated = pair is evidence.pair and CHECKS["unlikely_flips"].lacks(evidence) is None
     result = all_of(
-        evidence, check, "equal_or_tied_tokens", broken, where, len(comparison), path=path, at=at, shown=shown
+        evidence, check, "equal_or_tied_tokens", broken, where, len(comparison), path=path, at=at, shown=shown or gated
     )
     return result.model_copy(update={"message": f"{tied.sum()} tied"}) if tied.any() else result
 

@@ -33,6 +33,10 @@ _QUESTIONS = {
         "The candidate chooses another token than the reference no more often than rounding alone explains.",
         "被测选择与参考不同 token 的次数不超出仅由舍入所能解释的次数。",
     ),
+    "unlikely_flips": (
+        "Rounding explains each single token that differs from the reference's.",
+        "每一个与参考不同的 token 都能用舍入来解释。",
+    ),
     "worst_positions": (
         "No single position is further from the reference than chance lets the worst of so many be.",
         "没有任何一个位置偏离参考的程度超出同样多位置中偶然出现的最差情况。",

@@ -42,6 +42,10 @@ class Check:
         """Whether it looks at logits, not at answers, inputs or weights alone."""
         return not LOGITS.isdisjoint(self.requires)
 
+    def lacks(self, evidence: Evidence) -> str | None:
+        """Why a run lacks something that is required; None where it has all."""
+        return next(filter(None, (lacks(evidence, one) for one in self.requires)), None)
+
     def judge(self, evidence: Evidence) -> list[Result]:
         """What was found of a run.
 
@@ -51,7 +55,7 @@ class Check:
         """
         if evidence.no_effect is not None:
             return [not_applicable(evidence, self.id, f"without effect here: {evidence.no_effect}")]
-        if (why := next(filter(None, (lacks(evidence, one) for one in self.requires)), None)) is not None:
+        if (why := self.lacks(evidence)) is not None:
             return [not_applicable(evidence, self.id, why)]
         try:
             return _confirmed(self.find(evidence), evidence.unconfirmed)

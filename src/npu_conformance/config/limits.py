@@ -145,6 +145,7 @@ WORST_FIGURES = (
     Figure("worst_positions", "max", (None, None, None)),
     Figure("worst_logits", "max", (None, None, None)),
     Figure("worst_prompts", "max", (None, None, None)),
+    Figure("unlikely_flips", "max", (None, None, None)),
 )
 """Judged by their chance alone, which follows from how the floor's own errors scatter."""
 FALSE_ALARMS = 0.01

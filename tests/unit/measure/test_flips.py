@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.measure.noise import TESTS, GateResult
-from tests.unit.helpers.rounded_rows import LIMITS, Rows, measured, references, rounded
+from tests.unit.helpers.rounded_rows import ALARMS, LIMITS, Rows, measured, references, rounded
 
 _SHARE = 1e-3 / 8
 """Of the rate of false alarms, that one of eight gates has in one of ten variants."""
@@ -20,10 +20,10 @@ def unsure(seed: int) -> Rows:
     return exact
 
 
-def judged(run: Rows, exact: Rows) -> GateResult:
+def judged(run: Rows, exact: Rows, test: str = "excess_flips") -> GateResult:
     """Against three floor runs."""
     floor = {str(seed): measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
-    result = TESTS["excess_flips"](measured(run, exact), floor, LIMITS["excess_flips"])
+    result = TESTS[test](measured(run, exact), floor, LIMITS.get(test, ALARMS))
     assert isinstance(result, GateResult)
     return result
 
@@ -38,6 +38,45 @@ def exchanged(run: Rows, exact: Rows, within: float) -> Rows:
                 low, high = sorted((row[first], row[second]))
                 row[first], row[second] = low, high + 1e-4
     return changed
+
+
+def starts(exact: Rows) -> list[int]:
+    """First position of each prompt."""
+    return [0, *np.cumsum([len(one) for one in exact]).tolist()][:-1]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_one_token_that_rounding_does_not_explain(seed: int) -> None:
+    """Flips of near ties pass; one runner-up that is ahead in spite of a lead of some seven spreads or more fails."""
+    exact = unsure(seed)
+    run = rounded(exact, 100 + seed)
+    clean = judged(run, exact, "unlikely_flips")
+    leads = [np.diff(np.sort(row)[-2:]).item() for one in exact for row in one]
+    at = int(np.abs(np.array(leads) - 0.2).argmin())
+    row, theirs = (np.concatenate(one)[at] for one in (run, exact))
+    first, second = np.argsort(-theirs)[:2]
+    row[second] = row[first] + 1e-3
+    broken = [*run]
+    prompt, step = next((i, at - start) for i, start in enumerate(starts(exact)) if at < start + len(exact[i]))
+    broken[prompt] = run[prompt].copy()
+    broken[prompt][step] = row
+    found = judged(broken, exact, "unlikely_flips")
+
+    assert clean.tested.p_value > 0.01
+    assert clean.tested.observed <= clean.allowed
+    assert found.tested.p_value <= _SHARE
+    assert found.tested.observed > found.allowed
+    assert found.worst == at
+
+
+def test_a_token_beyond_the_runners_up() -> None:
+    """Is held against the last of them, whose lead is the largest that is known."""
+    exact = references()
+    run = rounded(exact, 50)
+    run[0][2, np.argsort(-exact[0][2])[50]] = exact[0][2].max() + 1
+    found = judged(run, exact, "unlikely_flips")
+
+    assert (found.worst, found.tested.p_value <= 1e-9) == (2, True)
 
 
 @pytest.mark.parametrize("seed", range(30))

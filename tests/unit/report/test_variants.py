@@ -66,7 +66,7 @@ def test_other_tokens_are_counted_apart_from_ties(runs: Runs) -> None:
     assert (found.flips, found.ties, found.positions) == (3, 0, 600)
     assert (tied.flips, tied.ties) == (0, 3)
     assert found.bitwise == pytest.approx(597 / 600)
-    assert line(runs.report(), "tp2")[2] == "❌ fail: token\\_agreement, Tokens equal, or tied"
+    assert line(runs.report(), "tp2")[2] == "❌ fail: logits\\_closeness, Cosine similarity, mean"
     assert line(runs.report(), "lora")[4] == "0 (+ 3)"
 
 

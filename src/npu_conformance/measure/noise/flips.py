@@ -1,4 +1,4 @@
-"""Whether a candidate's tokens differ from the reference's more often than rounding explains."""
+"""Whether rounding explains the tokens that differ from the reference's: how many they are, and each of them."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> GateResul
     how many times that are allowed: some engines round more than others, and a count of few scatters.
     """
     count, n = int(candidate.flipped.sum()), len(candidate)
-    expected = limit * float(_likely_flips(candidate, floor).sum())
+    expected = limit * float(_chances(_leads(candidate, floor)).sum())
 
     def reach(rate: float) -> float:
         return count_reached(expected, rate) / n
@@ -31,14 +31,50 @@ def excess_flips(candidate: Deviations, floor: Floor, limit: float) -> GateResul
     return GateResult(tested, reach(FALSE_ALARMS), n, worst, reach=reach)
 
 
-def _likely_flips(candidate: Deviations, floor: Floor) -> Values:
-    """By how many of the runners-up rounding would exchange the reference's choice, on average [positions]."""
-    from scipy.special import stdtr
+@gate_test
+def unlikely_flips(candidate: Deviations, floor: Floor, chance: float) -> GateResult | NoAnswer:
+    """The lead of the reference's choice over the candidate's where rounding explains it least, in spreads.
 
+    A spread is the standard deviation of the floor's errors of a lead there. The p-value is the chance that rounding
+    exchanges any two tokens of so large a lead, at all positions together (Bonferroni).
+    """
+    leads = _leads(candidate, floor)
+    longest = np.sort(np.nan_to_num(leads).ravel())[::-1]
+    chances = np.minimum(1.0, np.cumsum(_chances(longest)))
+    exchanged = np.where(candidate.flipped, _of_choices(candidate, leads), 0.0)
+    exchanged[np.isnan(candidate.row)] = np.inf
+    worst = int(exchanged.argmax())
+    count = int(np.searchsorted(-longest, -exchanged[worst], side="right"))
+
+    def reach(rate: float) -> float:
+        return float(longest[min(int((chances <= rate).sum()), len(longest) - 1)])
+
+    p_value = 1.0 if exchanged[worst] == 0 else float(chances[count - 1]) if count else 0.0
+    where = worst if candidate.flipped.any() else None
+    return GateResult(Tested(float(exchanged[worst]), None, p_value), reach(chance), len(candidate), where, reach=reach)
+
+
+def _of_choices(candidate: Deviations, leads: Values) -> Values:
+    """Of `leads` that over the token which the candidate chose, or over the last where it is none of them [positions].
+
+    A lead that nobody knows is 0.
+    """
+    now = np.nan_to_num(candidate.margin + candidate.difference, nan=np.inf)
+    chosen = np.where(now.min(axis=1) < 0, now.argmin(axis=1), (~np.isnan(leads)).sum(axis=1) - 1)
+    return np.asarray(np.nan_to_num(leads[np.arange(len(leads)), chosen]))
+
+
+def _leads(candidate: Deviations, floor: Floor) -> Values:
+    """How far the reference's choice leads its runners-up, in spreads of the floor's errors [positions, RUNNERS_UP]."""
     sizes = np.exp(level(floor, "row"))[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = sizes * np.sqrt(np.nanmean([np.square(one.difference / sizes) for one in floor.values()]))
-        chances = stdtr(_HEAVY, -candidate.margin / spread * np.sqrt(_HEAVY / (_HEAVY - 2)))
-    # Without an error only equal logits are exchanged; of words that are not there none is.
-    chances[candidate.margin == 0] = 0.5
-    return np.asarray(np.nan_to_num(chances).sum(axis=1))
+        # Without an error only equal logits are exchanged.
+        return np.asarray(np.where(candidate.margin == 0, 0.0, candidate.margin / spread))
+
+
+def _chances(leads: Values) -> Values:
+    """The chance that rounding exchanges two tokens of such a lead; 0 for a word that is not there."""
+    from scipy.special import stdtr
+
+    return np.asarray(np.nan_to_num(stdtr(_HEAVY, -leads * np.sqrt(_HEAVY / (_HEAVY - 2)))))

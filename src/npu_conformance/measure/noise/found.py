@@ -52,7 +52,7 @@ Test = Callable[[Deviations, Floor, float], GateResult | NoAnswer]
 observed; of those of `WORST`, which have none, the chance at which they are beyond the floor."""
 TESTS: dict[str, Test] = {}
 """By name, which is that of the gate, its metric and its limit."""
-WORST = ("worst_positions", "worst_logits", "worst_prompts")
+WORST = ("worst_positions", "worst_logits", "worst_prompts", "unlikely_flips")
 """Those that have a chance for a limit."""
 
 
