@@ -4,7 +4,7 @@ Figures, checks and reports read from it; none of them touches logits again.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,10 @@ from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
 from npu_conformance.measure.columns import METRICS, Columns, joined
 from npu_conformance.measure.deviations import DEVIATIONS, Deviations, sets_of
+
+_BY_POSITION = (
+    "tokens", "choices", "equal", "finite", "reference_finite", "token_logits", "reference_rms", "own_shortfall",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,21 @@ class Comparison:
             )
         near = metrics.tied(ahead, self.reference_rms, width) & metrics.tied(behind, self.reference_rms, width)
         return np.asarray(~self.matches & near)
+
+    def choose(self, prompts: Sequence[int]) -> "Comparison":
+        """That of some prompts, in this order."""
+        index = np.concatenate([np.arange(*self.bounds[prompt : prompt + 2]) for prompt in prompts])
+        deviations = self.deviations.choose(prompts)
+        of_positions = {name: getattr(self, name)[index] for name in _BY_POSITION}
+        return replace(
+            self,
+            prompts=tuple(self.prompts[prompt] for prompt in prompts),
+            bounds=deviations.bounds,
+            values={name: values[index] for name, values in self.values.items()},
+            deviations=deviations,
+            unrepeated=tuple(self.unrepeated[prompt] for prompt in prompts),
+            **of_positions,
+        )
 
     def span(self, prompt: int) -> slice:
         """The positions of a prompt."""

@@ -1,26 +1,46 @@
-"""How often a gate fails where nothing is wrong: prompt sets drawn again and again from one large run of a twin."""
+"""How often the verdict is wrong where nothing is: prompt sets drawn again and again from one large run of a twin."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import beta
 
-from npu_conformance.config.limits import FALSE_ALARMS, NOISE_FIGURES
-from npu_conformance.measure.deviations import Deviations
-from npu_conformance.measure.noise import Floor, family
+from npu_conformance.checks import CALIBRATED, CHECKS
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.config.limits import FALSE_ALARMS
+from npu_conformance.measure.results import Verdict, worst
 from npu_conformance.measure.statistics import LEVEL
 from npu_conformance.run.session import Session
 from npu_conformance.selftest.campaign import base_evidence
+from npu_conformance.selftest.drawn import draw, floor_run_as_candidate
 
 PROMPTS = 200
 """Captured of each twin."""
-# Prompts of a set, and sets of each size.
-_SIZES, _SETS = (12, 30, 60), 70
+_SIZES = (12, 40, 100)
+# Times that the prompts are dealt anew into sets, of which those of one deal share none.
+_DEALS = 10
+_HARD = ("prompt_tokens", "finite_logits", "answer_ends", "greedy_determinism")
+_FIGURES = ("token_agreement", "logits_closeness", "prefill_closeness", "decode_against_prefill")
+
+
+class Count(BaseModel):
+    """Verdicts on the prompt sets of one size."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    size: int
+    """Prompts of a set."""
+    sets: int
+    independent: int
+    """Those that share no prompt."""
+    failed: int
+    inconclusive: int
 
 
 class Alarms(BaseModel):
-    """What gates said of one twin's prompt sets."""
+    """What the suite said of one twin's prompt sets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -28,13 +48,12 @@ class Alarms(BaseModel):
     """The twin."""
     prompts: int
     """That sets are drawn from."""
-    sets: int
-    independent: float
-    """Sets that they are worth: those of a size share prompts where they are more than fit."""
-    engine: int
-    """Sets on which a gate fails the engine."""
-    floor_runs: int
-    """Sets on which a gate fails a floor run of the noise floor, held against the others."""
+    engine: tuple[Count, ...]
+    """By size."""
+    floor_runs: tuple[Count, ...]
+    """The same of each floor run, held against the others."""
+    by: dict[str, int]
+    """Checks that failed, and how often."""
 
 
 def alarms(session: Session, model: str, subject: str) -> Alarms:
@@ -48,53 +67,92 @@ def alarms(session: Session, model: str, subject: str) -> Alarms:
     Raises:
         ConformanceError: the twin cannot be run.
     """
-    evidence = base_evidence(session, model)
-    dtype = evidence.config.serve.dtype
-    limits = {figure.name: limit for figure in NOISE_FIGURES if (limit := figure.default_limit(dtype)) is not None}
-    floor, prefill = evidence.floor, evidence.prefill_deviations
-    random, engine, floor_runs = np.random.default_rng(len(evidence.prompts)), 0, 0
-    for size in _SIZES * _SETS:
-        chosen = sorted(random.choice(len(evidence.prompts), size, replace=False).tolist())
-        drawn = {name: one.choose(chosen) for name, one in floor.items()}
-        own = None if prefill is None else prefill.choose(chosen)
-        engine += _flagged(evidence.deviations.choose(chosen), own, drawn, limits)
-        floor_runs += any(_flagged(one, None, _others(drawn, name), limits) for name, one in drawn.items())
+    evidence, by = base_evidence(session, model), Counter[str]()
+    engine, floor_runs = [], []
+    for size in _SIZES:
+        mine, theirs = Counter[Verdict](), Counter[Verdict]()
+        for chosen in _sets(len(evidence.prompts), size):
+            drawn = draw(evidence, chosen)
+            mine[_verdict(drawn, by)] += 1
+            for name in drawn.floor:
+                theirs[_verdict(floor_run_as_candidate(drawn, name), by)] += 1
+        independent = len(evidence.prompts) // size
+        engine.append(_count(size, mine, independent))
+        floor_runs.append(_count(size, theirs, independent * len(evidence.floor)))
     return Alarms(
-        subject=subject,
-        prompts=len(evidence.prompts),
-        sets=len(_SIZES) * _SETS,
-        independent=sum(min(_SETS, len(evidence.prompts) / size) for size in _SIZES),
-        engine=engine,
-        floor_runs=floor_runs,
+        subject=subject, prompts=len(evidence.prompts), engine=tuple(engine), floor_runs=tuple(floor_runs), by=dict(by)
     )
 
 
-def upper_bound(alarms: int, sets: int, independent: float) -> float:
+def _sets(prompts: int, size: int) -> Iterator[list[int]]:
+    """Places of the prompts of each set."""
+    random = np.random.default_rng([prompts, size])
+    for _ in range(_DEALS):
+        dealt = random.permutation(prompts)
+        yield from (sorted(dealt[start : start + size].tolist()) for start in range(0, prompts - size + 1, size))
+
+
+def _verdict(evidence: Evidence, by: Counter[str]) -> Verdict:
+    """Of all that depends on which prompts are asked."""
+    checks = (*_HARD, *_FIGURES, *(gate.id for gate in CALIBRATED))
+    found = [one for check in checks for one in CHECKS[check].judge(evidence)]
+    by.update({f"{one.check}: {one.metric}" for one in found if one.verdict in ("fail", "error")})
+    return worst(one.verdict for one in found)
+
+
+def _count(size: int, verdicts: Counter[Verdict], independent: int) -> Count:
+    return Count(
+        size=size,
+        sets=verdicts.total(),
+        independent=independent,
+        failed=verdicts["fail"] + verdicts["error"],
+        inconclusive=verdicts["inconclusive"],
+    )
+
+
+def upper_bound(failed: int, sets: int, independent: float) -> float:
     """Of the rate, with 95 % confidence: Clopper and Pearson's, one-sided, on as many sets as these are worth."""
-    hits = alarms / sets * independent
-    return 1.0 if alarms == sets else float(beta.ppf(LEVEL, hits + 1, independent - hits))
+    hits = failed / sets * independent
+    return 1.0 if failed == sets else float(beta.ppf(LEVEL, hits + 1, independent - hits))
 
 
 def alarms_table(found: Sequence[Alarms]) -> str:
     """A page of Markdown."""
-    sets, independent = sum(one.sets for one in found), sum(one.independent for one in found)
-    rows = [f"| {one.subject} | {one.prompts} | {one.sets} | {one.engine} | {one.floor_runs} |" for one in found]
-    told = [
-        f"{name}: {alarms} of {sets} sets, which share prompts and are worth {independent:.0f}: at most "
-        f"{upper_bound(alarms, sets, independent):.1%} with 95 % confidence."
-        for name, alarms in (
-            ("The engine", sum(one.engine for one in found)),
-            ("A floor run of the floor against the others", sum(one.floor_runs for one in found)),
-        )
+    lines = [f"Stated: {FALSE_ALARMS:.0%} of runs fail where nothing is wrong.", ""]
+    lines += ["| whose sets | prompts | sets | failed | at most, with 95 % confidence | inconclusive |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    for whose, counts in (
+        ("the engine", [count for one in found for count in one.engine]),
+        ("floor runs against the others", [count for one in found for count in one.floor_runs]),
+    ):
+        lines += [_row(whose, size, [one for one in counts if one.size == size]) for size in _SIZES]
+    lines += ["", "| twin | prompts | engine failed | a floor run failed | checks that failed |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {one.subject} | {one.prompts} | {_failed(one.engine)} | {_failed(one.floor_runs)} | {_checks(one)} |"
+        for one in found
     ]
-    head = ["| twin | prompts | sets | engine flagged | a floor run flagged |", "| --- | --- | --- | --- | --- |"]
-    return "\n".join([*told, f"Stated: {FALSE_ALARMS:.0%} of runs.", "", *head, *rows]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
-def _flagged(candidate: Deviations, prefill: Deviations | None, floor: Floor, limits: dict[str, float]) -> bool:
-    judged = family(candidate, prefill, floor, limits, FALSE_ALARMS)
-    return any(not p_value > FALSE_ALARMS for p_value in judged.adjusted.values())
+def rate(counts: Sequence[Count]) -> float:
+    """Share of sets that failed."""
+    return sum(one.failed for one in counts) / sum(one.sets for one in counts)
 
 
-def _others(floor: Floor, name: str) -> Floor:
-    return {other: one for other, one in floor.items() if other != name}
+def _row(whose: str, size: int, counts: Sequence[Count]) -> str:
+    sets, failed, independent, left = (
+        sum(getattr(one, name) for one in counts) for name in ("sets", "failed", "independent", "inconclusive")
+    )
+    if not sets:
+        return f"| {whose} | {size} | 0 | | | |"
+    bound = f"{upper_bound(failed, sets, independent):.1%} (worth {independent} sets)"
+    return f"| {whose} | {size} | {sets} | {failed} | {bound} | {left / sets:.1%} |"
+
+
+def _failed(counts: Sequence[Count]) -> str:
+    return f"{sum(one.failed for one in counts)} of {sum(one.sets for one in counts)}"
+
+
+def _checks(one: Alarms) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in sorted(one.by.items())) or "none"

@@ -13,7 +13,7 @@ from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.machine.storage import run_folder, write_text
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
-from npu_conformance.selftest.alarms import PROMPTS, Alarms, alarms, alarms_table
+from npu_conformance.selftest.alarms import PROMPTS, Alarms, alarms, alarms_table, rate
 from npu_conformance.selftest.campaign import campaign
 from npu_conformance.selftest.catalogue import known
 from npu_conformance.selftest.judging import Judged
@@ -88,7 +88,7 @@ def faults(configs: Path, reports: Path, kinds: Sequence[str] = (), record: Path
 
 
 def false_alarms(configs: Path, reports: Path) -> int:
-    """Judge prompt sets of twins with nothing wrong; 0 where gates fail no more often than stated.
+    """Judge prompt sets of twins with nothing wrong; 0 where the suite fails no more often than stated.
 
     Args:
         configs: folder of model configs.
@@ -100,8 +100,9 @@ def false_alarms(configs: Path, reports: Path) -> int:
     folder = run_folder(reports, "false-alarms")
     found = _over(ALL, configs, folder, alarms, PROMPTS)
     _leave(folder, "false_alarms", TypeAdapter(list[Alarms]).dump_json(found, indent=1).decode(), alarms_table(found))
-    worst = max(sum(one.engine for one in found), sum(one.floor_runs for one in found))
-    return 0 if worst / sum(one.sets for one in found) <= FALSE_ALARMS else 1
+    engine = [count for one in found for count in one.engine]
+    floor_runs = [count for one in found for count in one.floor_runs]
+    return 0 if max(rate(engine), rate(floor_runs)) <= FALSE_ALARMS else 1
 
 
 def _over(

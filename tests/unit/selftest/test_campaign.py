@@ -15,7 +15,6 @@ from npu_conformance.report import ruled_out as quoting
 from npu_conformance.report.ruled_out import CAUGHT, AllCaught, ruled_out
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
-from npu_conformance.selftest.alarms import Alarms, alarms_table, upper_bound
 from npu_conformance.selftest.campaign import campaign
 from npu_conformance.selftest.catalogue import CLEAN, KINDS, known
 from npu_conformance.selftest.judging import Judged, judged
@@ -190,15 +189,6 @@ def test_others_methods_do_not_see_a_small_fault(scene: Scene) -> None:
     found = judged("twin", Injection("logits_scaled", 1.01), scene.evidence(), load_trace(scene.folder / "reference"))
     assert not found.first_tokens
     assert not found.top_five
-
-
-def test_none_in_a_thousand_is_not_never() -> None:
-    """The bound is the rate at which so clean a study would be a chance of one in twenty."""
-    assert upper_bound(0, 1000, 1000) == pytest.approx(1 - 0.05 ** (1 / 1000))
-    assert upper_bound(0, 1000, 100) == pytest.approx(1 - 0.05 ** (1 / 100))
-    assert upper_bound(3, 3, 3) == 1.0
-    page = alarms_table([Alarms(subject="a", prompts=200, sets=1000, independent=100, engine=0, floor_runs=7)])
-    assert "The engine: 0 of 1000 sets, which share prompts and are worth 100: at most 3.0%" in page
 
 
 def test_reports_quote_what_was_recorded() -> None:

@@ -94,10 +94,10 @@ def one_nan(traces: Path) -> None:
     edit_logits(traces, 3, change)
 
 
-def wrong_last_tokens(traces: Path) -> None:
-    """The sampler ends every answer with another token than the largest logit's."""
+def wrong_tokens(traces: Path) -> None:
+    """Before the end of every answer the sampler takes another token than the largest logit's."""
     for index, answer in enumerate(load_trace(traces / "candidate").answers):
-        tokens = [*answer.token_ids[:-1], answer.token_ids[-1] + 7]
+        tokens = [*answer.token_ids[:-2], answer.token_ids[-2] + 7, answer.token_ids[-1]]
         edit(traces, "candidate", index, token_ids=tokens, repeat_token_ids=tokens)
         edit(traces, "reference", index, token_ids=tokens)
 
@@ -149,8 +149,12 @@ def hollow_weights(traces: Path) -> None:
     [
         (second_bos, "prompt_tokens"),
         (one_nan, "finite_logits"),
-        (wrong_last_tokens, "token_agreement"),
-        (scaled_logits, "logits_closeness decode_against_prefill error_over_floor peak_over_floor signed_bias"),
+        (wrong_tokens, "token_agreement"),
+        (
+            scaled_logits,
+            "logits_closeness decode_against_prefill error_over_floor peak_over_floor sets_over_floor signed_bias "
+            "worst_prompts",
+        ),
         (other_second_run, "greedy_determinism"),
         (broken_format, "expected_substrings"),
         (other_label, "labels"),
