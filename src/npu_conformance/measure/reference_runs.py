@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from npu_conformance.config.limits import Dtype
+from npu_conformance.config.limits import Dtype, ReferenceDtype
 
 Attention = Literal["sdpa", "eager"]
 FLOOR = "floor"
@@ -14,7 +14,7 @@ class ReferenceRun(NamedTuple):
 
     name: str
     """Its trace's folder."""
-    dtype: Dtype
+    dtype: ReferenceDtype
     attn_implementation: Attention
     dither: int | None = None
     """Seed of noise below the dtype's precision."""
@@ -25,9 +25,9 @@ class ReferenceRun(NamedTuple):
         return self.name.startswith(f"{FLOOR}/")
 
 
-def reference(attention: Attention) -> ReferenceRun:
-    """What candidates are held against."""
-    return ReferenceRun("reference", "float32", attention)
+def reference(dtype: Dtype, attention: Attention) -> ReferenceRun:
+    """What candidates of a dtype are held against: in float32, where they have fewer bits than that."""
+    return ReferenceRun("reference", "float64" if dtype == "float32" else "float32", attention)
 
 
 def noise_floor(dtype: Dtype, attention: Attention) -> tuple[ReferenceRun, ...]:
@@ -35,10 +35,9 @@ def noise_floor(dtype: Dtype, attention: Attention) -> tuple[ReferenceRun, ...]:
 
     Args:
         dtype: the candidate's.
-        attention: of the reference, which is no floor run of a float32 candidate's noise: it is the reference.
+        attention: of the reference.
     """
-    other: Attention = "eager" if attention == "sdpa" else "sdpa"
-    attentions: tuple[Attention, ...] = (other,) if dtype == "float32" else ("sdpa", "eager")
+    attentions: tuple[Attention, ...] = ("sdpa", "eager")
     return (
         *(ReferenceRun(f"{FLOOR}/{one}", dtype, one) for one in attentions),
         # Two, because kinds of attention say nothing of layers without one: there they are the same.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from npu_conformance.checkpoints.checkpoint import Checkpoint, greatest, weight_bytes
-from npu_conformance.config.limits import Dtype
+from npu_conformance.config.limits import ReferenceDtype
 from npu_conformance.engines.reference.scoring import batches
 from npu_conformance.errors import PlanError
 from npu_conformance.machine.capacity import GIB, computes_in, free_disk, free_memory
@@ -42,37 +42,38 @@ class Cost:
 
     def __str__(self) -> str:
         return (
-            f"float32 reference on the CPU: {self.sequences} sequences in one pass each, at most "
+            f"reference on the CPU: {self.sequences} sequences in one pass each, at most "
             f"{self.memory / GIB:.1f} GiB of memory, {self.disk / GIB:.2f} GiB of disk, {self.seconds:.0f} s"
         )
 
 
 def reference_cost(
-    checkpoint: Checkpoint, lengths: list[tuple[int, int]], dtype: Dtype = "float32", *, follows: bool = False
+    checkpoint: Checkpoint, lengths: list[tuple[int, int]], dtype: ReferenceDtype = "float32", *, follows: bool = False
 ) -> Cost:
     """Cost of scoring sequences once each.
 
     Args:
         checkpoint: the reference's weights.
         lengths: prompt tokens and forced tokens of each sequence.
-        dtype: that it computes in, and keeps logits in.
+        dtype: that it computes in; logits are kept in it, those of float64 in float32.
         follows: whether another run comes before it in its process.
     """
     parameters, width = parameters_of(checkpoint), WIDTHS[dtype]
     vocabulary = greatest(checkpoint.text_config.get("vocab_size"))
     # Of the largest matrix, made float32 (see `engines/reference/products.py`).
-    widened = 0 if width == 4 else vocabulary * greatest(checkpoint.text_config.get("hidden_size")) * 4
+    widened = 0 if width >= 4 else vocabulary * greatest(checkpoint.text_config.get("hidden_size")) * 4
     positions = sum(forced for _, forced in lengths)
     tokens = sum(prompt + forced for prompt, forced in lengths)
+    rate = matmul_rate() * (NATIVE if native(dtype) else min(1, 4 / width))
     return Cost(
         sequences=len(lengths),
         memory=parameters * width * _OVERHEAD + widened + _logits_bytes(lengths, vocabulary) + _PROCESS_BYTES,
-        disk=positions * vocabulary * width,
+        disk=positions * vocabulary * min(width, 4),
         seconds=(0 if follows else STARTING)
         # Weights are read in 16 bits.
         + 2 * parameters / READING
         # Where the processor has none of the dtype's products, they are computed in float32 (`products_in`).
-        + operations(checkpoint, tokens, positions) / (matmul_rate() * (NATIVE if native(dtype) else 1)),
+        + operations(checkpoint, tokens, positions) / rate,
     )
 
 
@@ -103,7 +104,7 @@ def operations(checkpoint: Checkpoint, tokens: int, rows: int) -> float:
 
 def native(dtype: str) -> bool:
     """Whether the processor multiplies numbers of 16 bits of this dtype itself."""
-    return dtype != "float32" and computes_in(dtype)
+    return dtype in ("bfloat16", "float16") and computes_in(dtype)
 
 
 def refuse_what_cannot_fit(cost: Cost, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from npu_conformance.config.limits import Dtype
+from npu_conformance.config.limits import ReferenceDtype
 from npu_conformance.machine.capacity import computes_in
 
 USUAL = 1800.0
@@ -16,7 +16,7 @@ _FALLBACK = 4
 _SLOWEST = 16 * 2**20
 
 
-def reference_deadline(seconds: float, dtypes: Iterable[Dtype]) -> float:
+def reference_deadline(seconds: float, dtypes: Iterable[ReferenceDtype]) -> float:
     """Seconds that each pass of a reference or of its noise floor may take.
 
     Args:

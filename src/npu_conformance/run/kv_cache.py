@@ -19,7 +19,7 @@ from npu_conformance.engines.vllm.scenarios import COPIES
 from npu_conformance.machine.capacity import GIB
 
 SPACE = "VLLM_CPU_KVCACHE_SPACE"
-WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
+WIDTHS = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number."""
 Length = tuple[int, int]
 """Tokens of a prompt and of its longest answer."""

@@ -6,7 +6,7 @@ from time import time
 from typing import Any
 
 from npu_conformance.checkpoints.subject import Subject, folder_digest
-from npu_conformance.config.limits import Dtype
+from npu_conformance.config.limits import ReferenceDtype
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import JUDGED
 from npu_conformance.errors import TraceError
@@ -76,7 +76,7 @@ class References:
             reference=variant / "reference",
         )
 
-    def states(self, prefixes: Sequence[tuple[int, ...]], output: Path, dtype: Dtype) -> Layers:
+    def states(self, prefixes: Sequence[tuple[int, ...]], output: Path, dtype: ReferenceDtype) -> Layers:
         """Hidden states at the end of each prefix, through a file of `Layers`.
 
         Raises:
@@ -91,7 +91,7 @@ class References:
             raise TraceError(f"{output}: cannot be read; run again")
         return found
 
-    def _common(self, dtype: Dtype, attention: Attention) -> dict[str, Any]:
+    def _common(self, dtype: ReferenceDtype, attention: Attention) -> dict[str, Any]:
         prepared = self._prepared
         return {
             "checkpoint": prepared.reference.folder,
@@ -104,7 +104,7 @@ class References:
             "trust_remote_code": self._config.serve.trust_remote_code,
         }
 
-    def _deadline(self, lengths: Iterable[tuple[int, int]], dtypes: Iterable[Dtype]) -> float:
+    def _deadline(self, lengths: Iterable[tuple[int, int]], dtypes: Iterable[ReferenceDtype]) -> float:
         """Seconds that each pass over sequences of these lengths may take (see `reference_cost`)."""
         said = self._settings.deadline_said(self._config)
         if said is not None:

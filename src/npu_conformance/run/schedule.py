@@ -149,9 +149,9 @@ def passes(config: ModelConfig, variants: Sequence[str]) -> tuple[Pass, ...]:
 
 def _passes(config: ModelConfig, variant: str) -> list[Pass]:
     """Over base's tokens where it takes those, else over its own; there the second reference looks too."""
-    attention, also = config.reference.attn_implementation, config.reference.also
+    dtype, attention, also = config.serve.dtype, config.reference.attn_implementation, config.reference.also
     scored = scored_with(variant)
-    found = [Pass(scored, (reference(attention), *noise_floor(config.serve.dtype, attention)))]
+    found = [Pass(scored, (reference(dtype, attention), *noise_floor(dtype, attention)))]
     if also is not None and scored == variant:
         found.append(Pass(scored, (ReferenceRun("second_reference", also, attention),)))
     return found

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from npu_conformance.config.limits import Dtype
+from npu_conformance.config.limits import Dtype, ReferenceDtype
 from npu_conformance.config.prompts import Prompt
 
 STARTING, CLOSING = "starting vLLM", "closing"
@@ -178,7 +178,7 @@ class ScorerJob(_Job):
     checkpoint_digest: str
     adapter: Path | None = None
     adapter_digest: str | None = None
-    dtype: Dtype = "float32"
+    dtype: ReferenceDtype = "float32"
     attn_implementation: str
     dither: int | None = None
     """Seed of noise, of half a unit in the last place of the dtype, on every layer's input: another floor run of the

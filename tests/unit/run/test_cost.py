@@ -84,6 +84,17 @@ def test_a_reference_in_a_narrower_dtype_holds_narrower_weights() -> None:
     assert wide.disk == 2 * narrow.disk > 0
 
 
+def test_a_reference_in_float64_takes_twice_the_memory_and_time() -> None:
+    """And keeps its logits in float32."""
+    usual, wide = (
+        reference_cost(checkpoint(10**9), [(20, 48)], dtype, follows=True) for dtype in ("float32", "float64")
+    )
+
+    assert wide.memory - usual.memory == pytest.approx(1.15 * 4 * 10**9)
+    assert usual.seconds < wide.seconds <= 2 * usual.seconds
+    assert wide.disk == usual.disk
+
+
 def test_the_rate_is_measured_on_the_threads_that_a_reference_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ascend's images set one; a forecast by it is far too long on a host of 192 cores."""
     together = threading.Barrier(3, timeout=10)  # broken where the products do not run at once

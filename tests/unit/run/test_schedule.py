@@ -18,7 +18,7 @@ from npu_conformance.machine.devices import Platform
 from npu_conformance.measure.reference_runs import ReferenceRun
 from npu_conformance.run.candidates import Candidates
 from npu_conformance.run.model_run import ModelRun
-from npu_conformance.run.schedule import Schedule, Served, schedule
+from npu_conformance.run.schedule import Schedule, Served, passes, schedule
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.workers.jobs import Jobs
@@ -97,6 +97,16 @@ def test_what_an_engine_is_asked() -> None:
     assert "max_model_len" not in served("npu").engine("graph").options
     short = served(serve={"max_model_len": 2048}).engine("long_prompt")
     assert short.lengths == ((1100, 200),)
+
+
+@pytest.mark.parametrize(("dtype", "reference"), [("bfloat16", "float32"), ("float32", "float64")])
+def test_the_reference_has_more_bits_than_the_candidate(dtype: str, reference: str) -> None:
+    """Or it would round as much; floor runs have as many, in both kinds of attention."""
+    (found,) = passes(served(serve={"dtype": dtype}).config, ["base"])
+
+    assert (found.runs[0].name, found.runs[0].dtype) == ("reference", reference)
+    assert {run.dtype for run in found.runs[1:]} == {dtype}
+    assert {run.attn_implementation for run in found.runs[1:]} == {"sdpa", "eager"}
 
 
 @pytest.mark.parametrize(

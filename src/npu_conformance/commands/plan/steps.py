@@ -8,7 +8,7 @@ from npu_conformance.commands.plan.earlier import last_time
 from npu_conformance.commands.plan.estimate import Load, Take, engine_take
 from npu_conformance.commands.plan.step import Step
 from npu_conformance.commands.plan.twins import TWIN_DISK, nominal
-from npu_conformance.config.limits import Dtype
+from npu_conformance.config.limits import ReferenceDtype
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import load_prompts
 from npu_conformance.config.variants import JUDGED, ranks
@@ -215,7 +215,7 @@ class _Model:
             deadline=count * self._reference_deadline(cost, dtype),
         )
 
-    def _pass_cost(self, variant: str, dtype: Dtype, *, follows: bool = False) -> Cost:
+    def _pass_cost(self, variant: str, dtype: ReferenceDtype, *, follows: bool = False) -> Cost:
         lengths = list(self.served.engine(variant).lengths)
         if variant in JUDGED and self._adapted:
             lengths += [(prompt, 1) for prompt, _ in lengths]
@@ -245,7 +245,7 @@ class _Model:
     def _deadline(self) -> float:
         return self._settings.deadline_for(self._config)
 
-    def _reference_deadline(self, cost: Cost, dtype: Dtype) -> float:
+    def _reference_deadline(self, cost: Cost, dtype: ReferenceDtype) -> float:
         return self._settings.deadline_said(self._config) or reference_deadline(cost.seconds, [dtype])
 
 
