@@ -24,12 +24,12 @@ def references(seed: int = 0) -> Rows:
     return rows
 
 
-def rounded(exact: Rows, seed: int, size: float = 0.005) -> Rows:
+def rounded(exact: Rows, seed: int, size: float = 0.005, scatter: float = 0.2) -> Rows:
     """Another floor run: errors whose size varies from position to position, as rounding's does."""
     rng, places = np.random.default_rng(seed), np.random.default_rng(99)
     found = []
     for one in exact:
-        scale = size * np.exp(places.normal(0, 0.4, (len(one), 1)) + rng.normal(0, 0.2, (len(one), 1)))
+        scale = size * np.exp(places.normal(0, 0.4, (len(one), 1)) + rng.normal(0, scatter, (len(one), 1)))
         found.append(one + scale * np.sqrt((one**2).mean(axis=1, keepdims=True)) * rng.normal(size=one.shape))
     return found
 
