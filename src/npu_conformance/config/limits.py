@@ -126,15 +126,17 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
         "hidden_norm_max": 0.2,
     },
 }
-# In units of the noise floor, so the same for all dtypes. Of the five twins' variants the floor's own floor runs came
-# to 0.6 to 1.03, 0.03 and 1.04 (see docs/verdict.md); others' kernels have room besides.
+# In units of the noise floor, so the same for dtypes below float32. Of the five twins' variants the floor's own
+# floor runs came to 0.6 to 1.03, 0.03 and 1.04 (see docs/verdict.md); others' kernels have room besides. In float32
+# errors are those of sums, whose order each engine chooses: vLLM's for a CPU is 1.5 floors off on a twin. 4 is 2 of 24
+# bits: arithmetic of 11 or 8 bits is thousands off.
 NOISE_FIGURES = (
-    Figure("error_over_floor", "max", (1.2, 1.2, 1.2)),
-    Figure("sets_over_floor", "max", (1.2, 1.2, 1.2)),
+    Figure("error_over_floor", "max", (1.2, 1.2, 4.0)),
+    Figure("sets_over_floor", "max", (1.2, 1.2, 4.0)),
     Figure(
         "peak_over_floor",
         "max",
-        (1.2, 1.2, 1.2),
+        (1.2, 1.2, 4.0),
     ),
     Figure("signed_bias", "max", (0.1, 0.1, 0.1)),
     Figure("excess_flips", "max", (1.5, 1.5, 1.5), "percent", least=1.0),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -25,6 +26,9 @@ _HARD = ("prompt_tokens", "finite_logits", "answer_ends", "greedy_determinism")
 _FIGURES = ("token_agreement", "logits_closeness", "prefill_closeness", "decode_against_prefill")
 
 
+Kind = Verdict | Literal["inconclusive gate"]
+
+
 class Count(BaseModel):
     """Verdicts on the prompt sets of one size."""
 
@@ -37,6 +41,8 @@ class Count(BaseModel):
     """Those that share no prompt."""
     failed: int
     inconclusive: int
+    by_gates: int
+    """Of those that are inconclusive, where a gate is; others are for want of positions that show a rate."""
 
 
 class Alarms(BaseModel):
@@ -70,7 +76,7 @@ def alarms(session: Session, model: str, subject: str) -> Alarms:
     evidence, by = base_evidence(session, model), Counter[str]()
     engine, floor_runs = [], []
     for size in _SIZES:
-        mine, theirs = Counter[Verdict](), Counter[Verdict]()
+        mine, theirs = Counter[Kind](), Counter[Kind]()
         for chosen in _sets(len(evidence.prompts), size):
             drawn = draw(evidence, chosen)
             mine[_verdict(drawn, by)] += 1
@@ -92,21 +98,25 @@ def _sets(prompts: int, size: int) -> Iterator[list[int]]:
         yield from (sorted(dealt[start : start + size].tolist()) for start in range(0, prompts - size + 1, size))
 
 
-def _verdict(evidence: Evidence, by: Counter[str]) -> Verdict:
+def _verdict(evidence: Evidence, by: Counter[str]) -> Kind:
     """Of all that depends on which prompts are asked."""
-    checks = (*_HARD, *_FIGURES, *(gate.id for gate in CALIBRATED))
-    found = [one for check in checks for one in CHECKS[check].judge(evidence)]
+    gates = [one for gate in CALIBRATED for one in gate.judge(evidence)]
+    found = [*gates, *(one for check in (*_HARD, *_FIGURES) for one in CHECKS[check].judge(evidence))]
     by.update({f"{one.check}: {one.metric}" for one in found if one.verdict in ("fail", "error")})
-    return worst(one.verdict for one in found)
+    verdict = worst(one.verdict for one in found)
+    if verdict == "inconclusive" and worst(one.verdict for one in gates) == "inconclusive":
+        return "inconclusive gate"
+    return verdict
 
 
-def _count(size: int, verdicts: Counter[Verdict], independent: int) -> Count:
+def _count(size: int, verdicts: Counter[Kind], independent: int) -> Count:
     return Count(
         size=size,
         sets=verdicts.total(),
         independent=independent,
         failed=verdicts["fail"] + verdicts["error"],
-        inconclusive=verdicts["inconclusive"],
+        inconclusive=verdicts["inconclusive"] + verdicts["inconclusive gate"],
+        by_gates=verdicts["inconclusive gate"],
     )
 
 
@@ -119,8 +129,8 @@ def upper_bound(failed: int, sets: int, independent: float) -> float:
 def alarms_table(found: Sequence[Alarms]) -> str:
     """A page of Markdown."""
     lines = [f"Stated: {FALSE_ALARMS:.0%} of runs fail where nothing is wrong.", ""]
-    lines += ["| whose sets | prompts | sets | failed | at most, with 95 % confidence | inconclusive |"]
-    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    lines += ["| whose sets | prompts | sets | failed | at most, with 95 % confidence | inconclusive | in a gate |"]
+    lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
     for whose, counts in (
         ("the engine", [count for one in found for count in one.engine]),
         ("floor runs against the others", [count for one in found for count in one.floor_runs]),
@@ -141,13 +151,14 @@ def rate(counts: Sequence[Count]) -> float:
 
 
 def _row(whose: str, size: int, counts: Sequence[Count]) -> str:
-    sets, failed, independent, left = (
-        sum(getattr(one, name) for one in counts) for name in ("sets", "failed", "independent", "inconclusive")
+    sets, failed, independent, left, by_gates = (
+        sum(getattr(one, name) for one in counts)
+        for name in ("sets", "failed", "independent", "inconclusive", "by_gates")
     )
     if not sets:
-        return f"| {whose} | {size} | 0 | | | |"
+        return f"| {whose} | {size} | 0 | | | | |"
     bound = f"{upper_bound(failed, sets, independent):.1%} (worth {independent} sets)"
-    return f"| {whose} | {size} | {sets} | {failed} | {bound} | {left / sets:.1%} |"
+    return f"| {whose} | {size} | {sets} | {failed} | {bound} | {left / sets:.1%} | {by_gates / sets:.1%} |"
 
 
 def _failed(counts: Sequence[Count]) -> str:

@@ -69,6 +69,18 @@ def test_one_token_that_rounding_does_not_explain(seed: int) -> None:
     assert found.worst == at
 
 
+def test_equal_logits_of_the_candidate_are_a_flip_of_their_own_lead() -> None:
+    """As half-precision logits often are; not one of the last runner-up's."""
+    exact = references()
+    first, second = np.sort(np.argsort(-exact[0][2])[:2])[::-1]
+    for one, lead in ((exact, 0.005), (run := rounded(exact, 50), 0.0)):
+        one[0][2, [first, second]] = one[0][2].max() + 1
+        one[0][2, first] += lead
+    assert measured(run, exact).flipped[2]
+
+    assert judged(run, exact, "unlikely_flips").tested.observed < 1
+
+
 def test_a_token_beyond_the_runners_up() -> None:
     """Is held against the last of them, whose lead is the largest that is known."""
     exact = references()

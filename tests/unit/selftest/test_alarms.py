@@ -89,8 +89,8 @@ def test_none_in_a_thousand_is_not_never() -> None:
     assert upper_bound(0, 1000, 1000) == pytest.approx(1 - 0.05 ** (1 / 1000))
     assert upper_bound(0, 1000, 100) == pytest.approx(1 - 0.05 ** (1 / 100))
     assert upper_bound(3, 3, 3) == 1.0
-    engine = (Count(size=12, sets=160, independent=16, failed=0, inconclusive=40),)
-    runs = (Count(size=12, sets=640, independent=64, failed=7, inconclusive=0),)
+    engine = (Count(size=12, sets=160, independent=16, failed=0, inconclusive=40, by_gates=8),)
+    runs = (Count(size=12, sets=640, independent=64, failed=7, inconclusive=0, by_gates=0),)
     page = alarms_table([Alarms(subject="a", prompts=200, engine=engine, floor_runs=runs, by={"drift: drift": 7})])
-    assert "| the engine | 12 | 160 | 0 | 17.1% (worth 16 sets) | 25.0% |" in page
+    assert "| the engine | 12 | 160 | 0 | 17.1% (worth 16 sets) | 25.0% | 5.0% |" in page
     assert "| a | 200 | 0 of 160 | 7 of 640 | drift: drift (7) |" in page

@@ -11,6 +11,8 @@ from npu_conformance.measure.statistics import Tested, count_above, count_reache
 # Degrees of freedom of Student's t with the tails of rounding's errors of leads: 0.55 % of those at 2,800 positions of
 # three twins were beyond 3 standard deviations, 0.03 % beyond 4.
 _HEAVY = 20.0
+# Over the root mean square of the logits: half-precision logits are often equal, and the one of the lower id is chosen.
+_LEVEL = 1e-6
 
 
 @gate_test
@@ -60,17 +62,22 @@ def _of_choices(candidate: Deviations, leads: Values) -> Values:
     A lead that nobody knows is 0.
     """
     now = np.nan_to_num(candidate.margin + candidate.difference, nan=np.inf)
-    chosen = np.where(now.min(axis=1) < 0, now.argmin(axis=1), (~np.isnan(leads)).sum(axis=1) - 1)
+    chosen = np.where(now.min(axis=1) < _LEVEL, now.argmin(axis=1), (~np.isnan(leads)).sum(axis=1) - 1)
     return np.asarray(np.nan_to_num(leads[np.arange(len(leads)), chosen]))
 
 
 def _leads(candidate: Deviations, floor: Floor) -> Values:
-    """How far the reference's choice leads its runners-up, in spreads of the floor's errors [positions, RUNNERS_UP]."""
+    """How far the reference's choice leads its runners-up, in spreads of the floor's errors [positions, RUNNERS_UP].
+
+    A spread is that of all positions, by the size of the error there, or that of the position, whichever is larger:
+    what rounding of weights costs is common to all runs of a dtype, and no size of an error tells where.
+    """
     sizes = np.exp(level(floor, "row"))[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        spread = sizes * np.sqrt(np.nanmean([np.square(one.difference / sizes) for one in floor.values()]))
+        everywhere = sizes * np.sqrt(np.nanmean([np.square(one.difference / sizes) for one in floor.values()]))
+        here = np.sqrt(np.nanmean([np.square(one.difference) for one in floor.values()], axis=(0, 2)))[:, None]
         # Without an error only equal logits are exchanged.
-        return np.asarray(np.where(candidate.margin == 0, 0.0, candidate.margin / spread))
+        return np.asarray(np.where(candidate.margin == 0, 0.0, candidate.margin / np.fmax(everywhere, here)))
 
 
 def _chances(leads: Values) -> Values:
