@@ -218,9 +218,9 @@ def constant(rows: Rows) -> Callable[[Rows], Rows]:
     return lambda _: rows
 
 
-@pytest.mark.parametrize(("size", "verdict"), [(5e-7, "pass"), (1e-5, "fail")])
+@pytest.mark.parametrize(("size", "verdict"), [(3e-7, "pass"), (6e-7, "fail")])
 def test_a_float32_engine_may_sum_in_another_order(scene: Scene, size: float, verdict: str) -> None:
-    """Its errors are some units in the last place, larger than a floor's with the reference's sums; not a hundred."""
+    """Its errors may be some times those of floor runs, whose sums have another order; not six times."""
     rng = np.random.default_rng(4)
     plain = dataclasses.replace(scene, config=ModelConfig(model="a/b", serve=Serve(dtype="float32")))
     for side, scale in (("candidate", size), *((f"floor/{name}", 1e-7) for name in ("dithered1", "eager", "sdpa"))):
