@@ -20,8 +20,9 @@ from npu_conformance.checks.registry import CHECKS
 from npu_conformance.checks.undecided import cannot_show, shown
 from npu_conformance.config.limits import Figure
 from npu_conformance.measure.comparison import Comparison
+from npu_conformance.measure.rates import rate_interval, times_needed, worth
 from npu_conformance.measure.results import Path, Result, Verdict
-from npu_conformance.measure.statistics import Interval, effective_n, loss_interval, rate_interval, times_needed
+from npu_conformance.measure.statistics import Interval, loss_interval
 
 _REDUCE: dict[str, Callable[[NDArray[Any]], Any]] = {
     "mean": np.mean,
@@ -69,14 +70,14 @@ def judge_figure(
     judged, ends, told = observed, interval, []
     if figure.of == "matches":
         equal = judged_equal(evidence, pair)
-        judged, ends = float(equal.mean()), agreement_interval(comparison, int(equal.sum()))
+        judged, ends = float(equal.mean()), agreement_interval(comparison, equal)
         told = [_with_ties(judged, ends, observed)] if judged > observed else []
     verdict, floor = _verdict(figure, judged, ends, limit), _of_floor(evidence, pair, figure)
     if verdict in ("fail", "inconclusive") and limit is not None and isfinite(judged) and _breaks(floor, figure, limit):
         verdict = "shown"
         told.append(_floor_breaks(figure, floor, limit))
     elif verdict == "inconclusive" and limit is not None:
-        told.append(_open(evidence, comparison, figure, judged, ends, limit))
+        told.append(_open(evidence, pair, figure, judged, ends, limit))
     return Result(
         check=check,
         variant=evidence.variant,
@@ -153,13 +154,12 @@ def _with_ties(judged: float, ends: Interval, observed: float) -> str:
     return f"{rate} with ties is judged ({low} to {high}), not {plain}: rounding alone exchanges tied tokens"
 
 
-def _open(
-    evidence: Evidence, comparison: Comparison, figure: Figure, judged: float, ends: Interval | None, limit: float
-) -> str:
+def _open(evidence: Evidence, pair: Pair, figure: Figure, judged: float, ends: Interval | None, limit: float) -> str:
     """Why a figure that keeps its limit is open."""
+    comparison = pair.comparison
     told, prompts = shown(limit, figure.style), int((np.diff(comparison.bounds) > 0).sum())
     if figure.of == "matches":
-        needed = _needed(comparison, judged, limit)
+        needed = _needed(comparison, judged_equal(evidence, pair), limit)
         return cannot_show(evidence, len(comparison), "positions", told, needed)
     if ends is None:
         return cannot_show(evidence, prompts, "prompts", told, max(_FEWEST, prompts + 1))
@@ -186,7 +186,7 @@ def _interval(evidence: Evidence, pair: Pair, figure: Figure) -> Interval | None
     """95 % interval of a figure that has one."""
     comparison = pair.comparison
     if figure.of == "matches":
-        return agreement_interval(comparison, int(comparison.matches.sum()))
+        return agreement_interval(comparison, comparison.matches)
     if not _has_interval(figure):
         return None
     values = _positions(comparison, figure)
@@ -203,19 +203,19 @@ def _interval(evidence: Evidence, pair: Pair, figure: Figure) -> Interval | None
     return (1 - interval[1], 1 - interval[0]) if interval and figure.sense == "min" else interval
 
 
-def agreement_interval(comparison: Comparison, equal: int) -> Interval:
-    """95 % interval of the rate of so many equal tokens among a comparison's."""
-    return rate_interval(equal, len(comparison), _worth(comparison))
+def agreement_interval(comparison: Comparison, equal: NDArray[np.bool_]) -> Interval:
+    """95 % interval of the rate of equal tokens [positions]."""
+    return rate_interval(int(equal.sum()), len(comparison), _worth(comparison, equal))
 
 
-def _worth(comparison: Comparison) -> float:
+def _worth(comparison: Comparison, equal: NDArray[np.bool_]) -> float:
     """How many independent positions a comparison rests on."""
-    lengths = np.diff(comparison.bounds)
-    return effective_n(lengths[lengths > 0])
+    spans = [equal[start:end] for start, end in pairwise(comparison.bounds) if end > start]
+    return worth([int(one.sum()) for one in spans], [len(one) for one in spans])
 
 
-def _needed(comparison: Comparison, rate: float, limit: float) -> int | None:
+def _needed(comparison: Comparison, equal: NDArray[np.bool_], limit: float) -> int | None:
     """Prompts such as these after which the interval at this rate lies above the limit; None where no number does."""
     n, prompts = len(comparison), int((np.diff(comparison.bounds) > 0).sum())
-    times = times_needed(rate * n, n, _worth(comparison), lambda interval: interval[0] >= limit)
+    times = times_needed(float(equal.sum()), n, _worth(comparison, equal), lambda interval: interval[0] >= limit)
     return None if times is None else ceil(prompts * times)

@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.rates import effective_n, rate_interval, times_needed
 from npu_conformance.measure.results import Path
 from npu_conformance.measure.statistics import (
     Tested,
-    effective_n,
     holm,
     mean_above,
     more_often,
     needed_for,
-    rate_interval,
     settled,
-    times_needed,
 )
 
 GROWTH = 1.1

@@ -1,9 +1,9 @@
 """Intervals and tests that hold for few prompts whose positions are not independent.
 
-Simulated coverage and size are checked in tests/unit/measure/test_statistics.py.
+Simulated coverage and size are checked in tests/unit/measure/test_statistics.py; rates are in `rates`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 """Of every interval."""
-INTRACLASS = 0.05
-"""Correlation within a prompt that is assumed of mismatches. Rounding-like noise on the twins' references, up to a
-mismatch rate of 3 %, gave estimates between -0.03 and 0.01."""
 
 Values = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -29,30 +26,6 @@ class Tested(NamedTuple):
     """Chance of this or worse where the truth is at the limit."""
 
 
-def effective_n(lengths: ArrayLike, correlation: float = INTRACLASS) -> float:
-    """Independent positions that prompts of these lengths are worth: Σm / (1 + (m̃ - 1)·ρ), m̃ = Σm² / Σm.
-
-    Source: Kish, Survey Sampling (1965), design effect of clusters of unequal size.
-    """
-    sizes = np.asarray(lengths, dtype=np.float64)
-    total = sizes.sum()
-    return float(total / (1 + ((sizes**2).sum() / total - 1) * correlation))
-
-
-def rate_interval(hits: float, n: int, effective: float) -> Interval:
-    """Clopper-Pearson interval of a rate on an effective number of positions.
-
-    Source: Korn and Graubard, Confidence intervals for proportions with small expected number of positive counts
-    estimated from survey data (1998).
-    """
-    from scipy.special import betaincinv  # late: collecting needs none of it; scipy.stats takes a second to import
-
-    tail, count = (1 - LEVEL) / 2, hits / n * effective
-    low = 0.0 if hits <= 0 else float(betaincinv(count, effective - count + 1, tail))
-    high = 1.0 if hits >= n else float(betaincinv(count + 1, effective - count, 1 - tail))
-    return low, high
-
-
 def count_above(count: int, expected: float) -> float:
     """P-value of a count of rare events, where so many are expected: Poisson's distribution."""
     from scipy.special import gammainc
@@ -66,22 +39,6 @@ def count_reached(expected: float, chance: float) -> int:
     while count_above(count + 1, expected) > chance:
         count += 1
     return count
-
-
-def times_needed(hits: float, n: int, effective: float, kept: Callable[[Interval], bool]) -> float | None:
-    """How many times as large a sample of this rate must be for its interval to keep a limit; None where none does.
-
-    Args:
-        hits: of the sample.
-        n: its positions.
-        effective: independent positions that it is worth.
-        kept: whether an interval keeps the limit.
-    """
-    for times in (1.05**power for power in range(200)):
-        more = round(n * times)
-        if kept(rate_interval(hits / n * more, more, effective * times)):
-            return times
-    return None
 
 
 def mean_interval(values: ArrayLike, lengths: ArrayLike) -> Interval | None:
@@ -131,19 +88,25 @@ def loss_interval(values: ArrayLike, lengths: ArrayLike) -> Interval | None:
 
 
 def log_mean_error(values: ArrayLike, lengths: ArrayLike) -> float:
-    """Standard error of the logarithm of such a mean.
+    """Standard error of the logarithm of such a mean: the larger of two.
+
+    That of a log-normal, which knows of the skew that few values do not show; and that of a ratio of sums, which sees
+    one prompt far off, and errors that grow with the length of the answer.
 
     Source: Olsson, Confidence intervals for the mean of a log-normal distribution (2005), modified Cox method, with
-    Kish's factor for prompts of unequal weight.
+    Kish's factor for prompts of unequal weight; Cochran, Sampling Techniques (1977), ratio estimates.
 
     Args:
         values: mean of each prompt, all positive.
         lengths: positions of each.
     """
-    logs, sizes = np.log(np.asarray(values, dtype=np.float64)), np.asarray(lengths, dtype=np.float64)
-    n, variance = len(logs), float(logs.var(ddof=1))
-    unequal = n * (sizes**2).sum() / sizes.sum() ** 2
-    return float(np.sqrt(unequal * (variance / n + variance**2 / (2 * (n - 1)))))
+    sample, sizes = np.asarray(values, dtype=np.float64), np.asarray(lengths, dtype=np.float64)
+    shares, n = sizes / sizes.sum(), len(sample)
+    variance = float(np.log(sample).var(ddof=1))
+    of_normal = n * (shares**2).sum() * (variance / n + variance**2 / (2 * (n - 1)))
+    parts = shares * (sample / (shares * sample).sum() - 1)
+    of_ratio = n / (n - 1) * (parts**2).sum()
+    return float(np.sqrt(max(of_normal, of_ratio)))
 
 
 def t_quantile(probability: float, n: int) -> float:

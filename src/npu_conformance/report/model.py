@@ -16,7 +16,7 @@ from npu_conformance.machine.provenance import commit, machine, package_versions
 from npu_conformance.measure.results import Result, Verdict, worst
 from npu_conformance.report.details import SubjectFacts, VariantDetails, load_details
 from npu_conformance.report.part import Part
-from npu_conformance.report.ruled_out import RuledOut, ruled_out
+from npu_conformance.report.ruled_out import RuledOut, Sample, ruled_out
 from npu_conformance.report.tokens import Agreement
 from npu_conformance.report.words.metrics import AT
 from npu_conformance.traces.reading import read_saved
@@ -133,7 +133,12 @@ def build_report(
                 ruled_out=[
                     one
                     for own in variants
-                    for one in ruled_out(found, own.variant, len(own.prompts), adapter=bool(facts and facts.adapter))
+                    for one in ruled_out(
+                        found,
+                        own.variant,
+                        Sample(len(own.prompts), own.positions),
+                        adapter=bool(facts and facts.adapter),
+                    )
                 ],
                 facts=facts,
                 variants=variants,

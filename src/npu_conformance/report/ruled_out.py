@@ -2,8 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from math import inf
 from pathlib import Path
+from typing import NamedTuple
 
+from pydantic import Field
+
+from npu_conformance.checks import CHECKS
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.variants import JUDGED
 from npu_conformance.measure.results import Result, worst
@@ -30,6 +35,10 @@ class AllCaught(Part):
 
     prompts: int
     """Of the twin that had fewest."""
+    positions: int = 0
+    """Judged ones, of the twin that had fewest; 0 in a record of before, of which nothing is quoted."""
+    allowed: dict[str, float] = Field({})
+    """The most that each calibrated gate allowed without a fault, on any twin."""
     caught: tuple[Caught, ...]
 
 
@@ -43,30 +52,38 @@ class RuledOut(Part):
     """By kind, the weakest strength from which on the property caught it on every twin: see docs/faults.md."""
 
 
-def ruled_out(checks: Sequence[Result], variant: str, prompts: int, *, adapter: bool) -> Iterator[RuledOut]:
-    """The properties that passed, where they were judged as in the campaign: as strictly, in base or as served.
+class Sample(NamedTuple):
+    """What a variant was judged on."""
+
+    prompts: int
+    """Whose whole rows were compared; none in a run without, such as one judged by its baseline only."""
+    positions: int
+
+
+def ruled_out(checks: Sequence[Result], variant: str, sample: Sample, *, adapter: bool) -> Iterator[RuledOut]:
+    """The properties that passed, where this run reaches as far as the campaign: in base or as served, as strictly.
 
     Args:
         checks: of a model.
         variant: whose are meant.
-        prompts: that it was judged on; nothing is said of fewer than the campaign had.
+        sample: nothing is said of a smaller one than the campaign had.
         adapter: whether the model has a LoRA.
     """
+    recorded, parts = _recorded(), (None, "lora") if adapter else (None,)
+    if recorded is None or not _as_many(sample, recorded):
+        return
     own = [check for check in checks if check.variant == variant]
     for name in dict.fromkeys(check.check for check in own if variant in JUDGED):
         mine = [check for check in own if check.check == name]
-        if worst(check.verdict for check in mine) != "pass" or not all(map(_strict, mine)):
+        if worst(check.verdict for check in mine) != "pass" or not all(_strict(one, recorded) for one in mine):
             continue
-        if faults := _would_have_caught(name, prompts, (None, "lora") if adapter else (None,)):
+        if faults := {one.kind: one.strength for one in recorded.caught if one.check == name and one.needs in parts}:
             yield RuledOut(variant=variant, check=name, faults=faults)
 
 
-def _would_have_caught(check: str, prompts: int, parts: Sequence[str | None]) -> dict[str, float]:
-    recorded = _recorded()
-    # The campaign says nothing of a run on fewer prompts.
-    if recorded is None or prompts < recorded.prompts:
-        return {}
-    return {one.kind: one.strength for one in recorded.caught if one.check == check and one.needs in parts}
+def _as_many(sample: Sample, recorded: AllCaught) -> bool:
+    """Whether a sample is no smaller than the campaign's, where that is known."""
+    return sample.prompts >= recorded.prompts and sample.positions >= recorded.positions > 0
 
 
 @cache
@@ -74,8 +91,13 @@ def _recorded() -> AllCaught | None:
     return AllCaught.model_validate_json(CAUGHT.read_bytes()) if CAUGHT.is_file() else None
 
 
-def _strict(check: Result) -> bool:
-    """Whether a check was judged by a limit no wider than the campaign's, which is bfloat16's."""
+def _strict(check: Result, recorded: AllCaught) -> bool:
+    """Whether a check was judged by a limit no wider than the campaign's; those of figures are bfloat16's."""
+    if CHECKS[check.check].calibrated:
+        # Not known, or NaN: not quoted.
+        return check.limit is not None and check.limit <= recorded.allowed.get(check.check, -inf)
+    if check.verdict == "shown" and check.limit is not None:
+        return False  # its limit was not asserted: a floor run breaks it
     figure = FIGURES.get(check.metric)
     default = None if figure is None else figure.default_limit("bfloat16")
     if figure is None or default is None:

@@ -105,4 +105,4 @@ def _equal_and_tied(comparison: Comparison, width: ArrayLike) -> tuple[NDArray[n
 
 def _rate(comparison: Comparison, holds: NDArray[np.bool_]) -> Rate:
     hits, n = int(holds.sum()), len(comparison)
-    return Rate(hits=hits, n=n, observed=hits / n, interval=agreement_interval(comparison, hits))
+    return Rate(hits=hits, n=n, observed=hits / n, interval=agreement_interval(comparison, holds))

@@ -1,15 +1,20 @@
 """What the suite, and others' methods, make of a trace that was forced under a fault."""
 
+from collections.abc import Mapping
+from math import inf, isfinite
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from npu_conformance.checks import CALIBRATED, CHECKS
 from npu_conformance.checks.evidence import Evidence
+from npu_conformance.measure.results import Result
 from npu_conformance.selftest.controls import first_tokens, top_five
 from npu_conformance.traces.trace import Trace
 from npu_conformance.workers.job import Injection
 
 HARD = ("prompt_tokens", "finite_logits", "greedy_determinism")
+_GATES = tuple(gate.id for gate in CALIBRATED)
 FIGURES = ("token_agreement", "logits_closeness", "prefill_closeness", "decode_against_prefill", "hidden_states")
 
 
@@ -21,6 +26,8 @@ class Judged(BaseModel):
     subject: str
     """The twin."""
     prompts: int
+    positions: int
+    """That were judged."""
     kind: str
     strength: float
     hidden_states: bool
@@ -31,6 +38,8 @@ class Judged(BaseModel):
     """Hard and calibrated gates that fail."""
     figures: tuple[str, ...]
     """Checks of figures with a limit that fail."""
+    allowed: dict[str, float]
+    """The most that each calibrated gate allowed, on any path; without those that have no limit."""
     first_tokens: bool
     """Whether the published reports' method sees it."""
     top_five: bool
@@ -56,23 +65,30 @@ def judged(subject: str, one: Injection, evidence: Evidence, clean: Trace) -> Ju
         evidence: on base, with the fault's trace for candidate.
         clean: the same forced decode without a fault.
     """
+    found = {name: CHECKS[name].judge(evidence) for name in (*HARD, *_GATES, *FIGURES)}
     return Judged(
         subject=subject,
         prompts=len(evidence.candidate.answers),
+        positions=len(evidence.comparison),
         kind=one.kind,
         strength=one.strength,
         hidden_states=_states_differ(evidence.candidate, clean),
         logits=_logits_differ(evidence.candidate, clean),
-        gates=_failing(evidence, (*HARD, *(gate.id for gate in CALIBRATED))),
-        figures=_failing(evidence, FIGURES),
+        gates=_failing(found, (*HARD, *_GATES)),
+        figures=_failing(found, FIGURES),
+        allowed={gate: most for gate in _GATES if isfinite(most := _allowed(found[gate]))},
         first_tokens=first_tokens(evidence),
         top_five=top_five(evidence),
     )
 
 
-def _failing(evidence: Evidence, checks: tuple[str, ...]) -> tuple[str, ...]:
-    found = {check: CHECKS[check].judge(evidence) for check in checks}
-    return tuple(check for check, results in found.items() if any(one.verdict in ("fail", "error") for one in results))
+def _failing(found: Mapping[str, list[Result]], checks: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(check for check in checks if any(one.verdict in ("fail", "error") for one in found[check]))
+
+
+def _allowed(results: list[Result]) -> float:
+    """The widest limit of a gate's results; infinite where one has none."""
+    return max((inf if one.limit is None else one.limit for one in results), default=inf)
 
 
 def _states_differ(trace: Trace, clean: Trace) -> bool:

@@ -27,6 +27,8 @@ def all_caught(results: Results) -> AllCaught:
     found = ((check, kind.kind, kind.smallest(check)) for check in properties for kind in results.kinds)
     return AllCaught(
         prompts=results.prompts,
+        positions=results.positions,
+        allowed=results.allowed,
         caught=tuple(
             Caught(check=check, kind=kind, strength=strength, needs=KINDS[kind].needs)
             for check, kind, strength in found

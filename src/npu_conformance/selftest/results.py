@@ -1,8 +1,8 @@
 """What a campaign found, kind by kind: the smallest strength that is caught, by what, and what others' methods see."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from npu_conformance.checks import CALIBRATED
 from npu_conformance.measure.metrics import METRICS_VERSION
@@ -91,6 +91,10 @@ class Results(_Part):
     """Twins on which the forced decode without a fault was flagged."""
     prompts: int
     """Of the twin that had fewest."""
+    positions: int = 0
+    """Judged ones, of the twin that had fewest; 0 in records of before."""
+    allowed: dict[str, float] = Field({})
+    """The most that each calibrated gate allowed without a fault, on any twin; empty in records of before."""
     metrics_version: int
     """Of the figures that others are held to."""
     judged: tuple[Judged, ...] = ()
@@ -108,6 +112,8 @@ def summarise(development: Sequence[str], kinds: Sequence[str], judged: Sequence
         ablation=tuple(_without(gate.id, judged) for gate in CALIBRATED),
         metrics_version=METRICS_VERSION,
         prompts=min((one.prompts for one in others), default=0),
+        positions=min((one.positions for one in others), default=0),
+        allowed=_allowed([one.allowed for one in others if one.kind == CLEAN]),
         false_alarms=sum(one.caught for one in judged if one.kind == CLEAN),
         judged=tuple(judged),
     )
@@ -141,6 +147,12 @@ def _at(strength: float, judged: Sequence[Judged]) -> AtStrength:
 
 def _in_all(found: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(check for check in found[0] if all(check in one for one in found)) if found else ()
+
+
+def _allowed(clean: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The widest limits of gates that had one on every twin."""
+    gates = dict.fromkeys(gate for one in clean for gate in one)
+    return {gate: max(one[gate] for one in clean) for gate in gates if all(gate in one for one in clean)}
 
 
 def _without(gate: str, judged: Iterable[Judged]) -> Ablation:

@@ -11,7 +11,7 @@ import pytest
 from npu_conformance.audit.scan import Scan
 from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.figures import judge_figure, observe
+from npu_conformance.checks.figures import agreement_interval, judge_figure, observe
 from npu_conformance.config.limits import AGREEMENT_FIGURES, CLOSENESS_FIGURES, Figure
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.measure.compare import compare
@@ -117,3 +117,13 @@ def test_a_trace_compared_with_itself_passes_every_gate(control: Evidence, name:
     assert {check.path for check in checks} == ({"decode", "prefill"} if name == "error_over_floor" else {"decode"})
     assert [check.verdict for check in checks] == ["pass"] * len(checks)
     assert all(check.p_adjusted == pytest.approx(1, abs=1e-3) for check in checks)
+
+
+def test_mismatches_of_one_prompt_say_less_of_the_rate(control: Evidence) -> None:
+    """Twelve in one answer, and one each in twelve: the interval knows which of a run's positions are of one prompt."""
+    together, scattered = (np.ones(PROMPTS * STEPS, dtype=np.bool_) for _ in range(2))
+    together[:12] = scattered[: 12 * STEPS : STEPS] = False
+    wide, narrow = (agreement_interval(control.comparison, equal) for equal in (together, scattered))
+
+    assert wide[0] < narrow[0] - 0.01
+    assert wide[1] > narrow[1]

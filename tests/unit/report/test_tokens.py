@@ -10,8 +10,8 @@ import pytest
 
 from npu_conformance.checks import CHECKS
 from npu_conformance.machine.storage import write_json
+from npu_conformance.measure.rates import effective_n, rate_interval
 from npu_conformance.measure.reference_runs import FLOOR
-from npu_conformance.measure.statistics import effective_n, rate_interval
 from npu_conformance.report.model import Report
 from npu_conformance.report.renderers.markdown import render_markdown
 from npu_conformance.report.tokens import Agreement, Mismatch, agreement, mismatches

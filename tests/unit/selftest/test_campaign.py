@@ -10,9 +10,7 @@ import torch
 
 from npu_conformance.errors import ConfigError
 from npu_conformance.measure.metrics import METRICS_VERSION
-from npu_conformance.measure.results import Result
-from npu_conformance.report import ruled_out as quoting
-from npu_conformance.report.ruled_out import CAUGHT, AllCaught, ruled_out
+from npu_conformance.report.ruled_out import CAUGHT, AllCaught
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.selftest.campaign import campaign
@@ -35,7 +33,14 @@ QUICK = ("rotary_theta", "decode_only", "head_word", "weight_fp8")
 MORE = ("attention_scale", "cache_bits", "norms_exchanged", "noise", "logits_scaled")
 
 
-def one(subject: str, strength: float, *gates: str, kind: str = "cache_bits", changed: bool = True) -> Judged:
+def one(
+    subject: str,
+    strength: float,
+    *gates: str,
+    kind: str = "cache_bits",
+    changed: bool = True,
+    allowed: dict[str, float] | None = None,
+) -> Judged:
     """A fault as it was judged."""
     return Judged(
         subject=subject,
@@ -46,6 +51,8 @@ def one(subject: str, strength: float, *gates: str, kind: str = "cache_bits", ch
         logits=changed,
         gates=gates,
         figures=(),
+        positions=600 if subject == "small" else 900,
+        allowed=dict(allowed or {}),
         first_tokens=False,
         top_five=strength == 4.0,
     )
@@ -165,6 +172,20 @@ def test_a_gate_that_no_fault_needs_is_seen() -> None:
     assert slips["worst_logits"] == ("cache_bits@6 on development",)
 
 
+def test_a_campaign_says_what_its_gates_allowed() -> None:
+    """Without a fault, on the twin with most, of gates that had a limit on each; not of development twins."""
+    judged = [
+        one("small", 1.0, kind=CLEAN, allowed={"drift": 1.15, "worst_logits": 3.0, "worst_prompts": 2.0}),
+        one("large", 1.0, kind=CLEAN, allowed={"drift": 1.3, "worst_logits": 2.5}),
+        one("large", 6.0, "drift", allowed={"drift": 9.0, "worst_logits": 9.0}),
+        one("development", 1.0, kind=CLEAN, allowed={"drift": 7.0, "worst_logits": 7.0}),
+    ]
+    results = summarise(["development"], ["cache_bits"], judged)
+    assert (results.positions, results.allowed) == (600, {"drift": 1.3, "worst_logits": 3.0})
+    told = all_caught(results)
+    assert (told.positions, told.allowed) == (results.positions, results.allowed)
+
+
 def test_a_walk_without_a_fault_that_is_flagged_counts() -> None:
     """As a false alarm, and as no kind of fault."""
     results = summarise([], ["cache_bits"], [one("a", 1.0, "drift", kind=CLEAN)])
@@ -178,6 +199,7 @@ def test_a_fault_is_judged_by_all(scene: Scene) -> None:
     assert found.logits
     assert not found.hidden_states
     assert "token_agreement" in found.figures
+    assert found.positions == 600
     assert found.first_tokens
     assert found.caught
 
@@ -205,6 +227,8 @@ def test_the_record_is_of_this_catalogue() -> None:
     results = recorded()
     assert AllCaught.model_validate_json(CAUGHT.read_bytes()) == all_caught(results)
     assert results.metrics_version == METRICS_VERSION
+    assert results.positions > 0
+    assert {"error_over_floor", "worst_positions", "worst_logits"} <= set(results.allowed)
     assert {kind.kind: tuple(at.strength for at in kind.strengths) for kind in results.kinds} == {
         name: kind.strengths for name, kind in KINDS.items() if name != CLEAN
     }
@@ -225,31 +249,3 @@ def test_an_engine_with_a_fault_is_caught(configs: Path, tmp_path: Path, kinds: 
     assert len(strong) == len(kinds)
     assert [one.kind for one in strong if not one.caught] == []
     assert [one.kind for one in strong if not one.logits] == []
-
-
-def test_reports_quote_only_what_was_judged_as_strictly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not of a wider limit, another variant, a failing check, fewer prompts, or a part that the model has not."""
-    kinds_seen = ["layer_scaled", "lora_scale"]
-    judged = [one("a", 1.1, "drift", "logits_closeness", kind=kind) for kind in kinds_seen]
-    judged += [one("a", strength, kind=kind) for kind in kinds_seen for strength in (1.003, 1.01, 1.03)]
-    results = summarise([], kinds_seen, judged)
-    monkeypatch.setattr(quoting, "_recorded", lambda: all_caught(results))
-
-    def quoted(check: Result, adapter: bool = False) -> dict[str, float]:
-        found = list(ruled_out([check], check.variant, 60, adapter=adapter))
-        return found[0].faults if found else {}
-
-    passed = Result(check="drift", variant="base", metric="drift", limit=1.15, verdict="pass")
-    wide = {"check": "logits_closeness", "metric": "relative_l2_mean"}
-    assert quoted(passed) == {"layer_scaled": 1.1}
-    assert quoted(passed, adapter=True) == {"layer_scaled": 1.1, "lora_scale": 1.1}
-    assert quoted(passed.model_copy(update=wide | {"limit": 0.02})) == {"layer_scaled": 1.1}
-    assert list(ruled_out([passed], "base", results.prompts - 1, adapter=False)) == []
-    for change in (
-        {"limit": 1.3},
-        {"limit": None},
-        {"verdict": "inconclusive"},
-        {"variant": "graph"},
-        wide | {"limit": 0.4},
-    ):
-        assert quoted(passed.model_copy(update=change)) == {}

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.config.limits import FALSE_ALARMS, FIGURES, Figure
-from npu_conformance.measure.statistics import effective_n, log_mean_error, rate_interval, t_quantile
+from npu_conformance.measure.rates import rate_interval, worth
+from npu_conformance.measure.statistics import log_mean_error, t_quantile
 from npu_conformance.measure.tails import fit_tail
 
 MEANS = {"cosine_mean": "cosine", "pearson_mean": "pearson", "relative_l2_mean": "relative_l2", "kl_mean": "kl"}
@@ -60,8 +61,9 @@ class Sample:
             return None
         if figure == AGREEMENT:
             lengths = np.diff(self.bounds)
-            equal = float(len(self.losses) - self.losses.sum())
-            return 1 - rate_interval(equal, len(self.losses), effective_n(lengths[lengths > 0]))[0]
+            lengths = lengths[lengths > 0]
+            equal = np.rint((1 - self.by_prompt) * lengths)
+            return 1 - rate_interval(float(equal.sum()), len(self.losses), worth(equal, lengths))[0]
         if figure in MEANS:
             return self._mean_bound(chance)
         if (self.losses > _ZERO).mean() < _SPREAD:

@@ -78,9 +78,11 @@ WORDS: dict[str, tuple[str, str]] = FILES | {
     "ruled_out": ("What these passes rule out", "这些通过项所能排除的错误"),
     "smallest_fault": ("Smallest faults it would have caught: kind and strength", "能检出的最小错误：类别与强度"),
     "note_ruled_out": (
-        "On every twin of the recorded campaign (docs/faults.md), on no more prompts than here. A real model may show "
+        "On every twin of the recorded campaign (docs/faults.md), on no more prompts and positions than here, "
+        "with gates that allowed no less. A real model may show "
         "a fault more, or less, than a twin does.",
-        "依据已记录的故障注入实验（docs/faults.md，覆盖全部 twin），所用提示词不多于本次。"
+        "依据已记录的故障注入实验（docs/faults.md，覆盖全部 twin）。"
+        "所用提示词和位置不多于本次，判定项允许的值不小于本次。"
         "真实模型对错误的敏感程度可能更高，也可能更低。",
     ),
     "checks": ("Other checks", "其他检查"),

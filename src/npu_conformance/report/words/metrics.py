@@ -41,6 +41,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "bitwise_rows": ("Rows bitwise equal", "比特级一致的行"),
     "base_tokens": ("Answers with base's tokens, up to a tie", "token 与 base 相同（或至近似并列处）的回答"),
     "ended_answers": ("Answers that end where the model ends them", "在模型结束处结束的回答"),
+    "answers_not_stuck": ("Answers that are not stuck in a loop", "未陷入循环的回答"),
     "expected_substrings": ("Expected substrings found", "命中的期望子串"),
     "answer_formats": ("Answers of the format asked for", "符合格式要求的回答"),
     "labels_of_reference": ("Labels equal to the reference's", "与参考一致的标签"),
