@@ -26,7 +26,7 @@ def why_unreadable(checkpoint: Checkpoint) -> str | None:
     method = "ModelSlim" if is_modelslim(checkpoint.folder) else checkpoint.quantisation.get("quant_method")
     if method is None:
         return None
-    known = formats().get(method)
+    known = formats().get(method.lower())
     unread = "" if known is None else known.unread(checkpoint)
     if unread is None:
         return None

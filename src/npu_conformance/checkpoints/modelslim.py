@@ -68,7 +68,16 @@ def schemes(folder: Path) -> dict[str, int]:
     Raises:
         CheckpointError: the description is missing or not JSON.
     """
-    return dict(Counter(_weights(_describe(folder)).values()).most_common())
+    return dict(Counter(scheme_of_modules(folder).values()).most_common())
+
+
+def scheme_of_modules(folder: Path) -> dict[str, str]:
+    """The scheme of each module that has a weight, `FLOAT` where it is left as it was, by name.
+
+    Raises:
+        CheckpointError: the description is missing or not JSON.
+    """
+    return _weights(_describe(folder))
 
 
 def modelslim_findings(checkpoint: Checkpoint) -> list[Finding]:

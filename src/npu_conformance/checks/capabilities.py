@@ -9,7 +9,7 @@ from npu_conformance.traces.trace import PREFILL, WITHOUT_ADAPTER
 
 Capability = Literal[
     "own_prompts", "weights", "topk", "full_logits", "full_reference", "floor", "prefill", "hidden_states", "repeat",
-    "batches", "base", "adapter",
+    "batches", "base", "adapter", "quantisation",
 ]  # fmt: skip
 """`topk`: at least the likeliest words of each row were captured; `full_logits`: the candidate's whole rows;
 `full_reference`: the reference's."""
@@ -99,6 +99,14 @@ def _adapter(evidence: Evidence) -> str | None:
     return "the adapter's effect is measured in base and as_served"
 
 
+def _quantisation(evidence: Evidence) -> str | None:
+    if evidence.quantised is not None:
+        return None
+    if evidence.config.scheme is not None:
+        return f"codes of {evidence.config.scheme} in this format are not computed here"
+    return "the checkpoint does not ask for quantised activations"
+
+
 _LACKS: Mapping[Capability, Callable[[Evidence], str | None]] = {
     "own_prompts": _own_prompts,
     "weights": _weights,
@@ -112,4 +120,5 @@ _LACKS: Mapping[Capability, Callable[[Evidence], str | None]] = {
     "batches": _batches,
     "base": _base,
     "adapter": _adapter,
+    "quantisation": _quantisation,
 }

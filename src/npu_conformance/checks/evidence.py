@@ -21,7 +21,7 @@ from npu_conformance.config.variants import CATALOGUE, JUDGED, is_long, no_effec
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import Comparison, require_finite
 from npu_conformance.measure.deviations import Deviations
-from npu_conformance.measure.floor import NoiseFloor
+from npu_conformance.measure.floor import FloorRun, NoiseFloor
 from npu_conformance.measure.noise import Family, family
 from npu_conformance.measure.ties import TieWidths, tie_widths
 from npu_conformance.traces.trace import BOUNDARY, COLD, PREFILL, Trace
@@ -55,6 +55,8 @@ class Evidence:
 
     noise: NoiseFloor | None = None
     """What rounding alone costs; None where it was not measured."""
+    quantised: FloorRun | None = None
+    """What the candidate's quantisation costs by itself; None where it quantises nothing that enters its layers."""
     false_alarms: float = FALSE_ALARMS
     """This variant's share of the run's rate of false alarms."""
     baseline: Baseline | None = None
@@ -110,15 +112,20 @@ class Evidence:
         return tie_widths(self.floor)
 
     @property
+    def plain_floor(self) -> bool:
+        """Whether the floor is that of other weights than a quantised candidate's."""
+        return self.config.scheme is not None and self.quantised is None
+
+    @property
     def no_floor(self) -> str | None:
         """Why the candidate cannot be held against the noise floor; None where it can."""
-        if self.config.scheme is not None:
+        if self.plain_floor:
             return f"the floor is that of plain weights, the candidate's are {self.config.scheme}"
         return None if len(self.floor) > 1 else "fewer than two floor runs"
 
     def tie_width(self, pair: Pair) -> NDArray[np.float64] | float:
         """Width of a tie at each position of a pair, over the root mean square of the logits (see `metrics.tied`)."""
-        if not self.floor or (self.config.scheme is not None and not pair.same_weights):
+        if not self.floor or (self.plain_floor and not pair.same_weights):
             # Without a floor the limit on the mean error stands in for it, on either side.
             return 2 * (self.config.limit("relative_l2_mean", same_weights=pair.same_weights) or float("nan"))
         # Two runs of the engine have errors each.

@@ -17,7 +17,7 @@ from npu_conformance.config.variants import is_long, scored_with
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import Comparison
-from npu_conformance.measure.floor import NoiseFloor
+from npu_conformance.measure.floor import FloorRun, NoiseFloor
 from npu_conformance.measure.kept import COMPARISONS, save_comparison
 from npu_conformance.traces.reading import read_saved
 from npu_conformance.traces.trace import Trace, load_trace
@@ -35,6 +35,7 @@ def load_evidence(
     reference: Trace | None = None,
     base: Pair | None = None,
     noise: NoiseFloor | None = None,
+    quantised: FloorRun | None = None,
     baseline: Baseline | None = None,
     outdated: str | None = None,
     replacing: bool = False,
@@ -50,6 +51,7 @@ def load_evidence(
         reference: what to hold the candidate against instead of the reference that the run left.
         base: see `load_base`; only for a variant that needs it.
         noise: see `load_floor`.
+        quantised: see `load_quantised`.
         baseline: see `load_baseline`.
         outdated: why it is not given though there is one.
         replacing: whether the run is to take its place.
@@ -76,6 +78,7 @@ def load_evidence(
         reference=reference or _reference(traces, scored_with(variant), baseline),
         base=base,
         noise=noise,
+        quantised=quantised,
         false_alarms=false_alarms,
         prompts_there=prompts_there,
         second_reference=load_trace(second) if second.is_dir() else None,

@@ -21,8 +21,8 @@ def token_agreement(evidence: Evidence) -> list[Result]:
     comparison = evidence.comparison
     require_finite(comparison)
     figures = [judge_figure(evidence, evidence.pair, "token_agreement", figure) for figure in AGREEMENT_FIGURES]
-    quantised = evidence.config.scheme is not None and not evidence.long_texts
-    explained = same_tokens(evidence, evidence.pair, "token_agreement", shown=quantised)
+    unexplained = evidence.plain_floor and not evidence.long_texts
+    explained = same_tokens(evidence, evidence.pair, "token_agreement", shown=unexplained)
     if evidence.long_texts:
         # A rate would count near-ties of the text; what counts is that rounding explains each.
         shown = [one.model_copy(update={"limit": None, "verdict": "shown", "message": None}) for one in figures]

@@ -91,6 +91,12 @@ LAYER_NORM = Figure(
     "percent",
 )
 LAYER_FIGURES = (LAYER_COSINE, LAYER_NORM)
+# What the candidate's quantisation costs by itself, against the same reference: limits go by its scheme.
+QUANTISATION_FIGURES = (
+    Figure("quantisation_l2_mean", "max", (None, None, None), "percent", of="relative_l2"),
+    Figure("quantisation_kl_mean", "max", (None, None, None), "scientific", of="kl", scatters=True),
+    Figure("quantisation_agreement", "min", (None, None, None), "percent", of="matches"),
+)
 # Of two engines that round alike the errors add to 2; other kernels may err by twice base's.
 # tests/unit/whole/test_clean_runs.py holds ten prompt sets of a twin to it.
 VARIANT_SPREAD = Figure(
@@ -113,6 +119,9 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
         "kl_mean": 0.02,
         "hidden_cosine_min": 0.95,
         "hidden_norm_max": 0.03,
+        "quantisation_l2_mean": 0.05,
+        "quantisation_kl_mean": 0.02,
+        "quantisation_agreement": 0.97,
     },
     "w4a8": {
         "token_agreement": 0.9,
@@ -124,6 +133,9 @@ SCHEME_LIMITS: dict[Scheme, dict[str, float]] = {
         "kl_mean": 0.2,
         "hidden_cosine_min": 0.7,
         "hidden_norm_max": 0.2,
+        "quantisation_l2_mean": 0.4,
+        "quantisation_kl_mean": 0.2,
+        "quantisation_agreement": 0.9,
     },
 }
 # In units of the noise floor, so the same for dtypes below float32. Of the five twins' variants the floor's own
@@ -153,7 +165,14 @@ FALSE_ALARMS = 0.01
 """Of a whole run: the chance that any calibrated gate fails a model that computes as its reference does."""
 FIGURES = {
     figure.name: figure
-    for figure in (*AGREEMENT_FIGURES, *CLOSENESS_FIGURES, *LAYER_FIGURES, VARIANT_SPREAD, *NOISE_FIGURES)
+    for figure in (
+        *AGREEMENT_FIGURES,
+        *CLOSENESS_FIGURES,
+        *LAYER_FIGURES,
+        *QUANTISATION_FIGURES,
+        VARIANT_SPREAD,
+        *NOISE_FIGURES,
+    )
 }
 SHOWN = FIGURES | {figure.name: figure for figure in WORST_FIGURES}
 """Figures, and the gates that no limit can be given for, for their titles."""

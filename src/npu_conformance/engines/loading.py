@@ -5,14 +5,25 @@ from typing import Any
 
 from npu_conformance.audit.published import published_state_dict, require_readable
 from npu_conformance.checkpoints.inspect import Checkpoint, inspect
+from npu_conformance.checkpoints.modelslim import is_modelslim
+from npu_conformance.engines.quantised import quantise_inputs
 from npu_conformance.errors import CheckpointError
 
 
-def load_model(checkpoint: Path, dtype: str, attn_implementation: str, *, trust_remote_code: bool) -> Any:
+def load_model(
+    checkpoint: Path, dtype: str, attn_implementation: str, *, trust_remote_code: bool, quantised: bool = False
+) -> Any:
     """A causal language model with plain weights in `dtype`, on the CPU, ready to run.
 
     A quantised checkpoint is read by `audit.published`, which shares nothing with our converters. transformers could
     read block FP8 itself, but not in all supported versions, and in some by way of the scales' own dtype.
+
+    Args:
+        checkpoint: the folder.
+        dtype: by torch's name.
+        attn_implementation: transformers' attention.
+        trust_remote_code: whether code of the checkpoint's own may run.
+        quantised: whether what enters its layers is quantised too, where the checkpoint wants that.
 
     Raises:
         CheckpointError: weights are missing, left over or of another shape than config.json says, or quantised in
@@ -32,7 +43,7 @@ def load_model(checkpoint: Path, dtype: str, attn_implementation: str, *, trust_
     }
     require_readable(files)
     source: Path | None = checkpoint
-    if files.announced is not None:
+    if files.announced is not None or is_modelslim(checkpoint):
         config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code, local_files_only=True)
         for part in (config, config.get_text_config()):
             if hasattr(part, "quantization_config"):
@@ -47,7 +58,10 @@ def load_model(checkpoint: Path, dtype: str, attn_implementation: str, *, trust_
             f"{checkpoint}: transformers cannot make the model ({told}): compare config.json with the published one"
         ) from error
     _refuse_gaps(checkpoint, loaded)
-    return model.to(options["dtype"]).eval()
+    model = model.to(options["dtype"]).eval()
+    if quantised:
+        quantise_inputs(model, files)
+    return model
 
 
 def _plain_weights(files: Checkpoint, dtype: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from npu_conformance.machine.storage import staged_file
 from npu_conformance.measure.columns import COLUMNS, Columns, columns_of, joined
 from npu_conformance.measure.comparison import Comparison, comparison_of
 from npu_conformance.measure.deviations import Deviations
-from npu_conformance.measure.reference_runs import FLOOR
+from npu_conformance.measure.reference_runs import FLOOR, QUANTISED
 from npu_conformance.measure.stored import read_stored, require_positions, write_stored
 from npu_conformance.measure.topk import TopK, likeliest, topk
 from npu_conformance.traces.rows import Rows
@@ -110,11 +110,22 @@ def load_floor(scored: Path) -> NoiseFloor | None:
     Raises:
         TraceError: a file is damaged, or not of the reference beside it.
     """
-    paths = sorted((scored / FLOOR).glob("*.npz"))
-    if not paths:
-        return None
-    reference = load_trace(scored / "reference")
-    return NoiseFloor({path.stem: _load_run(path, reference) for path in paths})
+    found = _load_runs(scored, FLOOR)
+    return NoiseFloor(found) if found else None
+
+
+def load_quantised(scored: Path) -> FloorRun | None:
+    """What quantisation deviates by itself; None where the candidate has none, or none that is computed here.
+
+    See `load_floor` for what is given and raised.
+    """
+    return next(iter(_load_runs(scored, QUANTISED).values()), None)
+
+
+def _load_runs(scored: Path, folder: str) -> dict[str, FloorRun]:
+    paths = sorted((scored / folder).glob("*.npz"))
+    reference = load_trace(scored / "reference") if paths else None
+    return {path.stem: _load_run(path, reference) for path in paths if reference is not None}
 
 
 def _load_run(path: Path, reference: Trace) -> FloorRun:

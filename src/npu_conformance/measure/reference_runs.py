@@ -6,7 +6,9 @@ from npu_conformance.config.limits import Dtype, ReferenceDtype
 
 Attention = Literal["sdpa", "eager"]
 FLOOR = "floor"
-"""Folder of the floor's traces beside the reference's."""
+"""Folder of the floor runs' files beside the reference's trace."""
+QUANTISED = "quantised"
+"""Folder of the same for what quantisation costs by itself."""
 
 
 class ReferenceRun(NamedTuple):
@@ -20,9 +22,9 @@ class ReferenceRun(NamedTuple):
     """Seed of noise below the dtype's precision."""
 
     @property
-    def of_floor(self) -> bool:
-        """Whether it is a floor run, of which only what it deviates is kept."""
-        return self.name.startswith(f"{FLOOR}/")
+    def deviates(self) -> bool:
+        """Whether only what it deviates from the reference is kept: of a floor run, and of quantisation alone."""
+        return self.name.startswith((f"{FLOOR}/", f"{QUANTISED}/"))
 
 
 def reference(dtype: Dtype, attention: Attention) -> ReferenceRun:
@@ -43,3 +45,12 @@ def noise_floor(dtype: Dtype, attention: Attention) -> tuple[ReferenceRun, ...]:
         # Two, because kinds of attention say nothing of layers without one: there they are the same.
         *(ReferenceRun(f"{FLOOR}/dithered{seed}", dtype, attention, seed) for seed in (1, 2)),
     )
+
+
+def quantisation(attention: Attention) -> ReferenceRun:
+    """A quantised candidate's arithmetic with nothing else rounded: what quantisation costs by itself.
+
+    Args:
+        attention: of the reference.
+    """
+    return ReferenceRun(f"{QUANTISED}/float32", "float32", attention)

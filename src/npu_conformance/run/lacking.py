@@ -28,6 +28,11 @@ def lacking(
         checkpoint: the config of its weights, None where there is none yet; asked only where it matters.
     """
     platform, there = find_devices(device)
+    if config.serve.quantization == "ascend" and platform != "npu":
+        return (
+            "serve.quantization: ascend is vLLM-Ascend's own, which needs NPUs, and this platform is "
+            f"{platform}: --candidate transformers computes with the same codes here"
+        )
     needed = ranks(config.options(variant))
     if needed > there:
         are = "is" if there == 1 else "are"

@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from npu_conformance.audit.audit import Audit
-from npu_conformance.audit.published import require_readable
+from npu_conformance.audit.published import require_readable, why_unreadable
 from npu_conformance.audit.scan import Scan
 from npu_conformance.checkpoints.adapters.inspect import inspect_adapter
 from npu_conformance.checkpoints.inputs import read_inputs
@@ -19,6 +19,7 @@ from npu_conformance.checkpoints.inspect import Checkpoint, Finding, inspect, we
 from npu_conformance.checkpoints.longrope import longrope_warning
 from npu_conformance.checkpoints.modelslim import is_modelslim, schemes
 from npu_conformance.checkpoints.published_digests import compare_digests, digest_findings
+from npu_conformance.checkpoints.quantised.activations import activations
 from npu_conformance.checkpoints.subject import Subject, folder_digest
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
@@ -56,6 +57,11 @@ class Prepared:
     """The candidate's weights against the published ones; None where they are the same files."""
     lengths: tuple[tuple[int, int], ...] = ()
     """Tokens of each prompt and of its longest answer."""
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the engine quantises what enters its layers, and floor runs can do so too."""
+        return quantises(self.candidate)
 
 
 def prepare(
@@ -149,6 +155,11 @@ def adapter_findings(
     options = config.options("as_served")
     folders = [folder for folder in adapters if folder is not None]
     return tuple(one for folder in folders for one in inspect_adapter(folder, checkpoint, config.model, options))
+
+
+def quantises(checkpoint: Checkpoint) -> bool:
+    """Whether an engine quantises what enters a checkpoint's layers, in a way that is computed here too."""
+    return bool(activations(checkpoint)) and why_unreadable(checkpoint) is None
 
 
 def save_prepared(prepared: Prepared, traces: Path) -> None:

@@ -54,7 +54,7 @@ class References:
 
         See `run_job` for what it raises.
         """
-        jobs = tuple(self._floor(variant, one) if one.of_floor else self._reference(variant, one) for one in runs)
+        jobs = tuple(self._deviating(variant, one) if one.deviates else self._reference(variant, one) for one in runs)
         name = f"{self._subject.name} {variant.name}: {runs[0].name.replace('_', ' ')}"
         deadline = self._deadline(_lengths(variant / "candidate"), {one.dtype for one in runs})
         self._run(SeriesJob(jobs=jobs), name, deadline)
@@ -68,9 +68,13 @@ class References:
             logits_only=run.name != "reference",
         )
 
-    def _floor(self, variant: Path, run: ReferenceRun) -> FloorJob:
+    def _deviating(self, variant: Path, run: ReferenceRun) -> FloorJob:
+        """A floor run, which computes as the candidate does: with its codes where it quantises what enters layers."""
+        common, candidate = self._common(run.dtype, run.attn_implementation), self._prepared.candidate.folder
+        if self._prepared.quantised:
+            common |= {"checkpoint": candidate, "checkpoint_digest": folder_digest(candidate), "quantised": True}
         return FloorJob(
-            **self._common(run.dtype, run.attn_implementation),
+            **common,
             dither=run.dither,
             output=variant / f"{run.name}.npz",
             reference=variant / "reference",

@@ -12,7 +12,7 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.variants import CATALOGUE, JUDGED, is_long, needs_base, scored_with, warms_cache
 from npu_conformance.engines.vllm.boundary import LONGEST_TEXT, long_texts
 from npu_conformance.machine.devices import Platform
-from npu_conformance.measure.reference_runs import ReferenceRun, noise_floor, reference
+from npu_conformance.measure.reference_runs import ReferenceRun, noise_floor, quantisation, reference
 from npu_conformance.run.kv_cache import Length, bounded, own_longest
 from npu_conformance.run.sharing import may_share, processes
 from npu_conformance.workers.job import Mode
@@ -77,6 +77,8 @@ class Served:
     candidate: str
     """The engine under test, as `--candidate` names it."""
     platform: Platform
+    quantised: bool = False
+    """Whether the engine quantises what enters its layers, and floor runs can do so too."""
 
     @property
     def on_cpu(self) -> bool:
@@ -133,25 +135,27 @@ def schedule(served: Served, variants: Sequence[str], *, made: Collection[str] =
     groups = processes(list(by_name), lambda variant: _shares(served, by_name[variant]))
     return Schedule(
         processes=tuple(tuple(by_name[variant] for variant in group) for group in groups),
-        passes=passes(served.config, variants) if scores else (),
+        passes=passes(served.config, variants, quantised=served.quantised) if scores else (),
     )
 
 
-def passes(config: ModelConfig, variants: Sequence[str]) -> tuple[Pass, ...]:
+def passes(config: ModelConfig, variants: Sequence[str], *, quantised: bool = False) -> tuple[Pass, ...]:
     """The passes of the reference that variants are held against, each once, in the order in which they are wanted.
 
     Args:
         config: of the model.
         variants: in the order of their tests.
+        quantised: see `Served`.
     """
-    return tuple(dict.fromkeys(one for variant in variants for one in _passes(config, variant)))
+    return tuple(dict.fromkeys(one for variant in variants for one in _passes(config, variant, quantised)))
 
 
-def _passes(config: ModelConfig, variant: str) -> list[Pass]:
+def _passes(config: ModelConfig, variant: str, quantised: bool) -> list[Pass]:
     """Over base's tokens where it takes those, else over its own; there the second reference looks too."""
     dtype, attention, also = config.serve.dtype, config.reference.attn_implementation, config.reference.also
     scored = scored_with(variant)
-    found = [Pass(scored, (reference(dtype, attention), *noise_floor(dtype, attention)))]
+    cost = (quantisation(attention),) if quantised else ()
+    found = [Pass(scored, (reference(dtype, attention), *noise_floor(dtype, attention), *cost))]
     if also is not None and scored == variant:
         found.append(Pass(scored, (ReferenceRun("second_reference", also, attention),)))
     return found

@@ -20,7 +20,7 @@ from npu_conformance.config.prompts import Prompt, load_prompts, most_prompts
 from npu_conformance.config.variants import JUDGED, is_long, needs_base, scored_with
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
 from npu_conformance.machine.storage import write_json
-from npu_conformance.measure.floor import load_floor
+from npu_conformance.measure.floor import load_floor, load_quantised
 from npu_conformance.report.details import save_details
 from npu_conformance.report.messages import ToldErrors
 from npu_conformance.run.build_twins import build_twins
@@ -184,6 +184,7 @@ class Session:
         base = self._once(("base", model), lambda: load_base(traces, baseline)) if needs_base(variant) else None
         scored = scored_with(variant)
         floor = self._once(("floor", model, scored), lambda: load_floor(traces / scored))
+        quantised = self._once(("quantised", model, scored), lambda: load_quantised(traces / scored))
         share = share_of(variant, self._judged)
         if baseline is not None and variant == "base":
             share /= 2  # what it is to the reference, and what became of it since the baseline
@@ -193,6 +194,7 @@ class Session:
             config,
             base=base,
             noise=floor,
+            quantised=quantised,
             baseline=baseline,
             outdated=why,
             replacing=self.settings.baseline == "update",
@@ -245,7 +247,7 @@ class Session:
         model_run.candidates.make(variant, self._group(model, variant))
         if not self.settings.scores:
             return
-        for one in passes(config, (variant,)):
+        for one in passes(config, (variant,), quantised=model_run.prepared.quantised):
             self._score(model_run, model, one)
 
     def _score(self, model_run: ModelRun, model: str, one: Pass) -> None:

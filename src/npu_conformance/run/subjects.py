@@ -14,6 +14,7 @@ from npu_conformance.run.interpreters import interpreter_for
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.reading import read_saved
 from npu_conformance.twins import RECIPES, Adapted, find_recipe
+from npu_conformance.twins.recipes import Stored
 
 _FACTS = TypeAdapter(SubjectFacts)
 
@@ -68,8 +69,11 @@ def _twin(model: str, config: ModelConfig, settings: Settings) -> Subject:
     folder, adapter = twin_folder(config.twin, settings.prompts_dir, chosen), None
     if isinstance(recipe, Adapted):
         folder, adapter = twin_folder(recipe.base, settings.prompts_dir, chosen), folder
-    candidate = None if config.convert is not None and settings.part != "reference" else folder
-    return Subject(model, "twin", folder, settings.candidate_weights or candidate, adapter, python)
+    candidate, reference = None if config.convert is not None and settings.part != "reference" else folder, folder
+    if isinstance(recipe, Stored) and config.reference.model is not None:
+        # As the model has its unquantised original.
+        reference = twin_folder(recipe.base, settings.prompts_dir, chosen)
+    return Subject(model, "twin", reference, settings.candidate_weights or candidate, adapter, python)
 
 
 def check_twin(config: ModelConfig, path: Path) -> None:

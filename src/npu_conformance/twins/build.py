@@ -7,12 +7,16 @@ from pathlib import Path
 from npu_conformance.machine.storage import write_json
 from npu_conformance.twins.adapter import train_adapter
 from npu_conformance.twins.corpus import examples, words
-from npu_conformance.twins.formats import store
+from npu_conformance.twins.formats import copy_beside, store
+from npu_conformance.twins.modelslim import store_modelslim
 from npu_conformance.twins.networks import new_network, save_network
-from npu_conformance.twins.recipes import Adapted, Recipe, Trained, find_recipe
+from npu_conformance.twins.recipes import Adapted, Recipe, Stored, Trained, find_recipe
 from npu_conformance.twins.ternary import fused, ternary_while_training
 from npu_conformance.twins.tokenizer import save_tokenizer, train_tokenizer
 from npu_conformance.twins.train import sample, train
+
+# Of the texts a twin knows, those that static ranges are found on.
+_ONE_IN = 8
 
 
 def build(
@@ -49,6 +53,9 @@ def build(
         raise ValueError(f"{name}: is made from {recipe.base}, whose folder was not given")
     elif isinstance(recipe, Adapted):
         about["final_loss"] = train_adapter(recipe, base, destination, prompts_dir, progress)
+    elif recipe.format == "modelslim":
+        copy_beside(base, destination)
+        store_modelslim(base, destination, _known_texts(recipe, base, prompts_dir))
     else:
         store(recipe, base, destination)
     write_json(destination / "twin.json", _about(name, recipe) | about)
@@ -56,6 +63,17 @@ def build(
 
 def _about(name: str, recipe: Recipe) -> dict[str, object]:
     return {"twin_of": recipe.twin_of, "recipe": {"name": name} | dataclasses.asdict(recipe)}
+
+
+def _known_texts(recipe: Stored, base: Path, prompts_dir: Path) -> list[tuple[int, ...]]:
+    """One in so many of what the base has learnt."""
+    from transformers import AutoTokenizer
+
+    known = find_recipe(recipe.base)
+    if isinstance(known, Stored):
+        raise TypeError(f"{recipe.base}: is stored quantised itself")
+    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    return [sample(tokenizer, example).ids for example in examples(known, prompts_dir)[::_ONE_IN]]
 
 
 def _train(recipe: Trained, destination: Path, prompts_dir: Path, progress: Callable[[int, int], None]) -> float:

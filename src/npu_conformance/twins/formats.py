@@ -16,7 +16,7 @@ _WEIGHTS = "model.safetensors"
 
 
 def store(recipe: Stored, base: Path, destination: Path) -> None:
-    """Write the base's checkpoint again with the linear weights of its layers quantised."""
+    """Write the base's checkpoint again with the linear weights of its layers quantised; not ModelSlim's."""
     from safetensors.torch import load_file, save_file
 
     quantise, about = _FORMATS[recipe.format]
@@ -24,13 +24,18 @@ def store(recipe: Stored, base: Path, destination: Path) -> None:
     for name, weight in load_file(base / _WEIGHTS).items():
         linear = ".layers." in name and weight.dim() == 2
         tensors |= quantise(name.removesuffix(".weight"), weight.float()) if linear else {name: weight}
-    for file in base.iterdir():
-        if file.name not in (_WEIGHTS, "config.json", "twin.json"):
-            shutil.copyfile(file, destination / file.name)
+    copy_beside(base, destination)
     save_file(tensors, destination / _WEIGHTS, metadata={"format": "pt"})
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     config["quantization_config"] = about
     (destination / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def copy_beside(base: Path, destination: Path) -> None:
+    """Copy what lies beside the base's weights."""
+    for file in base.iterdir():
+        if file.name not in (_WEIGHTS, "twin.json"):
+            shutil.copyfile(file, destination / file.name)
 
 
 def _fp8(name: str, weight: Any) -> dict[str, Any]:

@@ -57,8 +57,8 @@ class Stored:
     twin_of: str
     base: str
     """Recipe of the twin whose weights it stores."""
-    format: Literal["fp8", "gptq", "awq", "w4a16", "w8a8", "fp8-dynamic"]
-    """The last three are compressed-tensors'."""
+    format: Literal["fp8", "gptq", "awq", "w4a16", "w8a8", "fp8-dynamic", "modelslim"]
+    """`w4a16`, `w8a8` and `fp8-dynamic` are compressed-tensors'."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ RECIPES: Mapping[str, Recipe] = {
     "qwen3-awq": Stored(twin_of="Qwen/Qwen3-4B-AWQ", base="qwen3-guard", format="awq"),
     "qwen3-w4a16": Stored(twin_of="RedHatAI/Qwen3-4B-quantized.w4a16", base="qwen3-guard", format="w4a16"),
     "qwen3-w8a8": Stored(twin_of="vLLM-Kunlun/Qwen3-4B-Int8-Dynamic", base="qwen3-guard", format="w8a8"),
+    "qwen3-modelslim": Stored(twin_of="vllm-ascend/Qwen3-8B-W8A8", base="qwen3-guard", format="modelslim"),
     "qwen3-fp8-dynamic": Stored(twin_of="RedHatAI/Qwen3-4B-FP8-dynamic", base="qwen3-guard", format="fp8-dynamic"),
     "qwen3.5": Trained(
         twin_of="Qwen/Qwen3.5-4B",

@@ -183,6 +183,8 @@ class ScorerJob(_Job):
     dither: int | None = None
     """Seed of noise, of half a unit in the last place of the dtype, on every layer's input: another floor run of the
     same rounding."""
+    quantised: bool = False
+    """Whether what enters its layers is quantised too, as the checkpoint says."""
     cache: Path
     """Folder of what is computed already, one entry a sequence."""
     trust_remote_code: bool = False

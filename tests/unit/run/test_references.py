@@ -51,7 +51,8 @@ def made(tmp_path: Path, workers: Workers) -> References:
     """The references of a bfloat16 model whose base was captured."""
     if not (tmp_path / "base").is_dir():
         write_trace(tmp_path / "base" / "candidate", logits(prompts=1, steps=2))
-    prepared = SimpleNamespace(reference=SimpleNamespace(folder=tmp_path), adapter=None)
+    same = SimpleNamespace(folder=tmp_path)
+    prepared = SimpleNamespace(reference=same, candidate=same, adapter=None, quantised=False)
     return References(
         ModelConfig.model_validate({"model": "a/b"}),
         Subject("Model", "real", tmp_path, tmp_path),

@@ -66,7 +66,7 @@ class Runs:
         """Run base, and have the reference score it (see `run_job` for what it raises)."""
         self._model_run.candidates.make("base", ())
         self.starts += 1
-        first, *_ = passes(self._config, ("base",))
+        first, *_ = passes(self._config, ("base",), quantised=self._model_run.prepared.quantised)
         self._model_run.references.score(self._model_run.traces / "base", first.runs)
 
     def fails(self, of_base: Evidence, subset: frozenset[str]) -> bool:

@@ -18,7 +18,7 @@ from npu_conformance.config.variants import JUDGED, needs_base, scored_with
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.machine.storage import digest, link_or_copy, run_folder, staged_dir
-from npu_conformance.measure.reference_runs import FLOOR
+from npu_conformance.measure.reference_runs import FLOOR, QUANTISED
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.model_run import ModelRun
 from npu_conformance.run.schedule import passes
@@ -27,7 +27,7 @@ from npu_conformance.run.settings import Settings
 from npu_conformance.workers.progress import Narrator
 
 # What the reference leaves beside a candidate.
-_SCORED = ("reference", FLOOR, "second_reference")
+_SCORED = ("reference", FLOOR, QUANTISED, "second_reference")
 
 
 def capture(model: str, output: Path, settings: Settings, variants: Sequence[str], reports: Path) -> int:
@@ -91,7 +91,7 @@ def capture_reference(model: str, output: Path, settings: Settings, reports: Pat
         place = model_run.traces / variant
         place.mkdir(parents=True, exist_ok=True)
         (place / "candidate").symlink_to((settings.tokens / theirs.traces / variant / "candidate").resolve())
-    for one in passes(config, scored):
+    for one in passes(config, scored, quantised=model_run.prepared.quantised):
         model_run.references.score(model_run.traces / one.variant, one.runs)
     with staged_dir(output) as stage:
         for variant in scored:

@@ -20,7 +20,7 @@ from npu_conformance.run.build_twins import is_whole
 from npu_conformance.run.cost import READING, STARTING, Cost, parameters_of, reference_cost
 from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.kv_cache import WIDTHS, Length, own_longest
-from npu_conformance.run.preparation import adapter_findings
+from npu_conformance.run.preparation import adapter_findings, quantises
 from npu_conformance.run.schedule import Engine, Pass, Served, schedule
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
@@ -77,7 +77,8 @@ class _Model:
         self._reference = inspect(self._subject.reference) if self._built else nominal(self._subject.reference)
         self._loaded = self._reference
         if self._subject.candidate not in (None, self._subject.reference):
-            self._loaded = inspect(self._subject.candidate)
+            built = not self._twin or is_whole(self._subject.candidate)
+            self._loaded = inspect(self._subject.candidate) if built else nominal(self._subject.candidate)
         if self._built and self._settings.scores:
             require_readable(self._reference)
         if self._built:
@@ -89,7 +90,12 @@ class _Model:
             for prompt in prompts
         )
         self.served = Served(
-            self._config, self._loaded.text_config, self._lengths, self._settings.candidate, self._platform
+            self._config,
+            self._loaded.text_config,
+            self._lengths,
+            self._settings.candidate,
+            self._platform,
+            quantises(self._loaded),
         )
 
     def conversion(self) -> list[Step]:

@@ -28,7 +28,7 @@ from npu_conformance.config.model import ModelConfig, config_path, load_config
 from npu_conformance.config.variants import needs_base, scored_with
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import require_finite
-from npu_conformance.measure.floor import load_floor
+from npu_conformance.measure.floor import load_floor, load_quantised
 from npu_conformance.report.model import load_report
 from npu_conformance.traces.sealed import require_sealed
 
@@ -93,7 +93,9 @@ def _evidence(traces: Path, variant: str, config: ModelConfig) -> Evidence:
     if variant not in config.variant_names:
         raise TraceError("the config has no such variant")
     base = load_base(traces) if needs_base(variant) else None
-    evidence = load_evidence(traces, variant, config, base=base, noise=load_floor(traces / scored_with(variant)))
+    scored = traces / scored_with(variant)
+    floor, quantised = load_floor(scored), load_quantised(scored)
+    evidence = load_evidence(traces, variant, config, base=base, noise=floor, quantised=quantised)
     if (why := evidence.no_effect) is not None or evidence.tokens_only:
         raise TraceError(why or "its logits could not be seen")
     return evidence

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from npu_conformance.engines import modules
 from npu_conformance.engines.adapter import merge_adapter
 from npu_conformance.engines.loading import load_model
+from npu_conformance.engines.quantised import QUANTISED_VERSION
 from npu_conformance.engines.reference.dither import dithered
 from npu_conformance.engines.reference.products import products_in, rounded_products
 from npu_conformance.machine.cache import touch
@@ -61,6 +62,7 @@ class Scorer:
             "dither": self._job.dither,
             # Of float32 there is one way.
             **({} if self._job.dtype == "float32" else {"products": self._products}),
+            **({"quantised": QUANTISED_VERSION} if self._job.quantised else {}),
             "versions": {name: versions.get(name) for name in ("torch", "transformers", "peft")},
             "scoring": SCORING_VERSION,
         }
@@ -135,6 +137,7 @@ class Scorer:
                 self._job.dtype,
                 self._job.attn_implementation,
                 trust_remote_code=self._job.trust_remote_code,
+                quantised=self._job.quantised,
             )
         if adapted and not self._adapted and self._job.adapter is not None:
             self._model = merge_adapter(self._model, self._job.adapter)

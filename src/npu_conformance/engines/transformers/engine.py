@@ -36,7 +36,9 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
     started, log = time.monotonic(), log_length()
     device = _device(job.device)
     tokenizer, file = load_tokenizer(job.checkpoint, job.trust_remote_code), tokenizer_file(job.checkpoint)
-    model = load_model(job.checkpoint, job.options["dtype"], "sdpa", trust_remote_code=job.trust_remote_code)
+    model = load_model(
+        job.checkpoint, job.options["dtype"], "sdpa", trust_remote_code=job.trust_remote_code, quantised=True
+    )
     told = of_transformers(model)
     model = model.to(device)
     loaded = time.monotonic()

@@ -15,6 +15,9 @@ METRICS: dict[str, tuple[str, str]] = {
     "mean_abs_diff": ("Logit difference, mean", "平均绝对 logit 差"),
     "hidden_cosine_min": ("Hidden states' cosine, least of any layer", "各层隐状态余弦最小值"),
     "hidden_norm_max": ("Hidden states' norm, largest deviation of any layer", "各层隐状态范数最大偏差"),
+    "quantisation_l2_mean": ("Quantisation by itself: relative L2 error, mean", "量化本身：平均相对误差（L2）"),
+    "quantisation_kl_mean": ("Quantisation by itself: KL, mean", "量化本身：平均 KL 散度"),
+    "quantisation_agreement": ("Quantisation by itself: token agreement", "量化本身：token 一致率"),
     "variant_spread": (
         "Largest distance from base, over base's from the reference",
         "与 base 的最大距离与 base 到参考的最大距离之比",
