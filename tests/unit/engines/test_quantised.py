@@ -92,9 +92,7 @@ def test_a_layer_that_the_model_has_not_is_named(tmp_path: Path) -> None:
     described["model.layers.0.mlp.side_proj.weight"] = "W8A8_DYNAMIC"
     (folder / "quant_model_description.json").write_text(json.dumps(described))
 
-    with pytest.raises(
-        CheckpointError, match=r"layers\.0\.mlp\.side_proj is quantised, but transformers' model"
-    ):
+    with pytest.raises(CheckpointError, match=r"layers\.0\.mlp\.side_proj is quantised, but transformers' model"):
         quantise_inputs(model, Checkpoint(folder, {}, inspect_headers(folder)))
 
 
