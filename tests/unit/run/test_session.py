@@ -1,6 +1,5 @@
 """From a model and the command line to weights, and tokenizers that do not fit them."""
 
-import dataclasses
 import json
 import re
 from pathlib import Path
@@ -53,44 +52,6 @@ def test_candidate_weights_leave_the_reference_alone(configs_dir: Path, tmp_path
     subject = session(configs_dir, tmp_path, tmp_path / "mine").subject("Converted")
 
     assert (subject.candidate, subject.reference) == (tmp_path / "mine", original)
-
-
-def test_the_reference_of_a_stored_twin_is_its_original(configs_dir: Path, tmp_path: Path) -> None:
-    """Where the model has an original too; else both read the same codes."""
-    text = "model: org/Codes\ntwin: qwen3-modelslim\n"
-    (configs_dir / "Codes.yaml").write_text(text)
-    (configs_dir / "Against.yaml").write_text(f"{text}scheme: w8a8\nreference: {{model: org/Original}}\n")
-    own = Session(Settings(configs=configs_dir, twin=True), tmp_path, Narrator())
-
-    same, other = own.subject("Codes"), own.subject("Against")
-
-    assert same.reference == same.candidate == other.candidate
-    assert other.candidate is not None
-    assert [path.name.rpartition("-")[0] for path in (other.candidate, other.reference)] == [
-        "qwen3-modelslim",
-        "qwen3-guard",
-    ]
-
-
-@pytest.mark.parametrize(("platform", "runs"), [("npu", True), ("cpu", False), ("cuda", False)])
-def test_ascends_quantisation_needs_its_npus(
-    configs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, runs: bool
-) -> None:
-    """Before an engine starts; transformers, which is no vLLM, computes with the codes anywhere."""
-    monkeypatch.setattr("npu_conformance.run.lacking.find_devices", lambda _: (platform, 1))
-    (configs_dir / "Codes.yaml").write_text(
-        "model: org/Codes\nscheme: w8a8\nreference: {model: org/Original}\nserve: {quantization: ascend}\n"
-        "twin: qwen3-modelslim\n"
-    )
-    settings = Settings(configs=configs_dir, twin=True)
-    own = Session(settings, tmp_path, Narrator())
-    transformers = Session(dataclasses.replace(settings, candidate="transformers"), tmp_path, Narrator())
-
-    why = own.why_not("Codes", "base")
-
-    assert runs == (why is None)
-    assert runs or f"which needs NPUs, and this platform is {platform}: --candidate transformers" in (why or "")
-    assert transformers.why_not("Codes", "base") is None
 
 
 def test_the_reference_is_needed_too(configs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
