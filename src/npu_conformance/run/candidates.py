@@ -73,12 +73,7 @@ class Candidates:
         """What decides about the engines."""
         prepared, platform = self._prepared, find_devices(self._settings.device)[0]
         return Served(
-            self._config,
-            prepared.candidate.text_config,
-            prepared.lengths,
-            self._settings.candidate,
-            platform,
-            prepared.quantised,
+            self._config, prepared.candidate.text_config, prepared.lengths, self._settings.candidate, platform
         )
 
     def _run(self, groups: Sequence[Sequence[str]]) -> dict[str, ConformanceError]:

@@ -5,6 +5,7 @@ What is costly is kept in the cache under a digest of everything it depends on, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,7 +59,7 @@ class Prepared:
     lengths: tuple[tuple[int, int], ...] = ()
     """Tokens of each prompt and of its longest answer."""
 
-    @property
+    @cached_property
     def quantised(self) -> bool:
         """Whether the engine quantises what enters its layers, and floor runs can do so too."""
         return quantises(self.candidate)

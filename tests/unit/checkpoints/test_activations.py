@@ -77,6 +77,8 @@ def test_compressed_tensors_says_it_of_groups(tmp_path: Path) -> None:
     stored = CODES | {f"{module}.input_scale": ("F32", (1,)) for module in (Q, UP)}
     static = compressed(tmp_path / "static", TOKEN | {"strategy": "tensor", "dynamic": False}, stored)
     assert static[Q] == Activation("int8", scale=f"{Q}.input_scale")
+    packed = compressed(tmp_path / "packed", TOKEN, {f"{Q}.weight_packed": ("I32", (8, 1))})
+    assert packed == {Q: Activation("int8")}  # W4A8
 
 
 @pytest.mark.parametrize(

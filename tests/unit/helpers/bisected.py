@@ -105,7 +105,7 @@ class Model:
         """Candidates and references that are made up."""
         text = {"hidden_size": self.width, "num_hidden_layers": 30}
         candidate = SimpleNamespace(folder=self.folder, text_config=text)
-        prepared = SimpleNamespace(candidate=candidate, adapter=None, lengths=())
+        prepared = SimpleNamespace(candidate=candidate, adapter=None, lengths=(), quantised=False)
         subject, settings = Subject("model", "real", self.folder, self.folder), Settings(self.folder)
         real = Candidates(self.config, subject, cast(Any, prepared), self.folder, settings, cast(Any, None))
         candidates = SimpleNamespace(forced=real.forced, environment=self._environment)

@@ -84,7 +84,7 @@ def test_what_is_said_goes_before_a_forecast(
     references = References(
         model,
         Subject("Model", "real", tmp_path, tmp_path),
-        cast(Any, SimpleNamespace(reference=weights, adapter=None)),
+        cast(Any, SimpleNamespace(reference=weights, candidate=weights, adapter=None, quantised=False)),
         Settings(configs=tmp_path, deadline=option),
         cast(Jobs, noted),
     )

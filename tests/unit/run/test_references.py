@@ -87,6 +87,28 @@ def test_nobody_else_computes_the_same_meanwhile(tmp_path: Path) -> None:
     assert workers.locked
 
 
+def test_floor_runs_of_a_quantised_candidate_have_its_codes(tmp_path: Path) -> None:
+    """From its own folder, with inputs quantised; the reference has neither."""
+    workers, codes = Workers(), tmp_path / "codes"
+    same = made(tmp_path, workers)
+    same._prepared = cast(
+        Any,
+        SimpleNamespace(
+            reference=SimpleNamespace(folder=tmp_path),
+            candidate=SimpleNamespace(folder=codes),
+            adapter=None,
+            quantised=True,
+        ),
+    )
+    runs = passes(ModelConfig.model_validate({"model": "a/b"}), ("base",), quantised=True)[0].runs
+    same.score(tmp_path / "base", runs)
+
+    exact, *floor = cast(tuple[ReferenceJob, ...], workers.jobs)
+    assert (exact.checkpoint, exact.quantised) == (tmp_path, False)
+    assert {(one.checkpoint, one.quantised) for one in floor} == {(codes, True)}
+    assert floor[-1].output == tmp_path / "base" / "quantised" / "float32.npz"
+
+
 def test_the_cache_is_kept_within_its_limit(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the reference has been computed; and it is said what went."""
     workers = Workers()

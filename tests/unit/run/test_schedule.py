@@ -1,6 +1,7 @@
 """What is to be made of a model, in which order; that a run makes it, and that the forecast shows it."""
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -136,6 +137,14 @@ def test_passes_of_the_reference(variants: Sequence[str], expected: list[str]) -
     assert schedule(served(), variants, scores=False).passes == ()
 
 
+def test_a_quantised_candidate_has_a_pass_more() -> None:
+    """What quantisation costs by itself, after the floor runs, in the same process."""
+    (one,) = schedule(dataclasses.replace(served(), quantised=True), ("base",)).passes
+
+    assert [run.name for run in one.runs if run.deviates][-1] == "quantised/float32"
+    assert (one.runs[-1].dtype, len(one.runs)) == ("float32", 6)
+
+
 class Scored:
     """References that note what they are asked for."""
 
@@ -152,7 +161,10 @@ def judged(session: Session, selected: Sequence[str], tmp_path: Path) -> tuple[P
     processes, scored, traces = Processes(), Scored(), tmp_path / "traces"
     config, subject = session.config("Real"), session.subject("Real")
     prepared: Any = SimpleNamespace(
-        adapter=None, candidate=Checkpoint(subject.reference, LLAMA, {}), lengths=((8, config.max_tokens),) * 5
+        quantised=False,
+        adapter=None,
+        candidate=Checkpoint(subject.reference, LLAMA, {}),
+        lengths=((8, config.max_tokens),) * 5,
     )
     made = Candidates(config, subject, prepared, traces, session.settings, cast(Jobs, processes))
     session.expect({"Real": tuple(selected)})

@@ -9,7 +9,7 @@ from npu_conformance.checkpoints.quantisation.schema import ArgumentsOfTensors, 
 from npu_conformance.checkpoints.quantised.compressed import groups_of
 from npu_conformance.checkpoints.quantised.naming import UnreadablePatternError
 
-_CODES = ("I8", "F8_E4M3")
+_CODES, _PACKED = ("I8", "F8_E4M3"), ".weight_packed"
 # What static scales are called, and the codes that zero has.
 _SCALES, _ZEROS = ("input_scale", "activation_scale"), ("input_offset", "input_zero_point")
 # ModelSlim's, by scheme: whether scales are stored, and the codes. W8A8_MIX is one in prefill and another in decode.
@@ -59,9 +59,9 @@ def _found(checkpoint: Checkpoint) -> dict[str, Activation | None]:
         return {module: _modelslim(checkpoint, module, s) for module, s in scheme_of_modules(checkpoint.folder).items()}
     options = checkpoint.options
     modules = [
-        name.removesuffix(".weight")
+        name.rpartition(".")[0]
         for name, tensor in checkpoint.tensors.items()
-        if name.endswith(".weight") and tensor.dtype in _CODES
+        if name.endswith(_PACKED) or (name.endswith(".weight") and tensor.dtype in _CODES)
     ]
     if isinstance(options, CompressedOptions):
         return {module: _compressed(checkpoint, options, module) for module in modules}
