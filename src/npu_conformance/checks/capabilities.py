@@ -8,7 +8,7 @@ from npu_conformance.config.variants import JUDGED
 from npu_conformance.traces.trace import PREFILL, WITHOUT_ADAPTER
 
 Capability = Literal[
-    "own_prompts", "weights", "topk", "full_logits", "full_reference", "floor", "prefill", "hidden_states", "repeat",
+    "own_prompts", "weights", "topk", "full_logits", "full_reference", "floor", "prefill", "hidden_states", "module_errors", "repeat",
     "batches", "base", "adapter",
 ]  # fmt: skip
 """`topk`: at least the likeliest words of each row were captured; `full_logits`: the candidate's whole rows;
@@ -71,6 +71,16 @@ def _hidden_states(evidence: Evidence) -> str | None:
     return None if both else "no decoder layers were found"
 
 
+def _module_errors(evidence: Evidence) -> str | None:
+    if evidence.variant != "base":
+        return "attentions and MLPs are looked at in base only"
+    if evidence.config.serve.dtype == "float32":
+        return "in float32 the reference's attentions and MLPs round as the candidate's do"
+    if evidence.layers_floor is not None:
+        return None
+    return "what the engine's attentions and MLPs were given and gave could not be seen"
+
+
 def _repeat(evidence: Evidence) -> str | None:
     answers = evidence.candidate.answers
     once = any(one.repeat_token_ids is None or one.repeat_digests is None for one in answers)
@@ -108,6 +118,7 @@ _LACKS: Mapping[Capability, Callable[[Evidence], str | None]] = {
     "floor": _floor,
     "prefill": _prefill,
     "hidden_states": _hidden_states,
+    "module_errors": _module_errors,
     "repeat": _repeat,
     "batches": _batches,
     "base": _base,
