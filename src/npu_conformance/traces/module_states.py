@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from npu_conformance.errors import TraceError
 from npu_conformance.traces.reading import read_arrays, unreadable
-from npu_conformance.traces.rows import STORED_AS, pack, storage_of, unpack
+from npu_conformance.traces.rows import pack, storage_of, unpack
 
 MODULE_STATES = "module_states"
 """Folder of a trace."""
@@ -75,11 +75,16 @@ def _load(path: Path) -> ModuleStates:
         ids = tuple(int(one) for one in arrays.pop("ids"))
         for name, stored in arrays.items():
             side, _, point = name.partition("/")
-            if stored.ndim != 2 or stored.dtype.name not in STORED_AS.values():
-                raise ValueError(f"{name} has shape {stored.shape} of {stored.dtype}")
             sides[side][point] = unpack(stored, storage_of(stored))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, StopIteration, ValueError, TypeError) as error:
         raise unreadable(path, error) from error
-    if sides["given"].keys() != sides["gave"].keys() or not sides["gave"]:
-        raise TraceError(f"{path}: has not the same points given and gave; run the model again")
+    given, gave = sides["given"], sides["gave"]
+    fits = all(len(rows) <= len(ids) for rows in (*given.values(), *gave.values()) if rows.ndim)
+    if (
+        given.keys() != gave.keys()
+        or not gave
+        or not fits
+        or {rows.ndim for rows in (*given.values(), *gave.values())} != {2}
+    ):
+        raise TraceError(f"{path}: has not rows of the same points given and gave; run the model again")
     return ModuleStates(ids, sides["given"], sides["gave"])

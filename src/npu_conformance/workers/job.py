@@ -221,7 +221,7 @@ class FloorJob(ScorerJob):
 
 
 class ModulesJob(ScorerJob):
-    """Compute a candidate's attentions and MLPs again from what it gave them; the output is a file of `ModuleErrors`."""
+    """Compute a candidate's attentions and MLPs again, from what it gave them; the output holds `ModuleErrors`."""
 
     kind: Literal["modules"] = "modules"
     candidate: Path

@@ -92,15 +92,13 @@ def measure(model: Any, sequence: ModuleStates, floor_dtype: str) -> Found:
     return found
 
 
-def _floor_runs(
-    module: Any, inputs: tuple[Any, ...], named: dict[str, Any], dtype: str
-) -> Iterator[tuple[Any, Any]]:
+def _floor_runs(module: Any, inputs: tuple[Any, ...], named: dict[str, Any], dtype: str) -> Iterator[tuple[Any, Any]]:
     """What a module gives in another dtype, and exactly from the same input, without noise and with."""
     import torch
 
     narrow = getattr(torch, dtype)
     tensors = (*module.named_parameters(), *module.named_buffers())
-    cast = {name: one.to(narrow) if one.is_floating_point() else one for name, one in tensors}
+    cast: dict[str, Any] = {name: one.to(narrow) if one.is_floating_point() else one for name, one in tensors}
     states = what_is_given(inputs, named).to(narrow)
     for seed in _SEEDS:
         noised = states if seed is None else noisy(states, seed)

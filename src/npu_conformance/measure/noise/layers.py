@@ -6,11 +6,13 @@ import numpy as np
 
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.measure.module_errors import ModuleErrors
-from npu_conformance.measure.noise.found import PROMPTS, GateResult, NoAnswer, Values, too_few
+from npu_conformance.measure.noise.found import GateResult, NoAnswer, Values
 from npu_conformance.measure.statistics import Tested, mean_above, t_quantile
 
 LAYERS = "layers_over_floor"
 """The test, its gate, its metric and its limit."""
+LEAST = 8
+"""Prompts: of fewer, one module of a hundred is beyond chance only where it is far off."""
 # What all modules of a kind may be off by: other kernels round otherwise, in every layer alike.
 _ALIKE = 1.2
 
@@ -29,7 +31,7 @@ class PointFound:
 
 
 def points_found(errors: ModuleErrors, limit: float) -> list[PointFound]:
-    """Each point, in the order they are passed; of three prompts or more."""
+    """Each point, in the order they are passed; of as many prompts as there are."""
     ratios = _over_floor(errors)
     alike = _alike(errors.points, ratios)
     found = []
@@ -45,8 +47,8 @@ def layers_over_floor(errors: ModuleErrors, limit: float) -> GateResult | NoAnsw
 
     `worst` is the place of the first point that is beyond by itself, or of the one with the smallest p-value.
     """
-    if len(errors.prompts) < PROMPTS:
-        return too_few(len(errors.prompts))
+    if len(errors.prompts) < LEAST:
+        return NoAnswer(f"{len(errors.prompts)} prompts: at least {LEAST} are needed")
     found, ratios = points_found(errors, limit), _over_floor(errors)
     beyond = [place for place, one in enumerate(found) if not one.p_value > FALSE_ALARMS]
     order = sorted(range(len(found)), key=lambda place: (found[place].p_value, -found[place].over_floor))

@@ -25,6 +25,10 @@ METRICS: dict[str, tuple[str, str]] = {
     "signed_bias": ("Signed bias, in units of the noise floor", "系统性偏差（以噪声基底为单位）"),
     "excess_flips": ("Flips: other tokens than the reference's", "argmax 翻转率"),
     "drift": ("Growth of the error over an answer", "误差随生成长度的增长"),
+    "layers_over_floor": (
+        "Error of one attention or MLP over its own floor",
+        "单个 attention 或 MLP 的误差与其自身噪声基底之比",
+    ),
     "worst_positions": ("Worst position, over the noise floor", "最差位置与噪声基底之比"),
     "worst_logits": ("Worst logit, over the noise floor", "最差 logit 与噪声基底之比"),
     "worst_prompts": ("Worst prompt, over the noise floor", "最差提示词与噪声基底之比"),
