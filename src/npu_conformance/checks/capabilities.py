@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from npu_conformance.checks.evidence import Evidence
+from npu_conformance.config.engines import DEFAULT, engine
 from npu_conformance.config.variants import JUDGED
 from npu_conformance.traces.trace import PREFILL, WITHOUT_ADAPTER
 
 Capability = Literal[
-    "own_prompts", "weights", "topk", "full_logits", "full_reference", "floor", "prefill", "hidden_states", "repeat",
-    "batches", "base", "adapter", "quantisation",
+    "own_prompts", "weights", "topk", "full_logits", "full_reference", "floor", "prefill", "hidden_states",
+    "module_errors", "repeat", "batches", "base", "adapter", "quantisation",
 ]  # fmt: skip
 """`topk`: at least the likeliest words of each row were captured; `full_logits`: the candidate's whole rows;
 `full_reference`: the reference's."""
@@ -71,6 +72,21 @@ def _hidden_states(evidence: Evidence) -> str | None:
     return None if both else "no decoder layers were found"
 
 
+def _module_errors(evidence: Evidence) -> str | None:
+    if evidence.variant != "base":
+        return "attentions and MLPs are looked at in base only"
+    if evidence.config.serve.dtype == "float32":
+        return "in float32 the reference's attentions and MLPs round as the candidate's do"
+    if evidence.layers_floor is not None:
+        return None
+    if (
+        evidence.module_errors is not None
+        or engine(evidence.candidate.provenance.get("engine", DEFAULT)).floor_arithmetic
+    ):
+        return "the candidate's attentions and MLPs compute as the floor's do"
+    return "what the engine's attentions and MLPs were given and gave could not be seen"
+
+
 def _repeat(evidence: Evidence) -> str | None:
     answers = evidence.candidate.answers
     once = any(one.repeat_token_ids is None or one.repeat_digests is None for one in answers)
@@ -116,6 +132,7 @@ _LACKS: Mapping[Capability, Callable[[Evidence], str | None]] = {
     "floor": _floor,
     "prefill": _prefill,
     "hidden_states": _hidden_states,
+    "module_errors": _module_errors,
     "repeat": _repeat,
     "batches": _batches,
     "base": _base,

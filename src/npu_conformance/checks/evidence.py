@@ -22,6 +22,7 @@ from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import Comparison, require_finite
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.floor import FloorRun, NoiseFloor
+from npu_conformance.measure.module_errors import ModuleErrors
 from npu_conformance.measure.noise import Family, family
 from npu_conformance.measure.ties import TieWidths, tie_widths
 from npu_conformance.traces.trace import BOUNDARY, COLD, PREFILL, Trace
@@ -53,6 +54,8 @@ class Evidence:
     """The base variant against the same reference, whose tokens this variant was to take or find; None where it is
     compared with the reference only."""
 
+    module_errors: ModuleErrors | None = None
+    """How far each attention and MLP is from the reference's; None where that was not measured."""
     noise: NoiseFloor | None = None
     """What rounding alone costs; None where it was not measured."""
     quantised: FloorRun | None = None
@@ -170,7 +173,14 @@ class Evidence:
     def calibrated(self) -> Family:
         """The tests against the noise floor, which gates judge together."""
         limits = {figure.name: self.config.limit(figure.name) or float("nan") for figure in NOISE_FIGURES}
-        return family(self.deviations, self.prefill_deviations, self.floor, limits, self.false_alarms)
+        deviations = self.deviations, self.prefill_deviations
+        return family(*deviations, self.floor, limits, self.false_alarms, self.layers_floor)
+
+    @property
+    def layers_floor(self) -> ModuleErrors | None:
+        """Errors of attentions and MLPs with a floor of their own; None where that is the candidate's arithmetic."""
+        own = engine(self.candidate.provenance.get("engine", DEFAULT)).floor_arithmetic
+        return None if own else self.module_errors
 
     @cached_property
     def pair(self) -> Pair:

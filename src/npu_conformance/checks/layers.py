@@ -5,9 +5,11 @@ import numpy as np
 from npu_conformance.checkpoints.checkpoint import some
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import all_of, by_limit
+from npu_conformance.checks.noise import gate_results
 from npu_conformance.checks.registry import check
 from npu_conformance.config.limits import LAYER_COSINE, LAYER_NORM, Figure
 from npu_conformance.measure.layer_table import LayerRow, layer_table
+from npu_conformance.measure.noise import LAYERS, NoAnswer, points_found
 from npu_conformance.measure.results import Result
 
 
@@ -39,6 +41,29 @@ def hidden_states(evidence: Evidence) -> list[Result]:
     if explosions:
         cosine = cosine.model_copy(update={"message": f"the norm explodes at {some(explosions)}"})
     return [*checks, cosine, _judge(evidence, rows, LAYER_NORM, [row.norm_deviation for row in rows])]
+
+
+@check(
+    chinese="被测每层的 attention 和 MLP 在其自身输入上的误差不大于仅由舍入产生的误差。",
+    requires=("full_logits", "floor", "module_errors"),
+    metrics=(LAYERS,),
+    calibrated=True,
+    cause="near",
+)
+def layers_over_floor(evidence: Evidence) -> list[Result]:
+    """Each layer's attention and MLP err, on the input they were given, no more than rounding alone costs them."""
+    errors, (found, adjusted) = evidence.layers_floor, evidence.calibrated
+    one = found[LAYERS, "decode"]
+    if isinstance(one, NoAnswer) or errors is None:
+        return gate_results(evidence, LAYERS)
+    points = points_found(errors, evidence.config.limit(LAYERS) or float("nan"))
+    shown = points[one.worst or 0]
+    beyond = not adjusted[LAYERS, "decode"] > evidence.false_alarms
+    where = (
+        f"{'first beyond' if beyond else 'worst'} at {shown.point}: {shown.over_floor:.3g} times its floor, others of "
+        f"its kind {shown.alike:.3g}"
+    )
+    return [result.model_copy(update={"where": where}) for result in gate_results(evidence, LAYERS)]
 
 
 def _judge(evidence: Evidence, rows: list[LayerRow], figure: Figure, values: list[float]) -> Result:

@@ -9,7 +9,7 @@ from npu_conformance.checks.hard import not_applicable
 from npu_conformance.checks.registry import check
 from npu_conformance.checks.undecided import above_the_limit, cannot_show, shown
 from npu_conformance.config.limits import SHOWN
-from npu_conformance.measure.noise import PROMPTS, GateResult, NoAnswer
+from npu_conformance.measure.noise import LAYERS, PROMPTS, GateResult, NoAnswer
 from npu_conformance.measure.results import Path, Result, Verdict
 
 _QUESTIONS = {
@@ -61,7 +61,7 @@ def _gate(name: str, english: str, chinese: str) -> None:
     """Register the gate of a test, whose one metric has its name."""
 
     def judge(evidence: Evidence) -> list[Result]:
-        return _found(evidence, name)
+        return gate_results(evidence, name)
 
     judge.__name__, judge.__doc__ = name, english
     check(chinese=chinese, requires=("full_logits", "floor"), metrics=(name,), calibrated=True)(judge)
@@ -71,7 +71,8 @@ for _name, (_english, _chinese) in _QUESTIONS.items():
     _gate(_name, _english, _chinese)
 
 
-def _found(evidence: Evidence, check: str) -> list[Result]:
+def gate_results(evidence: Evidence, check: str) -> list[Result]:
+    """What a calibrated test found, a result a path."""
     found, adjusted = evidence.calibrated
     return [
         _too_few(evidence, check, path, one)
@@ -114,7 +115,7 @@ def _judge(evidence: Evidence, check: str, path: Path, found: GateResult, p_adju
         p_value=p_value,
         p_adjusted=p_adjusted,
         verdict=verdict,
-        where=None if found.worst is None else _place(evidence, path, found.worst),
+        where=None if found.worst is None or check == LAYERS else _place(evidence, path, found.worst),
         message=message,
     )
 

@@ -19,6 +19,7 @@ from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.floor import FloorRun, NoiseFloor
 from npu_conformance.measure.kept import COMPARISONS, save_comparison
+from npu_conformance.measure.module_errors import MODULE_ERRORS, load_module_errors
 from npu_conformance.traces.reading import read_saved
 from npu_conformance.traces.trace import Trace, load_trace
 
@@ -79,6 +80,7 @@ def load_evidence(
         base=base,
         noise=noise,
         quantised=quantised,
+        module_errors=load_module_errors(traces / variant / MODULE_ERRORS),
         false_alarms=false_alarms,
         prompts_there=prompts_there,
         second_reference=load_trace(second) if second.is_dir() else None,

@@ -153,6 +153,7 @@ NOISE_FIGURES = (
     Figure("signed_bias", "max", (0.1, 0.1, 0.1)),
     Figure("excess_flips", "max", (1.5, 1.5, 1.5), "percent", least=1.0),
     Figure("drift", "max", (1.15, 1.15, 1.15)),
+    Figure("layers_over_floor", "max", (1.1, 1.1, 1.1)),
 )
 WORST_FIGURES = (
     Figure("worst_positions", "max", (None, None, None)),

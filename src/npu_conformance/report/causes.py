@@ -10,10 +10,11 @@ from npu_conformance.measure.results import Result, worst
 from npu_conformance.report.model import ModelReport
 from npu_conformance.report.rows import variant_rows
 
-# Hidden states come first of what is near: they name a layer.
+# They name a layer, and come first of what is near: before the other the one that no error of an earlier layer reaches.
+_NAMES_LAYER = ("layers_over_floor", "hidden_states")
 _ORDER = sorted(
     CHECKS,
-    key=lambda name: (("input", "near", "itself", None).index(CHECKS[name].cause), name != "hidden_states"),
+    key=lambda name: (("input", "near", "itself", None).index(CHECKS[name].cause), (*_NAMES_LAYER, name).index(name)),
 )
 _FIRST_POINT = re.compile(r"first (?:beyond )?at (?P<point>[^:]+)")
 
@@ -27,7 +28,9 @@ class Cause:
     first: tuple[Result, ...]
     """What to look at first: one number of a check, each nearest to the cause."""
     layer: str | None
-    """The first bad layer by its module's name; None where hidden states are well or were not kept."""
+    """The first bad layer by its module's name; None where no check names one."""
+    layers_well: bool
+    """Whether each attention and MLP was looked at, and none is beyond its floor."""
     points_at: str | None
     """What decode, prefill and reference together point at; None where they do not tell."""
     changes: str | None
@@ -68,7 +71,8 @@ def _cause(model: ModelReport, variants: Sequence[str], failed: frozenset[str], 
     return Cause(
         variants=tuple(variants),
         first=tuple(_worst_of(model, variant, name) for name in shown),
-        layer=_first_layer(model, variant) if "hidden_states" in ordered else None,
+        layer=_first_layer(model, variant, ordered),
+        layers_well=verdicts(model).get(("base", _NAMES_LAYER[0])) == "pass" and bool(in_base),
         points_at=_points_at(model, variant),
         changes="; ".join(differ) if differ and not in_base else None,
         follows=tuple(name for name in rest if name not in shown),
@@ -90,12 +94,13 @@ def _worst_of(model: ModelReport, variant: str, name: str) -> Result:
     return next(one for one in model.checks if (one.variant, one.check, one.verdict) == (variant, name, "fail"))
 
 
-def _first_layer(model: ModelReport, variant: str) -> str | None:
-    """The earliest point that hidden states name; numbers of one check may name different ones."""
+def _first_layer(model: ModelReport, variant: str, failed: Sequence[str]) -> str | None:
+    """The earliest point that the first failing check names of those that name one; its numbers may differ."""
+    check = next((name for name in _NAMES_LAYER if name in failed), None)
     points = [
         match["point"].strip()
         for one in model.checks
-        if (one.variant, one.check, one.verdict) == (variant, "hidden_states", "fail")
+        if (one.variant, one.check, one.verdict) == (variant, check, "fail")
         and (match := _FIRST_POINT.search(one.where or ""))
     ]
     order = {row.point: place for found in model.variants for place, row in enumerate(found.layers)}

@@ -23,11 +23,13 @@ from npu_conformance.report.findings import (
     BatchRow,
     Distances,
     LogRow,
+    ModuleRow,
     Paths,
     SameAnswers,
     batches,
     distances,
     log_rows,
+    module_rows,
     paths,
     same_answers,
 )
@@ -76,6 +78,8 @@ class VariantDetails(Part):
     prompts: list[PromptRow]
     labels: list[LabelRow]
     layers: list[LayerRow] = Field([])
+    modules: list[ModuleRow] = Field([])
+    """Attentions and MLPs against their own floor; base's only."""
     second_dtype: str | None = None
     """Dtype of the second reference, if the model config asks for one."""
 
@@ -173,5 +177,6 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         layers=layer_table(evidence.candidate, evidence.reference)
         if evidence.base is None and not evidence.baseline_only
         else [],
+        modules=module_rows(evidence) if evidence.variant == "base" else [],
         second_dtype=None if evidence.second_reference is None else evidence.config.reference.also,
     )

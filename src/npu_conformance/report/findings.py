@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from pydantic import field_validator
 
 from npu_conformance.checks.closeness import three_way
@@ -10,6 +11,7 @@ from npu_conformance.checks.log import log_of
 from npu_conformance.checks.pair import Pair
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.cases import by_scenario, farthest, tied
+from npu_conformance.measure.noise import LAYERS, points_found
 from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.part import Part
 from npu_conformance.report.words.metrics import AT
@@ -55,6 +57,23 @@ class Paths(Part):
     own_l2: float
     implicates: str
     """What the three together say."""
+
+
+class ModuleRow(Part):
+    """The attention or the MLP of a layer, against the floor of its own arithmetic."""
+
+    point: str
+    """`model.layers.0.self_attn`, `model.layers.0.mlp` …"""
+    error: float
+    """Its relative L2 error, geometric mean, on the input that the candidate gave it."""
+    over_floor: float
+    """The same over that of the worst floor run."""
+    alike: float
+    """How much of that all of its kind have."""
+    along: float
+    """Signed error along what the reference gives, as a share of it, mean."""
+    beyond: bool
+    """Whether it is beyond its floor by more than chance."""
 
 
 class LogRow(Part):
@@ -155,6 +174,24 @@ def _batch_row(evidence: Evidence, scenario: str, cases: list[Case]) -> BatchRow
         ties=ties,
         where=worst.place(worst.worst) if different else None,
     )
+
+
+def module_rows(evidence: Evidence) -> list[ModuleRow]:
+    """A row an attention and an MLP, in the order they are passed; none where they were not measured."""
+    errors = evidence.layers_floor
+    if errors is None or len(errors.prompts) < 2:
+        return []
+    return [
+        ModuleRow(
+            point=one.point,
+            error=float(np.exp(errors.candidate[..., place].mean())),
+            over_floor=one.over_floor,
+            alike=one.alike,
+            along=float(errors.along[..., place].mean()),
+            beyond=not one.p_value > evidence.false_alarms,
+        )
+        for place, one in enumerate(points_found(errors, evidence.config.limit(LAYERS) or float("nan")))
+    ]
 
 
 def log_rows(evidence: Evidence) -> list[LogRow]:

@@ -113,6 +113,8 @@ def _cause_lines(cause: Cause, width: int, deep: int) -> list[Line]:
         lines += _wrapped("changes", f"{cause.changes}; base passes", width, deep)
     if cause.layer:
         lines += _wrapped("first layer", f"{cause.layer} is the first bad one", width, deep)
+    elif cause.layers_well:
+        lines += _wrapped("first layer", "none: each attention and MLP is within its own floor", width, deep)
     if cause.points_at:
         lines += _wrapped("points at", cause.points_at, width, deep)
     for check in cause.first:

@@ -142,6 +142,7 @@ class Candidates:
             tokens_of=self._base if one.takes_base else self._given if one.mode == "generate" else None,
             tight_cache=one.tight_cache,
             layer_prompts=one.layer_prompts,
+            module_prompts=one.module_prompts,
         )
 
     def forced(

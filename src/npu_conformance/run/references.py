@@ -1,6 +1,6 @@
 """The reference of one model: its logits over the candidate's tokens, and its hidden states."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import time
 from typing import Any
@@ -20,6 +20,7 @@ from npu_conformance.machine.cache import (
 )
 from npu_conformance.machine.locks import locked
 from npu_conformance.machine.storage import cache_dir
+from npu_conformance.measure.module_errors import MODULE_ERRORS
 from npu_conformance.measure.reference_runs import Attention, ReferenceRun
 from npu_conformance.run.cost import reference_cost
 from npu_conformance.run.deadlines import reference_deadline
@@ -27,8 +28,9 @@ from npu_conformance.run.made_by import cached_at, is_current
 from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.layers import Layers, load_layers
+from npu_conformance.traces.module_states import holds_module_states
 from npu_conformance.traces.trace import load_trace
-from npu_conformance.workers.job import FloorJob, ReferenceJob, SeriesJob, StatesJob
+from npu_conformance.workers.job import FloorJob, ModulesJob, ReferenceJob, SeriesJob, StatesJob
 from npu_conformance.workers.jobs import Jobs
 
 _STARTED = time()
@@ -54,10 +56,14 @@ class References:
 
         See `run_job` for what it raises.
         """
-        jobs = tuple(self._deviating(variant, one) if one.deviates else self._reference(variant, one) for one in runs)
+        jobs: list[ReferenceJob | FloorJob | ModulesJob] = [
+            self._deviating(variant, one) if one.deviates else self._reference(variant, one) for one in runs
+        ]
+        if runs[0].name == "reference" and self._has_module_floor and holds_module_states(variant / "candidate"):
+            jobs.append(self.module_errors(variant / "candidate", variant / MODULE_ERRORS))
         name = f"{self._subject.name} {variant.name}: {runs[0].name.replace('_', ' ')}"
         deadline = self._deadline(_lengths(variant / "candidate"), {one.dtype for one in runs})
-        self._run(SeriesJob(jobs=jobs), name, deadline)
+        self._run(SeriesJob(jobs=tuple(jobs)), name, deadline)
 
     def _reference(self, variant: Path, run: ReferenceRun) -> ReferenceJob:
         return ReferenceJob(
@@ -79,6 +85,26 @@ class References:
             output=variant / f"{run.name}.npz",
             reference=variant / "reference",
         )
+
+    @property
+    def _has_module_floor(self) -> bool:
+        """Whether rounding in the candidate's dtype is what its modules may err by."""
+        plain = self._config.scheme is None and not self._prepared.quantised
+        return plain and self._config.serve.dtype != "float32"
+
+    def module_errors(self, candidate: Path, output: Path) -> ModulesJob:
+        """The job that computes a candidate's attentions and MLPs again."""
+        return ModulesJob(
+            **self._common("float32", self._config.reference.attn_implementation),
+            output=output,
+            candidate=candidate,
+            floor_dtype=self._config.serve.dtype,
+        )
+
+    def measure_modules(self, candidates: Mapping[Path, Path], name: str, deadline: float) -> None:
+        """Do that of several, each into its file."""
+        jobs = tuple(self.module_errors(candidate, output) for output, candidate in candidates.items())
+        self._run(SeriesJob(jobs=jobs), name, deadline)
 
     def states(self, prefixes: Sequence[tuple[int, ...]], output: Path, dtype: ReferenceDtype) -> Layers:
         """Hidden states at the end of each prefix, through a file of `Layers`.

@@ -19,6 +19,8 @@ from npu_conformance.workers.job import Mode
 
 # Prompts whose hidden states are compared layer by layer.
 _LAYER_PROMPTS = 8
+# Prompts of whose last tokens each attention and MLP is computed again.
+_MODULE_PROMPTS = 24
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Engine:
     """The KV cache is to hold the longest request and hardly more."""
     layer_prompts: int
     """Prompts whose hidden states are kept."""
+    module_prompts: int
+    """Prompts of which is kept what attentions and MLPs are given and give."""
     needed_by: tuple[str, ...] = ()
     """Variants for whose sake it runs though it is not selected itself."""
 
@@ -106,6 +110,7 @@ class Served:
             takes_base=mode in ("forced", "forced warm"),
             tight_cache=known is not None and known.tight_cache,
             layer_prompts=_LAYER_PROMPTS if variant == "base" else 0,
+            module_prompts=_MODULE_PROMPTS if variant == "base" else 0,
             needed_by=needed_by,
         )
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.errors import TraceError
+from npu_conformance.measure.module_errors import MODULE_ERRORS, load_module_errors
 from npu_conformance.run.deadlines import USUAL
 from npu_conformance.run.model_run import ModelRun
 from npu_conformance.run.session import Session
 from npu_conformance.run.shares import share_of
 from npu_conformance.selftest.catalogue import CLEAN, KINDS
 from npu_conformance.selftest.judging import Judged, judged
+from npu_conformance.traces.module_states import holds_module_states
 from npu_conformance.traces.trace import Trace, load_trace
 from npu_conformance.workers.job import FaultsJob, Injection
 
@@ -43,9 +45,11 @@ def campaign(
     folder, injections = model_run.traces / "faults", _injections(model_run, kinds, documented)
     job, deadline = _job(model_run, folder, injections), max(USUAL, _DEADLINE_OF_A_FAULT * len(injections))
     model_run.candidates.run(job, f"{subject}: {len(injections)} faults", [job.options], deadline)
+    _measure_modules(model_run, folder, injections, subject)
     clean = _trace(folder, _FIRST)
     for one in injections:
-        found = judged(subject, one, replace(evidence, candidate=_trace(folder, one)), clean)
+        errors = load_module_errors(folder / one.label / MODULE_ERRORS)
+        found = judged(subject, one, replace(evidence, candidate=_trace(folder, one), module_errors=errors), clean)
         if one == _LAST and found.changed:
             raise TraceError(f"{folder}: after all faults the engine computes something else than before: one is left")
         yield found
@@ -75,6 +79,14 @@ def _injections(model_run: ModelRun, kinds: Sequence[str], documented: bool) -> 
         for strength in ((KINDS[name].documented,) if documented else KINDS[name].strengths)
     )
     return (_FIRST, *faults, _LAST)
+
+
+def _measure_modules(model_run: ModelRun, folder: Path, injections: Sequence[Injection], subject: str) -> None:
+    """Have the reference compute the attentions and MLPs of each fault again, where they could be seen."""
+    places = [folder / one.label for one in injections if holds_module_states(folder / one.label / "candidate")]
+    if places:
+        measured = {place / MODULE_ERRORS: place / "candidate" for place in places}
+        model_run.references.measure_modules(measured, f"{subject}: modules", _DEADLINE_OF_A_FAULT * len(places))
 
 
 def _trace(folder: Path, one: Injection) -> Trace:

@@ -6,9 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.engines.rendering import Rendered, load_rendered
-from npu_conformance.engines.vllm.asking import EngineRun, layers_at, prefill_part
+from npu_conformance.engines.vllm.asking import EngineRun, prefill_part
 from npu_conformance.engines.vllm.engine import close, lora_of, start
 from npu_conformance.engines.vllm.generation import Generator, forced_request
+from npu_conformance.engines.vllm.hidden_states import layers_at
+from npu_conformance.engines.vllm.module_states import save_modules_of
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import scratch_dir, staged_dir
 from npu_conformance.selftest.catalogue import KINDS
@@ -78,6 +80,7 @@ def _force(asked: EngineRun, base: Trace, one: "Injection") -> None:
     prefill_part(asked, answers)
     if (layers := layers_at(asked)) is not None:
         save_layers(asked.stage, layers)
+    save_modules_of(asked, answers)
     told = {"engine": "vllm", "fault": one.kind, "strength": one.strength}
     save_trace(asked.stage, answers, eos_token_ids=asked.rendered.eos_token_ids, provenance=told, forced=True)
 

@@ -108,6 +108,8 @@ class CandidateJob(_Job):
     """The KV cache is to hold the longest request and hardly more."""
     layer_prompts: int = 0
     """Prompts whose hidden states are kept, layer by layer."""
+    module_prompts: int = 0
+    """Prompts of which is kept what attentions and MLPs are given and give."""
     watched: tuple[Watched, ...] = ()
     """Positions of a forced decode whose hidden states are kept; the engine must be started with a hook."""
     chat_template_kwargs: dict[str, Any] = {}
@@ -220,6 +222,21 @@ class FloorJob(ScorerJob):
         return self.output.stem
 
 
+class ModulesJob(ScorerJob):
+    """Compute a candidate's attentions and MLPs again, from what it gave them; the output holds `ModuleErrors`."""
+
+    kind: Literal["modules"] = "modules"
+    candidate: Path
+    """Trace that holds what they were given and gave."""
+    floor_dtype: Dtype
+    """The candidate's."""
+
+    @property
+    def label(self) -> str:
+        """Its name among the jobs of a series."""
+        return self.output.stem
+
+
 class StatesJob(ScorerJob):
     """Hidden states at the end of given prefixes, layer by layer; the output is a file of `Layers`."""
 
@@ -233,7 +250,7 @@ class SeriesJob(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["series"] = "series"
-    jobs: tuple[CandidateJob, ...] | tuple[ReferenceJob | FloorJob, ...]
+    jobs: tuple[CandidateJob, ...] | tuple[ReferenceJob | FloorJob | ModulesJob, ...]
 
     @property
     def stages(self) -> set[Path]:
@@ -252,6 +269,7 @@ Job = Annotated[
     | ProbeJob
     | ReferenceJob
     | FloorJob
+    | ModulesJob
     | StatesJob
     | SeriesJob,
     Field(discriminator="kind"),

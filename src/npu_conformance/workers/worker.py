@@ -25,6 +25,7 @@ _ROOMS = {
     "render": "npu_conformance.engines.rendering",
     "reference": "npu_conformance.engines.reference.score",
     "floor": "npu_conformance.engines.reference.floor",
+    "modules": "npu_conformance.engines.reference.module_errors",
     "faults": "npu_conformance.selftest.job",
     "probe": "npu_conformance.commands.probe.job",
     "states": "npu_conformance.engines.reference.states",

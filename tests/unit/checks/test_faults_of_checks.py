@@ -138,6 +138,7 @@ FAULTS: dict[str, tuple[Callable[[Scene], None], str]] = {
         "output_format",
     ),
     "a layer that turns its states": (lambda s: s.edit_layers(turned_from_layer_2), "hidden_states"),
+    "an attention that errs eight times as much": (lambda s: s.edit_module_errors(2, 8.0), "layers_over_floor"),
     "a NaN in a layer": (lambda s: s.edit_layers(nan_in_layer_1), "hidden_states"),
     "an adapter that is not applied": (lambda s: s.edit_without_adapter(lambda with_it, _: with_it), "adapter_effect"),
     "an adapter applied twice": (

@@ -3,6 +3,7 @@
 import numpy as np
 
 from npu_conformance.checks import CHECKS
+from npu_conformance.measure.module_errors import MODULE_ERRORS
 from tests.unit.helpers.scenes import Scene, turned_from_layer_2
 
 
@@ -39,3 +40,22 @@ def test_an_explosion_is_told_and_does_not_fail(scene: Scene) -> None:
 
     assert cosine.verdict == norm.verdict == "pass"
     assert "the norm explodes at model.layers.1" in (cosine.message or "")
+
+
+def test_the_first_attention_or_mlp_beyond_its_floor_is_named(scene: Scene) -> None:
+    """Also where a later one is further off."""
+    scene.edit_module_errors(1, 8.0)
+    scene.edit_module_errors(2, 20.0)
+    (found,) = CHECKS["layers_over_floor"].judge(scene.evidence())
+
+    assert found.verdict == "fail"
+    assert (found.where or "").startswith("first beyond at model.layers.0.mlp: ")
+
+
+def test_attentions_and_mlps_that_were_not_seen_are_not_judged(scene: Scene) -> None:
+    """As of an engine whose model does not run from Python."""
+    (scene.folder / MODULE_ERRORS).unlink()
+    (found,) = CHECKS["layers_over_floor"].judge(scene.evidence())
+
+    assert found.verdict == "not_applicable"
+    assert "could not be seen" in (found.message or "")

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -23,6 +23,7 @@ from npu_conformance.config.prompts import Prompt
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.cases import hold_against
 from npu_conformance.measure.floor import load_floor
+from npu_conformance.measure.module_errors import MODULE_ERRORS, ModuleErrors, load_module_errors, save_module_errors
 from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.measure.results import Result, Verdict, worst
 from npu_conformance.traces.cases import Scenario
@@ -69,6 +70,7 @@ class Scene:
             candidate=load_trace(self.folder / "candidate"),
             reference=load_trace(self.folder / "reference"),
             noise=load_floor(self.folder),
+            module_errors=load_module_errors(self.folder / MODULE_ERRORS),
             scan=self.scan,
             audit=self.audit,
             inputs=self.inputs,
@@ -128,6 +130,13 @@ class Scene:
         kept = load_trace(self.folder / side).layers()
         assert kept is not None
         save_layers(self.folder / side, Layers(kept.points, change(kept.states.copy())))
+
+    def edit_module_errors(self, point: int, times: float) -> None:
+        """Have one attention or MLP of the candidate err by so many times as much."""
+        errors = load_module_errors(self.folder / MODULE_ERRORS)
+        assert errors is not None
+        errors.candidate[..., point] += np.log(times)
+        save_module_errors(self.folder / MODULE_ERRORS, errors)
 
     def edit_without_adapter(self, change: Callable[[Rows, Rows], Rows]) -> None:
         """Replace the candidate's rows without the adapter, from those with it and without it."""
@@ -197,11 +206,21 @@ def clean_scene(tmp_path: Path) -> Scene:
     _add_paths_and_batches(tmp_path / "candidate", answers["candidate"])
     _add_floor(tmp_path, answers["reference"])
     measure_floor(tmp_path)
+    save_module_errors(tmp_path / MODULE_ERRORS, drawn_module_errors([f"a/{number}" for number in range(12)]))
     config = ModelConfig(model="a/b", labels=Labels(pattern=r"Safety: (?P<label>\w+)"))
     weight = TensorStatistics(
         name="a.weight", shape=(2, 2), dtype="BF16", of="values", mean=0, std=1, min=-2, max=2, near_zero=0.5
     )
     return Scene(tmp_path, config, prompts, Scan(findings=(), tensors=(weight,)))
+
+
+def drawn_module_errors(prompts: Sequence[str], layers: int = 2, seed: int = 3, floor_runs: int = 2) -> ModuleErrors:
+    """Errors of attentions and MLPs that are rounding alone."""
+    rng, rows = np.random.default_rng(seed), 8
+    points = tuple(f"model.layers.{layer}.{name}" for layer in range(layers) for name in ("self_attn", "mlp"))
+    level = np.log(0.004) + rng.normal(0, 0.3, (len(prompts), rows, len(points)))  # some positions round worse
+    drawn = level + rng.normal(0, 0.1, (1 + floor_runs, *level.shape))
+    return ModuleErrors(points, tuple(prompts), drawn[0], rng.normal(0, 1e-4, level.shape), drawn[1:])
 
 
 def _add_layers_and_bare_rows(folder: Path, answers: list[Answer]) -> None:

@@ -35,7 +35,7 @@ def test_what_a_variant_does(tmp_path: Path, variant: str, mode: str, tokens_of:
     assert job.output == traces / variant / "candidate"
     assert (job.mode, job.tokens_of) == (mode, traces / "base" / "candidate" if tokens_of else None)
     assert (job.rendered, job.checkpoint) == (traces / "rendered.json", tmp_path / "weights")
-    assert job.layer_prompts == (8 if variant == "base" else 0)
+    assert (job.layer_prompts, job.module_prompts) == ((8, 24) if variant == "base" else (0, 0))
     assert not job.tight_cache
     assert job.options.get("block_size") == (16 if variant == "small_blocks" else None)
 

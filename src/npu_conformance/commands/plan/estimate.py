@@ -10,6 +10,7 @@ from npu_conformance.checkpoints.checkpoint import Checkpoint, greatest
 from npu_conformance.config.engines import engine
 from npu_conformance.config.variants import ranks
 from npu_conformance.engines.vllm.boundary import boundary
+from npu_conformance.engines.vllm.module_states import JUDGED
 from npu_conformance.engines.vllm.scenarios import COPIES
 from npu_conformance.machine.devices import Platform
 from npu_conformance.run.cost import NATIVE, READING, matmul_rate, native, operations
@@ -135,10 +136,11 @@ def _work(load: Load, asked: Engine, candidate: str) -> _Work:
     probed, probes, probe_steps = _probed(load)
     if asked.mode == "generate":
         again, one_by_one = COPIES + _ALONE + _JOIN, _ALONE * rows // count
+        looked_at = asked.layer_prompts + JUDGED * min(asked.module_prompts, count)
         # Chosen, chosen again, in another order, as one prefill, and one token of each as its user would ask.
         return _Work(
             tokens=4 * tokens + (tokens - rows) + again * max(map(sum, asked.lengths)) + probes,
-            steps=3 * steps + 2 * longest + one_by_one + _JOIN * _LATER + count + probe_steps + asked.layer_prompts,
+            steps=3 * steps + 2 * longest + one_by_one + _JOIN * _LATER + count + probe_steps + looked_at,
             passes=5,
             kept=2 * rows + bare + probed,
             scratch=2 * rows + bare + probed + again * longest,

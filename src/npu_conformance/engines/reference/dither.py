@@ -18,22 +18,23 @@ def dithered(model: Any, seed: int | None) -> Iterator[None]:
         model: of transformers.
         seed: of the noise; None for none.
     """
-    import torch
-
     if seed is None:
         yield
         return
-
-    def noisy(_module: Any, _inputs: Any, states: Any) -> Any:
-        # Made of the values themselves: the same whatever else is in the batch.
-        bits = states.float().view(torch.int32).long()
-        column = torch.arange(states.shape[-1])
-        mixed = ((bits ^ (seed * _SEEDS + column * _COLUMNS)) * _BITS) & _MASK
-        noise = ((mixed ^ (mixed >> 15)) * _COLUMNS & _MASK).double() / _MASK * 2 - 1
-        return (states * (1 + noise * torch.finfo(states.dtype).eps / 2)).to(states.dtype)
-
-    hook = model.get_input_embeddings().register_forward_hook(noisy)
+    hook = model.get_input_embeddings().register_forward_hook(lambda _module, _inputs, states: noisy(states, seed))
     try:
         yield
     finally:
         hook.remove()
+
+
+def noisy(states: Any, seed: int) -> Any:
+    """States that are off here and there by a unit in the last place of their dtype."""
+    import torch
+
+    # Made of the values themselves: the same whatever else is in the batch.
+    bits = states.float().view(torch.int32).long()
+    column = torch.arange(states.shape[-1])
+    mixed = ((bits ^ (seed * _SEEDS + column * _COLUMNS)) * _BITS) & _MASK
+    noise = ((mixed ^ (mixed >> 15)) * _COLUMNS & _MASK).double() / _MASK * 2 - 1
+    return (states * (1 + noise * torch.finfo(states.dtype).eps / 2)).to(states.dtype)

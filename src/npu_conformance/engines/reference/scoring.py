@@ -129,6 +129,10 @@ class Scorer:
                 write_layers(file, states)
         return states
 
+    def model(self) -> Any:
+        """The model itself, with the job's LoRA."""
+        return self._loaded(adapted=True)
+
     def _loaded(self, *, adapted: bool) -> Any:
         if self._model is None:
             self._progress(f"loading the {self._job.dtype} model", 0, 0)

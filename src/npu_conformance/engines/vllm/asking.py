@@ -14,11 +14,13 @@ from npu_conformance.engines.rendering import Rendered, as_messages
 from npu_conformance.engines.tokenizer_file import tokenizer_file
 from npu_conformance.engines.vllm.boundary import boundary, long_texts
 from npu_conformance.engines.vllm.generation import Captured, Generated, Generator, Request, Watch, forced_request
+from npu_conformance.engines.vllm.hidden_states import as_layers, layers_at
+from npu_conformance.engines.vllm.module_states import save_modules_of
 from npu_conformance.engines.vllm.prefill import prefill_answers
 from npu_conformance.engines.vllm.scenarios import batch_cases
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.metrics import choice
-from npu_conformance.traces.layers import Layers, save_layers
+from npu_conformance.traces.layers import save_layers
 from npu_conformance.traces.rows import unpack
 from npu_conformance.traces.trace import (
     BOUNDARY,
@@ -130,6 +132,7 @@ def generate(asked: EngineRun) -> list[Answer]:
         asked.save_part(WITHOUT_ADAPTER, asked.names(), bare, forced=False)
     if job.layer_prompts and (layers := layers_at(asked)):
         save_layers(asked.stage, layers)
+    save_modules_of(asked, answers)
     return answers
 
 
@@ -156,7 +159,7 @@ def force_base(asked: EngineRun) -> list[Answer]:
     asked.save_part(BOUNDARY, boundary_names, crossed, forced=True)
     _observe(asked, [*forced.generated, *crossed.generated])
     if asked.job.watched:
-        save_layers(asked.stage, _as_layers([_seen(watches[at.part], at) for at in asked.job.watched]))
+        save_layers(asked.stage, as_layers([_seen(watches[at.part], at) for at in asked.job.watched]))
     return answers
 
 
@@ -236,43 +239,6 @@ def _limits(llm: Any) -> tuple[int, int]:
     """Tokens of a KV cache block and of the longest request."""
     config = llm.llm_engine.vllm_config
     return int(config.cache_config.block_size), int(config.model_config.max_model_len)
-
-
-def layers_at(asked: EngineRun) -> Layers | None:
-    """Hidden states at the last token of the first prompts, one request at a time."""
-    from vllm import SamplingParams
-
-    llm, one = asked.generator.llm, SamplingParams(temperature=0.0, max_tokens=1)
-    found: list[dict[str, list[float]]] = []
-    prompts = asked.rendered.prompt_ids[: asked.job.layer_prompts]
-    llm.collective_rpc("start_layer_hook", args=(max(map(len, prompts)),))
-    for ids in prompts:
-        llm.generate([{"prompt_token_ids": list(ids)}], one, use_tqdm=False, lora_request=asked.generator.lora)
-        states = llm.collective_rpc("hidden_states", args=(len(ids),))[0]
-        if states is None:
-            break
-        found.append(states)
-    llm.collective_rpc("stop_layer_hook")
-    if not found:
-        return None
-    return _as_layers(found)
-
-
-def _as_layers(found: Sequence[dict[str, list[float]] | None]) -> Layers:
-    """States by point as an array.
-
-    Raises:
-        TraceError: those of a position are missing.
-    """
-    states = [one for one in found if one is not None]
-    if not states or len(states) < len(found):
-        raise TraceError(
-            f"hidden states of {len(found) - len(states)} of {len(found)} positions could not be read: the model has "
-            "no decoder of the usual make, its layers lie on several ranks, its batch is more than the hook keeps, or "
-            "it schedules asynchronously"
-        )
-    points = tuple(states[0])
-    return Layers(points, np.array([[one[point] for point in points] for one in states], dtype=np.float32))
 
 
 def _own_tokenisation(asked: EngineRun) -> list[tuple[int, ...]]:

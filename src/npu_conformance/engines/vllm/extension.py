@@ -5,12 +5,13 @@ from typing import Any, cast
 from npu_conformance.engines.modules import of_vllm
 from npu_conformance.engines.vllm.ascend import ascend_config, ascend_signs
 from npu_conformance.engines.vllm.layers import LayerHook
+from npu_conformance.engines.vllm.module_states import ModuleHook
 from npu_conformance.engines.vllm.prefill import PrefillHook
 from npu_conformance.engines.vllm.versions import ATTENTION_LAYERS, effective, is_lora_layer, read
 from npu_conformance.traces.trace import ModuleValue
 
 
-class Extension(LayerHook, PrefillHook):
+class Extension(LayerHook, ModuleHook, PrefillHook):
     """Hidden states by layer, logits by prefill, and what only a worker knows; called through `collective_rpc`."""
 
     def lora_layers(self) -> int:

@@ -6,8 +6,10 @@ Each answers one question with a value, where there is one an interval, and a p-
 from npu_conformance.measure.noise import flips, means, worst
 from npu_conformance.measure.noise.family import Family, family
 from npu_conformance.measure.noise.found import PROMPTS, TESTS, WORST, Floor, GateResult, NoAnswer
+from npu_conformance.measure.noise.layers import LAYERS, points_found
 
 __all__ = [
+    "LAYERS",
     "PROMPTS",
     "TESTS",
     "WORST",
@@ -18,5 +20,6 @@ __all__ = [
     "family",
     "flips",
     "means",
+    "points_found",
     "worst",
 ]

@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.module_errors import ModuleErrors
 from npu_conformance.measure.noise.found import TESTS, WORST, Floor, GateResult, Key, NoAnswer
+from npu_conformance.measure.noise.layers import LAYERS, layers_over_floor
 from npu_conformance.measure.statistics import holm
 
 
@@ -20,7 +22,12 @@ class Family(NamedTuple):
 
 
 def family(
-    candidate: Deviations, prefill: Deviations | None, floor: Floor, limits: Mapping[str, float], chance: float
+    candidate: Deviations,
+    prefill: Deviations | None,
+    floor: Floor,
+    limits: Mapping[str, float],
+    chance: float,
+    modules: ModuleErrors | None = None,
 ) -> Family:
     """Run all tests.
 
@@ -30,6 +37,7 @@ def family(
         floor: at least two floor runs.
         limits: by test.
         chance: of any false alarm.
+        modules: errors of attentions and MLPs, where they were measured.
     """
     found: dict[Key, GateResult | NoAnswer] = {}
     for name, test in TESTS.items():
@@ -37,6 +45,8 @@ def family(
         found[name, "decode"] = test(candidate, floor, limit)
         if name == "error_over_floor" and prefill is not None:
             found[name, "prefill"] = test(prefill, floor, limit)
+    if modules is not None:
+        found[LAYERS, "decode"] = layers_over_floor(modules, limits[LAYERS])
     tested = {key: one for key, one in found.items() if isinstance(one, GateResult)}
     p_values = [one.tested.p_value for one in tested.values()]
     for key, one in tested.items():

@@ -1,6 +1,7 @@
 """The words of a report, in English and Chinese."""
 
 from npu_conformance.report.words.files import FILES
+from npu_conformance.report.words.layers import LAYERS
 
 WORDS: dict[str, tuple[str, str]] = FILES | {
     "title": ("Precision conformance report", "精度对齐报告"),
@@ -189,15 +190,7 @@ WORDS: dict[str, tuple[str, str]] = FILES | {
     "codes": ("codes", "编码"),
     "repeated": ("Same again", "两次一致"),
     "norm": ("norm", "范数"),
-    "growth": ("Growth", "增长"),
-    "layer_cosine": ("Cosine, least", "余弦（最小）"),
-    "explodes": ("explodes", "爆炸增长"),
-    "not finite": ("not finite", "NaN/Inf"),
-    "note_layers": (
-        "Hidden states of the residual stream at the last token of the first prompts: norms and errors are means over "
-        "them, the cosine is the least.",
-        "取前若干条提示词末 token 的残差流隐状态；范数与误差为均值，余弦为最小值。",
-    ),
+    **LAYERS,
     "variants": ("Variants", "变体"),
     "variant": ("Variant", "变体"),
     "log": ("The engine's log", "引擎日志"),

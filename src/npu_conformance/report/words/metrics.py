@@ -32,6 +32,10 @@ METRICS: dict[str, tuple[str, str]] = {
         "Least likely flip: lead exchanged, in spreads of rounding",
         "最不可能的翻转：被颠倒的 logit 差距与舍入误差标准差之比",
     ),
+    "layers_over_floor": (
+        "Error of one attention or MLP over its own floor",
+        "单个 attention 或 MLP 的误差与其自身噪声基底之比",
+    ),
     "worst_positions": ("Worst position, over the noise floor", "最差位置与噪声基底之比"),
     "worst_logits": ("Worst logit, over the noise floor", "最差 logit 与噪声基底之比"),
     "worst_prompts": ("Worst prompt, over the noise floor", "最差提示词与噪声基底之比"),

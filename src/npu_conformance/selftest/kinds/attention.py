@@ -71,6 +71,38 @@ def head_lost(live: Live, _: float) -> None:
     live.around(attention, "forward", forward)
 
 
+def head_scaled(live: Live, strength: float) -> None:
+    """What one head of one layer gives is multiplied."""
+
+    def forward(original: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        output = original(*args, **named).clone()
+        output.view(len(output), heads, -1)[:, 0] *= strength
+        return output
+
+    attention = live.attention[len(live.attention) // 2].attn
+    heads = attention.num_heads
+    live.around(attention, "forward", forward)
+
+
+def layer_value_bits(live: Live, strength: float) -> None:
+    """One layer's values are kept in so many bits, a scale a token and head."""
+    _cached_as(live, lambda key, value: (key, in_bits(value, strength)))
+
+
+def layer_key_bits(live: Live, strength: float) -> None:
+    """One layer's keys are kept in so many bits, a scale a token and head."""
+    _cached_as(live, lambda key, value: (in_bits(key, strength), value))
+
+
+def _cached_as(live: Live, changed: Callable[[Any, Any], tuple[Any, Any]]) -> None:
+    """Let `changed` have the keys and values that the middle attention layer caches."""
+
+    def update(original: Callable[..., Any], layer: Any, key: Any, value: Any, *rest: Any) -> Any:
+        return original(layer, *changed(key, value), *rest)
+
+    live.around(live.attention[len(live.attention) // 2].attn.impl, "do_kv_cache_update", update)
+
+
 def cache_bits(live: Live, strength: float) -> None:
     """Keys and values are kept in so many bits, a scale a token and head."""
 
