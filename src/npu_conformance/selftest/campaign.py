@@ -66,7 +66,8 @@ def _injections(model_run: ModelRun, kinds: Sequence[str], documented: bool) -> 
     there: set[str | None] = {None}
     if model_run.prepared.adapter is not None:
         there.add("lora")
-    there.add("experts" if model_run.prepared.candidate.experts else "dense layers")
+    if model_run.prepared.candidate.experts:
+        there.add("experts")
     if "linear_attention" in json.dumps(model_run.prepared.candidate.config):
         there.add("linear attention")
     faults = tuple(

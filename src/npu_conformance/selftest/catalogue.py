@@ -61,7 +61,7 @@ KINDS: dict[str, Kind] = {
     "layer_scaled": Kind(layers.layer_scaled, (1.003, 1.01, 1.03, 1.1), 1.1),
     "noise": Kind(layers.noise, (0.0003, 0.001, 0.003, 0.01), 0.001, repeated=True),
     "clipping": Kind(layers.clipping, (6.0, 4.0, 3.0, 2.0), 2.0),
-    "activation": Kind(layers.activation, needs="dense layers"),
+    "activation": Kind(layers.activation),
     "embedding_scale": Kind(layers.embedding_scale, (1.003, 1.01, 1.03, 1.1), 1.03),
     "shard_scaled": Kind(layers.shard_scaled, (1.01, 1.03, 1.1, 1.3), 1.3),
     "first_token": Kind(requests.first_token),
@@ -86,11 +86,11 @@ KINDS: dict[str, Kind] = {
     "lora_scale": Kind(layers.lora_scale, (1.003, 1.01, 1.03, 1.1), 1.1, needs="lora"),
     "state_decay": Kind(layers.state_decay, (1.01, 1.03, 1.1, 1.3), 1.3, needs="linear attention"),
     "experts_exchanged": Kind(experts.experts_exchanged, needs="experts"),
-    "expert_scale": Kind(experts.expert_scale, (1.03, 1.1, 1.3, 2.0), 1.3, needs="experts"),
+    "expert_scale": Kind(experts.expert_scale, (1.03, 1.1, 1.3, 2.0), 2.0, needs="experts"),
     "expert_left_out": Kind(experts.expert_left_out, needs="experts"),
     "expert_capacity": Kind(experts.expert_capacity, (2.0, 1.5, 1.25, 1.0), 1.5, needs="experts"),
     "expert_weights_normalised": Kind(experts.expert_weights_normalised, needs="experts"),
-    "router_bits": Kind(experts.router_bits, (10.0, 8.0, 6.0, 4.0), 6.0, needs="experts"),
+    "router_bits": Kind(experts.router_bits, (10.0, 8.0, 6.0, 4.0), 4.0, needs="experts"),
     "shared_expert_lost": Kind(experts.shared_expert_lost, needs="experts"),
 }
 
