@@ -24,7 +24,9 @@ from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.floor import FloorRun, NoiseFloor
 from npu_conformance.measure.module_errors import ModuleErrors
 from npu_conformance.measure.noise import Family, family
+from npu_conformance.measure.router import router_ties
 from npu_conformance.measure.ties import TieWidths, tie_widths
+from npu_conformance.traces.router import load_router
 from npu_conformance.traces.trace import BOUNDARY, COLD, PREFILL, Trace
 
 
@@ -107,7 +109,29 @@ class Evidence:
         found = {} if self.noise is None else self.noise.floor_runs
         if self.baseline_only and self.baseline is not None:
             found = self.baseline.floor_deviations
-        return {name: one for name, one in found.items() if name != own}
+        return {name: replace(one, routed=self.routed) for name, one in found.items() if name != own}
+
+    @property
+    def routed(self) -> bool:
+        """Whether the model is a mixture of experts, as the engine or the reference says."""
+        return bool(self.candidate.provenance.get("observed", {}).get("experts")) or self.router_ties is not None
+
+    @cached_property
+    def router_ties(self) -> NDArray[np.bool_] | None:
+        """At which judged positions rounding may exchange an expert; None for a dense model, or without a floor.
+
+        Raises:
+            TraceError: the routers' margins cannot be read.
+        """
+        lengths = [len(answer.token_ids) for answer in self.reference.answers]
+        margins = load_router(self.reference.folder, sum(lengths))
+        own = [] if self.noise is None else [one.router for one in self.noise.runs.values()]
+        known = [one for one in own if one is not None]
+        if margins is None or not known:
+            return None
+        starts = np.cumsum([0, *lengths])
+        spans = [margins[start : start + self.reference.judged(index)] for index, start in enumerate(starts[:-1])]
+        return router_ties(np.concatenate(spans), known)
 
     @cached_property
     def ties(self) -> TieWidths:

@@ -5,6 +5,7 @@ Figures, checks and reports read from it; none of them touches logits again.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -110,6 +111,7 @@ def comparison_of(
     whole = joined([part for parts in columns for part in parts])
     lengths = [sum(len(part["tokens"]) for part in parts) for parts in columns]
     bounds = (0, *np.cumsum(lengths).tolist())
+    deviations: dict[str, Any] = {name: whole[name] for name in DEVIATIONS}
     return Comparison(
         prompts=tuple(prompts),
         bounds=bounds,
@@ -122,7 +124,7 @@ def comparison_of(
         reference_rms=whole["rms"],
         own_shortfall=whole["own_shortfall"],
         values={name: whole[name] for name in METRICS if name in whole},
-        deviations=Deviations(bounds, **{name: whole[name] for name in DEVIATIONS}, sets=sets_of(prompts)),
+        deviations=Deviations(bounds, **deviations, sets=sets_of(prompts)),
         unrepeated=tuple(unrepeated),
     )
 

@@ -38,6 +38,8 @@ class Deviations:
     """That lead itself, of the reference, in the same unit [positions, RUNNERS_UP]."""
     sets: tuple[str, ...] = ()
     """The set of each prompt [prompts]; nothing where nobody asks."""
+    routed: bool = False
+    """Whether the model is a mixture of experts, of which rounding exchanges one here and there."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -72,10 +74,11 @@ class Deviations:
         index = np.concatenate(spans)
         bounds = (0, *np.cumsum([len(span) for span in spans]).tolist())
         sets = tuple(self.sets[prompt] for prompt in prompts) if self.sets else ()
-        return Deviations(bounds, **{name: values[index] for name, values in self.columns.items()}, sets=sets)
+        chosen: dict[str, Any] = {name: values[index] for name, values in self.columns.items()}
+        return Deviations(bounds, **chosen, sets=sets, routed=self.routed)
 
 
-DEVIATIONS = tuple(one.name for one in fields(Deviations) if one.name not in ("bounds", "sets"))
+DEVIATIONS = tuple(one.name for one in fields(Deviations) if one.name not in ("bounds", "sets", "routed"))
 """What has a value a position."""
 
 

@@ -17,6 +17,7 @@ from npu_conformance.measure.columns import COLUMNS, Columns, columns_of, joined
 from npu_conformance.measure.comparison import Comparison, comparison_of
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.reference_runs import FLOOR, QUANTISED
+from npu_conformance.measure.router import Margins
 from npu_conformance.measure.stored import read_stored, require_positions, write_stored
 from npu_conformance.measure.topk import TopK, likeliest, topk
 from npu_conformance.traces.rows import Rows
@@ -25,7 +26,7 @@ from npu_conformance.traces.trace import Trace, load_trace
 WORDS = 16
 """The reference's likeliest words, over which a floor run's distribution is kept for baselines."""
 _ROWS = 32
-_LOG_PROBS, _TAIL = "topk_log_probs", "topk_tail"
+_LOG_PROBS, _TAIL, _ROUTER = "topk_log_probs", "topk_tail", "router"
 _NAMES = (*COLUMNS, _LOG_PROBS, _TAIL)
 
 
@@ -37,6 +38,8 @@ class FloorRun:
     """With the reference, at the judged positions."""
     topk: TopK
     """Over the reference's `WORDS` likeliest words."""
+    router: Margins | None
+    """Margins of its routers at the judged positions; None for a dense model."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +67,17 @@ def _finite(name: str, found: Comparison) -> Deviations:
     return found.deviations
 
 
-def floor_columns(rows: Rows, exact: Rows) -> Columns:
+def floor_columns(rows: Rows, exact: Rows, margins: Margins | None = None) -> Columns:
     """What is kept of a floor run's rows of one prompt.
 
     Args:
         rows: float32 [positions, vocabulary] of the floor run.
         exact: of the reference.
+        margins: of the floor run's routers, where it has some.
     """
     starts = range(0, max(len(rows), 1), _ROWS)  # some at a time: looking for words takes twice the rows' memory
-    return joined([_some_columns(rows[start : start + _ROWS], exact[start : start + _ROWS]) for start in starts])
+    found = joined([_some_columns(rows[start : start + _ROWS], exact[start : start + _ROWS]) for start in starts])
+    return found if margins is None else found | {_ROUTER: margins}
 
 
 def _some_columns(rows: Rows, exact: Rows) -> Columns:
@@ -147,4 +152,5 @@ def _load_run(path: Path, reference: Trace) -> FloorRun:
     return FloorRun(
         comparison_of(prompts, columns, [0] * len(prompts)),
         TopK(judged[_LOG_PROBS], judged[_TAIL], judged["tokens"]),
+        judged.get(_ROUTER),
     )

@@ -37,6 +37,20 @@ class Tail(NamedTuple):
         return float(self.threshold + self.n * self.scale * ((one / self.share) ** (-1 / self.n) - 1))
 
 
+class Furthest(NamedTuple):
+    """Several tails of one sample: at every value, the one that finds it least surprising."""
+
+    tails: tuple[Tail, ...]
+
+    def chance(self, value: float, draws: int) -> float:
+        """That the largest of so many draws reaches the value."""
+        return max(tail.chance(value, draws) for tail in self.tails)
+
+    def reach(self, chance: float, draws: int) -> float:
+        """The value that the largest of so many draws reaches with that chance."""
+        return max(tail.reach(chance, draws) for tail in self.tails)
+
+
 def fit_tail(sample: ArrayLike, share: float = 0.05) -> Tail:
     """The tail of a sample of at least a hundred values.
 

@@ -36,6 +36,8 @@ class Agreement(Part):
     """Mean over the floor runs of the positions, among the same, with another token than the reference's."""
     expected_range: tuple[int, int]
     """The least and the most of any floor run."""
+    router_ties: int | None = None
+    """Positions at which rounding may exchange an expert, in any layer; null for a dense model."""
 
 
 class Mismatch(Part):
@@ -70,6 +72,7 @@ def agreement(evidence: Evidence, comparison: Comparison) -> Agreement | None:
         ties=int(tied.sum()),
         expected_ties=float(np.mean(flips)),
         expected_range=(min(flips), max(flips)),
+        router_ties=None if evidence.router_ties is None else int(evidence.router_ties.sum()),
     )
 
 

@@ -67,8 +67,6 @@ def _lacking_for(
         return f"{variant}: every variant of this model is served with its LoRA"
     if known.long and not long_texts(((1,),), longest := _longest(config, checkpoint())):
         return f"{variant}: a longest request of {longest} tokens has no room for its texts"
-    if known.needs == "experts" and not ((found := checkpoint()) and found.experts):
-        return f"{variant}: the model has no experts"
     why = known.lacking.get(platform) or _wrong_release(known, platform) or unmet(known, config, checkpoint)
     return None if why is None else f"{variant}: {why}"
 

@@ -70,6 +70,8 @@ def _injections(model_run: ModelRun, kinds: Sequence[str], documented: bool) -> 
     there: set[str | None] = {None}
     if model_run.prepared.adapter is not None:
         there.add("lora")
+    if model_run.prepared.candidate.experts:
+        there.add("experts")
     if "linear_attention" in json.dumps(model_run.prepared.candidate.config):
         there.add("linear attention")
     faults = tuple(

@@ -7,7 +7,7 @@ from typing import Literal
 from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.errors import ConfigError
 from npu_conformance.selftest import weights
-from npu_conformance.selftest.kinds import attention, head, layers, requests
+from npu_conformance.selftest.kinds import attention, experts, head, layers, requests
 from npu_conformance.selftest.live import Inject, Live
 from npu_conformance.selftest.weights import Alter
 
@@ -88,6 +88,13 @@ KINDS: dict[str, Kind] = {
     "layer_weight_fp8": Kind(weights.layer_weight_fp8, loads="one layer"),
     "lora_scale": Kind(layers.lora_scale, (1.003, 1.01, 1.03, 1.1), 1.1, needs="lora"),
     "state_decay": Kind(layers.state_decay, (1.01, 1.03, 1.1, 1.3), 1.3, needs="linear attention"),
+    "experts_exchanged": Kind(experts.experts_exchanged, needs="experts"),
+    "expert_scale": Kind(experts.expert_scale, (1.03, 1.1, 1.3, 2.0), 2.0, needs="experts"),
+    "expert_left_out": Kind(experts.expert_left_out, needs="experts"),
+    "expert_capacity": Kind(experts.expert_capacity, (2.0, 1.5, 1.25, 1.0), 1.5, needs="experts"),
+    "expert_weights_normalised": Kind(experts.expert_weights_normalised, needs="experts"),
+    "router_bits": Kind(experts.router_bits, (10.0, 8.0, 6.0, 4.0), 4.0, needs="experts"),
+    "shared_expert_lost": Kind(experts.shared_expert_lost, needs="experts"),
 }
 
 

@@ -41,10 +41,11 @@ DEVELOPMENT = (Twin("Qwen3Guard-Gen-4B", "qwen3-guard"), Twin("Qwen3Guard-Gen-4B
 JUDGED = (
     Twin("Qwen3.5-4B-Condenser", "qwen3.5-condenser"),
     Twin("BitCPM4-CANN-1B", "bitcpm4"),
+    Twin("Qwen1.5-MoE-A2.7B-Chat", "qwen2-moe"),
     Twin("Qwen3Guard-Gen-4B", "qwen3-guard-seed21"),
     Twin("Qwen3Guard-Gen-4B", "qwen3-unsure-seed21", 80),
 )
-"""Two other architectures, of which the first takes longest, and other seeds."""
+"""Three other architectures, of which the first takes longest, and other seeds."""
 ALL = (*JUDGED, *DEVELOPMENT)
 _INTRODUCTION = """# Faults that are caught, and by what
 

@@ -52,6 +52,9 @@ def new_network(recipe: Trained, tokenizer: Any) -> Any:
     elif recipe.architecture == "llama":
         text |= _rotary(_long_rope(recipe))
         network = transformers.LlamaForCausalLM(transformers.LlamaConfig(**text))
+    elif recipe.architecture == "qwen2_moe":
+        text |= _rotary({"rope_type": "default", "rope_theta": 1_000_000.0}) | _mixture(recipe)
+        network = transformers.Qwen2MoeForCausalLM(transformers.Qwen2MoeConfig(**text))
     else:
         text |= _rotary({"rope_type": "default", "rope_theta": 1_000_000.0})
         network = transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**text))
@@ -73,6 +76,21 @@ def _rotary(parameters: dict[str, Any]) -> dict[str, Any]:
     if transformers.__version__.startswith("4."):
         return older_form({"rope_parameters": parameters}) or {}
     return {"rope_parameters": parameters}
+
+
+def _mixture(recipe: Trained) -> dict[str, Any]:
+    """Arguments of a config for experts in every layer, whose weights are not normalised, as its model's."""
+    experts = recipe.experts
+    if experts is None:
+        raise ValueError(f"{recipe.twin_of}: its recipe names no experts")
+    return {
+        "num_experts": experts.count,
+        "num_experts_per_tok": experts.per_token,
+        "moe_intermediate_size": experts.intermediate,
+        "shared_expert_intermediate_size": experts.shared,
+        "norm_topk_prob": False,
+        "decoder_sparse_step": 1,
+    }
 
 
 def _qwen3_5(text: dict[str, Any], tokenizer: Any) -> Any:

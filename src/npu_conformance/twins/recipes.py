@@ -21,12 +21,24 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Experts:
+    """The experts of each layer of a mixture. No two sizes are equal, so that none can stand in another's place."""
+
+    count: int
+    per_token: int
+    intermediate: int
+    """Of a routed expert."""
+    shared: int
+    """Intermediate size of the expert that every token passes."""
+
+
+@dataclass(frozen=True)
 class Trained:
     """A small network of its model's architecture class, trained from nothing."""
 
     twin_of: str
     """Hub id of the model it stands in for."""
-    architecture: Literal["qwen3", "qwen3_5", "llama"]
+    architecture: Literal["qwen3", "qwen3_5", "llama", "qwen2_moe"]
     chat: Literal["guard", "chatml"]
     """Form of its chat template."""
     sets: tuple[str, ...]
@@ -41,6 +53,8 @@ class Trained:
     head_dim: int
     """As its model's: the fused attention of an NPU takes heads of 64, 128 and 192 only."""
     training: Training
+    experts: Experts | None = None
+    """In the place of each layer's MLP."""
     ternary_group: int | None = None
     """Its linear weights are trained to be ternary in groups of so many input channels."""
     tokenizer_class: str = "PreTrainedTokenizerFast"
@@ -147,6 +161,22 @@ RECIPES: Mapping[str, Recipe] = {
         head_dim=128,
         training=Training(steps=400, batch_tokens=512, learning_rate=2e-3, seed=4),
         ternary_group=128,
+    ),
+    "qwen2-moe": Trained(
+        twin_of="Qwen/Qwen1.5-MoE-A2.7B-Chat",
+        architecture="qwen2_moe",
+        chat="chatml",
+        sets=_PLAIN_SETS,
+        known_sets=(),
+        layers=4,
+        hidden=256,
+        intermediate=640,
+        query_heads=4,
+        kv_heads=2,
+        # As the class has it: hidden over heads.
+        head_dim=64,
+        training=Training(steps=400, batch_tokens=512, learning_rate=1.5e-3, seed=27),
+        experts=Experts(count=12, per_token=3, intermediate=192, shared=320),
     ),
 }
 

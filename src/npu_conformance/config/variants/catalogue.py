@@ -40,6 +40,9 @@ CATALOGUE: dict[str, Known] = {
         options={"tensor_parallel_size": 2, "enable_expert_parallel": True},
         changes="experts distributed over two devices",
         needs="experts",
+        # CPUUnquantizedExperts.apply reads no `expert_map`, and takes a token's experts for its rank's own.
+        lacking={"cpu": "vLLM's experts for the CPU read beyond their rank's, and the engine dies (seen with 0.32.0)"},
+        requires={"experts": "the model has no experts"},
     ),
     # entrypoints/llm.py of 0.18.0 to 0.32.0.
     "dp2": Known(

@@ -37,9 +37,9 @@ def run(job: "FloorJob", progress: "Progress") -> None:
     entries = [job.cache / f"{digest([scorer.setting, measured_by, sequence])}.npz" for sequence in sequences]
     found = [_kept(entry) for entry in entries]
     missing = [index for index, columns in enumerate(found) if columns is None]
-    for place, rows in scorer.score([sequences[index] for index in missing], adapted=True):
-        index = missing[place]
-        found[index] = columns = floor_columns(rows, reference.logits(index))
+    for one in scorer.score([sequences[index] for index in missing], adapted=True):
+        index = missing[one.place]
+        found[index] = columns = floor_columns(one.rows, reference.logits(index), one.margins)
         with staged_file(entries[index]) as file:
             write_stored(file, {}, columns)
     provenance = {

@@ -17,6 +17,7 @@ from npu_conformance.machine.provenance import machine, package_versions
 from npu_conformance.machine.storage import link_or_copy, staged_dir
 from npu_conformance.measure.metrics import choice
 from npu_conformance.traces.layers import save_layers
+from npu_conformance.traces.router import save_router
 from npu_conformance.traces.rows import storage_of, unpack
 from npu_conformance.traces.trace import (
     WITHOUT_ADAPTER,
@@ -53,6 +54,8 @@ def run(job: "ReferenceJob", progress: "Progress") -> None:
             entries = scorer.rows(_sequences(prompts, bare), adapted=False)
             _save(stage / WITHOUT_ADAPTER, bare, prompts, entries, tokenizer, {})
         entries = scorer.rows(_sequences(prompts, candidate), adapted=True)
+        if (margins := scorer.margins(entries)) is not None:
+            save_router(stage, margins)
         if not job.logits_only:
             layers = candidate.layers()
             if layers is not None and (states := scorer.layers(prompts[: len(layers.states)])) is not None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from npu_conformance.engines.loading import load_model
 from npu_conformance.engines.quantised import QUANTISED_VERSION
 from npu_conformance.engines.reference.dither import dithered
 from npu_conformance.engines.reference.products import products_in, rounded_products
+from npu_conformance.engines.reference.router import experts_a_token, routed
 from npu_conformance.machine.cache import touch
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import digest, staged_file, write_json
@@ -38,6 +39,17 @@ Sequence_ = tuple[tuple[int, ...], tuple[int, ...]]
 """Prompt ids and forced token ids."""
 
 
+class Scored(NamedTuple):
+    """What came out of a forward pass for one sequence."""
+
+    place: int
+    """Of the sequence among those that were asked for."""
+    rows: Rows
+    """Logits that predict its forced tokens, float32 [tokens, vocabulary]."""
+    margins: NDArray[np.float32] | None
+    """Of a mixture's routers at the same positions [tokens, layers] (see `router`); None for other models."""
+
+
 class Scorer:
     """The reference model, loaded when something is not in the cache."""
 
@@ -47,6 +59,7 @@ class Scorer:
         self._model: Any = None
         self._adapted = False
         self._products = products_in(job.dtype)
+        self._chosen = experts_a_token(job.checkpoint)
         self.computed = 0
         """Sequences that were not in the cache."""
 
@@ -63,6 +76,8 @@ class Scorer:
             # Of float32 there is one way.
             **({} if self._job.dtype == "float32" else {"products": self._products}),
             **({"quantised": QUANTISED_VERSION} if self._job.quantised else {}),
+            # Of a dense model, nothing of routers is measured.
+            **({} if self._chosen is None else {"experts_a_token": self._chosen}),
             "versions": {name: versions.get(name) for name in ("torch", "transformers", "peft")},
             "scoring": SCORING_VERSION,
         }
@@ -76,32 +91,50 @@ class Scorer:
         """
         setting = self.setting if adapted else self.setting | {"adapter": None}
         entries = [self._job.cache / f"{digest([setting, sequence])}.npy" for sequence in sequences]
-        missing = [i for i, entry in enumerate(entries) if not _is_whole(entry, len(sequences[i][1]))]
+        missing = [i for i, entry in enumerate(entries) if not self._has(entry, len(sequences[i][1]))]
         for index, entry in enumerate(entries):
             if index not in missing:
                 touch(entry)
-        for place, rows in self.score([sequences[index] for index in missing], adapted=adapted):
-            _save(entries[missing[place]], pack(rows)[0])
+                touch(_margins_of(entry))
+        for one in self.score([sequences[index] for index in missing], adapted=adapted):
+            entry = entries[missing[one.place]]
+            _save(entry, pack(one.rows)[0])
+            if one.margins is not None:
+                _save(_margins_of(entry), one.margins)
         self.computed += len(missing)
         return entries
 
-    def score(self, sequences: Sequence[Sequence_], *, adapted: bool) -> Iterator[tuple[int, Rows]]:
-        """Logits that predict each sequence's forced tokens, float32 [tokens, vocabulary], in the order of batches.
+    def margins(self, entries: Sequence[Path]) -> NDArray[np.float32] | None:
+        """Routers' margins of the sequences that `rows` gave the files of [tokens of all, layers]; None if dense."""
+        if self._chosen is None:
+            return None
+        found: list[NDArray[np.float32]] = [np.load(_margins_of(entry), allow_pickle=False) for entry in entries]
+        return np.concatenate(found)
+
+    def _has(self, entry: Path, positions: int) -> bool:
+        margins = () if self._chosen is None else (_margins_of(entry),)
+        return all(_is_whole(one, positions) for one in (entry, *margins))
+
+    def score(self, sequences: Sequence[Sequence_], *, adapted: bool) -> Iterator[Scored]:
+        """What predicts each sequence's forced tokens, in the order of batches.
 
         Args:
             sequences: prompt ids and forced token ids.
             adapted: as in `rows`.
-
-        Returns:
-            Each sequence's index, and its rows.
         """
         done = 0
         for batch in batches([len(prompt) + len(tokens) for prompt, tokens in sequences]):
             self._progress("scoring", done, len(sequences))
             model = self._loaded(adapted=adapted)
-            with dithered(model, self._job.dither), rounded_products(self._products):
-                scored = score(model, [sequences[index] for index in batch])
-            yield from zip(batch, scored, strict=True)
+            asked = [sequences[index] for index in batch]
+            with (
+                dithered(model, self._job.dither),
+                rounded_products(self._products),
+                routed(model, self._chosen) as passed,
+            ):
+                scored = score(model, asked)
+            for place, (index, rows) in enumerate(zip(batch, scored, strict=True)):
+                yield Scored(index, rows, passed[0][place][_span(*asked[place])] if passed else None)
             done += len(batch)
 
     def modules(self) -> list[ModuleValue]:
@@ -183,13 +216,18 @@ def score(model: Any, sequences: Sequence[Sequence_]) -> list[Rows]:
         # Padding goes to the right, where a causal model cannot see it.
         ids[row, : len(tokens)] = torch.tensor(tokens)
         mask[row, : len(tokens)] = 1
-    spans = [range(len(prompt) - 1, len(prompt) - 1 + len(tokens)) for prompt, tokens in sequences]
+    spans = [range(width)[_span(*sequence)] for sequence in sequences]
     kept = sorted({position for span in spans for position in span})
     place = {position: index for index, position in enumerate(kept)}
     with torch.inference_mode():
         logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=torch.tensor(kept), use_cache=False).logits
     rows = [logits[row, [place[position] for position in span]] for row, span in enumerate(spans)]
     return [part.float().numpy() for part in rows]
+
+
+def _span(prompt: Sequence[int], tokens: Sequence[int]) -> slice:
+    """The positions that predict the tokens."""
+    return slice(len(prompt) - 1, len(prompt) - 1 + len(tokens))
 
 
 def hidden_states(model: Any, prompts: Sequence[tuple[int, ...]]) -> Layers | None:
@@ -212,6 +250,11 @@ def hidden_states(model: Any, prompts: Sequence[tuple[int, ...]]) -> Layers | No
     finally:
         hook.remove()
     return Layers(hook.points, np.array([list(states.values()) for states in found], dtype=np.float32))
+
+
+def _margins_of(entry: Path) -> Path:
+    """The file of routers' margins beside one of rows."""
+    return entry.with_suffix(".router.npy")
 
 
 def _is_whole(entry: Path, positions: int) -> bool:

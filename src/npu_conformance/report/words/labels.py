@@ -65,6 +65,7 @@ WORDS: dict[str, tuple[str, str]] = FILES | {
         "判定依据是将近似并列计为一致后的 Token 一致率，并要求所有不一致的 token 均属近似并列。预期的近似并列数："
         "在相同位置上，各次舍入对照运行所选 token 与参考不同的次数。总览取 `base` 与 `as_served` 中一致率较低者。",
     ),
+    "router_ties": ("Router ties: rounding may exchange an expert there", "路由近似并列：舍入可能换成另一个专家"),
     "mismatches": ("Other tokens that are no tie", "不属近似并列的 token 差异"),
     "position": ("Position", "位置"),
     "margin": ("Reference's leads by", "参考所选 token 的领先量"),

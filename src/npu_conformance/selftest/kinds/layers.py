@@ -81,7 +81,9 @@ def activation(live: Live, _: float) -> None:
         half = gate_up.shape[-1] // 2
         return gelu(gate_up[..., :half]) * gate_up[..., half:]
 
-    live.around(live.layers[live.middle].mlp.act_fn, "forward", forward)
+    mlp = live.layers[live.middle].mlp
+    # Of routed experts it is a part of their kernel.
+    live.around(getattr(mlp, "shared_expert", mlp).act_fn, "forward", forward)
 
 
 def embedding_scale(live: Live, strength: float) -> None:
