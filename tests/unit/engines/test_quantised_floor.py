@@ -64,7 +64,7 @@ class Run:
         common = self.common(checkpoint, dtype, quantised=as_candidate)
         job = ScorerJob(**common, output=self.cache / "unused", attn_implementation="sdpa", dither=dither)
         scored = Scorer(job, silent).score(list(zip(PROMPTS, TOKENS, strict=True)), adapted=True)
-        return [one.rows for one in sorted(scored, key=lambda one: one.index)]
+        return [one.rows for one in sorted(scored, key=lambda one: one.place)]
 
     def candidate(self, dither: int = 7, *, as_candidate: bool = True) -> Deviations:
         """Another run of the codes in bfloat16."""
