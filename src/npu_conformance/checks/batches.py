@@ -37,7 +37,7 @@ def _judge(evidence: Evidence, scenario: str, cases: list[Case]) -> list[Result]
 
 
 def _distance(evidence: Evidence, scenario: str, cases: list[Case]) -> Result:
-    limit = evidence.config.limit("relative_l2_max", same_weights=True)
+    limit = evidence.limit("relative_l2_max", same_weights=True)
     worst = farthest(cases)
     return Result(
         check="batch_determinism",

@@ -150,6 +150,14 @@ class Evidence:
             return f"the floor is that of plain weights, the candidate's are {self.config.scheme}"
         return None if len(self.floor) > 1 else "fewer than two floor runs"
 
+    def limit(self, figure: str, *, same_weights: bool = False) -> float | None:
+        """The limit in force for a figure (see `ModelConfig.limit`).
+
+        Runs that quantise what enters their layers each choose codes anew, and are as far apart as quantisation takes
+        them from the reference: no rounding of the dtype alone lies between them.
+        """
+        return self.config.limit(figure, same_weights=same_weights and self.quantised is None)
+
     def tie_width(self, pair: Pair) -> NDArray[np.float64] | float:
         """Width of a tie at each position of a pair, over the root mean square of the logits (see `metrics.tied`)."""
         if not self.floor or (self.plain_floor and not pair.same_weights):

@@ -65,7 +65,7 @@ def judge_figure(
     """
     comparison = pair.comparison
     observed, n = observe(comparison, figure), len(comparison)
-    limit = evidence.config.limit(figure.name, same_weights=pair.same_weights)
+    limit = evidence.limit(figure.name, same_weights=pair.same_weights)
     interval = _interval(evidence, pair, figure)
     judged, ends, told = observed, interval, []
     if figure.of == "matches":

@@ -88,6 +88,21 @@ def test_a_floor_quantised_likewise_is_the_candidates(scene: Scene) -> None:
         assert by_metric["equal_or_tied_tokens"] == judged
 
 
+def test_two_runs_that_quantise_anew_may_differ_as_the_scheme_allows(scene: Scene) -> None:
+    """The dtype's limits hold between runs that only round."""
+    of_base = quantised(scene, 0.01, scheme="w8a8")
+    forced = scene.forced("chunked_prefill", enable_chunked_prefill=True)
+    own = dataclasses.replace(forced, config=of_base.config, quantised=of_base.quantised)
+    plain = dataclasses.replace(own, quantised=None)
+
+    limits = [
+        {one.limit for one in CHECKS["variant_closeness"].judge(evidence) if one.metric == "relative_l2_mean"}
+        for evidence in (own, plain)
+    ]
+
+    assert limits == [{0.05}, {0.02}]
+
+
 def test_a_run_that_is_the_reference_bit_for_bit_is_refused(scene: Scene) -> None:
     """Quantisation that changes nothing was not done."""
     with pytest.raises(TraceError, match=r"quantised/float32\.npz: is the reference bit for bit"):

@@ -109,7 +109,7 @@ def _samples(evidence: Evidence) -> Iterator[tuple[str, Sample]]:
         comparison = pair.comparison
         require_finite(comparison)
         for name in names:
-            if pair.same_weights and name in own:
+            if pair.same_weights and name in own and evidence.quantised is None:
                 continue  # the dtype's default holds there
             metric = (MEANS | EXTREMES).get(name)
             # Of tokens, as they are judged: a tie is no mismatch.
