@@ -1,6 +1,7 @@
 """How near logits are: decode, a token at a time through the KV cache, prefill, a whole prefix at once, and the two."""
 
 from npu_conformance.checks.capabilities import whole_rows
+from npu_conformance.checks.claims import ROWS, transformers_rows
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judge_figure, same_tokens
 from npu_conformance.checks.pair import Pair
@@ -14,7 +15,7 @@ from npu_conformance.measure.three_way import IMPLICATES, ThreeWay
 @check(
     chinese="被测的 logits 与参考之差在该 dtype 的阈值之内。",
     requires=("full_reference", "topk"),
-    metrics=tuple(figure.name for figure in CLOSENESS_FIGURES),
+    metrics=(*(figure.name for figure in CLOSENESS_FIGURES), ROWS),
     cause="near",
 )
 def logits_closeness(evidence: Evidence) -> list[Result]:
@@ -22,7 +23,9 @@ def logits_closeness(evidence: Evidence) -> list[Result]:
     require_finite(evidence.comparison)
     figures = [one for one in CLOSENESS_FIGURES if whole_rows(evidence) or one.of == "kl"]
     found = [judge_figure(evidence, evidence.pair, "logits_closeness", figure) for figure in figures]
-    return found if whole_rows(evidence) else [_at_least(one) for one in found]
+    if not whole_rows(evidence):
+        return [_at_least(one) for one in found]
+    return [*found, *transformers_rows(evidence, "logits_closeness")]
 
 
 def _at_least(result: Result) -> Result:

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from npu_conformance.checks.claims import at_least
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import all_of, by_limit
 from npu_conformance.checks.pair import Pair
@@ -67,11 +68,12 @@ def judge_figure(
     observed, n = observe(comparison, figure), len(comparison)
     limit = evidence.limit(figure.name, same_weights=pair.same_weights)
     interval = _interval(evidence, pair, figure)
-    judged, ends, told = observed, interval, []
+    judged, ends, told, claims = observed, interval, [], []
     if figure.of == "matches":
         equal = judged_equal(evidence, pair)
         judged, ends = float(equal.mean()), agreement_interval(comparison, equal)
         told = [_with_ties(judged, ends, observed)] if judged > observed else []
+        claims = [at_least(int(equal.sum()), n, ends[0])]
     verdict, floor = _verdict(figure, judged, ends, limit), _of_floor(evidence, pair, figure)
     if verdict in ("fail", "inconclusive") and limit is not None and isfinite(judged) and _breaks(floor, figure, limit):
         verdict = "shown"
@@ -92,7 +94,7 @@ def judge_figure(
         interval=interval,
         verdict=verdict,
         where=_worst_place(pair, figure),
-        message=". ".join(told) or None,
+        message=". ".join([*told, *claims]) or None,
     )
 
 

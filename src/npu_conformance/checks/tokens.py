@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from npu_conformance.checks.claims import ANSWERS, reference_answers
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judge_figure, same_tokens
 from npu_conformance.checks.hard import all_of, first, first_difference
@@ -14,7 +15,7 @@ from npu_conformance.measure.results import Result
 @check(
     chinese="在相同前缀之后，被测的贪心 token 就是参考的选择。",
     requires=("topk",),
-    metrics=(*(figure.name for figure in AGREEMENT_FIGURES), "equal_or_tied_tokens", "own_largest_tokens"),
+    metrics=(*(figure.name for figure in AGREEMENT_FIGURES), ANSWERS, "equal_or_tied_tokens", "own_largest_tokens"),
 )
 def token_agreement(evidence: Evidence) -> list[Result]:
     """The candidate's greedy token is the reference's choice after the same prefix."""
@@ -27,7 +28,7 @@ def token_agreement(evidence: Evidence) -> list[Result]:
         # A rate would count near-ties of the text; what counts is that rounding explains each.
         shown = [one.model_copy(update={"limit": None, "verdict": "shown", "message": None}) for one in figures]
         return [*shown, explained]
-    figures = [*figures, explained]
+    figures = [*figures, *reference_answers(evidence, "token_agreement"), explained]
     if evidence.candidate.forced:
         return figures
     # Hard, because no rounding explains it: a sampler that takes another token than the engine's own largest logit.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.measure import metrics
 from npu_conformance.measure.deviations import DEVIATIONS, deviations_of
-from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.rows import Rows, row_hashes
 
 Columns = dict[str, NDArray[Any]]
 """One value, or one row of values, a position."""
@@ -24,6 +24,8 @@ COLUMNS = (
     *DEVIATIONS,
 )
 """What `columns_of` measures."""
+HASHES = "hashes"
+"""Beside these, of whole rows: see `row_hashes`. What was measured before it was kept has none."""
 
 
 def columns_of(mine: Rows, theirs: Rows, taken: Sequence[int] | None) -> Columns:
@@ -48,6 +50,7 @@ def columns_of(mine: Rows, theirs: Rows, taken: Sequence[int] | None) -> Columns
         "choices": choices,
         "own_shortfall": shortfall,
         "equal": (mine.view(np.uint32) == theirs.view(np.uint32)).all(axis=1),
+        HASHES: row_hashes(mine),
         "token_logits": np.stack(
             [side[steps, one].astype(np.float64) for side in (mine, theirs) for one in words], axis=1
         ),

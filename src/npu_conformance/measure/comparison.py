@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
-from npu_conformance.measure.columns import METRICS, Columns, joined
+from npu_conformance.measure.columns import HASHES, METRICS, Columns, joined
 from npu_conformance.measure.deviations import DEVIATIONS, Deviations, sets_of
 
 _BY_POSITION = (
@@ -50,6 +50,8 @@ class Comparison:
     """What gates rest on."""
     unrepeated: tuple[int, ...]
     """By prompt the rows of the candidate that a second run did not repeat bit for bit; 0 where there was none."""
+    hashes: NDArray[np.uint64] | None = None
+    """Of the candidate's rows (see `row_hashes`); None of few words, and where they were not kept."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -126,6 +128,7 @@ def comparison_of(
         values={name: whole[name] for name in METRICS if name in whole},
         deviations=Deviations(bounds, **deviations, sets=sets_of(prompts)),
         unrepeated=tuple(unrepeated),
+        hashes=whole.get(HASHES),
     )
 
 

@@ -1,6 +1,6 @@
 """Floor runs of a model by transformers: the reference, and the noise floor, which is what rounding alone costs."""
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from npu_conformance.config.limits import Dtype, ReferenceDtype
 
@@ -30,6 +30,11 @@ class ReferenceRun(NamedTuple):
 def reference(dtype: Dtype, attention: Attention) -> ReferenceRun:
     """What candidates of a dtype are held against: in float32, where they have fewer bits than that."""
     return ReferenceRun("reference", "float64" if dtype == "float32" else "float32", attention)
+
+
+def attention_of(name: str) -> Attention | None:
+    """The attention of a floor run without noise, by its name in the folder `FLOOR`; None of one with noise."""
+    return next((one for one in get_args(Attention) if one == name), None)
 
 
 def noise_floor(dtype: Dtype, attention: Attention) -> tuple[ReferenceRun, ...]:

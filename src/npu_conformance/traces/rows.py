@@ -43,6 +43,16 @@ def unpack(stored: NDArray[Any], storage: Storage) -> Rows:
     return stored.astype(np.float32, copy=False)
 
 
+def row_hashes(rows: Rows) -> NDArray[np.uint64]:
+    """A number for each float32 logits row [positions], equal for rows that are bitwise equal, else by chance alone.
+
+    Args:
+        rows: [positions, vocabulary].
+    """
+    found = [hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=8).digest() for row in rows]
+    return np.frombuffer(b"".join(found), dtype="<u8").astype(np.uint64)
+
+
 def row_digest(row: Rows) -> str:
     """Digest of one float32 logits row [vocabulary], equal exactly when the rows are bitwise equal."""
     return hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).hexdigest()

@@ -92,10 +92,10 @@ def test_more_prompts_are_advised_only_where_there_are_so_many(tmp_path: Path) -
 
     assert told[0] == told[1]
     assert (told[0] or "").startswith("24 positions cannot show 99 % with 95 % confidence: use --prompts ")
-    needed = (told[0] or "").rsplit(" ", 1)[1]
+    needed, shows = (told[0] or "").split("use --prompts ")[1].split(". ")
     assert told[2] == (
         f"24 positions cannot show 99 % with 95 % confidence. About {needed} prompts are needed, and the sets with the "
-        "reserve hold 20: add prompts of your own to a set in model_configs/prompts"
+        f"reserve hold 20: add prompts of your own to a set in model_configs/prompts. {shows}"
     )
 
 
@@ -113,10 +113,11 @@ def test_agreement_says_which_number_is_judged(tmp_path: Path) -> None:
 
     assert check.observed == pytest.approx(118 / 120)
     assert check.verdict == "inconclusive"
-    sentence, reason = (check.message or "").split(". ")
+    sentence, reason, shows = (check.message or "").split(". ")
     assert sentence.startswith("100 % with ties is judged (")
     assert sentence.endswith("to 100 %), not 98.33 %: rounding alone exchanges tied tokens")
     assert reason.startswith("120 positions cannot show 99 % with 95 % confidence: use --prompts ")
+    assert shows.startswith("120 of 120 shows at least 9")
 
 
 def test_a_limit_that_the_floor_breaks_is_the_publishers_alone(tmp_path: Path) -> None:

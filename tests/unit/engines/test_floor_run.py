@@ -8,10 +8,10 @@ import pytest
 
 from npu_conformance.engines.reference import floor, scoring
 from npu_conformance.engines.reference.scoring import Scorer
-from npu_conformance.measure.columns import METRICS, columns_of
+from npu_conformance.measure.columns import HASHES, METRICS, columns_of
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.reference_runs import FLOOR
-from npu_conformance.measure.stored import read_stored
+from npu_conformance.measure.stored import read_stored, write_stored
 from npu_conformance.traces.rows import storage_of, unpack
 from npu_conformance.traces.trace import load_trace
 from npu_conformance.workers.job import FloorJob, ScorerJob
@@ -120,3 +120,16 @@ def test_a_figure_of_a_metric_that_entries_lack_is_measured(job: FloorJob, monke
     job.output.unlink()
     floor.run(job, silent)
     assert read_stored(job.output)[0]["provenance"]["computed"] == 3
+
+
+def test_an_entry_without_hashes_is_measured_again(job: FloorJob) -> None:
+    """Entries of before have none, and are not joined with others."""
+    floor.run(job, silent)
+    entry = sorted(job.cache.glob("*.npz"))[0]
+    about, arrays = read_stored(entry)
+    del arrays[HASHES]
+    with entry.open("wb") as file:
+        write_stored(file, about, arrays)
+    job.output.unlink()
+    floor.run(job, silent)
+    assert read_stored(job.output)[0]["provenance"]["computed"] == 1

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -69,6 +69,7 @@ def test_without_an_estimate_the_assumed_correlation_stands(hits: list[int], len
     assert worth(hits, lengths) == effective_n(lengths)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1)), min_size=1, max_size=30))
 def test_an_estimate_never_makes_an_interval_narrower(prompts: list[tuple[int, float]]) -> None:
     """Positions are worth no more than with the assumed correlation, and something."""
@@ -100,6 +101,7 @@ def test_effective_n_by_hand() -> None:
     assert effective_n([20] * 10, 0.0) == 200
 
 
+@settings(deadline=None)  # the first imports scipy.special
 @given(st.integers(0, 60), st.integers(1, 60))
 def test_rate_intervals_of_independent_positions_are_clopper_and_pearsons(hits: int, n: int) -> None:
     """By scipy's own."""

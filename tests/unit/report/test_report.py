@@ -117,7 +117,8 @@ def test_the_markdown_has_the_published_tables(report: Report) -> None:
     """Model, environment, metrics with limits, labels, prompt by prompt."""
     text = render_markdown(report, "en")
 
-    assert "| Token agreement | 100 % | 100 % | ≥ 93 % | 93.49 % – 100 % | ✅ pass |" in text
+    row = "| Token agreement | 100 % | 100 % | ≥ 93 % | 93.49 % – 100 % | ✅ pass: 600 of 600 shows at least 93.49 % |"
+    assert row in text
     assert "| Cosine similarity, min | 0.99999" in text
     assert "| the first prompt | Safe | Safe | Safe | ✅ |" in text
     assert "✅ 200/200" in text

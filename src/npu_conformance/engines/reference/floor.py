@@ -13,7 +13,7 @@ from npu_conformance.machine.cache import touch
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import digest, staged_file
 from npu_conformance.measure.columns import METRICS, Columns
-from npu_conformance.measure.floor import WORDS, floor_columns, save_floor_run
+from npu_conformance.measure.floor import KEPT, WORDS, floor_columns, save_floor_run
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.measure.stored import read_stored, write_stored
 from npu_conformance.traces.trace import load_trace
@@ -54,12 +54,14 @@ def run(job: "FloorJob", progress: "Progress") -> None:
 
 
 def _kept(entry: Path) -> Columns | None:
-    """What was measured of a sequence before; None where that is not there, or not readable: it is measured again."""
+    """What was measured of a sequence before; None where it is not there, not all of it, or not readable."""
     if not entry.is_file():
         return None
     try:
         _, columns = read_stored(entry)
     except TraceError:
+        return None
+    if not set(KEPT) <= columns.keys():
         return None
     touch(entry)
     return columns

@@ -39,6 +39,14 @@ METRICS: dict[str, tuple[str, str]] = {
     "worst_positions": ("Worst position, over the noise floor", "最差位置与噪声基底之比"),
     "worst_logits": ("Worst logit, over the noise floor", "最差 logit 与噪声基底之比"),
     "worst_prompts": ("Worst prompt, over the noise floor", "最差提示词与噪声基底之比"),
+    "reference_answers": (
+        "Answers that are the reference's own greedy answer, up to a tie",
+        "与参考自身贪心回答相同（或至近似并列处）的回答",
+    ),
+    "transformers_rows": (
+        "Rows bitwise equal to transformers in the same dtype",
+        "与同 dtype 的 transformers 比特级一致的行",
+    ),
     "equal_or_tied_tokens": ("Tokens equal, or tied", "token 相同或近似并列"),
     "own_largest_tokens": ("Tokens of the engine's own largest logit", "取自引擎自身最大 logit 的 token"),
     "finite_positions": ("Positions with finite logits", "logits 均为有限值的位置"),
