@@ -58,10 +58,14 @@ def load_model(
             f"{checkpoint}: transformers cannot make the model ({told}): compare config.json with the published one"
         ) from error
     _refuse_gaps(checkpoint, loaded)
-    model = model.to(options["dtype"]).eval()
+    # What is loaded, and no buffer that the model computes: rotary frequencies of 8 bits turn late tokens by radians.
+    stored = model.state_dict(keep_vars=True).values()
+    for tensor in stored:
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.to(options["dtype"])
     if quantised:
         quantise_inputs(model, files)
-    return model
+    return model.eval()
 
 
 def _plain_weights(files: Checkpoint, dtype: Any) -> dict[str, Any]:

@@ -45,6 +45,19 @@ def test_block_fp8_is_read_without_our_converter(tmp_path: Path, monkeypatch: py
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
 
 
+def test_rotary_frequencies_are_those_of_float32_in_every_dtype(tmp_path: Path) -> None:
+    """Weights are cast, and no frequency: of 8 bits one turns the thousandth token by radians."""
+    import torch
+
+    save_qwen3(tmp_path / "source")
+    exact, narrow = (
+        load_model(tmp_path / "source", dtype, "sdpa", trust_remote_code=False) for dtype in ("float32", "bfloat16")
+    )
+
+    assert {one.dtype for one in narrow.parameters()} == {torch.bfloat16}
+    assert torch.equal(narrow.model.rotary_emb.inv_freq, exact.model.rotary_emb.inv_freq)
+
+
 def test_a_model_with_weights_left_out_is_refused(tmp_path: Path) -> None:
     """Transformers would make some up, with a warning that nobody reads."""
     save_qwen3(tmp_path / "source")

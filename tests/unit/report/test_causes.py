@@ -116,3 +116,22 @@ def test_checks_of_a_report_are_not_changed() -> None:
     text_of(made)
 
     assert before == [one for found in made.models for one in found.checks]
+
+
+def test_a_module_beyond_its_own_floor_is_named_before_states_that_may_follow() -> None:
+    """Errors of earlier layers are in hidden states, and in no module that is computed from what it was given."""
+    module = failed("layers_over_floor", where="first beyond at model.layers.0.mlp: 2 times its floor, others 1")
+    found = with_these(green(("base",)), [module, layers_failed(), failed("error_over_floor")])
+    (cause,) = causes(model("Model", found, [details("base")]))
+
+    assert cause.layer == "model.layers.0.mlp"
+    assert [one.check for one in cause.first] == ["layers_over_floor"]
+    assert cause.follows == ("hidden_states", "error_over_floor")
+
+
+def test_a_report_says_where_no_module_is_beyond_its_floor() -> None:
+    """Then the fault is in what lies between them, or behind the last."""
+    found = with_these(green(("base",)), [failed("error_over_floor")])
+    text = shown(model("Model", found, [details("base")]))
+
+    assert paragraph(text, "first layer") == "none: each attention and MLP is within its own floor"

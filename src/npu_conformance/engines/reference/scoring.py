@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from npu_conformance.workers.job import ScorerJob
     from npu_conformance.workers.worker import Progress
 
-SCORING_VERSION = 3
+SCORING_VERSION = 4
 """Part of every cache key: raised when this module computes other numbers for the same inputs, or stores them in
 another form."""
 # Tokens of a batch, padding included: enough to keep two to sixty-four cores busy, 40 MB a float32 layer of 4B.
