@@ -12,7 +12,7 @@ from npu_conformance.selftest.live import Inject, Live
 HIDDEN, EXPERTS, CHOSEN, TOKENS = 8, 6, 2, 40
 
 
-class Gate(torch.nn.Linear):
+class Gate(torch.nn.Linear):  # type: ignore[misc]
     """A linear layer as vLLM's: with a bias beside its output."""
 
     def forward(self, hidden: Any) -> Any:
@@ -33,7 +33,7 @@ class Router:
         return weights / weights.sum(dim=-1, keepdim=True) if self.renormalize else weights, ids.int()
 
 
-class Mixture(torch.nn.Module):
+class Mixture(torch.nn.Module):  # type: ignore[misc]
     """Routed experts and a shared one."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Mixture(torch.nn.Module):
         return (routed * weights[..., None]).sum(dim=1) + self.shared_expert(hidden)
 
 
-class Layer(torch.nn.Module):
+class Layer(torch.nn.Module):  # type: ignore[misc]
     """A decoder's layer."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Layer(torch.nn.Module):
         return hidden + self.mlp(hidden)
 
 
-class Decoder(torch.nn.Module):
+class Decoder(torch.nn.Module):  # type: ignore[misc]
     """Two layers."""
 
     def __init__(self) -> None:
