@@ -13,20 +13,18 @@ from npu_conformance.baselines.against import BaselineDiff, since
 from npu_conformance.baselines.stored import Baseline
 from npu_conformance.checkpoints.inputs import Inputs
 from npu_conformance.checks.pair import Pair, compare_together, kept_comparison
+from npu_conformance.checks.routers import router_ties
 from npu_conformance.config.engines import DEFAULT, engine
 from npu_conformance.config.limits import FALSE_ALARMS, NOISE_FIGURES
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.config.variants import CATALOGUE, JUDGED, is_long, no_effect, signs_of, unconfirmed
-from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import Comparison, require_finite
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.floor import FloorRun, NoiseFloor
 from npu_conformance.measure.module_errors import ModuleErrors
 from npu_conformance.measure.noise import Family, family
-from npu_conformance.measure.router import router_ties
 from npu_conformance.measure.ties import TieWidths, tie_widths
-from npu_conformance.traces.router import load_router
 from npu_conformance.traces.trace import BOUNDARY, COLD, PREFILL, Trace
 
 
@@ -123,15 +121,7 @@ class Evidence:
         Raises:
             TraceError: the routers' margins cannot be read.
         """
-        lengths = [len(answer.token_ids) for answer in self.reference.answers]
-        margins = load_router(self.reference.folder, sum(lengths))
-        own = [] if self.noise is None else [one.router for one in self.noise.runs.values()]
-        known = [one for one in own if one is not None]
-        if margins is None or not known:
-            return None
-        starts = np.cumsum([0, *lengths])
-        spans = [margins[start : start + self.reference.judged(index)] for index, start in enumerate(starts[:-1])]
-        return router_ties(np.concatenate(spans), known)
+        return router_ties(self.reference, self.noise)
 
     @cached_property
     def ties(self) -> TieWidths:
@@ -242,21 +232,6 @@ class Evidence:
         if part is None:
             return None
         return self._pair("own_prefill", decode, part, ("decode", "prefill"), same_weights=True)
-
-    @property
-    def base_distance(self) -> float:
-        """The largest relative L2 error of base's rows at the same positions: what rounding alone costs this model.
-
-        Raises:
-            TraceError: base and the reference are not of the same tokens, or a row of theirs is not finite.
-        """
-        if self.base is None:
-            raise TraceError(f"{self.candidate.folder}: is held against no base")
-        if self.baseline_only and self.baseline is not None:
-            # Few words do not tell the size of a whole row.
-            return self.baseline.figures["base"]["logits_closeness: relative_l2_max"]
-        require_finite(self.base.comparison)
-        return float(self.base.comparison.values["relative_l2"].max())
 
     @cached_property
     def against_base(self) -> Pair | None:

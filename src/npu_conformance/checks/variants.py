@@ -9,6 +9,7 @@ from npu_conformance.checks.pair import Pair
 from npu_conformance.checks.registry import check
 from npu_conformance.config.limits import FIGURES, VARIANT_SPREAD
 from npu_conformance.config.variants import CATALOGUE
+from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import require_finite
 from npu_conformance.measure.metrics import choice, root_mean_square, tied
 from npu_conformance.measure.results import Result
@@ -60,7 +61,7 @@ def _spread(evidence: Evidence, pair: Pair, at: str) -> Result:
     Two engines that round alike are apart by at most the sum of their errors, so 2; a few rows that are wrong by less
     than the dtype's limits are not.
     """
-    distances, rounding = pair.comparison.values["relative_l2"], evidence.base_distance
+    distances, rounding = pair.comparison.values["relative_l2"], _base_distance(evidence)
     worst = int(np.nan_to_num(distances, nan=np.inf).argmax())
     # Of a base that is the reference bit for bit, any distance is infinitely larger.
     observed = 0.0 if distances[worst] == 0 else float(distances[worst] / rounding) if rounding else float("inf")
@@ -77,6 +78,21 @@ def _spread(evidence: Evidence, pair: Pair, at: str) -> Result:
         verdict=by_limit(observed, limit, "<="),
         where=pair.place(worst),
     )
+
+
+def _base_distance(evidence: Evidence) -> float:
+    """The largest relative L2 error of base's rows at the same positions: what rounding alone costs this model.
+
+    Raises:
+        TraceError: base and the reference are not of the same tokens, or a row of theirs is not finite.
+    """
+    if evidence.base is None:
+        raise TraceError(f"{evidence.candidate.folder}: is held against no base")
+    if evidence.baseline_only and evidence.baseline is not None:
+        # Few words do not tell the size of a whole row.
+        return evidence.baseline.figures["base"]["logits_closeness: relative_l2_max"]
+    require_finite(evidence.base.comparison)
+    return float(evidence.base.comparison.values["relative_l2"].max())
 
 
 def _bitwise(evidence: Evidence, pair: Pair, at: str) -> Result:

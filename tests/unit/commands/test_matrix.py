@@ -31,6 +31,7 @@ def test_every_config_has_its_job(capsys: pytest.CaptureFixture[str], configs: P
     assert list(found) == config_names(configs)
     assert {name: entry["npus"] for name, entry in found.items()} == {
         "BitCPM4-CANN-1B": 2,
+        "Qwen1.5-MoE-A2.7B-Chat": 2,
         "Qwen3-1.7B-GPTQ-Int8-FP16": 2,
         "Qwen3-4B-FP8": 4,
         "Qwen3-8B-W8A8": 1,

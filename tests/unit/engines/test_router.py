@@ -23,22 +23,12 @@ def mixture() -> Any:
     from transformers import Qwen2MoeConfig, Qwen2MoeForCausalLM
 
     torch.manual_seed(0)
-    return Qwen2MoeForCausalLM(
-        Qwen2MoeConfig(
-            vocab_size=50,
-            hidden_size=16,
-            intermediate_size=24,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            moe_intermediate_size=12,
-            shared_expert_intermediate_size=20,
-            num_experts=EXPERTS,
-            num_experts_per_tok=CHOSEN,
-            pad_token_id=0,
-            initializer_range=0.5,
-        )
-    ).eval()
+    config = Qwen2MoeConfig(
+        vocab_size=50, hidden_size=16, intermediate_size=24, num_hidden_layers=LAYERS, num_attention_heads=2,
+        num_key_value_heads=1, moe_intermediate_size=12, shared_expert_intermediate_size=20, num_experts=EXPERTS,
+        num_experts_per_tok=CHOSEN, pad_token_id=0, initializer_range=0.5,
+    )  # fmt: skip
+    return Qwen2MoeForCausalLM(config).eval()
 
 
 @pytest.fixture

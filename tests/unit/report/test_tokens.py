@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.checks import CHECKS
+from npu_conformance.checks.evidence import Evidence
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.rates import effective_n, rate_interval
 from npu_conformance.measure.reference_runs import FLOOR
@@ -117,6 +118,13 @@ def test_a_realisation_that_is_the_candidates_own_expects_nothing(tied: Scene) -
     found = agreed(tied)
 
     assert (found.expected_ties, found.expected_range) == (2.5, (2, 3))
+
+
+def test_router_ties_are_counted(tied: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a mixture of experts; of a dense model nothing is said."""
+    assert agreed(tied).router_ties is None
+    monkeypatch.setattr(Evidence, "router_ties", np.arange(600) < 57)
+    assert agreed(tied).router_ties == 57
 
 
 def test_a_mismatch_that_is_no_tie_is_listed(tied: Scene) -> None:

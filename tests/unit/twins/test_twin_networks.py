@@ -39,3 +39,29 @@ def test_most_heads_of_a_gated_delta_net_keep_their_state() -> None:
 
     assert len(kept) == 3 * 4
     assert sum(share**16 > 0.1 for share in kept) > len(kept) / 2
+
+
+def test_sizes_of_a_mixture_cannot_stand_in_each_others_place() -> None:
+    """Else an engine that takes one for another would compute the same."""
+    recipe = RECIPES["qwen2-moe"]
+    assert isinstance(recipe, Trained)
+    network = new_network(recipe, Tokenizer())
+    config = network.config
+
+    sizes = [
+        config.num_experts,
+        config.num_experts_per_tok,
+        config.moe_intermediate_size,
+        config.shared_expert_intermediate_size,
+        config.intermediate_size,
+        config.hidden_size,
+        config.num_attention_heads,
+        config.num_key_value_heads,
+        config.hidden_size // config.num_attention_heads,
+    ]
+    assert len(set(sizes)) == len(sizes)
+    # vLLM's class takes heads of hidden over heads, whatever config.json says.
+    assert config.head_dim == config.hidden_size // config.num_attention_heads
+    routers = [module.weight.detach() for name, module in network.named_modules() if name.endswith("mlp.gate")]
+    assert len(routers) == recipe.layers
+    assert all(float(weight.std()) > 0 for weight in routers)

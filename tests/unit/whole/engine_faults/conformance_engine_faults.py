@@ -12,13 +12,13 @@ of a wrong token in the KV cache is wrong too, so later tokens of its request ar
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 _SCALE = 1.3
 _RANK_SCALE = 1.3
 _LAYER_SCALE = 1.01
 _NOISE = 0.01
-_EARLY = 3
 
 # What a layer returns, (hidden_states, residual), in and out.
 _Outputs = tuple[Any, Any]
@@ -199,31 +199,6 @@ def _weight_left_out() -> None:
     DefaultModelLoader.track_weights_loading = track_weights_loading
 
 
-def _patch_stops(change: Callable[[Any, bool], bool]) -> None:
-    """Let `change` decide whether a request that chooses its own tokens has ended, from what vLLM says."""
-    from vllm.v1.core.sched import scheduler
-    from vllm.v1.request import RequestStatus
-
-    original = scheduler.check_stop
-
-    def check_stop(request: Any, *args: Any, **named: Any) -> bool:
-        said = bool(original(request, *args, **named))
-        ended = said if request.sampling_params.ignore_eos else change(request, said)
-        if ended != said:
-            request.status = RequestStatus.FINISHED_STOPPED if ended else RequestStatus.RUNNING
-        return ended
-
-    scheduler.check_stop = check_stop
-
-
-def _stops_early() -> None:
-    _patch_stops(lambda request, said: said or request.num_output_tokens >= _EARLY)
-
-
-def _runs_on() -> None:
-    _patch_stops(lambda request, said: said and request.num_output_tokens >= request.max_tokens)
-
-
 def _patch_processors(show: Callable[[Any], Any], back: Callable[[Any], Any] | None) -> None:
     """Let `show` choose what processors of logits are shown; of what they give, only what they changed counts.
 
@@ -255,8 +230,8 @@ FAULTS: dict[str, Callable[[], None]] = {
     "layer_scaled": _layer_scaled,
     "noise": _noise,
     "weight_left_out": _weight_left_out,
-    "stops_early": _stops_early,
-    "runs_on": _runs_on,
+    "stops_early": lambda: import_module("conformance_engine_stops").stops_early(),
+    "runs_on": lambda: import_module("conformance_engine_stops").runs_on(),
     "rows_exchanged": _rows_exchanged,
     "rows_late": _rows_late,
     "hooks_blind": _hooks_blind,
