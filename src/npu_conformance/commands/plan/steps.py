@@ -211,11 +211,12 @@ class _Model:
         dtype, count = runs[0].dtype, len(runs)
         cost = self._pass_cost(variant, dtype, follows=True)
         alone = ", quantisation alone in float32" if self.served.quantised else ""
+        runs_of = f"{count - bool(alone)} floor runs in {dtype}{alone}"
         return Step(
             kind="noise floor",
             model=self._name,
             name=variant,
-            about=f"{count - bool(alone)} floor runs in {dtype}{alone}: {cost.sequences} sequences each, unless they are in the cache",
+            about=f"{runs_of}: {cost.sequences} sequences each, unless they are in the cache",
             # One after another: of the memory only one's is held.
             take=Take(0 if known else count * cost.seconds, cost.memory, 0),
             basis=self._basis,
