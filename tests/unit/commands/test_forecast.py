@@ -111,6 +111,18 @@ def test_missing_twins_are_told_once_and_bases_first(session: Session, cache: Pa
     }
 
 
+def test_a_twin_whose_original_is_another_may_be_missing(own_configs: Path, tmp_path: Path, cache: Path) -> None:
+    """Neither is there: their sizes are a twin's."""
+    own = session_of_twins(own_configs, tmp_path, cache)
+    (own_configs / "Codes.yaml").write_text(
+        "model: org/Codes\nscheme: w8a8\nreference: {model: org/Original}\ntwin: qwen3-modelslim\n"
+    )
+    found = forecast(own, {"Codes": ("base",)})
+
+    assert [one.model for one in found.of("twin")] == ["qwen3-guard", "qwen3-modelslim"]
+    assert {one.basis for one in found.steps if one.kind in ("engine", "reference")} == {"not built yet"}
+
+
 def test_an_adapter_is_scored_with_and_without(session: Session, configs: Path) -> None:
     """Every prompt once more, for one token."""
     prompts = len(load_prompts(session.config("Lora").prompts, configs / "prompts"))

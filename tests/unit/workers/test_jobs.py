@@ -182,11 +182,11 @@ def test_two_that_want_one_reference_compute_it_one_after_the_other(tmp_path: Pa
         running.pop()
 
     config = ModelConfig.model_validate({"model": "a/b"})
-    runs = passes(config, ("base",))[0].runs
+    runs, folder = passes(config, ("base",))[0].runs, SimpleNamespace(folder=weights)
     references = References(
         config,
         Subject("Model", "real", weights, weights),
-        cast(Any, SimpleNamespace(reference=SimpleNamespace(folder=weights), adapter=None)),
+        cast(Any, SimpleNamespace(reference=folder, candidate=folder, adapter=None, quantised=False)),
         Settings(configs=tmp_path, deadline=9),
         cast(Jobs, SimpleNamespace(run=slow, narrator=KeptLines(), on_the_host=dict)),
     )

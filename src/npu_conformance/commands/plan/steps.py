@@ -75,13 +75,14 @@ class _Model:
         self._adapted = self._subject.adapter is not None or self._settings.candidate_adapter is not None
         self._built = not self._twin or is_whole(self._subject.reference)
         self._reference = inspect(self._subject.reference) if self._built else nominal(self._subject.reference)
-        self._loaded = self._reference
+        self._loaded, self._there = self._reference, self._built
         if self._subject.candidate not in (None, self._subject.reference):
-            built = not self._twin or is_whole(self._subject.candidate)
-            self._loaded = inspect(self._subject.candidate) if built else nominal(self._subject.candidate)
+            # A twin's original may be there before it.
+            self._there = not self._twin or bool(self._settings.candidate_weights) or is_whole(self._subject.candidate)
+            self._loaded = inspect(self._subject.candidate) if self._there else nominal(self._subject.candidate)
         if self._built and self._settings.scores:
             require_readable(self._reference)
-        if self._built:
+        if self._built and self._there:
             adapter_findings(self._config, (self._subject.adapter, self._settings.candidate_adapter), self._loaded)
         self._parameters = parameters_of(self._reference)
         prompts = load_prompts(self._config.prompts, self._settings.prompts_dir, self._settings.prompts)
@@ -209,11 +210,13 @@ class _Model:
         """All floor runs, of which no whole rows are kept; which are cached only the tokens tell, yet to be chosen."""
         dtype, count = runs[0].dtype, len(runs)
         cost = self._pass_cost(variant, dtype, follows=True)
+        alone = ", quantisation alone in float32" if self.served.quantised else ""
+        runs_of = f"{count - bool(alone)} floor runs in {dtype}{alone}"
         return Step(
             kind="noise floor",
             model=self._name,
             name=variant,
-            about=f"{count} floor runs in {dtype}: {cost.sequences} sequences each, unless they are in the cache",
+            about=f"{runs_of}: {cost.sequences} sequences each, unless they are in the cache",
             # One after another: of the memory only one's is held.
             take=Take(0 if known else count * cost.seconds, cost.memory, 0),
             basis=self._basis,
@@ -240,12 +243,11 @@ class _Model:
         """Bytes that the engine loads."""
         if self._subject.candidate is None:
             return self._parameters * WIDTHS[self._config.convert or self._config.serve.dtype]
-        unbuilt = self._loaded is self._reference and not self._built
-        return TWIN_DISK if unbuilt else weight_bytes(self._loaded)
+        return weight_bytes(self._loaded) if self._there else TWIN_DISK
 
     @property
     def _basis(self) -> str:
-        return "estimated" if self._built else "not built yet"
+        return "estimated" if self._built and self._there else "not built yet"
 
     @property
     def _deadline(self) -> float:
