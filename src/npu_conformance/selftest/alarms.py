@@ -8,6 +8,7 @@ from scipy.stats import beta
 
 from npu_conformance.config.limits import FALSE_ALARMS, NOISE_FIGURES
 from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.module_errors import ModuleErrors
 from npu_conformance.measure.noise import Floor, family
 from npu_conformance.measure.statistics import LEVEL
 from npu_conformance.run.session import Session
@@ -57,7 +58,8 @@ def alarms(session: Session, model: str, subject: str) -> Alarms:
         chosen = sorted(random.choice(len(evidence.prompts), size, replace=False).tolist())
         drawn = {name: one.choose(chosen) for name, one in floor.items()}
         own = None if prefill is None else prefill.choose(chosen)
-        engine += _flagged(evidence.deviations.choose(chosen), own, drawn, limits)
+        modules = _some(evidence.layers_floor, size, random)
+        engine += _flagged(evidence.deviations.choose(chosen), own, drawn, limits, modules)
         floor_runs += any(_flagged(one, None, _others(drawn, name), limits) for name, one in drawn.items())
     return Alarms(
         subject=subject,
@@ -91,8 +93,22 @@ def alarms_table(found: Sequence[Alarms]) -> str:
     return "\n".join([*told, f"Stated: {FALSE_ALARMS:.0%} of runs.", "", *head, *rows]) + "\n"
 
 
-def _flagged(candidate: Deviations, prefill: Deviations | None, floor: Floor, limits: dict[str, float]) -> bool:
-    judged = family(candidate, prefill, floor, limits, FALSE_ALARMS)
+def _some(modules: ModuleErrors | None, prompts: int, random: np.random.Generator) -> ModuleErrors | None:
+    """Of the prompts of which modules were looked at, which are fewer."""
+    if modules is None:
+        return None
+    there = len(modules.prompts)
+    return modules.choose(sorted(random.choice(there, min(prompts, there), replace=False).tolist()))
+
+
+def _flagged(
+    candidate: Deviations,
+    prefill: Deviations | None,
+    floor: Floor,
+    limits: dict[str, float],
+    modules: ModuleErrors | None = None,
+) -> bool:
+    judged = family(candidate, prefill, floor, limits, FALSE_ALARMS, modules)
     return any(not p_value > FALSE_ALARMS for p_value in judged.adjusted.values())
 
 
