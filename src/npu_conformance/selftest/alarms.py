@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.stats import beta
 from npu_conformance.checks import CALIBRATED, CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.limits import FALSE_ALARMS
+from npu_conformance.measure.module_errors import ModuleErrors
 from npu_conformance.measure.results import Verdict, worst
 from npu_conformance.measure.statistics import LEVEL
 from npu_conformance.run.session import Session
@@ -78,7 +80,7 @@ def alarms(session: Session, model: str, subject: str) -> Alarms:
     for size in _SIZES:
         mine, theirs = Counter[Kind](), Counter[Kind]()
         for chosen in _sets(len(evidence.prompts), size):
-            drawn = draw(evidence, chosen)
+            drawn = replace(draw(evidence, chosen), module_errors=_modules(evidence, chosen))
             mine[_verdict(drawn, by)] += 1
             for name in drawn.floor:
                 theirs[_verdict(floor_run_as_candidate(drawn, name), by)] += 1
@@ -96,6 +98,15 @@ def _sets(prompts: int, size: int) -> Iterator[list[int]]:
     for _ in range(_DEALS):
         dealt = random.permutation(prompts)
         yield from (sorted(dealt[start : start + size].tolist()) for start in range(0, prompts - size + 1, size))
+
+
+def _modules(evidence: Evidence, chosen: Sequence[int]) -> ModuleErrors | None:
+    """Errors of attentions and MLPs of as many prompts as are in a set, from the few that they are measured of."""
+    if evidence.module_errors is None:
+        return None
+    known = len(evidence.module_errors.prompts)
+    places = np.random.default_rng(chosen).permutation(known)[: len(chosen)]
+    return evidence.module_errors.choose(sorted(places.tolist()))
 
 
 def _verdict(evidence: Evidence, by: Counter[str]) -> Kind:

@@ -1,6 +1,6 @@
 """Some prompts of a run as a run of their own: nothing is computed or compared again."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +9,6 @@ from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.pair import Pair
 from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.floor import FloorRun, NoiseFloor
-from npu_conformance.measure.module_errors import ModuleErrors
 from npu_conformance.traces.trace import Trace
 
 _NOWHERE = Path("/dev/null")
@@ -28,13 +27,12 @@ class Drawn(Evidence):
 
 
 def draw(evidence: Evidence, chosen: Sequence[int]) -> Drawn:
-    """Some prompts of a run.
+    """Some prompts of a run; what was measured of its layers stays that of the run.
 
     Args:
         evidence: of the run, in base.
         chosen: places of the prompts.
     """
-    names = {evidence.prompts[place].id for place in chosen}
     compared = {name: pair.comparison.choose(chosen) for name, pair in evidence.pairs.items()}
     runs = {} if evidence.noise is None else evidence.noise.runs
     drawn = {name: replace(run, comparison=run.comparison.choose(chosen)) for name, run in runs.items()}
@@ -44,7 +42,6 @@ def draw(evidence: Evidence, chosen: Sequence[int]) -> Drawn:
         "reference": _answers(evidence.reference, chosen),
         "second_ids": None if evidence.second_ids is None else _some(evidence.second_ids, chosen),
         "noise": NoiseFloor(drawn),
-        "module_errors": _modules(evidence.module_errors, names),
         "compared": compared,
     }
     return Drawn(**{one.name: getattr(evidence, one.name) for one in fields(evidence)} | changed)
@@ -61,13 +58,6 @@ def floor_run_as_candidate(drawn: Drawn, name: str) -> Drawn:
         module_errors=None,
         compared={"reference": own.comparison},
     )
-
-
-def _modules(errors: ModuleErrors | None, names: Set[str]) -> ModuleErrors | None:
-    """What of these prompts was measured layer by layer."""
-    if errors is None:
-        return None
-    return errors.choose([place for place, name in enumerate(errors.prompts) if name in names])
 
 
 def _answers(trace: Trace, chosen: Sequence[int]) -> Trace:

@@ -30,7 +30,16 @@ from tests.unit.helpers.scenes import Scene
 
 QUICK = ("rotary_theta", "decode_only", "head_word", "weight_fp8")
 """Kinds that stand for the catalogue in `make test`: of prefill and decode, of the head, of weights."""
-MORE = ("attention_scale", "cache_bits", "norms_exchanged", "noise", "logits_scaled")
+MORE = (
+    "attention_scale",
+    "cache_bits",
+    "layer_value_bits",
+    "layer_key_bits",
+    "head_scaled",
+    "norms_exchanged",
+    "noise",
+    "logits_scaled",
+)
 
 
 def one(
