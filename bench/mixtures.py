@@ -1,6 +1,7 @@
 """How often clean runs of a mixture are flagged for their worst, by one tail and by two.
 
-`python -m bench.mixtures TWIN`, with the folder of a twin. Runs by transformers in bfloat16, with noise of many seeds, are held against four others.
+`python -m bench.mixtures TWIN`, with the folder of a twin. Runs by transformers in bfloat16, with noise of many seeds,
+are held against four others.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """What passes are worth: the smallest faults that the recorded campaign says they would have caught."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -43,30 +43,30 @@ class RuledOut(Part):
     """By kind, the weakest strength from which on the property caught it on every twin: see docs/faults.md."""
 
 
-def ruled_out(checks: Sequence[Result], variant: str, prompts: int, *, adapter: bool) -> Iterator[RuledOut]:
+def ruled_out(checks: Sequence[Result], variant: str, prompts: int, parts: Collection[str]) -> Iterator[RuledOut]:
     """The properties that passed, where they were judged as in the campaign: as strictly, in base or as served.
 
     Args:
         checks: of a model.
         variant: whose are meant.
         prompts: that it was judged on; nothing is said of fewer than the campaign had.
-        adapter: whether the model has a LoRA.
+        parts: that the model has and others have not, by the names that kinds of faults have for them.
     """
     own = [check for check in checks if check.variant == variant]
     for name in dict.fromkeys(check.check for check in own if variant in JUDGED):
         mine = [check for check in own if check.check == name]
         if worst(check.verdict for check in mine) != "pass" or not all(map(_strict, mine)):
             continue
-        if faults := _would_have_caught(name, prompts, (None, "lora") if adapter else (None,)):
+        if faults := _would_have_caught(name, prompts, parts):
             yield RuledOut(variant=variant, check=name, faults=faults)
 
 
-def _would_have_caught(check: str, prompts: int, parts: Sequence[str | None]) -> dict[str, float]:
+def _would_have_caught(check: str, prompts: int, parts: Collection[str]) -> dict[str, float]:
     recorded = _recorded()
     # The campaign says nothing of a run on fewer prompts.
     if recorded is None or prompts < recorded.prompts:
         return {}
-    return {one.kind: one.strength for one in recorded.caught if one.check == check and one.needs in parts}
+    return {one.kind: one.strength for one in recorded.caught if one.check == check and one.needs in (None, *parts)}
 
 
 @cache

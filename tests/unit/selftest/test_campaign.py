@@ -245,16 +245,16 @@ def test_reports_quote_only_what_was_judged_as_strictly(monkeypatch: pytest.Monk
     results = summarise([], kinds_seen, judged)
     monkeypatch.setattr(quoting, "_recorded", lambda: all_caught(results))
 
-    def quoted(check: Result, adapter: bool = False) -> dict[str, float]:
-        found = list(ruled_out([check], check.variant, 60, adapter=adapter))
+    def quoted(check: Result, *parts: str) -> dict[str, float]:
+        found = list(ruled_out([check], check.variant, 60, parts))
         return found[0].faults if found else {}
 
     passed = Result(check="drift", variant="base", metric="drift", limit=1.15, verdict="pass")
     wide = {"check": "logits_closeness", "metric": "relative_l2_mean"}
     assert quoted(passed) == {"layer_scaled": 1.1}
-    assert quoted(passed, adapter=True) == {"layer_scaled": 1.1, "lora_scale": 1.1}
+    assert quoted(passed, "lora") == {"layer_scaled": 1.1, "lora_scale": 1.1}
     assert quoted(passed.model_copy(update=wide | {"limit": 0.02})) == {"layer_scaled": 1.1}
-    assert list(ruled_out([passed], "base", results.prompts - 1, adapter=False)) == []
+    assert list(ruled_out([passed], "base", results.prompts - 1, ())) == []
     for change in (
         {"limit": 1.3},
         {"limit": None},
