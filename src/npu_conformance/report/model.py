@@ -134,10 +134,7 @@ def build_report(
                     one
                     for own in variants
                     for one in ruled_out(
-                        found,
-                        own.variant,
-                        Sample(len(own.prompts), own.positions),
-                        adapter=bool(facts and facts.adapter),
+                        found, own.variant, Sample(len(own.prompts), own.positions), _parts(facts, own)
                     )
                 ],
                 facts=facts,
@@ -156,6 +153,12 @@ def _least(variants: list[VariantDetails]) -> Agreement | None:
 
 def _engine_starts(folder: Path) -> int:
     return len(list((folder / "traces").glob("*/*/candidate/trace.json")))
+
+
+def _parts(facts: SubjectFacts | None, own: VariantDetails) -> set[str]:
+    """Parts of a model that faults may be in, and that not all have."""
+    lora = {"lora"} if facts is not None and facts.adapter else set()
+    return lora | ({"experts"} if own.candidate.get("observed", {}).get("experts") else set())
 
 
 def _not_judged(checks: list[Result], variants: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """What passes are worth: the smallest faults that the recorded campaign says they would have caught."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from math import inf
 from pathlib import Path
@@ -60,24 +60,24 @@ class Sample(NamedTuple):
     positions: int
 
 
-def ruled_out(checks: Sequence[Result], variant: str, sample: Sample, *, adapter: bool) -> Iterator[RuledOut]:
+def ruled_out(checks: Sequence[Result], variant: str, sample: Sample, parts: Collection[str]) -> Iterator[RuledOut]:
     """The properties that passed, where this run reaches as far as the campaign: in base or as served, as strictly.
 
     Args:
         checks: of a model.
         variant: whose are meant.
         sample: nothing is said of a smaller one than the campaign had.
-        adapter: whether the model has a LoRA.
+        parts: that the model has and others have not, by the names that kinds of faults have for them.
     """
-    recorded, parts = _recorded(), (None, "lora") if adapter else (None,)
+    recorded = _recorded()
     if recorded is None or not _as_many(sample, recorded):
         return
-    own = [check for check in checks if check.variant == variant]
+    own, there = [check for check in checks if check.variant == variant], (None, *parts)
     for name in dict.fromkeys(check.check for check in own if variant in JUDGED):
         mine = [check for check in own if check.check == name]
         if worst(check.verdict for check in mine) != "pass" or not all(_strict(one, recorded) for one in mine):
             continue
-        if faults := {one.kind: one.strength for one in recorded.caught if one.check == name and one.needs in parts}:
+        if faults := {one.kind: one.strength for one in recorded.caught if one.check == name and one.needs in there}:
             yield RuledOut(variant=variant, check=name, faults=faults)
 
 

@@ -35,15 +35,15 @@ def record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quoting, "_recorded", lambda: RECORD)
 
 
-def quoted(*checks: Result, sample: Sample = SAMPLE, adapter: bool = False) -> dict[str, dict[str, float]]:
+def quoted(*checks: Result, sample: Sample = SAMPLE, parts: tuple[str, ...] = ()) -> dict[str, dict[str, float]]:
     """Faults by the property that is said to have caught them."""
-    return {one.check: one.faults for one in ruled_out(checks, checks[0].variant, sample, adapter=adapter)}
+    return {one.check: one.faults for one in ruled_out(checks, checks[0].variant, sample, parts)}
 
 
 def test_what_was_judged_as_strictly_is_quoted() -> None:
     """By a gate, by figures, and of the parts that the model has."""
     assert quoted(PASSED) == {"drift": {"layer_scaled": 1.1}}
-    assert quoted(PASSED, adapter=True) == {"drift": {"layer_scaled": 1.1, "lora_scale": 1.1}}
+    assert quoted(PASSED, parts=("lora",)) == {"drift": {"layer_scaled": 1.1, "lora_scale": 1.1}}
     assert quoted(PASSED.model_copy(update=CLOSE)) == {"logits_closeness": {"layer_scaled": 1.1}}
     assert quoted(PASSED.model_copy(update={"check": "worst_logits", "limit": 2.9}))
 
@@ -113,4 +113,4 @@ def _quoted(scene: Scene, evidence: Evidence) -> set[str]:
     save_details(scene.folder, "Model", FACTS | {"variants": ["base"]}, evidence)
     (own,) = load_details(scene.folder, "Model")[1]
     checks = [result for gate in CALIBRATED for result in gate.judge(evidence)]
-    return {one.check for one in ruled_out(checks, "base", Sample(len(own.prompts), own.positions), adapter=False)}
+    return {one.check for one in ruled_out(checks, "base", Sample(len(own.prompts), own.positions), ())}

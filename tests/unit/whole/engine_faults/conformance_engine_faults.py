@@ -5,8 +5,7 @@ workers included. `ENGINE_FAULT` names the fault, `ENGINE_FAULT_LAYER` the layer
 without `ENGINE_FAULT` nothing is touched.
 
 Forward methods are wrapped and no weight is edited: vLLM packs a linear layer's weights when it loads them.
-A "wrong" token has the last addend of its layer's output, the MLP's, scaled by `_SCALE`. What later layers keep
-of a wrong token in the KV cache is wrong too, so later tokens of its request are.
+A "wrong" token has the last addend of its layer's output, the MLP's, scaled by `_SCALE`; later layers keep that.
 """
 
 import os
@@ -16,7 +15,6 @@ from importlib import import_module
 from typing import Any
 
 _SCALE = 1.3
-_RANK_SCALE = 1.3
 _LAYER_SCALE = 1.01
 _NOISE = 0.01
 
@@ -139,7 +137,7 @@ def _tp_rank_1() -> None:
 
     def forward(self: Any, input_: Any) -> Any:
         if self.tp_rank == 1 and self.prefix.endswith(suffix):
-            input_ = input_ * _RANK_SCALE
+            input_ = input_ * _SCALE
         return original(self, input_)
 
     RowParallelLinear.forward = forward
