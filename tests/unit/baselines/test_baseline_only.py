@@ -26,7 +26,7 @@ def test_baseline_only_a_clean_run_passes(scene: Scene) -> None:
     verdicts = {one.id: [result.verdict for result in one.judge(evidence)] for one in CHECKS.values()}
 
     assert {name for name, found in verdicts.items() if {"fail", "error"} & set(found)} == set()
-    for name in ("error_over_floor", "worst_positions", "token_agreement", "finite_logits"):
+    for name in ("error_over_floor", "worst_positions", "unlikely_flips", "finite_logits"):
         assert "pass" in verdicts[name], name
 
 

@@ -75,7 +75,7 @@ def test_without_such_a_run_it_is_not_applicable(scene: Scene, config: dict[str,
 
 
 def test_a_floor_quantised_likewise_is_the_candidates(scene: Scene) -> None:
-    """Gates judge by it, ties are its own, and mismatches without one are hard; by a plain floor none of that is."""
+    """Gates judge by it, ties are its own, and each flip has to be explained; by a plain floor none of that is."""
     own = quantised(scene, 0.01, scheme="w8a8")
     plain = dataclasses.replace(own, quantised=None)
 
@@ -83,9 +83,9 @@ def test_a_floor_quantised_likewise_is_the_candidates(scene: Scene) -> None:
     assert plain.no_floor == "the floor is that of plain weights, the candidate's are w8a8"
     assert isinstance(plain.tie_width(plain.pair), float)
     assert isinstance(own.tie_width(own.pair), np.ndarray)
-    for evidence, judged in ((own, "pass"), (plain, "shown")):
-        by_metric = {one.metric: one.verdict for one in CHECKS["token_agreement"].judge(evidence)}
-        assert by_metric["equal_or_tied_tokens"] == judged
+    for evidence, judged in ((own, "pass"), (plain, "not_applicable")):
+        (flips,) = CHECKS["unlikely_flips"].judge(evidence)
+        assert flips.verdict == judged
 
 
 def test_two_runs_that_quantise_anew_may_differ_as_the_scheme_allows(scene: Scene) -> None:
