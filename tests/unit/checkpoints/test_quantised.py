@@ -90,6 +90,12 @@ def test_a_consistent_checkpoint_has_no_findings(
         ),
         pytest.param(
             FP8,
+            {"l.weight": ("F8_E4M3", ()), "l.weight_scale": ("F8_E4M3", ())},
+            "error l.weight: has codes of shape [], expected rows: download the model again",
+            id="codes without rows",
+        ),
+        pytest.param(
+            FP8,
             {**BLOCKS, "m.weight": ("F8_E4M3", (2, 2))},
             "error m.weight: F8_E4M3 without m.weight_scale_inv or _scale",
             id="no scale",

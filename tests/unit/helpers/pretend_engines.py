@@ -67,7 +67,7 @@ pytest_plugins = ["npu_conformance.plugin"]
 
 def prepare(config, subject, *_, **__):
     checkpoint = SimpleNamespace(folder=subject.reference, text_config={})
-    return SimpleNamespace(candidate=checkpoint, reference=checkpoint, adapter=None, lengths=())
+    return SimpleNamespace(candidate=checkpoint, reference=checkpoint, adapter=None, lengths=(), quantised=False)
 
 session.prepare = prepare
 session.save_prepared = lambda *_, **__: None

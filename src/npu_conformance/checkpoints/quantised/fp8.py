@@ -54,6 +54,9 @@ def _problems(checkpoint: Checkpoint, options: Fp8Options, name: str, weight: Te
     if weight.dtype == OTHER_CODES:
         yield Problem("codes", name, f"is {OTHER_CODES}, engines read {CODES} here: take a checkpoint in E4M3")
         return
+    if len(weight.shape) < 2:
+        yield Problem("shape", name, f"has codes of shape {list(weight.shape)}, expected rows: download the model again")
+        return
     scales = scales_of(checkpoint, name)
     if len(scales) > 1:
         yield Problem("two", name, f"has {' and '.join(scales)}, expected one scale: download the model again")
