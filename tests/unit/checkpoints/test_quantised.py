@@ -91,7 +91,7 @@ def test_a_consistent_checkpoint_has_no_findings(
         pytest.param(
             FP8,
             {"l.weight": ("F8_E4M3", ()), "l.weight_scale": ("F8_E4M3", ())},
-            "error l.weight: has codes of shape [], expected rows: download the model again",
+            "error l.weight: has codes of shape [], expected rows: download it again",
             id="codes without rows",
         ),
         pytest.param(

@@ -55,7 +55,7 @@ def _problems(checkpoint: Checkpoint, options: Fp8Options, name: str, weight: Te
         yield Problem("codes", name, f"is {OTHER_CODES}, engines read {CODES} here: take a checkpoint in E4M3")
         return
     if len(weight.shape) < 2:
-        yield Problem("shape", name, f"has codes of shape {list(weight.shape)}, expected rows: download the model again")
+        yield Problem("shape", name, f"has codes of shape {list(weight.shape)}, expected rows: download it again")
         return
     scales = scales_of(checkpoint, name)
     if len(scales) > 1:
