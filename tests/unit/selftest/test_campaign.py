@@ -46,7 +46,7 @@ def one(
     subject: str,
     strength: float,
     *gates: str,
-    kind: str = "cache_bits",
+    kind: str = "head_bits",
     changed: bool = True,
     allowed: dict[str, float] | None = None,
 ) -> Judged:
@@ -152,7 +152,7 @@ def test_a_kind_is_caught_always_only_if_every_changed_twin_says_so() -> None:
         one("small", 6.0, "error_over_floor"),
         one("small", 4.0, changed=False),
     ]
-    results = summarise(["development"], ["cache_bits"], judged)
+    results = summarise(["development"], ["head_bits"], judged)
     (kind,) = results.kinds
     assert kind.always
     assert kind.smallest("error_over_floor") is None  # at 4 the second twin says nothing
@@ -161,7 +161,7 @@ def test_a_kind_is_caught_always_only_if_every_changed_twin_says_so() -> None:
     assert (results.subjects, results.prompts) == (("large", "small"), 40)
     assert "of 2 faults in twins the suite catches 2, the published reports' method (first tokens) 0" in table(results)
     assert "10: 0/2, 8: 1/2, 6: 2/2, 4: 1/1 | error_over_floor | 0/3 | 1/3 |" in table(results)
-    missed = summarise(["development"], ["cache_bits"], [*judged[:-2], one("small", 6.0), judged[-1]])
+    missed = summarise(["development"], ["head_bits"], [*judged[:-2], one("small", 6.0), judged[-1]])
     assert not missed.kinds[0].always
 
 
@@ -174,11 +174,11 @@ def test_a_gate_that_no_fault_needs_is_seen() -> None:
         one("a", 1.0, "signed_bias", kind=CLEAN),
         one("development", 6.0, "worst_logits"),
     ]
-    results = summarise(["development"], ["cache_bits"], judged)
+    results = summarise(["development"], ["head_bits"], judged)
     slips = {gate.gate: gate.slips for gate in results.ablation}
-    assert slips["drift"] == ("cache_bits@8 on a",)
+    assert slips["drift"] == ("head_bits@8 on a",)
     assert slips["signed_bias"] == ()
-    assert slips["worst_logits"] == ("cache_bits@6 on development",)
+    assert slips["worst_logits"] == ("head_bits@6 on development",)
 
 
 def test_a_campaign_says_what_its_gates_allowed() -> None:
@@ -189,7 +189,7 @@ def test_a_campaign_says_what_its_gates_allowed() -> None:
         one("large", 6.0, "drift", allowed={"drift": 9.0, "worst_logits": 9.0}),
         one("development", 1.0, kind=CLEAN, allowed={"drift": 7.0, "worst_logits": 7.0}),
     ]
-    results = summarise(["development"], ["cache_bits"], judged)
+    results = summarise(["development"], ["head_bits"], judged)
     assert (results.positions, results.allowed) == (600, {"drift": 1.3, "worst_logits": 3.0})
     told = all_caught(results)
     assert (told.positions, told.allowed) == (results.positions, results.allowed)
@@ -197,7 +197,7 @@ def test_a_campaign_says_what_its_gates_allowed() -> None:
 
 def test_a_walk_without_a_fault_that_is_flagged_counts() -> None:
     """As a false alarm, and as no kind of fault."""
-    results = summarise([], ["cache_bits"], [one("a", 1.0, "drift", kind=CLEAN)])
+    results = summarise([], ["head_bits"], [one("a", 1.0, "drift", kind=CLEAN)])
     assert results.false_alarms == 1
 
 
@@ -225,7 +225,7 @@ def test_others_methods_do_not_see_a_small_fault(scene: Scene) -> None:
 def test_reports_quote_what_was_recorded() -> None:
     """The weakest strength that a check caught on every twin."""
     at = {10.0: ("hidden_states",), 8.0: ("drift",), 6.0: ("drift", "signed_bias"), 4.0: ("drift", "signed_bias")}
-    found = all_caught(summarise([], ["cache_bits"], [one("a", strength, *gates) for strength, gates in at.items()]))
+    found = all_caught(summarise([], ["head_bits"], [one("a", strength, *gates) for strength, gates in at.items()]))
 
     # At 8 hidden_states sees nothing, so that it is not caught from 10 on.
     assert {caught.check: caught.strength for caught in found.caught} == {"drift": 8.0, "signed_bias": 6.0}
