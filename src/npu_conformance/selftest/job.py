@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from npu_conformance.engines.rendering import Rendered, load_rendered
-from npu_conformance.engines.vllm.asking import EngineRun, prefill_part
+from npu_conformance.engines.vllm.asking import prefill_part
 from npu_conformance.engines.vllm.engine import close, lora_of, start
+from npu_conformance.engines.vllm.engine_run import EngineRun
 from npu_conformance.engines.vllm.generation import Generator, forced_request
 from npu_conformance.engines.vllm.hidden_states import layers_at
 from npu_conformance.engines.vllm.module_states import save_modules_of

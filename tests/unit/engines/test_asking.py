@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from npu_conformance.engines.rendering import Rendered
 from npu_conformance.engines.vllm import engine as vllm
-from npu_conformance.engines.vllm.asking import MODES, EngineRun
+from npu_conformance.engines.vllm.asking import MODES
+from npu_conformance.engines.vllm.engine_run import EngineRun
 from npu_conformance.engines.vllm.generation import Captured, Generated
 from npu_conformance.engines.vllm.scratch import NARROW, PLACE
 from npu_conformance.traces.rows import pack

@@ -21,8 +21,8 @@ from npu_conformance.commands.probe.seen import (
     Table,
 )
 from npu_conformance.config.variants import implied_signs
-from npu_conformance.engines.vllm.asking import EngineRun
 from npu_conformance.engines.vllm.engine import effective, observed
+from npu_conformance.engines.vllm.engine_run import EngineRun
 from npu_conformance.engines.vllm.generation import Captured, Request, forced_request
 from npu_conformance.engines.vllm.hidden_states import layers_at
 from npu_conformance.engines.vllm.prefill import prefill_answers

@@ -8,8 +8,8 @@ from npu_conformance.commands.probe.adapter import write_adapter
 from npu_conformance.commands.probe.asking import PIECES, Engine, generate_until_killed, wait_to_be_measured
 from npu_conformance.commands.probe.seen import Seen
 from npu_conformance.engines.rendering import load_rendered
-from npu_conformance.engines.vllm.asking import EngineRun
 from npu_conformance.engines.vllm.engine import close, effective, lora_of, start
+from npu_conformance.engines.vllm.engine_run import EngineRun
 from npu_conformance.engines.vllm.generation import Generator
 from npu_conformance.errors import ConformanceError
 from npu_conformance.machine.storage import scratch_dir, write_text

@@ -11,8 +11,9 @@ from npu_conformance.checkpoints.checkpoint import EXPERTS
 from npu_conformance.checkpoints.declared import ENDS
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.engines.vllm import versions as vllm_versions
-from npu_conformance.engines.vllm.asking import MODES, EngineRun
+from npu_conformance.engines.vllm.asking import MODES
 from npu_conformance.engines.vllm.became import became
+from npu_conformance.engines.vllm.engine_run import EngineRun
 from npu_conformance.engines.vllm.generation import Generator
 from npu_conformance.errors import JobError
 from npu_conformance.machine.provenance import numeric_environment, package_versions

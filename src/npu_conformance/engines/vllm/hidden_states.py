@@ -9,7 +9,7 @@ from npu_conformance.errors import TraceError
 from npu_conformance.traces.layers import Layers
 
 if TYPE_CHECKING:
-    from npu_conformance.engines.vllm.asking import EngineRun
+    from npu_conformance.engines.vllm.engine_run import EngineRun
 
 
 def layers_at(asked: "EngineRun") -> Layers | None:

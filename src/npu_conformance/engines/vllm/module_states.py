@@ -11,7 +11,7 @@ from npu_conformance.traces.module_states import MODULE_STATES, save_module_stat
 from npu_conformance.traces.trace import Answer
 
 if TYPE_CHECKING:
-    from npu_conformance.engines.vllm.asking import EngineRun
+    from npu_conformance.engines.vllm.engine_run import EngineRun
 
 JUDGED = 8
 """Rows a sequence: the last of its prefill, and those of the steps of decode that follow."""
