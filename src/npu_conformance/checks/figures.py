@@ -2,7 +2,8 @@
 
 A figure breaks its limit when the observed value does; agreement, when it does with ties counted as equal, where a
 noise floor says what a tie is. Where a floor run breaks it too, the limit is the publisher's and the gates against the
-noise floor judge. What keeps it, on a sample too small to say so with 95 % confidence, is `inconclusive`.
+noise floor judge; so it is with the worst position of a mixture of experts. What keeps it, on a sample too small to say
+so with 95 % confidence, is `inconclusive`.
 """
 
 from collections.abc import Callable
@@ -35,6 +36,10 @@ _REDUCE: dict[str, Callable[[NDArray[Any]], Any]] = {
 _FEWEST = 3
 # Positions of a long text that count as one of a sample.
 _STRETCH = 25
+_EXCHANGED = (
+    "In a mixture of experts rounding sends single tokens to another expert, whose error is several times as large: "
+    "worst_positions and the other gates against the noise floor judge them instead"
+)
 
 
 def observe(comparison: Comparison, figure: Figure) -> float:
@@ -78,6 +83,9 @@ def judge_figure(
     if verdict in ("fail", "inconclusive") and limit is not None and isfinite(judged) and _breaks(floor, figure, limit):
         verdict = "shown"
         told.append(_floor_breaks(figure, floor, limit))
+    elif verdict == "fail" and at == "answers" and _may_be_an_expert(evidence, figure, judged):
+        verdict = "shown"
+        told.append(_EXCHANGED)
     elif verdict == "inconclusive" and limit is not None:
         told.append(_open(evidence, pair, figure, judged, ends, limit))
     return Result(
@@ -116,6 +124,15 @@ def _floor_breaks(figure: Figure, floor: float, limit: float) -> str:
         f"A floor run has {shown(floor, figure.style)} itself: of this model the limit {shown(limit, figure.style)} is "
         "broken by rounding alone. The gates against the noise floor judge instead"
     )
+
+
+def _may_be_an_expert(evidence: Evidence, figure: Figure, observed: float) -> bool:
+    """Whether the worst position is likely one that rounding sent to another expert, so that gates judge it.
+
+    A floor run of the same prompts need not have such a position. A limit of the model's config is judged as it stands.
+    """
+    worst = figure.reduce in ("min", "max") and figure.name not in evidence.config.limits
+    return worst and evidence.routed and evidence.no_floor is None and isfinite(observed)
 
 
 def judged_equal(evidence: Evidence, pair: Pair) -> NDArray[np.bool_]:

@@ -5,9 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
+from npu_conformance.config.model import Limit
 from npu_conformance.errors import TraceError
+from npu_conformance.measure.results import Result
 from npu_conformance.traces.router import save_router
+from npu_conformance.traces.rows import Rows
 from tests.unit.helpers.scenes import Scene
 
 TIED = 5
@@ -62,3 +66,36 @@ def test_margins_of_other_positions_are_refused(scene: Scene) -> None:
 
     with pytest.raises(TraceError, match=r"router\.npy: is float32 of shape \(3, 2\), expected float32 with"):
         _ = evidence.router_ties
+
+
+def one_row_scaled(rows: Rows) -> Rows:
+    """As one that was sent to another expert."""
+    rows[50] *= np.float32(1.5)
+    return rows
+
+
+def worst_of(evidence: Evidence) -> Result:
+    """The largest relative error of a position."""
+    return next(one for one in CHECKS["logits_closeness"].judge(evidence) if one.metric == "relative_l2_max")
+
+
+def test_the_worst_position_of_a_mixture_is_judged_by_gates(scene: Scene) -> None:
+    """Its own limit is shown; that of a dense model is judged."""
+    scene.edit_logits("candidate", 1, one_row_scaled)
+    dense, mixture = worst_of(scene.evidence()), worst_of(routed(scene))
+
+    assert dense.verdict == "fail"
+    assert mixture.verdict == "shown"
+    assert "another expert" in (mixture.message or "")
+    assert CHECKS["worst_positions"].judge(routed(scene))[0].verdict == "fail"
+
+
+def test_a_limit_that_a_mixtures_config_gives_is_judged(scene: Scene) -> None:
+    """Someone said what a position may be off by."""
+    scene.edit_logits("candidate", 1, one_row_scaled)
+    evidence = routed(scene)
+    own = evidence.config.model_copy(
+        update={"limits": {"relative_l2_max": Limit(value=0.2, reason="experts are exchanged")}}
+    )
+
+    assert worst_of(replace(evidence, config=own)).verdict == "fail"
