@@ -22,7 +22,6 @@ from tests.unit.helpers.quantised_checkpoints import save_fp8
 from tests.unit.helpers.report_runs import tell_provenance
 from tests.unit.helpers.saved_runs import reseal
 from tests.unit.helpers.scenes import clean_scene
-from tests.unit.helpers.suite_runs import ROOT
 from tests.unit.helpers.tiny_adapters import write_adapter
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
 
@@ -106,7 +105,6 @@ def _checkpoint(folder: Path) -> None:
     configs = folder / "model_configs"
     configs.mkdir()
     (configs / "Model.yaml").write_text("model: org/Model\nserve: {tensor_parallel_size: 1}\n")
-    (configs / "prompts").symlink_to(ROOT / "model_configs" / "prompts")
     (folder / "root" / "org").mkdir(parents=True)
     (folder / "root" / "org" / "Model").symlink_to(folder / "model")
 
@@ -132,8 +130,6 @@ def _quantised(folder: Path) -> None:
 
 def _yamls(folder: Path) -> None:
     (folder / "model_configs" / "prompts").mkdir(parents=True)
-    for path in (ROOT / "model_configs" / "prompts").glob("*.yaml"):
-        shutil.copyfile(path, folder / "model_configs" / "prompts" / path.name)
     (folder / "model_configs" / "Model.yaml").write_text(_YAML)
     (folder / "model_configs" / "Other.yaml").write_text("model: org/Other\n")
     (folder / "model_configs" / "prompts" / "own.yaml").write_text(_SET)
