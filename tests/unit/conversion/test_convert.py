@@ -295,6 +295,6 @@ def test_the_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_the_command_fuses_in_whole_rows(latents: Path, tmp_path: Path) -> None:
     """A group size of -1 is no option of its own."""
-    assert main(["convert", str(latents), str(tmp_path / "out"), "--ternary-group-size", "-1"]) == 0
+    assert main(["dev", "convert", str(latents), str(tmp_path / "out"), "--ternary-group-size", "-1"]) == 0
 
     assert record_of(tmp_path / "out")["options"] == {"group_size": -1}

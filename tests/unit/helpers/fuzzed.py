@@ -179,12 +179,12 @@ def _convert(folder: Path, rng: Random) -> int:
     return (
         run("doctor", folder / "model")
         if rng.random() < 0.5
-        else run("convert", folder / "model", folder / "converted")
+        else run("dev", "convert", folder / "model", folder / "converted")
     )
 
 
 def _check(folder: Path, rng: Random) -> int:
-    return run(*rng.choice((("check",), ("check", MODEL), ("matrix",))), "--configs", folder / "model_configs")
+    return run(*rng.choice((("check",), ("check", MODEL), ("dev", "matrix"))), "--configs", folder / "model_configs")
 
 
 def _from(folder: Path, rng: Random) -> int:
@@ -195,7 +195,7 @@ def _from(folder: Path, rng: Random) -> int:
     if act == 0:
         return run("compare", folder / "earlier", folder / "run")
     if act == 1:
-        return run("suggest", MODEL, folder / "run", "--configs", folder / "model_configs")
+        return run("dev", "suggest", MODEL, folder / "run", "--configs", folder / "model_configs")
     return judge_saved(folder, folder / "new")
 
 
@@ -213,5 +213,5 @@ KINDS: dict[str, Kind] = {
         lambda folder, rng: run("doctor", folder / "model", *rng.choice(((), ("--json",)))),
     ),
     "traces": Kind(_saved_run, ("run/traces/**/*.json", "run/traces/**/*.json", "run/traces/**/*.np*"), _from),
-    "report": Kind(_saved_run, ("run/report.json",), lambda folder, _: run("report", folder / "run")),
+    "report": Kind(_saved_run, ("run/report.json",), lambda folder, _: run("dev", "report", folder / "run")),
 }

@@ -1,4 +1,4 @@
-"""`npu-conformance probe`: a twin through every point, and the report of it."""
+"""`npu-conformance dev probe`: a twin through every point, and the report of it."""
 
 import os
 import time
