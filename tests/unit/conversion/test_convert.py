@@ -281,7 +281,7 @@ def test_what_cannot_be_converted_is_refused(
 
 def test_the_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Says where the result is and what it cost; refuses to write there again."""
-    arguments = ["convert", str(source), str(tmp_path / "out")]
+    arguments = ["dev", "convert", str(source), str(tmp_path / "out")]
 
     assert main([*arguments, "--dtype", "float16"]) == 0
     printed = capsys.readouterr()
