@@ -112,6 +112,10 @@ def test_what_init_lays_down_is_right(own: Path, capsys: pytest.CaptureFixture[s
     path.write_text(path.read_text().replace("# - own", "- own"))
     capsys.readouterr()
 
+    assert "\ntorchvision==" in (ROOT / "requirements" / "cpu.txt").read_text()
+    lock = (own / "requirements-cpu.txt").read_text()
+    assert "\ntorch==" in lock
+    assert "\ntorchvision==" not in lock  # transformers could import no model beside it
     assert main(["check", "--configs", str(path.parent)]) == 0
     assert capsys.readouterr().out == f"{WHOLE}: 60 prompts, limits of bfloat16, twin qwen3-guard\n"
 

@@ -1,6 +1,5 @@
 """Lays down the files of a repository of one's own; `files/` has them as they are written."""
 
-import shutil
 from pathlib import Path
 
 from npu_conformance.commands.console import say
@@ -35,8 +34,18 @@ def init(folder: Path) -> int:
         raise ConfigError(f"{folder}: is no folder")
     for name, place in _PLACES.items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(_FILES / name, folder / place)
+        (folder / place).write_text(_content(_FILES / name), encoding="utf-8")
     write_json(folder / _SCHEMA, config_schema())
     say(*places)
     say("", f"next, in {folder}: npu-conformance run --twin Qwen3Guard-Gen-4B")
     return 0
+
+
+def _content(path: Path) -> str:
+    """A file as it is written.
+
+    torchvision is left out of the lock: PyPI's build is for CUDA, and beside a torch for the CPU transformers cannot
+    import a model. Only models that could see want it; a checkout's `make` repairs it.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("torchvision=="))
