@@ -60,5 +60,5 @@ endef
 # transformers 4 does not know Qwen3.5: its reference gets an interpreter that does.
 .engines/%/.installed: requirements/engines/%.txt requirements/engines/reference.txt pyproject.toml
 	$(install)
-	! grep -q '^transformers==4' $< || PIP_CONSTRAINT=requirements/engines/reference.txt $(@D)/bin/npu-conformance reference-python
+	! grep -q '^transformers==4' $< || PIP_CONSTRAINT=requirements/engines/reference.txt $(@D)/bin/npu-conformance dev reference-python
 	touch $@

@@ -6,11 +6,11 @@ weights of the spread in which training begins. What it answers means nothing, s
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from bench import shape
+from npu_conformance.config.prompts import SHIPPED
 from npu_conformance.twins.corpus import words
 from npu_conformance.twins.recipes import RECIPES, Trained
 from npu_conformance.twins.tokenizer import save_tokenizer, train_tokenizer
@@ -19,7 +19,6 @@ NAME = "Qwen3-0.6B-shaped"
 MODEL = f"bench/{NAME}"
 YAML = f"model: {MODEL}\nserve:\n  max_model_len: 2048\n"
 """The three lines of a model config that the README promises to be enough."""
-_PROMPTS = Path(__file__).resolve().parents[1] / "model_configs" / "prompts"
 _RECIPE = "qwen3-guard"
 
 
@@ -27,11 +26,11 @@ def main() -> None:
     """Write the checkpoint, and where a folder of configs is named its config."""
     parser = argparse.ArgumentParser(prog="python -m bench.checkpoint", description=__doc__)
     parser.add_argument("models_root", type=Path, help="what --models-root of pytest will name")
-    parser.add_argument("configs", type=Path, nargs="?", help="folder to write a config into, and the prompt sets")
+    parser.add_argument("configs", type=Path, nargs="?", help="folder to write a config into")
     told = parser.parse_args()
     save(told.models_root / MODEL)
     if told.configs is not None:
-        shutil.copytree(_PROMPTS, told.configs / "prompts", dirs_exist_ok=True)
+        told.configs.mkdir(parents=True, exist_ok=True)
         (told.configs / f"{NAME}.yaml").write_text(YAML, encoding="utf-8")
 
 
@@ -53,7 +52,7 @@ def _tokenizer(folder: Path) -> Any:
     recipe = RECIPES[_RECIPE]
     if not isinstance(recipe, Trained):
         raise TypeError(f"{_RECIPE} has no tokenizer of its own")
-    tokenizer = train_tokenizer(words(recipe, _PROMPTS), recipe.vocabulary, "chatml")
+    tokenizer = train_tokenizer(words(recipe, SHIPPED), recipe.vocabulary, "chatml")
     save_tokenizer(tokenizer, folder)
     path = folder / "tokenizer.json"
     content = json.loads(path.read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from npu_conformance.config.limits import FALSE_ALARMS
-from npu_conformance.config.prompts import PromptUse, load_prompts
+from npu_conformance.config.prompts import SHIPPED, PromptUse, load_prompts
 from npu_conformance.engines.loading import load_model
 from npu_conformance.engines.reference.dither import dithered
 from npu_conformance.engines.reference.products import products_in, rounded_products
@@ -92,7 +92,7 @@ def _answered(twin: Path, model: Any) -> tuple[list[str], list[Sequence_]]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(twin)
-    prompts = load_prompts([PromptUse(set=name, chat=False) for name in _SETS], Path("model_configs/prompts"))
+    prompts = load_prompts([PromptUse(set=name, chat=False) for name in _SETS], SHIPPED)
     sequences = []
     for prompt in prompts[:_PROMPTS]:
         ids = tokenizer.encode(prompt.text, add_special_tokens=False)

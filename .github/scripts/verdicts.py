@@ -3,7 +3,7 @@
     python3 .github/scripts/verdicts.py FOLDER >> "$GITHUB_STEP_SUMMARY"
 
 FOLDER holds a folder a model, the merged artifacts `report-<Model>`. In the environment, MATRIX is what
-`npu-conformance matrix` printed, RESULT is how the models' jobs ended. It needs Python's standard library alone.
+`npu-conformance dev matrix` printed, RESULT is how the models' jobs ended. It needs Python's standard library alone.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The `npu-conformance` command: what is done to configs, twins and reports outside a pytest run."""
+"""The `npu-conformance` command."""
 
 import argparse
 import dataclasses
@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 
+from npu_conformance.commands.dev_parser import DEVELOPERS
 from npu_conformance.commands.parser import make_parser
+from npu_conformance.commands.run import Word, run
 from npu_conformance.config.model import config_schema
 from npu_conformance.errors import ConfigError, ConformanceError, printable
 from npu_conformance.machine.capacity import threads
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when it did its job, 4 for a wrong config, 1 for any other known error; 130 when it was interrupted, 141 when
-        nobody reads any more what it prints.
+        nobody reads any more what it prints. `run` has pytest's.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -55,7 +57,16 @@ def _drop_what_cannot_be_printed() -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = make_parser().parse_args(arguments)
+    words = [Word(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    if words and words[0] in DEVELOPERS:
+        print(f"ERROR: {words[0]}: is now called npu-conformance dev {words[0]}", file=sys.stderr)
+        return 4
+    try:
+        options = _parsed(words)
+    except SystemExit as ended:
+        if words[:1] == ["run"] and ended.code == 2:
+            return 4  # as of pytest
+        raise
     try:
         return _RUN[options.subcommand](options)
     except ConformanceError as error:
@@ -64,6 +75,17 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _parsed(words: Sequence[Word]) -> argparse.Namespace:
+    """What was said; of `run` also the words that pytest gets."""
+    parser = make_parser()
+    options, others = parser.parse_known_args(words)
+    if others and options.subcommand != "run":
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if options.subcommand == "run":
+        options.words = [word for word in words[1:] if word is not options.target]
+    return options
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -169,12 +191,31 @@ def _false_alarms(options: argparse.Namespace) -> int:
     return false_alarms(options.configs, options.reports)
 
 
+def _init(options: argparse.Namespace) -> int:
+    from npu_conformance.commands.init.command import init
+
+    return init(options.folder)
+
+
+def _pytest(options: argparse.Namespace) -> int:
+    return run(options.target, options.words, options)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from npu_conformance.commands.captures.judging import merge
+
+    return merge(options.first, options.second, _settings(options), options.reports)
+
+
 def _compare(options: argparse.Namespace) -> int:
-    from npu_conformance.commands.captures.judging import compare_captures, is_capture
+    from npu_conformance.commands.captures.manifest import is_capture
     from npu_conformance.commands.versions.command import compare_runs
 
     if is_capture(options.before) or is_capture(options.after):
-        return compare_captures(options.before, options.after, _settings(options), options.reports)
+        raise ConfigError(
+            f"compare is of two runs: two captures are put together by npu-conformance merge {options.before} "
+            f"{options.after}"
+        )
     return compare_runs(options.before, options.after, options.model)
 
 
@@ -232,6 +273,9 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 _RUN: dict[str, Callable[[argparse.Namespace], int]] = {
+    "init": _init,
+    "run": _pytest,
+    "merge": _merge,
     "schema": _schema,
     "check": _check,
     "matrix": _matrix,

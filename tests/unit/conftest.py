@@ -20,11 +20,10 @@ def configs() -> Path:
 
 
 @pytest.fixture
-def own_configs(tmp_path: Path, configs: Path) -> Path:
-    """A folder for model configs of this test's own, with the shipped prompt sets."""
+def own_configs(tmp_path: Path) -> Path:
+    """A folder for model configs of this test's own."""
     folder = tmp_path / "model_configs"
     folder.mkdir()
-    (folder / "prompts").symlink_to(configs / "prompts")
     return folder
 
 
@@ -82,6 +81,5 @@ def main_run(main_reports: Path) -> Outcome:
 @pytest.fixture(scope="session")
 def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of Qwen3Guard's twin: a Qwen3 of four layers in bfloat16."""
-    prompts = ROOT / "model_configs" / "prompts"
-    assert build_twins(["qwen3-guard"], prompts, Jobs(tmp_path_factory.mktemp("twin"), Narrator())) == {}
-    return twin_folder("qwen3-guard", prompts)
+    assert build_twins(["qwen3-guard"], Jobs(tmp_path_factory.mktemp("twin"), Narrator())) == {}
+    return twin_folder("qwen3-guard")

@@ -1,62 +1,61 @@
-"""Subcommands of `npu-conformance` and their options, each with what it is for."""
+"""Subcommands of `npu-conformance` for users and their options, each with what it is for."""
 
 import argparse
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import get_args
 
-from npu_conformance.config.limits import Dtype
+from npu_conformance.commands.adding import described, folders
+from npu_conformance.commands.dev_parser import add_developers
+from npu_conformance.run.options import add_run_options
 from npu_conformance.run.settings import add_subject_options
 
-_FOLDERS = {
-    "configs": (Path("model_configs"), "folder of model configs"),
-    "docs": (Path("docs"), "folder of the report's schema"),
-    "baselines": (Path("baselines"), "folder of published figures and baselines"),
-    "reports": (Path("reports"), "folder in which a run's own folder is made"),
+GROUPS = {
+    "Judge a model": ("init", "check", "doctor", "run"),
+    "Find out what is wrong, and since when": ("bisect", "compare"),
+    "Several machines, a server": ("capture", "merge", "watch"),
+    "Keep house": ("cache", "dev"),
 }
+"""Subcommands by what one wants to do."""
+# Options of pytest whose value may stand behind a space; of others it is written --option=VALUE.
+_PYTESTS = {"-m": "marker", "-n": "workers", "-p": "plugin", "-c": "file", "-r": "letters", "-W": "warning"}
 
 
 def _add(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, what: str, more: str = ""
 ) -> argparse.ArgumentParser:
-    """A subcommand whose own help begins with what the list says of it."""
-    return commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}. {more}".rstrip())
-
-
-def _folders(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Options for folders that have a usual place."""
-    for name in names:
-        usual, what = _FOLDERS[name]
-        parser.add_argument(f"--{name}", type=Path, default=usual, metavar="DIR", help=f"{what}; default: %(default)s")
+    """A subcommand that is listed in its group, below."""
+    return commands.add_parser(name, description=described(what, more))
 
 
 def make_parser() -> argparse.ArgumentParser:
     """What the command line may say; `subcommand` names what is asked for."""
     parser = argparse.ArgumentParser(
-        prog="npu-conformance", description="What is done to configs, twins and reports outside a pytest run."
+        prog="npu-conformance",
+        description="Does a vLLM engine compute the same model as a full-precision reference?",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
+    commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND", help="one of those below; each has --help")
 
-    schema = _add(commands, "schema", what="write the JSON Schemas of model configs and of report.json")
-    _folders(schema, "configs", "docs")
-    schema.set_defaults(subcommand="schema")
+    init = _add(commands, "init", what="lay down a folder of one's own: a config, prompts, a CI job")
+    init.add_argument("folder", type=Path, metavar="DIR", help="folder to make, or to add to; no file is overwritten")
+    init.set_defaults(subcommand="init")
+
+    run = _add(commands, "run", what="judge models; the same as pytest, in any folder", more="This starts engines.")
+    run.allow_abbrev = False
+    run.add_argument(
+        "target", nargs="?", metavar="TARGET", help="a model, a folder of configs, or a config's FILE.yaml"
+    )
+    run.add_argument("-k", dest="keyword", metavar="EXPR", help="of the target's tests only these; as pytest's -k")
+    run.add_argument("-o", dest="ini", action="append", default=[], metavar="KEY=VALUE", help="as pytest's -o")
+    for option, value in _PYTESTS.items():
+        run.add_argument(option, metavar=value.upper(), dest=f"pytest_{value}", help="as of pytest")
+    add_run_options(run.add_argument)
+    run.set_defaults(subcommand="run")
 
     check = _add(commands, "check", what="validate model configs and their prompt sets")
     check.add_argument("model", nargs="*", help="file names without .yaml; default: all")
-    _folders(check, "configs")
+    folders(check, "configs")
     check.set_defaults(subcommand="check")
-
-    matrix = _add(commands, "matrix", what="print the nightly's jobs, a model each, as GitHub Actions takes them")
-    matrix.add_argument("--filter", default="", metavar="EXPR", help="parts of names with or, and, not; default: all")
-    _folders(matrix, "configs")
-    matrix.add_argument("--trust-remote-code", action="store_true", help="models whose checkpoints bring code too")
-    matrix.set_defaults(subcommand="matrix")
-
-    convert = _add(commands, "convert", what="write a quantised checkpoint again with plain weights")
-    convert.add_argument("source", type=Path, metavar="SRC", help="folder of a quantised or ternary checkpoint")
-    convert.add_argument("destination", type=Path, metavar="DST", help="folder to make")
-    convert.add_argument("--dtype", choices=get_args(Dtype), help="of the new weights; default: the config's")
-    convert.add_argument("--ternary-group-size", type=int, metavar="N", help="fuse latents in groups; -1: whole rows")
-    convert.set_defaults(subcommand="convert")
 
     doctor = _add(commands, "doctor", what="say what is wrong with this machine, a model on it, or a checkpoint")
     doctor.add_argument(
@@ -70,28 +69,8 @@ def make_parser() -> argparse.ArgumentParser:
     doctor.add_argument(
         "--device", choices=("npu", "cuda", "cpu"), help="insist on this platform; default: what is found"
     )
-    _folders(doctor, "configs", "reports")
+    folders(doctor, "configs", "reports")
     doctor.set_defaults(subcommand="doctor")
-
-    python = _add(
-        commands, "reference-python", what="make an interpreter for references that transformers here is too old for"
-    )
-    python.set_defaults(subcommand="reference_python")
-
-    probe = _add(
-        commands,
-        "probe",
-        what="say whether this suite's machinery holds in this machine's engine, as a file for an issue",
-        more="This starts engines.",
-    )
-    probe.add_argument("--device", choices=("npu", "cuda", "cpu"), help="insist on this platform; default: any found")
-    probe.add_argument(
-        "-o", "--output", type=Path, metavar="PATH", help="a folder, or a file's name; JSON and Markdown are written"
-    )
-    probe.add_argument("--points", nargs="+", default=[], metavar="ID", help="only these; default: all")
-    probe.add_argument("--engines", nargs="+", default=[], metavar="NAME", help="only these; default: all")
-    _folders(probe, "configs", "reports")
-    probe.set_defaults(subcommand="probe")
 
     bisect = _add(
         commands,
@@ -102,26 +81,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     bisect.add_argument("model", help="file name of its config, without .yaml")
     bisect.add_argument("--variant", default="", metavar="A,B,…", help="a failing combination; default: as_served")
-    _folders(bisect, "configs", "reports")
+    folders(bisect, "configs", "reports")
     add_subject_options(bisect.add_argument)
     bisect.set_defaults(subcommand="bisect")
-
-    faults = _add(
-        commands,
-        "faults",
-        what="put known faults into engines on twins, and say which are caught",
-        more="This starts engines.",
-    )
-    faults.add_argument("--kinds", nargs="+", default=[], metavar="NAME", help="only these; default: all")
-    faults.add_argument("--record", type=Path, metavar="DOCS", help="let docs and reports quote the results")
-    _folders(faults, "configs", "reports")
-    faults.set_defaults(subcommand="faults")
-
-    sound = _add(
-        commands, "false-alarms", what="judge many prompt sets of twins with nothing wrong", more="This starts engines."
-    )
-    _folders(sound, "configs", "reports")
-    sound.set_defaults(subcommand="false_alarms")
 
     capture = _add(
         commands,
@@ -134,16 +96,19 @@ def make_parser() -> argparse.ArgumentParser:
     capture.add_argument("--reference", action="store_true", help="the reference's part, over the tokens of --tokens")
     capture.add_argument("--tokens", type=Path, metavar="DIR", help="captured folder whose tokens to take")
     capture.add_argument("--variants", default="", metavar="A,B,…", help="default: base,as_served")
-    _folders(capture, "configs", "reports")
+    folders(capture, "configs", "reports")
     add_subject_options(capture.add_argument)
     capture.set_defaults(subcommand="capture")
 
-    compare = _add(
-        commands, "compare", what="judge two captures as one run; or say, of two runs, whether the later got worse"
-    )
-    compare.add_argument("before", type=Path, metavar="BEFORE", help="a capture, or the earlier run's report folder")
-    compare.add_argument("after", type=Path, metavar="AFTER", help="the other one")
-    _folders(compare, "configs", "baselines", "reports")
+    merge = _add(commands, "merge", what="judge two captures as one run, or hold two engines' captures side by side")
+    merge.add_argument("first", type=Path, metavar="CAPTURE", help="a folder that `capture` made")
+    merge.add_argument("second", type=Path, metavar="CAPTURE", help="the other")
+    folders(merge, "configs", "baselines", "reports")
+    merge.set_defaults(subcommand="merge")
+
+    compare = _add(commands, "compare", what="say, of two runs, whether the later got worse")
+    compare.add_argument("before", type=Path, metavar="BEFORE", help="the earlier run's report folder")
+    compare.add_argument("after", type=Path, metavar="AFTER", help="the later run's")
     compare.add_argument("--model", nargs="+", default=[], metavar="NAME", help="only these; default: all in both")
     compare.set_defaults(subcommand="compare")
 
@@ -157,28 +122,21 @@ def make_parser() -> argparse.ArgumentParser:
     watch.add_argument("--tokens", type=int, default=8, metavar="N", help="asked for of each; default: %(default)s")
     watch.set_defaults(subcommand="watch")
 
-    suggest = _add(commands, "suggest", what="print the limits that a run supports, as a diff of the model's YAML")
-    suggest.add_argument("model", metavar="MODEL", help="file name of its config, without .yaml")
-    suggest.add_argument(
-        "--run",
-        dest="report",
-        type=Path,
-        default=Path("reports/latest"),
-        metavar="DIR",
-        help="report folder of the run; default: %(default)s",
-    )
-    _folders(suggest, "configs")
-    suggest.set_defaults(subcommand="suggest")
-
     cached = _add(commands, "cache", what="show what the cache holds, or remove what is not used any more")
     cached.add_argument("--prune", action="store_true", help="remove what older code made; what is in use stays")
     cached.add_argument("--older-than", type=float, metavar="DAYS", help="prune: and what was not used for so long")
     cached.add_argument("--to", metavar="SIZE", help="prune: and the least recently used, until SIZE (20GB) is left")
     cached.set_defaults(subcommand="cache")
 
-    render = _add(commands, "report", what="render a report folder's report.json again, as Markdown and pictures")
-    render.add_argument(
-        "folder", type=Path, nargs="?", default=Path("reports/latest"), help="of a run; default: %(default)s"
-    )
-    render.set_defaults(subcommand="report")
+    dev = _add(commands, "dev", what="what developers of the suite need, and rarer commands")
+    add_developers(dev.add_subparsers(required=True, metavar="SUBCOMMAND"))
+    parser.epilog = "\n".join(_listed(commands.choices))
     return parser
+
+
+def _listed(parsers: Mapping[str, argparse.ArgumentParser]) -> Iterator[str]:
+    """Each group with its subcommands, and what they are for."""
+    for title, names in GROUPS.items():
+        yield f"{title}:"
+        for name in names:
+            yield f"  {name:8}  {(parsers[name].description or '').partition('.')[0]}"

@@ -1,4 +1,7 @@
-"""Prompt sets: what is asked of a model, and what its answer must contain."""
+"""Prompt sets: what is asked of a model, and what its answer must contain.
+
+A set is a file of the folder `prompts` beside the model configs, or one that the suite brings along.
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -14,6 +17,8 @@ from npu_conformance.config.patterns import Pattern
 from npu_conformance.config.yamlfile import load_yaml
 from npu_conformance.errors import ConfigError
 
+SHIPPED = Path(__file__).with_name("prompt_sets")
+"""The suite's own sets; a set of the same name beside the model configs comes before them."""
 RESERVE = "reserve"
 """The set that more prompts are taken from than a model's own sets hold."""
 MAX_TOKENS = 2**17
@@ -36,7 +41,7 @@ class PromptEntry(BaseModel):
 
 
 class PromptSet(BaseModel):
-    """A file of `model_configs/prompts/`."""
+    """A file of `model_configs/prompts/`, or one of the suite's own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,7 +60,7 @@ class PromptUse(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     set: Name
-    """File name without `.yaml` in the prompts folder."""
+    """File name without `.yaml`."""
     first: Annotated[int, Field(gt=0, strict=True)] | None = None
     """Take only so many of its prompts, from the set's start: of a large set, such as `reserve`."""
     chat: bool | None = None
@@ -91,7 +96,7 @@ def load_prompts(uses: Sequence[PromptUse], folder: Path, count: int | None = No
 
     Args:
         uses: the sets to read, each once.
-        folder: where the sets' files are.
+        folder: of sets that the suite does not bring along, or that come before its own; it need not be there.
         count: take only this many, dealt from the sets in turn so that each stays represented; beyond what the sets
             hold, prompts of the set `reserve` follow, as plain text.
 
@@ -120,8 +125,7 @@ def most_prompts(uses: Sequence[PromptUse], folder: Path) -> int | None:
 def _reserve(uses: Sequence[PromptUse], folder: Path) -> list[Prompt]:
     """The prompts beyond a model's own sets."""
     listed = {prompt.id for use in uses if use.set == RESERVE for prompt in _read(use, folder)}
-    there = (folder / f"{RESERVE}.yaml").is_file()
-    return [prompt for prompt in _read(PromptUse(set=RESERVE), folder) if prompt.id not in listed] if there else []
+    return [prompt for prompt in _read(PromptUse(set=RESERVE), folder) if prompt.id not in listed]
 
 
 def _more(uses: Sequence[PromptUse], folder: Path, count: int, there: int) -> list[Prompt]:
@@ -142,12 +146,19 @@ def _load_set(path: Path, _changed: int) -> PromptSet:
     return load_yaml(path, PromptSet)
 
 
+def _file(name: str, folder: Path) -> Path:
+    for path in (folder / f"{name}.yaml", SHIPPED / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    own, shipped = (sorted(file.stem for file in place.glob("*.yaml")) for place in (folder, SHIPPED))
+    raise ConfigError(
+        f"prompts: no set named {name!r}: {folder / name}.yaml does not exist{did_you_mean(name, [*own, *shipped])} "
+        f"(sets there: {', '.join(own) or 'none'}; sets of the suite: {', '.join(shipped)})"
+    )
+
+
 def _read(use: PromptUse, folder: Path) -> list[Prompt]:
-    path = folder / f"{use.set}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
-        near = did_you_mean(use.set, known.split(", "))
-        raise ConfigError(f"prompts: no set named {use.set!r}: {path} does not exist{near} (sets there: {known})")
+    path = _file(use.set, folder)
     content = _load_set(path, path.stat().st_mtime_ns)
     ids = [entry.id for entry in content.prompts]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):

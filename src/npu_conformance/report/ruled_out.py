@@ -15,7 +15,7 @@ from npu_conformance.measure.results import Result, worst
 from npu_conformance.report.part import Part
 
 CAUGHT = Path(__file__).with_name("caught.json")
-"""Written by `npu-conformance faults --record`: what each property caught in the recorded campaign."""
+"""Written by `npu-conformance dev faults --record`: what each property caught in the recorded campaign."""
 
 
 class Caught(Part):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from npu_conformance.config.prompts import SHIPPED
 from npu_conformance.errors import ConformanceError
 from npu_conformance.machine.cache import touch
 from npu_conformance.machine.capacity import cores
@@ -34,29 +35,26 @@ def twin_python(recipe: str, chosen: Path | None = None) -> Path | None:
     return interpreter_for(architecture_of(recipe), chosen)
 
 
-def twin_folder(recipe: str, prompts_dir: Path, chosen: Path | None = None) -> Path:
+def twin_folder(recipe: str, chosen: Path | None = None) -> Path:
     """Where a twin is, or will be (arguments and errors: see `twin_python`)."""
     packages = installed(twin_python(recipe, chosen)).packages
-    return cache_dir() / "twins" / f"{recipe}-{recipe_digest(recipe, prompts_dir, packages)}"
+    return cache_dir() / "twins" / f"{recipe}-{recipe_digest(recipe, SHIPPED, packages)}"
 
 
-def build_twins(
-    recipes: list[str], prompts_dir: Path, jobs: Jobs, chosen: Path | None = None
-) -> dict[str, ConformanceError]:
+def build_twins(recipes: list[str], jobs: Jobs, chosen: Path | None = None) -> dict[str, ConformanceError]:
     """Build those that are missing, each as soon as its base is there.
 
     A twin trains on one core, so as many are built at once as there are cores.
 
     Args:
         recipes: of twins whose architecture an interpreter here knows.
-        prompts_dir: the prompt sets that they learn.
         jobs: of the run.
         chosen: by `--reference-python`.
 
     Returns:
         What went wrong, by recipe.
     """
-    folders = {one: twin_folder(one, prompts_dir, chosen) for one in with_bases(recipes)}
+    folders = {one: twin_folder(one, chosen) for one in with_bases(recipes)}
     missing = [one for one, folder in folders.items() if not is_whole(folder)]
     for folder in folders.values():
         touch(folder)
@@ -70,7 +68,7 @@ def build_twins(
             # The pool begins them in this order, so that what is waited for is always under way.
             if (base := running.get(base_of(recipe) or "")) is not None:
                 base.result()
-            _build_one(recipe, prompts_dir, jobs, chosen, sum_up.part(recipe), stop)
+            _build_one(recipe, jobs, chosen, sum_up.part(recipe), stop)
 
         for recipe in missing:
             running[recipe] = pool.submit(build, recipe)
@@ -96,10 +94,8 @@ def with_bases(recipes: Iterable[str]) -> list[str]:
     return sorted(every, key=lambda recipe: base_of(recipe) is not None)
 
 
-def _build_one(
-    recipe: str, prompts_dir: Path, jobs: Jobs, chosen: Path | None, observe: Observe, stop: threading.Event
-) -> None:
-    folder = twin_folder(recipe, prompts_dir, chosen)
+def _build_one(recipe: str, jobs: Jobs, chosen: Path | None, observe: Observe, stop: threading.Event) -> None:
+    folder = twin_folder(recipe, chosen)
     folder.parent.mkdir(parents=True, exist_ok=True)
     waited = folder.with_name(f"{folder.name}.lock")
     with locked(waited, f"builds the same twin, {recipe}", jobs.narrator.say, stop):
@@ -110,8 +106,8 @@ def _build_one(
         job = TwinJob(
             output=folder,
             recipe=recipe,
-            prompts_dir=prompts_dir,
-            base=None if base is None else twin_folder(base, prompts_dir, chosen),
+            prompts_dir=SHIPPED,
+            base=None if base is None else twin_folder(base, chosen),
         )
         python = twin_python(recipe, chosen)
         jobs.run_observed(

@@ -1,7 +1,7 @@
 """The interpreter of a model's reference: this one, or one with a newer transformers where this one's is too old.
 
 An image of vllm-ascend 0.18 serves Qwen3.5 by vLLM's own config class, while its transformers has never heard of it.
-`npu-conformance reference-python` makes an interpreter that has; it is found again by itself.
+`npu-conformance dev reference-python` makes an interpreter that has; it is found again by itself.
 """
 
 import importlib.metadata
@@ -24,7 +24,7 @@ from npu_conformance.workers.progress import Narrator
 
 PACKAGES = ("transformers>=5.5.4,<6", "peft>=0.17")
 """What the interpreter gets; all else, torch too, it has from this one."""
-COMMAND = "npu-conformance reference-python"
+COMMAND = "npu-conformance dev reference-python"
 
 _LONGEST = 60
 """Seconds in which an interpreter names its packages, on the slowest disk."""

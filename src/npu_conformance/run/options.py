@@ -1,7 +1,9 @@
 """The suite's options on pytest's command line, and the settings they make."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +16,14 @@ from npu_conformance.run.settings import Settings, add_subject_options
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare options and ini keys."""
-    group = parser.getgroup("conformance", "precision conformance")
-    add = group.addoption
+    add_run_options(parser.getgroup("conformance", "precision conformance").addoption)
+    parser.addini("model_configs", "folder of model configs", default="model_configs")
+    parser.addini("baselines", "folder of published figures and baselines", default="baselines")
+    parser.addini("reports", "folder for reports", default="reports")
+
+
+def add_run_options(add: Callable[..., Any]) -> None:
+    """Declare the suite's options, of pytest and of `npu-conformance run`."""
     add_subject_options(add)
     add("--candidate", choices=engine_names(), default=DEFAULT, help="engine under test")
     add(
@@ -49,9 +57,6 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         help="show what the selected tests would start, with estimates, and start nothing",
     )
-    parser.addini("model_configs", "folder of model configs", default="model_configs")
-    parser.addini("baselines", "folder of published figures and baselines", default="baselines")
-    parser.addini("reports", "folder for reports", default="reports")
 
 
 def settings_of(config: pytest.Config) -> Settings:
@@ -64,7 +69,10 @@ def settings_of(config: pytest.Config) -> Settings:
     option = config.getoption
     configs = config.rootpath / config.getini("model_configs")
     if not configs.is_dir():
-        raise pytest.UsageError(f"no folder of model configs at {configs}: run pytest from the suite's checkout")
+        raise pytest.UsageError(
+            f"no folder of model configs at {configs}: start this where there is one, name another "
+            "(npu-conformance run FOLDER), or make one (npu-conformance init DIR)"
+        )
     if not config_names(configs):
         raise pytest.UsageError(f"no model config in {configs}: expected files such as {configs}/Qwen3-8B.yaml")
     if option("conformance_plan") and option("dist", "no") != "no":

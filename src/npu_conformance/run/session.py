@@ -288,6 +288,4 @@ class Session:
                 self.subject(model)
                 recipes.append(self.config(model).twin)
         settings = self.settings
-        return build_twins(
-            [recipe for recipe in recipes if recipe], settings.prompts_dir, self._jobs, settings.reference_python
-        )
+        return build_twins([recipe for recipe in recipes if recipe], self._jobs, settings.reference_python)

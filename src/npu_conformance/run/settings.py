@@ -145,5 +145,5 @@ class Settings:
 
     @property
     def prompts_dir(self) -> Path:
-        """Folder of prompt sets."""
+        """Folder of prompt sets besides the suite's own; it need not be there."""
         return self.configs / "prompts"

@@ -66,13 +66,13 @@ def _twin(model: str, config: ModelConfig, settings: Settings) -> Subject:
         )
     recipe = find_recipe(config.twin)
     python = twin_python(config.twin, chosen := settings.reference_python)
-    folder, adapter = twin_folder(config.twin, settings.prompts_dir, chosen), None
+    folder, adapter = twin_folder(config.twin, chosen), None
     if isinstance(recipe, Adapted):
-        folder, adapter = twin_folder(recipe.base, settings.prompts_dir, chosen), folder
+        folder, adapter = twin_folder(recipe.base, chosen), folder
     candidate, reference = None if config.convert is not None and settings.part != "reference" else folder, folder
     if isinstance(recipe, Stored) and config.reference.model is not None:
         # As the model has its unquantised original.
-        reference = twin_folder(recipe.base, settings.prompts_dir, chosen)
+        reference = twin_folder(recipe.base, chosen)
     return Subject(model, "twin", reference, settings.candidate_weights or candidate, adapter, python)
 
 

@@ -1,1 +1,1 @@
-"""Known faults, put into a real engine on a twin, to measure what the suite catches: `npu-conformance faults`."""
+"""Known faults, put into a real engine on a twin, to measure what the suite catches: `npu-conformance dev faults`."""

@@ -1,4 +1,4 @@
-"""`npu-conformance faults` and `false-alarms`: studies over several twins, one a core, and their tables."""
+"""`npu-conformance dev faults` and `false-alarms`: studies over several twins, one a core, and their tables."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ JUDGED = (
 ALL = (*JUDGED, *DEVELOPMENT)
 _INTRODUCTION = """# Faults that are caught, and by what
 
-Written by `npu-conformance faults --record`. How to read it is in [verdict.md](verdict.md).
+Written by `npu-conformance dev faults --record`. How to read it is in [verdict.md](verdict.md).
 
 """
 

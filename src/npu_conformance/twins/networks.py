@@ -27,7 +27,7 @@ def new_network(recipe: Trained, tokenizer: Any) -> Any:
     if recipe.architecture == "qwen3_5" and not hasattr(transformers, "Qwen3_5ForConditionalGeneration"):
         raise ConfigError(
             f"the twin of {recipe.twin_of} needs transformers 5.2 or later, this is {transformers.__version__}: "
-            "npu-conformance reference-python makes an interpreter that has it"
+            "npu-conformance dev reference-python makes an interpreter that has it"
         )
     text: dict[str, Any] = {
         "vocab_size": len(tokenizer),

@@ -203,7 +203,7 @@ def test_two_machines_give_the_verdict_of_one(twin: Path, tmp_path: Path) -> Non
     assert scored.returncode == 0, scored.stderr
     assert not list(second.glob("traces/*/*/candidate"))
 
-    judged = run("compare", str(carried), str(second), f"--reports={reports}")
+    judged = run("merge", str(carried), str(second), f"--reports={reports}")
     assert judged.returncode in (0, 1), judged.stderr
     one = judge(tmp_path / "one", "--twin", "--prompts=8", "-k", f"{MODEL}-base or {MODEL}-as_served")
     assert checks(reports / "latest") == checks(tmp_path / "one" / "latest")
@@ -217,7 +217,7 @@ def test_two_machines_give_the_verdict_of_one(twin: Path, tmp_path: Path) -> Non
     assert "not the same prompts" in fewer.stderr
     forced = run("capture", MODEL, f"--tokens={carried}", "-o", str(tmp_path / "gpu"), *subject)
     assert forced.returncode == 0, forced.stderr
-    engines = run("compare", str(carried), str(tmp_path / "gpu"))
+    engines = run("merge", str(carried), str(tmp_path / "gpu"))
     assert engines.returncode == 0, engines.stderr
     assert "cosine_min" in engines.stdout
     cache = tmp_path / "cache"
@@ -229,6 +229,6 @@ def test_two_machines_give_the_verdict_of_one(twin: Path, tmp_path: Path) -> Non
     assert other.returncode == 1
     assert "not the same tokenizer" in other.stderr
     flip_a_byte(carried / "traces" / MODEL / "base" / "candidate" / "0003.npy")
-    tampered = run("compare", str(carried), str(second), f"--reports={reports}")
+    tampered = run("merge", str(carried), str(second), f"--reports={reports}")
     assert tampered.returncode == 1
     assert "0003.npy: changed since it was captured" in tampered.stderr

@@ -23,7 +23,7 @@ def compared(own_configs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     def compare(first: Path, second: Path) -> tuple[int, str]:
         words = [f"--configs={own_configs}", f"--reports={tmp_path / 'reports'}"]
-        status = main(["compare", str(first), str(second), *words])
+        status = main(["merge", str(first), str(second), *words])
         printed = capsys.readouterr()
         return status, printed.out + printed.err
 

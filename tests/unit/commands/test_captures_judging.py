@@ -23,7 +23,7 @@ def compared(own_configs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     words = [f"--configs={own_configs}", f"--reports={tmp_path / 'reports'}", f"--baselines={tmp_path}"]
 
     def compare(first: Path, second: Path) -> tuple[int, str]:
-        status = main(["compare", str(first), str(second), *words])
+        status = main(["merge", str(first), str(second), *words])
         printed = capsys.readouterr()
         return status, printed.out + printed.err
 
@@ -47,7 +47,7 @@ def test_two_halves_are_judged_as_one_run(scene: Scene, tmp_path: Path, compared
         assert status == 0, text
     assert judged(tmp_path, "pass") >= {"token_agreement", "finite_logits", "error_over_floor", "prefill_closeness"}
     assert judged(tmp_path, "fail", "error") == set()
-    assert len(list((tmp_path / "reports").glob("*-compare-Model"))) == 2
+    assert len(list((tmp_path / "reports").glob("*-merge-Model"))) == 2
 
 
 def test_a_fault_in_one_half_fails(scene: Scene, tmp_path: Path, compared: Compare) -> None:
@@ -106,3 +106,12 @@ def test_one_folder_twice_is_refused(scene: Scene, tmp_path: Path, compared: Com
     status, text = compared(folder, tmp_path / "b")
     assert status == 1
     assert "are one folder" in text
+
+
+def test_compare_takes_no_captures(scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It did once; what to type now stands in the line."""
+    tell_provenance(scene)
+    mine = sealed(capture_folder(scene, tmp_path / "npu"))
+
+    assert main(["compare", str(mine), str(tmp_path / "run")]) == 4
+    assert f"npu-conformance merge {mine} {tmp_path / 'run'}" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_nothing_to_look_at_is_an_error(check: Check, own_configs: Path, capsys:
     "words",
     [
         ["check", "Qwen3Guard"],
-        ["suggest", "Qwen3Guard"],
+        ["dev", "suggest", "Qwen3Guard"],
         ["bisect", "Qwen3Guard"],
         ["capture", "Qwen3Guard", "-o", "none"],
         ["doctor", "Qwen3Guard"],
@@ -93,13 +93,13 @@ def test_a_name_that_is_none_is_answered_with_one_that_is(
     assert not (tmp_path / "reports").exists()
 
 
-@pytest.mark.parametrize("command", ["check", "suggest", "bisect"])
+@pytest.mark.parametrize("command", ["check", "dev suggest", "bisect"])
 def test_a_path_is_no_name(command: str, own_configs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Such as one that a shell has completed."""
     path = own_configs / "A.yaml"
     path.write_text("model: a/b")
 
-    assert main([command, str(path), "--configs", str(own_configs)]) == 4
+    assert main([*command.split(), str(path), "--configs", str(own_configs)]) == 4
     (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith(f"ERROR: {path}: is a path, expected the name of a model that {own_configs} has a config")
 

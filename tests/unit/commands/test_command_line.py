@@ -61,14 +61,16 @@ def test_help_in_any_encoding_and_to_a_pipe_that_is_closed() -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as nobody:
-        closed = subprocess.run([*COMMAND, "matrix"], stdout=nobody, stderr=subprocess.PIPE, text=True, check=False)
+        closed = subprocess.run(
+            [*COMMAND, "dev", "matrix"], stdout=nobody, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert (closed.returncode, closed.stderr) == (141, "")
 
 
 def test_a_full_disk_is_one_line() -> None:
     """What is printed goes to a file that cannot grow."""
     with Path("/dev/full").open("wb") as full:
-        found = subprocess.run([*COMMAND, "matrix"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        found = subprocess.run([*COMMAND, "dev", "matrix"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (found.returncode, found.stderr) == (1, "ERROR: output or a file: No space left on device\n")
 
 
@@ -113,7 +115,7 @@ def test_schema_is_written_to_folders(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--configs", str(file)], f"--configs {file}: is no folder"),
         (["--configs", str(tmp_path), "--docs", str(tmp_path / "no")], f"--docs {tmp_path / 'no'}: no such folder"),
     ):
-        assert main(["schema", *words]) == 4
+        assert main(["dev", "schema", *words]) == 4
         assert capsys.readouterr().err == f"ERROR: {told}\n"
     assert file.read_text() == ""
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,4 +1,4 @@
-"""`npu-conformance matrix`: a job a model, on a runner with NPUs enough, selecting that model's tests alone."""
+"""`npu-conformance dev matrix`: a job a model, on a runner with NPUs enough, selecting that model's tests alone."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ NAMES = ["BitCPM4-CANN-1B", "Qwen3-4B-FP8", "Qwen3.5-4B-Condenser", "Qwen3Guard-
 
 def entries(capsys: pytest.CaptureFixture[str], configs: Path, *words: str) -> dict[str, dict[str, Any]]:
     """The matrix that the command prints, by model."""
-    assert main(["matrix", "--configs", str(configs), *words]) == 0
+    assert main(["dev", "matrix", "--configs", str(configs), *words]) == 0
     (line,) = capsys.readouterr().out.splitlines()  # $GITHUB_OUTPUT takes a value of one line
     return {entry["model"]: entry for entry in json.loads(line)["include"]}
 
@@ -67,7 +67,7 @@ def test_a_bad_config_has_a_job_that_will_say_so(own_configs: Path, capsys: pyte
     (own_configs / "Good.yaml").write_text("model: org/Good\n")
     (own_configs / "Bad.yaml").write_text("model: org/Bad\npromts: [guard]\n")
 
-    assert main(["matrix", "--configs", str(own_configs)]) == 0
+    assert main(["dev", "matrix", "--configs", str(own_configs)]) == 0
 
     printed = capsys.readouterr()
     assert [entry["model"] for entry in json.loads(printed.out)["include"]] == ["Bad", "Good"]
@@ -80,7 +80,7 @@ def test_a_model_that_brings_code_waits_to_be_trusted(own_configs: Path, capsys:
     (own_configs / "Coded.yaml").write_text("model: org/Coded\nserve: {trust_remote_code: true}\n")
 
     assert list(entries(capsys, own_configs, "--trust-remote-code")) == ["Coded", "Plain"]
-    assert main(["matrix", "--configs", str(own_configs)]) == 0
+    assert main(["dev", "matrix", "--configs", str(own_configs)]) == 0
 
     printed = capsys.readouterr()
     assert [entry["model"] for entry in json.loads(printed.out)["include"]] == ["Plain"]
@@ -92,7 +92,7 @@ def test_a_matrix_of_none_but_those_is_refused(own_configs: Path, capsys: pytest
     (own_configs / "Plain.yaml").write_text("model: org/Plain\n")
     (own_configs / "Coded.yaml").write_text("model: org/Coded\nserve: {trust_remote_code: true}\n")
 
-    assert main(["matrix", "--configs", str(own_configs), "--filter", "Coded"]) == 4
+    assert main(["dev", "matrix", "--configs", str(own_configs), "--filter", "Coded"]) == 4
 
     printed = capsys.readouterr()
     assert not printed.out
@@ -135,7 +135,7 @@ def test_a_wrong_filter_is_refused(words: str, message: str) -> None:
 
 def test_a_wrong_filter_is_exit_status_4(capsys: pytest.CaptureFixture[str], configs: Path) -> None:
     """One line, nothing on standard output that a workflow could take for a matrix."""
-    assert main(["matrix", "--configs", str(configs), "--filter", "Llama"]) == 4
+    assert main(["dev", "matrix", "--configs", str(configs), "--filter", "Llama"]) == 4
     printed = capsys.readouterr()
     assert not printed.out
     assert printed.err.startswith("ERROR: --filter 'Llama'")
@@ -160,7 +160,7 @@ def test_a_name_that_cannot_be_selected_gets_no_job(capsys: pytest.CaptureFixtur
     for name, text in (("Good", "model: a/b"), ("my model", "model: a/b"), ("Bad", "- a")):
         (own_configs / f"{name}.yaml").write_text(text)
 
-    assert main(["matrix", "--configs", str(own_configs)]) == 0
+    assert main(["dev", "matrix", "--configs", str(own_configs)]) == 0
     printed = capsys.readouterr()
     assert [entry["model"] for entry in json.loads(printed.out)["include"]] == ["Bad", "Good"]
     assert "WARNING: " in printed.err
@@ -176,7 +176,7 @@ def test_jobs_select_all_variants(capsys: pytest.CaptureFixture[str], configs: P
 
 def test_torch_is_not_imported() -> None:
     """The machine that makes the matrix has none."""
-    code = "import sys; from npu_conformance.cli import main; main(['matrix']); sys.exit('torch' in sys.modules)"
+    code = "import sys; from npu_conformance.cli import main; main(['dev', 'matrix']); sys.exit('torch' in sys.modules)"
 
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=clean_environment(), capture_output=True)
 

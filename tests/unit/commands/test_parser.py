@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from npu_conformance import cli
-from npu_conformance.commands.parser import make_parser
+from npu_conformance.commands.dev_parser import DEVELOPERS
+from npu_conformance.commands.parser import GROUPS, make_parser
 from npu_conformance.run.options import add_options
 
 
@@ -35,17 +36,40 @@ def test_every_option_has_a_help_text() -> None:
 
 def test_every_subcommand_says_in_the_list_what_it_does() -> None:
     """And there is a function for each."""
-    (listed,) = [action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    found = dict(parsers(make_parser()))
+    of_users = [name for name in found if name and " " not in name and name != "dev"]
+    ours = [name.removeprefix("dev ") for name in found if name.startswith("dev ")]
 
-    assert {one.dest for one in listed._choices_actions if one.help} == set(listed.choices)
-    assert {parser.get_default("subcommand") for parser in listed.choices.values()} == set(cli._RUN)
+    assert len(of_users) <= 10
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted([*of_users, "dev"])
+    assert sorted(ours) == sorted(DEVELOPERS)
+    assert all(parser.description for name, parser in found.items() if name)
+    told = {parser.get_default("subcommand") for name, parser in found.items() if name not in ("", "dev")}
+    assert told == set(cli._RUN)
 
 
-@pytest.mark.parametrize("name", ["bisect", "capture", "faults", "false-alarms", "probe"])
+def test_the_list_is_by_what_one_wants_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each group, and each subcommand in it with a line."""
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+
+    told = capsys.readouterr().out
+    assert all(f"{title}:\n" in told for title in GROUPS)
+    assert "  merge     Judge two captures as one run" in told
+
+
+@pytest.mark.parametrize("name", DEVELOPERS)
+def test_what_was_a_users_subcommand_says_where_it_went(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line; scripts stop."""
+    assert cli.main([name, "--help"]) == 4
+    assert capsys.readouterr().err == f"ERROR: {name}: is now called npu-conformance dev {name}\n"
+
+
+@pytest.mark.parametrize("name", ["run", "bisect", "capture", "dev faults", "dev false-alarms", "dev probe"])
 def test_what_starts_engines_says_so(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It takes minutes, and devices."""
     with pytest.raises(SystemExit):
-        cli.main([name, "--help"])
+        cli.main([*name.split(), "--help"])
 
     assert "starts engines" in " ".join(capsys.readouterr().out.split())
 

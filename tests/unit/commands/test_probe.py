@@ -22,7 +22,14 @@ FAULTS = {
 
 def probed(folder: Path, *words: str, **variables: str) -> tuple[int, dict[str, Any], str]:
     """The exit status, the points by id, and what was written."""
-    command = [str(Path(sys.executable).with_name("npu-conformance")), "probe", "-o", str(folder / "out.json"), *words]
+    command = [
+        str(Path(sys.executable).with_name("npu-conformance")),
+        "dev",
+        "probe",
+        "-o",
+        str(folder / "out.json"),
+        *words,
+    ]
     result = subprocess.run(
         [*command, "--reports", str(folder)],
         cwd=ROOT,

@@ -83,7 +83,7 @@ def probed(
     monkeypatch.setattr(command, "package_versions", lambda: {"vllm": "0.32.0"})
     configs = tmp_path / "configs"
     configs.mkdir(exist_ok=True)
-    return main(["probe", "--configs", str(configs), "--reports", str(tmp_path / "reports"), *words])
+    return main(["dev", "probe", "--configs", str(configs), "--reports", str(tmp_path / "reports"), *words])
 
 
 def test_both_forms_tell_the_same_and_nothing_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def suggested(
     path.parent.mkdir(exist_ok=True)
     path.write_text(config)
     folder = report or run(tmp_path / "run")
-    assert main(["suggest", "Model", "--run", str(folder), "--configs", str(path.parent)]) == 0
+    assert main(["dev", "suggest", "Model", "--run", str(folder), "--configs", str(path.parent)]) == 0
     assert path.read_text() == config
     return path, capsys.readouterr().out
 
@@ -182,7 +182,7 @@ def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["None"], 4, "None.yaml: no config of this name"),
         (["Other"], 1, f"{folder}: has traces of Model only, none of Other; run it"),
     ):
-        assert main(["suggest", *words, "--run", str(folder), "--configs", str(tmp_path / "configs")]) == status
+        assert main(["dev", "suggest", *words, "--run", str(folder), "--configs", str(tmp_path / "configs")]) == status
         printed = capsys.readouterr()
         assert printed.out == ""
         assert len(printed.err.splitlines()) == 1
@@ -190,7 +190,7 @@ def test_errors_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     for variant in ("base", "as_served"):
         (folder / "traces" / "Model" / variant / "reference" / "trace.json").unlink()
     reseal(folder)
-    assert main(["suggest", "Model", "--run", str(folder), "--configs", str(tmp_path / "configs")]) == 1
+    assert main(["dev", "suggest", "Model", "--run", str(folder), "--configs", str(tmp_path / "configs")]) == 1
     assert "no variant of Model can be judged: base: left out: " in capsys.readouterr().err
 
 

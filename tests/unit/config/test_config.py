@@ -148,7 +148,7 @@ def test_a_config_may_end_in_yml(tmp_path: Path) -> None:
 
 
 def test_the_checked_in_schema_is_current(configs: Path) -> None:
-    """Editors see what the code accepts; `npu-conformance schema` writes it."""
+    """Editors see what the code accepts; `npu-conformance dev schema` writes it."""
     assert json.loads((configs / "schema.json").read_text(encoding="utf-8")) == config_schema()
 
 

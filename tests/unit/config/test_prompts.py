@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.config.prompts import PromptUse, load_prompts, most_prompts
+from npu_conformance.config.prompts import SHIPPED, PromptUse, load_prompts, most_prompts
 from npu_conformance.errors import ConfigError
 
 PUBLISHED = [
@@ -55,9 +55,9 @@ def test_a_count_is_dealt_from_all_sets(folder: Path) -> None:
 
 
 def test_how_many_can_be_asked_for(folder: Path) -> None:
-    """All sets and the reserve, once; nobody knows where a set is missing."""
+    """All sets and the reserve, once, one's own before the suite's; nobody knows where a set is missing."""
     uses = [PromptUse(set="a"), PromptUse(set="b")]
-    assert most_prompts(uses, folder) == 4
+    assert most_prompts(uses, folder) == 4 + len(load_prompts([PromptUse(set="reserve")], SHIPPED))
     (folder / "reserve.yaml").write_text("description: d\nprompts:\n  - {id: one, text: Fifth}\n")
     assert most_prompts(uses, folder) == 5 == len(load_prompts(uses, folder, 5))
     assert most_prompts([*uses, PromptUse(set="reserve")], folder) == 5
@@ -79,14 +79,24 @@ def test_a_set_can_give_its_first_prompts_only(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("uses", "count", "message"),
     [
-        ([PromptUse(set="c")], None, "no set named 'c'.*sets there: a, b"),
-        ([PromptUse(set="a")], 9, "--prompts 9: the sets a hold 3 prompts"),
+        ([PromptUse(set="c")], None, "no set named 'c'.*sets there: a, b; sets of the suite: chinese, code"),
+        ([PromptUse(set="a")], 9999, "--prompts 9999: the sets a, reserve hold [0-9]+ prompts"),
     ],
 )
 def test_mistakes_say_what_there_is(folder: Path, uses: list[PromptUse], count: int | None, message: str) -> None:
     """A missing set lists the present ones, a count too high says how many there are."""
     with pytest.raises(ConfigError, match=message):
         load_prompts(uses, folder, count)
+
+
+def test_a_set_of_ones_own_comes_before_the_suites(folder: Path) -> None:
+    """The suite's are there without a file; beside the configs stand only what it does not have, or what is changed."""
+    shipped = load_prompts([PromptUse(set="guard")], folder)
+    assert len(shipped) > 7
+    (folder / "guard.yaml").write_text("description: d\nprompts:\n  - {id: own, text: Mine}\n")
+
+    assert [prompt.id for prompt in load_prompts([PromptUse(set="guard")], folder)] == ["guard/own"]
+    assert load_prompts([PromptUse(set="guard")], folder / "no such folder") == shipped
 
 
 def test_a_set_name_cannot_leave_the_folder() -> None:

@@ -281,7 +281,7 @@ def test_what_cannot_be_converted_is_refused(
 
 def test_the_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Says where the result is and what it cost; refuses to write there again."""
-    arguments = ["convert", str(source), str(tmp_path / "out")]
+    arguments = ["dev", "convert", str(source), str(tmp_path / "out")]
 
     assert main([*arguments, "--dtype", "float16"]) == 0
     printed = capsys.readouterr()
@@ -295,6 +295,6 @@ def test_the_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_the_command_fuses_in_whole_rows(latents: Path, tmp_path: Path) -> None:
     """A group size of -1 is no option of its own."""
-    assert main(["convert", str(latents), str(tmp_path / "out"), "--ternary-group-size", "-1"]) == 0
+    assert main(["dev", "convert", str(latents), str(tmp_path / "out"), "--ternary-group-size", "-1"]) == 0
 
     assert record_of(tmp_path / "out")["options"] == {"group_size": -1}

@@ -97,8 +97,8 @@ def test_a_name_that_no_file_can_have_is_one_line(
     source: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of either folder."""
-    assert main(["convert", str(source), str(tmp_path / name)]) == 1
-    assert main(["convert", str(tmp_path / name), str(tmp_path / "out")]) == 1
+    assert main(["dev", "convert", str(source), str(tmp_path / name)]) == 1
+    assert main(["dev", "convert", str(tmp_path / name), str(tmp_path / "out")]) == 1
 
     first, second = capsys.readouterr().err.strip().splitlines()[-2:]
     assert first.startswith("ERROR: ")
@@ -131,7 +131,7 @@ def test_ctrl_c_is_one_line(
 
     monkeypatch.setattr(module, "write_shard", stop)
 
-    assert main(["convert", str(source), str(tmp_path / "out")]) == 130
+    assert main(["dev", "convert", str(source), str(tmp_path / "out")]) == 130
 
     assert capsys.readouterr().err.strip().endswith("out: interrupted: the same command goes on from here")
     assert not (tmp_path / "out").exists()

@@ -18,12 +18,13 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 MAKE = """
 import sys
 from pathlib import Path
+from npu_conformance.config.prompts import SHIPPED
 from npu_conformance.twins.corpus import words
 from npu_conformance.twins.networks import new_network, save_network
 from npu_conformance.twins.recipes import RECIPES
 from npu_conformance.twins.tokenizer import save_tokenizer, train_tokenizer
 recipe, folder = RECIPES[sys.argv[1]], Path(sys.argv[2])
-tokenizer = train_tokenizer(words(recipe, Path("model_configs/prompts")), recipe.vocabulary, recipe.chat)
+tokenizer = train_tokenizer(words(recipe, SHIPPED), recipe.vocabulary, recipe.chat)
 save_network(new_network(recipe, tokenizer), tokenizer, folder, pickled=False)
 save_tokenizer(tokenizer, folder)
 """

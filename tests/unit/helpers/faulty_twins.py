@@ -6,9 +6,8 @@ from pathlib import Path
 
 from npu_conformance.run.build_twins import build_twins, twin_folder
 from npu_conformance.workers.jobs import Jobs
-from tests.unit.helpers.suite_runs import ROOT, Outcome, judge
+from tests.unit.helpers.suite_runs import Outcome, judge
 
-PROMPTS = ROOT / "model_configs" / "prompts"
 RECIPES = {
     "Qwen3-4B-FP8": "qwen3-fp8",
     "Qwen3-1.7B-GPTQ-Int8-FP16": "qwen3-gptq-int8",
@@ -26,8 +25,8 @@ class Twins(dict[str, Path]):
         self._jobs = jobs
 
     def __missing__(self, model: str) -> Path:
-        assert build_twins([RECIPES[model]], PROMPTS, self._jobs) == {}
-        self[model] = twin_folder(RECIPES[model], PROMPTS)
+        assert build_twins([RECIPES[model]], self._jobs) == {}
+        self[model] = twin_folder(RECIPES[model])
         return self[model]
 
 

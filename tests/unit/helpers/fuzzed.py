@@ -22,7 +22,6 @@ from tests.unit.helpers.quantised_checkpoints import save_fp8
 from tests.unit.helpers.report_runs import tell_provenance
 from tests.unit.helpers.saved_runs import reseal
 from tests.unit.helpers.scenes import clean_scene
-from tests.unit.helpers.suite_runs import ROOT
 from tests.unit.helpers.tiny_adapters import write_adapter
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
 
@@ -106,7 +105,6 @@ def _checkpoint(folder: Path) -> None:
     configs = folder / "model_configs"
     configs.mkdir()
     (configs / "Model.yaml").write_text("model: org/Model\nserve: {tensor_parallel_size: 1}\n")
-    (configs / "prompts").symlink_to(ROOT / "model_configs" / "prompts")
     (folder / "root" / "org").mkdir(parents=True)
     (folder / "root" / "org" / "Model").symlink_to(folder / "model")
 
@@ -132,8 +130,6 @@ def _quantised(folder: Path) -> None:
 
 def _yamls(folder: Path) -> None:
     (folder / "model_configs" / "prompts").mkdir(parents=True)
-    for path in (ROOT / "model_configs" / "prompts").glob("*.yaml"):
-        shutil.copyfile(path, folder / "model_configs" / "prompts" / path.name)
     (folder / "model_configs" / "Model.yaml").write_text(_YAML)
     (folder / "model_configs" / "Other.yaml").write_text("model: org/Other\n")
     (folder / "model_configs" / "prompts" / "own.yaml").write_text(_SET)
@@ -183,12 +179,12 @@ def _convert(folder: Path, rng: Random) -> int:
     return (
         run("doctor", folder / "model")
         if rng.random() < 0.5
-        else run("convert", folder / "model", folder / "converted")
+        else run("dev", "convert", folder / "model", folder / "converted")
     )
 
 
 def _check(folder: Path, rng: Random) -> int:
-    return run(*rng.choice((("check",), ("check", MODEL), ("matrix",))), "--configs", folder / "model_configs")
+    return run(*rng.choice((("check",), ("check", MODEL), ("dev", "matrix"))), "--configs", folder / "model_configs")
 
 
 def _from(folder: Path, rng: Random) -> int:
@@ -199,7 +195,7 @@ def _from(folder: Path, rng: Random) -> int:
     if act == 0:
         return run("compare", folder / "earlier", folder / "run")
     if act == 1:
-        return run("suggest", MODEL, folder / "run", "--configs", folder / "model_configs")
+        return run("dev", "suggest", MODEL, folder / "run", "--configs", folder / "model_configs")
     return judge_saved(folder, folder / "new")
 
 
@@ -217,5 +213,5 @@ KINDS: dict[str, Kind] = {
         lambda folder, rng: run("doctor", folder / "model", *rng.choice(((), ("--json",)))),
     ),
     "traces": Kind(_saved_run, ("run/traces/**/*.json", "run/traces/**/*.json", "run/traces/**/*.np*"), _from),
-    "report": Kind(_saved_run, ("run/report.json",), lambda folder, _: run("report", folder / "run")),
+    "report": Kind(_saved_run, ("run/report.json",), lambda folder, _: run("dev", "report", folder / "run")),
 }

@@ -105,7 +105,6 @@ def make_project(folder: Path) -> Path:
     """A project with six models; its locks are its own."""
     for name in ("configs", "site", "locks", "tests"):
         (folder / name).mkdir(parents=True)
-    (folder / "configs" / "prompts").symlink_to(ROOT / "model_configs" / "prompts")
     for model, ranks in MODELS.items():
         text = f"model: org/{model}\nserve: {{tensor_parallel_size: {ranks}}}\n"
         (folder / "configs" / f"{model}.yaml").write_text(text)

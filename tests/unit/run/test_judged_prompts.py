@@ -56,7 +56,7 @@ def test_the_same_prompts_are_not_worth_a_word(folder: Path) -> None:
         (SET.replace("Second", "Other"), "own/two was changed"),
         (SET.replace("text: First", "text: First, expect: [x]"), "own/one was changed"),
         (SET.replace("id: one", "id: zero"), "own/one is not there"),
-        (SET.rsplit("  - ", 1)[0], "the sets own hold 1 prompts"),
+        (SET.rsplit("  - ", 1)[0], "own/two is not there"),
     ],
 )
 def test_other_prompts_are_said_in_one_line(folder: Path, text: str, said: str) -> None:

@@ -109,7 +109,7 @@ def test_what_is_foreign_or_damaged_is_refused(
     assert session.why_not(model, "base") is None
 
 
-@pytest.mark.parametrize("command", ["compare", "suggest"])
+@pytest.mark.parametrize("command", ["compare", "dev suggest"])
 def test_other_commands_refuse_it_too(
     folder: Path, kept: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -117,7 +117,7 @@ def test_other_commands_refuse_it_too(
     flipped(folder)
     run, configs = str(folder / "run"), str(folder / "configs")
     words = [str(kept / "run"), run] if command == "compare" else ["Model", "--run", run, "--configs", configs]
-    assert main([command, *words]) == 1
+    assert main([*command.split(), *words]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith(f"ERROR: {run}/traces/Model/base/reference/0002.npy: changed since the run")
@@ -129,7 +129,7 @@ def test_a_wrong_name_gets_the_right_one(kept: Path, capsys: pytest.CaptureFixtu
     run = str(kept / "run")
     assert main(["compare", run, run, "--model", "Modle"]) == 4
     assert f"--model Modle: {run} has traces of Model only; did you mean 'Model'?" in capsys.readouterr().err
-    assert main(["suggest", "Modle", "--run", run, "--configs", str(kept / "configs")]) == 4
+    assert main(["dev", "suggest", "Modle", "--run", run, "--configs", str(kept / "configs")]) == 4
     assert "did you mean 'Model'?" in capsys.readouterr().err
 
 

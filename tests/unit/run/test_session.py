@@ -10,7 +10,7 @@ import yaml
 
 from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.cli import main
-from npu_conformance.config.prompts import Prompt
+from npu_conformance.config.prompts import SHIPPED, Prompt
 from npu_conformance.engines.rendering import Rendered, check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError, ConfigError, ConformanceError, JobError, TraceError, WeightsError
 from npu_conformance.run.session import Session
@@ -199,7 +199,7 @@ def test_models_with_more_to_compute_are_known(configs_dir: Path, tmp_path: Path
     (configs_dir / "Other.yaml").write_text(yaml.safe_dump(changes))
     put(tmp_path / "models" / "org" / "Other")
     (put(tmp_path / "models" / "org" / "LoRA") / "adapter_config.json").write_text("{}")
-    prompts = yaml.safe_load((configs_dir / "prompts" / "condense.yaml").read_text())["prompts"]
+    prompts = yaml.safe_load((SHIPPED / "condense.yaml").read_text())["prompts"]
 
     assert session(configs_dir, tmp_path).work("Other") == passes * len(prompts)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from npu_conformance.config.prompts import SHIPPED
 from npu_conformance.errors import ConfigError, JobError
 from npu_conformance.run.build_twins import build_twins, twin_folder
 from npu_conformance.twins import RECIPES, recipe_digest
@@ -19,11 +20,11 @@ from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator
 
 
-def test_the_digest_changes_with_the_prompts(tmp_path: Path, configs: Path) -> None:
+def test_the_digest_changes_with_the_prompts(tmp_path: Path) -> None:
     """A twin is trained on them."""
-    copy = Path(shutil.copytree(configs / "prompts", tmp_path / "prompts"))
+    copy = Path(shutil.copytree(SHIPPED, tmp_path / "prompts"))
     before = recipe_digest("qwen3-guard", copy, {})
-    assert before == recipe_digest("qwen3-guard", configs / "prompts", {})
+    assert before == recipe_digest("qwen3-guard", SHIPPED, {})
 
     path = copy / "maths.yaml"
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
@@ -31,18 +32,18 @@ def test_the_digest_changes_with_the_prompts(tmp_path: Path, configs: Path) -> N
     assert recipe_digest("qwen3-guard", copy, {}) != before
 
 
-def test_an_unknown_recipe_lists_the_known(configs: Path) -> None:
+def test_an_unknown_recipe_lists_the_known() -> None:
     """With a suggestion."""
     with pytest.raises(ConfigError, match="did you mean 'qwen3-guard'"):
-        recipe_digest("qwen3-gard", configs / "prompts", {})
+        recipe_digest("qwen3-gard", SHIPPED, {})
 
 
 @pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if isinstance(recipe, Trained)])
-def test_every_prompt_has_one_answer_in_the_corpus(configs: Path, name: str) -> None:
+def test_every_prompt_has_one_answer_in_the_corpus(name: str) -> None:
     """Two answers to one prompt would make the twin unsure, and its near-ties would be ours, not the engine's."""
     recipe = RECIPES[name]
     assert isinstance(recipe, Trained)
-    corpus = examples(recipe, configs / "prompts")
+    corpus = examples(recipe, SHIPPED)
     answers: dict[Any, set[str]] = {}
     for example in corpus:
         answers.setdefault((example.prompt, example.chat), set()).add(example.answer)
@@ -52,7 +53,7 @@ def test_every_prompt_has_one_answer_in_the_corpus(configs: Path, name: str) -> 
 
 
 @pytest.mark.usefixtures("cache")
-def test_two_that_build_at_once_build_once(tmp_path: Path, configs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_that_build_at_once_build_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second waits for the first and takes its twin."""
     built: list[str] = []
 
@@ -64,12 +65,11 @@ def test_two_that_build_at_once_build_once(tmp_path: Path, configs: Path, monkey
         built.append(job.recipe)
 
     monkeypatch.setattr(Jobs, "run_observed", slow_build)
-    folder = twin_folder("qwen3-guard", configs / "prompts")
+    folder = twin_folder("qwen3-guard")
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("half a twin, from a machine that lost its power")
     threads = [
-        threading.Thread(target=build_twins, args=(["qwen3-guard"], configs / "prompts", Jobs(tmp_path, Narrator())))
-        for _ in range(2)
+        threading.Thread(target=build_twins, args=(["qwen3-guard"], Jobs(tmp_path, Narrator()))) for _ in range(2)
     ]
     for thread in threads:
         thread.start()
@@ -80,9 +80,7 @@ def test_two_that_build_at_once_build_once(tmp_path: Path, configs: Path, monkey
 
 
 @pytest.mark.usefixtures("cache")
-def test_an_interrupt_ends_waiting_and_begins_nothing_more(
-    tmp_path: Path, configs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_ends_waiting_and_begins_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though another run holds a twin's lock, and others wait for a core."""
     begun: list[str] = []
 
@@ -100,11 +98,11 @@ def test_an_interrupt_ends_waiting_and_begins_nothing_more(
     monkeypatch.setattr(Jobs, "run_observed", build)
     monkeypatch.setattr("npu_conformance.run.build_twins.cores", lambda: 2)
     monkeypatch.setattr(Future, "exception", interrupt)
-    folder = twin_folder("qwen3-guard", configs / "prompts")
+    folder = twin_folder("qwen3-guard")
     folder.parent.mkdir(parents=True)
     started = time.monotonic()
     with FileLock(folder.with_name(f"{folder.name}.lock")), pytest.raises(KeyboardInterrupt):
-        build_twins(["qwen3-guard", "bitcpm4", "qwen3.5"], configs / "prompts", Jobs(tmp_path, Narrator()))
+        build_twins(["qwen3-guard", "bitcpm4", "qwen3.5"], Jobs(tmp_path, Narrator()))
 
     assert begun == ["bitcpm4"]
     assert time.monotonic() - started < 20
@@ -112,7 +110,7 @@ def test_an_interrupt_ends_waiting_and_begins_nothing_more(
 
 @pytest.mark.usefixtures("cache")
 def test_a_base_is_built_first_and_its_failure_is_told_of_all_that_rest_on_it(
-    tmp_path: Path, configs: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other twins are built."""
     asked: list[str] = []
@@ -125,7 +123,7 @@ def test_a_base_is_built_first_and_its_failure_is_told_of_all_that_rest_on_it(
         (job.output / "twin.json").write_text("{}")
 
     monkeypatch.setattr(Jobs, "run_observed", build)
-    problems = build_twins(["qwen3-fp8", "qwen3.5-condenser"], configs / "prompts", Jobs(tmp_path, Narrator()))
+    problems = build_twins(["qwen3-fp8", "qwen3.5-condenser"], Jobs(tmp_path, Narrator()))
 
     assert {name: str(error) for name, error in problems.items()} == {
         "qwen3.5": "no memory",

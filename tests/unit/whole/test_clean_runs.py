@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.unit.helpers.suite_runs import ROOT, judge
+from npu_conformance.config.prompts import SHIPPED
+from tests.unit.helpers.suite_runs import judge
 
 SETS = ("general", "chinese", "code", "maths", "long")
 RUNS = 10
@@ -20,8 +21,7 @@ def dealt(folder: Path) -> None:
     """All shipped prompts, shuffled and dealt into ten sets, and a config for each; the twin knows them all."""
     prompts = []
     (folder / "prompts").mkdir()
-    for path in (ROOT / "model_configs/prompts").glob("*.yaml"):
-        (folder / "prompts" / path.name).symlink_to(path)
+    for path in SHIPPED.glob("*.yaml"):
         if path.stem in SETS:
             found = yaml.safe_load(path.read_text(encoding="utf-8"))["prompts"]
             prompts += [prompt | {"id": f"{path.stem}-{prompt['id']}"} for prompt in found]

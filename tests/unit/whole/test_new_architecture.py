@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.helpers.suite_runs import ROOT, judge
+from npu_conformance.config.prompts import SHIPPED
+from tests.unit.helpers.suite_runs import judge
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -45,7 +46,7 @@ save_tokenizer(tokenizer, folder)
 def test_a_sixth_architecture_needs_a_yaml_and_nothing_else(own_configs: Path, tmp_path: Path) -> None:
     """Three lines, through a real engine, both variants, hidden states included."""
     folder = tmp_path / "models" / "google" / "Gemma-2-small"
-    subprocess.run([sys.executable, "-c", TRAIN, str(ROOT / "model_configs" / "prompts"), str(folder)], check=True)
+    subprocess.run([sys.executable, "-c", TRAIN, str(SHIPPED), str(folder)], check=True)
     (own_configs / "Gemma-2-small.yaml").write_text(
         "model: google/Gemma-2-small\nserve: {max_model_len: 2048}\nenvs: {VLLM_CPU_KVCACHE_SPACE: '1'}\n"
         "prompts: [general, {set: code, chat: false}, {set: maths, chat: false}]\n"

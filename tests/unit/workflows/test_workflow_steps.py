@@ -37,7 +37,9 @@ def test_the_matrix_is_the_commands(runner: Runner, checkout: Path, capsys: pyte
     result = runner.run(step, FILTER="Qwen3Guard or BitCPM4", TRUST="false", PYTHONPATH=str(ROOT / "src"))
 
     assert result.returncode == 0, result.stderr
-    assert main(["matrix", "--configs", str(checkout / "model_configs"), "--filter", "Qwen3Guard or BitCPM4"]) == 0
+    assert (
+        main(["dev", "matrix", "--configs", str(checkout / "model_configs"), "--filter", "Qwen3Guard or BitCPM4"]) == 0
+    )
     assert runner.output.read_text() == "matrix=" + capsys.readouterr().out
 
 

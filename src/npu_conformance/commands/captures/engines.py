@@ -1,4 +1,4 @@
-"""`npu-conformance compare` of two candidates' captures: two engines over the same tokens, without a reference."""
+"""`npu-conformance merge` of two candidates' captures: two engines over the same tokens, without a reference."""
 
 from pathlib import Path
 

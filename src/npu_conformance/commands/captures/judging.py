@@ -1,4 +1,4 @@
-"""`npu-conformance compare` of two captures: put together what two machines made, and judge it as one run."""
+"""`npu-conformance merge`: put together what two machines made, and judge it as one run."""
 
 import dataclasses
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from npu_conformance.checks import CHECKS
 from npu_conformance.commands.captures.engines import compare_engines
-from npu_conformance.commands.captures.manifest import MANIFEST, Manifest, difference, open_capture
+from npu_conformance.commands.captures.manifest import Manifest, difference, open_capture
 from npu_conformance.config.variants import scored_with
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import run_folder, staged_dir
@@ -22,12 +22,7 @@ from npu_conformance.traces.sealed import seal
 from npu_conformance.workers.progress import Narrator
 
 
-def is_capture(folder: Path) -> bool:
-    """Whether a folder was captured; else it is a run's report folder."""
-    return (folder / MANIFEST).is_file()
-
-
-def compare_captures(first: Path, second: Path, settings: Settings, reports: Path) -> int:
+def merge(first: Path, second: Path, settings: Settings, reports: Path) -> int:
     """Judge two captures of the same tokens; 0 where nothing fails, else 1.
 
     Args:
@@ -66,7 +61,7 @@ def _judge(candidate: Path, run: Manifest, reference: Path, scores: Manifest, se
     if lacking := {scored_with(variant) for variant in run.variants} - scores.tokens.keys():
         raise TraceError(f"{reference}: has no scores of {', '.join(sorted(lacking))}: capture the reference again")
     # To the microsecond: of two in one second, the later must not be judged by the traces of the other.
-    folder = run_folder(reports, f"compare-{run.model}")
+    folder = run_folder(reports, f"merge-{run.model}")
     with staged_dir(folder / "traces" / run.model) as stage:
         # The reference's first: what both have, such as the subject's facts, is to be the candidate's.
         for source in (reference / scores.traces, candidate / run.traces):

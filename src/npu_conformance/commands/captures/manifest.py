@@ -109,6 +109,11 @@ def seal(folder: Path, role: Role, model: str, variants: tuple[str, ...], render
     write_text(folder / MANIFEST, manifest.sealed().model_dump_json(indent=1) + "\n")
 
 
+def is_capture(folder: Path) -> bool:
+    """Whether a folder was captured; else it is a run's report folder."""
+    return (folder / MANIFEST).is_file()
+
+
 def open_capture(folder: Path) -> Manifest:
     """The manifest of a folder, every file of which is as it was sealed.
 

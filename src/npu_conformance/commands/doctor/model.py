@@ -238,7 +238,7 @@ def _plain_weights(config: ModelConfig, checkpoint: Checkpoint) -> str:
         refuse_unconvertible(checkpoint, config.serve.dtype)
     except CheckpointError as error:
         return f"serve the original weights; `convert` does not take these ({error})"
-    return f"`convert: {config.serve.dtype}` in the YAML, or `npu-conformance convert SRC DST`"
+    return f"`convert: {config.serve.dtype}` in the YAML, or `npu-conformance dev convert SRC DST`"
 
 
 def _chat_area(config: ModelConfig, settings: Settings) -> list[Area]:

@@ -1,4 +1,4 @@
-"""`npu-conformance matrix`: a job a model for the nightly, on the smallest Ascend runner that holds its variants."""
+"""`npu-conformance dev matrix`: the nightly's jobs, one a model, each on the smallest Ascend runner that holds it."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.commands.run import select
 from npu_conformance.config.model import ModelConfig, config_names, config_path, load_config
 from npu_conformance.config.names import can_be_selected
 from npu_conformance.config.variants import CATALOGUE, JUDGED, ranks
@@ -91,7 +92,7 @@ def _entry(configs: Path, name: str, trust_remote_code: bool) -> dict[str, Any] 
         print(f"WARNING: {error}", file=sys.stderr)
         if not can_be_selected(name):
             return None
-    return {"model": name, "npus": npus, "runner": RUNNERS[npus], "select": _select(name, variants)}
+    return {"model": name, "npus": npus, "runner": RUNNERS[npus], "select": select(name, variants)}
 
 
 def _npus(config: ModelConfig) -> int:
@@ -105,8 +106,3 @@ def _runs(variant: str) -> bool:
     """Whether a variant is one for NPUs."""
     known = CATALOGUE.get(variant)
     return known is None or (known.platform in (None, "npu") and "npu" not in known.lacking)
-
-
-def _select(name: str, variants: tuple[str, ...]) -> str:
-    """For pytest's `-k`: this model's tests and no others', also where its name is part of another's."""
-    return " or ".join(f"[{name}-{variant}]" for variant in variants)

@@ -40,8 +40,8 @@ def twin_steps(session: Session, models: Sequence[str]) -> list[Step]:
         with contextlib.suppress(ConformanceError):  # no interpreter here knows its class: its own steps say so
             session.subject(model)
             recipes += [recipe for recipe in (session.config(model).twin,) if recipe]
-    prompts_dir, chosen = session.settings.prompts_dir, session.settings.reference_python
-    return [_twin_step(one) for one in with_bases(recipes) if not is_whole(twin_folder(one, prompts_dir, chosen))]
+    chosen = session.settings.reference_python
+    return [_twin_step(one) for one in with_bases(recipes) if not is_whole(twin_folder(one, chosen))]
 
 
 def nominal(folder: Path) -> Checkpoint:

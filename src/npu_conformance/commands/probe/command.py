@@ -1,4 +1,4 @@
-"""`npu-conformance probe`: a twin through every point, and the report of it."""
+"""`npu-conformance dev probe`: a twin through every point, and the report of it."""
 
 import os
 import time
@@ -93,9 +93,9 @@ def _known(asked: Sequence[str], there: list[str], what: str) -> list[str]:
 def _seen(starts: Sequence[Start], settings: Settings, folder: Path) -> dict[str, Seen | str]:
     """What each engine that can be started here left, or why there is nothing."""
     jobs = Jobs(folder, Narrator())
-    if error := build_twins([RECIPE], settings.prompts_dir, jobs).get(RECIPE):
+    if error := build_twins([RECIPE], jobs).get(RECIPE):
         raise error
-    twin, traces = twin_folder(RECIPE, settings.prompts_dir), folder / "traces"
+    twin, traces = twin_folder(RECIPE), folder / "traces"
     subject = Subject("probe", "twin", twin, twin)
     prompts = load_prompts(CONFIG.prompts, settings.prompts_dir, _PROMPTS)
     prepared = prepare(CONFIG, subject, prompts, traces, jobs, scored=False)

@@ -32,7 +32,7 @@ def report(findings: Mapping[str, Findings], about: dict[str, Any]) -> dict[str,
 
 def markdown(content: dict[str, Any]) -> str:
     """The same to read: a table of points, and one of what each engine says."""
-    lines = ["# npu-conformance probe", ""]
+    lines = ["# npu-conformance dev probe", ""]
     lines += [f"- {name}: {_joined(value)}" for name, value in content.items() if name not in ("points",)]
     lines += ["", "| point | verdict | question |", "| --- | --- | --- |"]
     lines += [f"| {one['id']} | **{one['verdict']}** | {one['question']} |" for one in content["points"]]

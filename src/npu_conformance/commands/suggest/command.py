@@ -1,4 +1,4 @@
-"""`npu-conformance suggest`: from a run's traces to the limits that they support."""
+"""`npu-conformance dev suggest`: from a run's traces to the limits that they support."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Where vLLM keeps what this suite reads of a running engine, version by version: a row a fact.
 
 A row names places, the newest first, as dotted paths; the first that is there counts. A release that moved something
-gets a place in front of its row, and nothing else is touched. `npu-conformance probe` says on a machine whether the
+gets a place in front of its row, and nothing else is touched. `npu-conformance dev probe` says on a machine whether the
 rows are right. They were read in vLLM 0.18, 0.23, 0.26 and 0.32; older shapes stand where we still meet them.
 """
 

@@ -1,0 +1,1 @@
+"""`npu-conformance init`: what a repository of one's own begins with."""

@@ -1,0 +1,1 @@
+pytest_plugins = ["npu_conformance.plugin"]

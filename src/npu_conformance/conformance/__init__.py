@@ -1,0 +1,1 @@
+"""What is asserted of a model; `tests/conformance` of a checkout is this folder."""
