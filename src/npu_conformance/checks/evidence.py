@@ -21,6 +21,7 @@ from npu_conformance.config.prompts import Prompt
 from npu_conformance.config.variants import CATALOGUE, JUDGED, is_long, no_effect, signs_of, unconfirmed
 from npu_conformance.measure.comparison import Comparison, require_finite
 from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.few_floor import floor_of_words
 from npu_conformance.measure.floor import FloorRun, NoiseFloor
 from npu_conformance.measure.module_errors import ModuleErrors
 from npu_conformance.measure.noise import Family, family
@@ -196,7 +197,15 @@ class Evidence:
         """The tests against the noise floor, which gates judge together."""
         limits = {figure.name: self.config.limit(figure.name) or float("nan") for figure in NOISE_FIGURES}
         deviations = self.deviations, self.prefill_deviations
-        return family(*deviations, self.floor, limits, self.false_alarms, self.layers_floor)
+        floor, prefill = self._floor_over(self.candidate), self._floor_over(self.candidate.part(PREFILL))
+        return family(*deviations, floor, limits, self.false_alarms, self.layers_floor, prefill)
+
+    def _floor_over(self, trace: Trace | None) -> dict[str, Deviations]:
+        """The floor over the words that a trace of the candidate has, where it has not all."""
+        if trace is None or trace.rows == "full" or self.noise is None:
+            return self.floor
+        found = floor_of_words(trace, self.reference, {name: self.noise.runs[name] for name in self.floor})
+        return {name: replace(one, routed=self.routed) for name, one in found.items()}
 
     @property
     def layers_floor(self) -> ModuleErrors | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from npu_conformance.config.limits import Dtype
-from npu_conformance.run.settings import add_subject_options
+from npu_conformance.run.settings import add_candidate_options, add_subject_options
 
 _FOLDERS = {
     "configs": (Path("model_configs"), "folder of model configs"),
@@ -136,6 +136,7 @@ def make_parser() -> argparse.ArgumentParser:
     capture.add_argument("--variants", default="", metavar="A,B,…", help="default: base,as_served")
     _folders(capture, "configs", "reports")
     add_subject_options(capture.add_argument)
+    add_candidate_options(capture.add_argument)
     capture.set_defaults(subcommand="capture")
 
     compare = _add(

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.config.engines import DEFAULT, engine_names
 from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.storage import run_folder
-from npu_conformance.run.settings import Settings, add_subject_options
+from npu_conformance.run.settings import Settings, add_candidate_options, add_subject_options
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -17,7 +16,7 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance", "precision conformance")
     add = group.addoption
     add_subject_options(add)
-    add("--candidate", choices=engine_names(), default=DEFAULT, help="engine under test")
+    add_candidate_options(add)
     add(
         "--require-weights",
         action="store_true",

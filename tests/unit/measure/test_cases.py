@@ -134,8 +134,9 @@ def test_a_flip_is_tied_where_both_runs_are_near(margin: float, lead: float, clo
     """Else a batch that is sure of another token would be a tie wherever the first run was unsure."""
     flip = Flip(step=0, token=1, choice=2, margin=margin, lead=lead, rms=4.0)
 
-    assert tied(flip, 0.04) is close
-    assert not tied(flip, float("nan"))
+    assert tied(flip, 0.04, 400.0) is close
+    assert not tied(flip, float("nan"), 4.0)
+    assert tied(flip.model_copy(update={"rms": float("nan")}), 0.04, 4.0) is close
 
 
 def test_the_farthest_case_is_one_that_is_not_finite(before: Rows) -> None:
