@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.checks import CHECKS
+from npu_conformance.checks import CALIBRATED, CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.results import worst
 from npu_conformance.report.details import load_details, save_details
@@ -20,8 +20,10 @@ from tests.unit.helpers.topk_traces import reduce_trace
 
 JUDGED = ("token_agreement", "finite_logits", "expected_substrings", "output_format", "labels", "shared_inputs")
 """Judged of few words, or of none."""
-WHOLE = ("prefill_closeness", "decode_against_prefill", "adapter_effect", "regression", "error_over_floor", "drift")
+WHOLE = ("prefill_closeness", "decode_against_prefill", "adapter_effect", "regression")
 """Of which few words say nothing."""
+GATES = tuple(gate.id for gate in CALIBRATED if "full_logits" not in gate.requires)
+"""Held against a floor over the same words."""
 
 
 def few(scene: Scene, tmp_path: Path, change: Callable[[TopKRows], TopKRows] = lambda rows: rows) -> Evidence:
@@ -63,6 +65,8 @@ def test_a_clean_run_is_judged_as_far_as_few_words_go(scene: Scene, tmp_path: Pa
     whole = verdicts(scene.evidence(), *JUDGED)
     assert {name: found[name] for name in JUDGED} == whole
     assert set(whole.values()) == {"pass", "inconclusive"}  # 600 positions leave the rate of agreement open
+    assert {found[name] for name in GATES} <= {"pass", "inconclusive", "not_applicable"}
+    assert [found[name] for name in GATES].count("pass") >= len(GATES) - 2
     assert {name: found[name] for name in WHOLE} == dict.fromkeys(WHOLE, "not_applicable")
     assert "error" not in found.values()
     assert "fail" not in found.values()
@@ -101,16 +105,16 @@ def test_a_fault_among_few_words_fails(
 
 
 def test_a_tie_among_few_words_is_one(scene: Scene, tmp_path: Path) -> None:
-    """The noise floor tells it as it does of whole rows, whose flips a gate judges besides."""
+    """The noise floor tells it as it does of whole rows; a gate judges the flips of both."""
     for side in SCORED:
         scene.edit_logits(side, 1, leading(1e-4))
     scene.edit_logits("candidate", 1, leading(-1e-4))
     tokens = scene.evidence().candidate.logits(1).argmax(axis=1).tolist()
     for side in ("candidate", *SCORED):
         scene.edit_answer(side, 1, token_ids=tokens)
-    for evidence, verdict in ((scene.evidence(), "shown"), (few(scene, tmp_path), "pass")):
+    for evidence in (scene.evidence(), few(scene, tmp_path)):
         (tied,) = [one for one in CHECKS["token_agreement"].judge(evidence) if one.metric == "equal_or_tied_tokens"]
-        assert (tied.verdict, tied.message) == (verdict, "1 tied")
+        assert (tied.verdict, tied.message) == ("shown", "1 tied")
 
 
 def leading(by: float) -> Callable[[Rows], Rows]:

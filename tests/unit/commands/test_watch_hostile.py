@@ -79,7 +79,7 @@ def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "BYTES", 2**20)
     with (
         sending(OK + b"\r\n", b"1" * 2**16, endless=True) as url,
-        pytest.raises(ServerError, match="answers more than 1 MiB: is it a vLLM server"),
+        pytest.raises(ServerError, match="answers more than 1 MiB: is it an OpenAI-compatible server"),
     ):
         ask(url, "none")
 

@@ -123,10 +123,10 @@ def _with_own_ids(asked: Asked, answers: Sequence[Answer]) -> list[Answer]:
         ids, count = asked.server.own_ids(as_messages(prompt) if chat else prompt.text, asked.job.chat_template_kwargs)
         asked.requests += 1
         if ids is None and count != len(answer.prompt_ids):
+            sent = "messages" if chat else "a text"
             raise ServerError(
-                f"{answer.prompt}: {asked.server.url}: makes {count} tokens of {'messages' if chat else 'a text'} of "
-                f"which the published tokenizer{' and chat template make' if chat else ' makes'} {len(answer.prompt_ids)}: "
-                "another tokenizer, or another chat template"
+                f"{answer.prompt}: {asked.server.url}: makes {count} tokens of {sent} of which the published tokenizer "
+                f"makes {len(answer.prompt_ids)}: it has another tokenizer, or another chat template"
             )
         found.append(dataclasses.replace(answer, own_prompt_ids=ids))
     return found

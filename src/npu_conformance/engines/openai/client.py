@@ -99,7 +99,7 @@ class Server:
             raise ServerError(f"{self.url}: serves no model")
         if wanted is not None and wanted not in self.served:
             names = ", ".join(map(shown, self.served[:_NAMED]))
-            raise ServerError(f"{self.url}: {wanted}: serves {names}: name one of these")
+            raise ServerError(f"{self.url}: {shown(wanted)}: serves {names}: name one of these")
         return wanted or self.served[0]
 
     def continue_prompt(self, prompt_ids: Sequence[int], tokens: int, salt: str) -> list[ServedToken]:

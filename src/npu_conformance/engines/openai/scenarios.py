@@ -33,8 +33,8 @@ def batch_cases(asked: "Asked", answers: Sequence[Answer], first: Sequence[TopKR
     longest = max(longer, key=lambda index: len(answers[index].token_ids))
     shortest = min(longer, key=lambda index: len(answers[index].token_ids))
     shown = longer[:: max(1, len(longer) // _AMONG)][:_AMONG]
-    plans: list[tuple[Scenario, list[int], int]] = [("copies", [longest] * COPIES, COPIES)]
-    plans += [("among", [one, *_others(len(answers), one)], 1) for one in shown]
+    plans: list[tuple[Scenario, list[int]]] = [("copies", [longest] * COPIES)]
+    plans += [("among", [one, *_others(len(answers), one)]) for one in shown]
     found = [case for plan in plans for case in _at_once(asked, answers, first, *plan)]
     questions = [_question(answers[shortest])] * TIMES
     again = asked.replies("asking the same again", questions, [answers[shortest].prompt] * TIMES)
@@ -53,7 +53,6 @@ def _at_once(
     first: Sequence[TopKRows],
     scenario: Scenario,
     indices: list[int],
-    judged: int,
 ) -> list[Case]:
     replies = asked.together(f"generating: {scenario}", [_question(answers[index]) for index in indices])
     return [
@@ -64,7 +63,7 @@ def _at_once(
             scenario,
             copy_number=place + 1 if scenario == "copies" else 0,
         )
-        for place, (index, reply) in enumerate(zip(indices[:judged], replies, strict=False))
+        for place, (index, reply) in enumerate(zip(indices, replies, strict=True))
     ]
 
 
