@@ -52,7 +52,8 @@ OVER_HTTP = DEVELOPMENT[0]
 """The twin whose server is given faults."""
 _OVER_HTTP = """# Faults that are caught over HTTP
 
-Written by `npu-conformance faults --over-http --record docs`. How a server is judged is in [over-http.md](over-http.md).
+Written by `npu-conformance faults --over-http --record docs`. How a server is judged:
+[over-http.md](over-http.md).
 
 """
 _INTRODUCTION = """# Faults that are caught, and by what

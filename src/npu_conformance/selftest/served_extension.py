@@ -1,4 +1,4 @@
-"""Faults in an engine behind a server: mixed into vLLM's worker by `--worker-extension-cls`, called over its RPC route."""
+"""Faults in an engine behind a server: mixed into vLLM's worker by `--worker-extension-cls`, called over its RPC."""
 
 from contextlib import ExitStack
 from typing import Any
