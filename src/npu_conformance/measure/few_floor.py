@@ -5,6 +5,7 @@ like against like.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from npu_conformance.measure.few_words import bounded, compared_words
 from npu_conformance.measure.floor import FloorRun
 from npu_conformance.measure.metrics import root_mean_square
 from npu_conformance.measure.topk import TopK, fewer, topk, topk_deviations
+from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.topk_rows import TopKRows
 from npu_conformance.traces.trace import Trace
 
 # Rows of the reference that are held at a time.
@@ -36,19 +39,36 @@ def floor_of_words(candidate: Trace, reference: Trace, runs: Mapping[str, FloorR
         judged = candidate.judged(index)
         for start in range(0, judged, _ROWS):
             part = slice(start, min(start + _ROWS, judged))
-            mine, theirs = candidate.topk(index, part), reference.logits(index, part)
-            words = compared_words(mine, theirs)
-            exact, sizes = topk(theirs, words), root_mean_square(theirs)
-            unknown = np.isnan(bounded(mine, topk(mine, words), exact).log_probs)
-            here = slice(at + part.start, at + part.stop)
-            for name, run in runs.items():
-                there = TopK(run.topk.log_probs[here], run.topk.tail[here], run.topk.choices[here])
-                few = fewer(there, words.shape[1])
-                known = TopK(np.where(unknown, np.nan, few.log_probs), few.tail, few.choices)
-                found[name].append(topk_deviations(known, exact, sizes, (0, len(words))))
+            here = {name: _some(run.topk, slice(at + part.start, at + part.stop)) for name, run in runs.items()}
+            few = over_words(candidate.topk(index, part), reference.logits(index, part), here)
+            for name, one in few.items():
+                found[name].append(one)
         at += judged
     bounds = (0, *np.cumsum([candidate.judged(index) for index in range(len(candidate.answers))]).tolist())
     return {name: _joined(parts, bounds) for name, parts in found.items()}
+
+
+def over_words(mine: TopKRows, theirs: Rows, runs: Mapping[str, TopK]) -> dict[str, Deviations]:
+    """Deviations of floor runs over the words of a candidate's rows, at the same positions of a prompt.
+
+    Args:
+        mine: the candidate's.
+        theirs: the reference's, float32 [positions, vocabulary].
+        runs: of the floor, over the reference's `WORDS` likeliest.
+    """
+    words = compared_words(mine, theirs)
+    exact, sizes = topk(theirs, words), root_mean_square(theirs)
+    unknown = np.isnan(bounded(mine, topk(mine, words), exact).log_probs)
+    found = {}
+    for name, run in runs.items():
+        few = fewer(run, words.shape[1])
+        known = replace(few, log_probs=np.where(unknown, np.nan, few.log_probs))
+        found[name] = topk_deviations(known, exact, sizes, (0, len(words)))
+    return found
+
+
+def _some(run: TopK, positions: slice) -> TopK:
+    return TopK(run.log_probs[positions], run.tail[positions], run.choices[positions])
 
 
 def _joined(parts: list[Deviations], bounds: tuple[int, ...]) -> Deviations:

@@ -105,7 +105,10 @@ def _answers(asked: Asked, replies: Sequence[Reply]) -> list[Answer]:
     for name, ids, one in zip(asked.names, asked.rendered.prompt_ids, replies, strict=True):
         tokens = tuple(token.token for token in one.said)
         decoded = None if file is None else file.text(tokens)
-        found.append(Answer(name, ids, tokens, one.text, finish_reason=one.finish_reason, decoded=decoded))
+        ended = None if one.untold else one.finish_reason
+        text = None if one.untold else decoded
+        answer = Answer(name, ids, tokens, one.text, finish_reason=ended, decoded=text, untold=one.untold)
+        found.append(answer)
     return found
 
 

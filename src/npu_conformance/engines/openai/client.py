@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from npu_conformance.checkpoints.headers import shown
-from npu_conformance.engines.openai.replies import Chat, Completion, Models, Reply, ServedToken, read_reply
+from npu_conformance.engines.openai.replies import Chat, Completion, Models, Names, Reply, ServedToken, read_reply
 from npu_conformance.engines.openai.token_names import TokenNames
 from npu_conformance.engines.openai.transport import ServerError, ask_together
 
@@ -86,6 +86,8 @@ class Server:
         base = url.rstrip("/")
         self.url = base if base.endswith("/v1") else f"{base}/v1"
         self.form = Form()
+        self.pieces: TokenNames | None = None
+        """The published tokenizer's tokens, where somebody knows them."""
         self._key = api_key
         self._seconds = seconds
         found = self._ask("models", Models, [None])[0].data
@@ -119,7 +121,9 @@ class Server:
         asked = [self._fields(one) for one in questions]
         found = self._ask("completions", Completion, asked)
         return [
-            read_reply(self.url, self.model, self.form.names, question.prompt_ids, question.tokens, one)
+            read_reply(
+                self.url, self.model, Names(self.form.names, self.pieces), question.prompt_ids, question.tokens, one
+            )
             for question, one in zip(questions, found, strict=True)
         ]
 
@@ -145,16 +149,17 @@ class Server:
         Raises:
             ServerError: see `answer`; or it does not even tell their number.
         """
-        chat = not isinstance(prompt, str)
-        more = {"return_token_ids": True, **({"chat_template_kwargs": template} if chat and template else {})}
-        fields: dict[str, Any] = {"model": self.model, "max_tokens": 1, **_PLAIN, **(more if self.form.more else {})}
-        if chat:
-            one = self._ask("chat/completions", Chat, [fields | {"messages": prompt}])[0]
-            ids = one.prompt_token_ids
+        fields: dict[str, Any] = {"model": self.model, "max_tokens": 1, **_PLAIN}
+        if self.form.more:
+            fields["return_token_ids"] = True
+        if isinstance(prompt, str):
+            told = self._ask("completions", Completion, [fields | {"prompt": prompt}])[0]
+            ids, usage = told.choices[0].prompt_token_ids if told.choices else None, told.usage
         else:
-            completion = self._ask("completions", Completion, [fields | {"prompt": prompt}])[0]
-            ids, one = completion.choices[0].prompt_token_ids if completion.choices else None, completion  # type: ignore[assignment]
-        count = one.usage.prompt_tokens if one.usage is not None else None
+            fields |= {"messages": prompt} | ({"chat_template_kwargs": template} if template else {})
+            chat = self._ask("chat/completions", Chat, [fields])[0]
+            ids, usage = chat.prompt_token_ids, chat.usage
+        count = usage.prompt_tokens if usage is not None else None
         if count is None and ids is None:
             raise ServerError(
                 f"{self.url}: does not say how many tokens it read: nothing shows that it read the prompt"

@@ -30,6 +30,7 @@ def learn(server: Server, prompt_ids: Sequence[int], tokenizer: TokenizerFile | 
     """
     problem: ServerError | None = None
     names = None if tokenizer is None else TokenNames(tokenizer)
+    server.pieces = names
     for form in _forms(names):
         server.form = form
         try:

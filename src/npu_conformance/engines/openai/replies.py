@@ -31,6 +31,17 @@ class Reply(NamedTuple):
     finish_reason: str | None
     of_prompt: tuple[dict[int, float], ...] | None
     """Log-probabilities at each of the prompt's tokens but the first; None where they were not given."""
+    untold: bool = False
+    """Whether the server leaves tokens out of what it tells of its answer, which is cut before the first of them."""
+
+
+class Names(NamedTuple):
+    """What is known of the published tokenizer's tokens."""
+
+    by_text: TokenNames | None = None
+    """For a server that names tokens by their text alone."""
+    pieces: TokenNames | None = None
+    """Their texts."""
 
 
 class _Model(BaseModel):
@@ -77,6 +88,7 @@ class _Choice(BaseModel):
 
 class _Usage(BaseModel):
     prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 class Completion(BaseModel):
@@ -94,15 +106,13 @@ class Chat(BaseModel):
     usage: _Usage | None = None
 
 
-def read_reply(
-    url: str, model: str, names: TokenNames | None, prompt_ids: Sequence[int], tokens: int, answer: Completion
-) -> Reply:
+def read_reply(url: str, model: str, names: Names, prompt_ids: Sequence[int], tokens: int, answer: Completion) -> Reply:
     """What an answer says.
 
     Args:
         url: of the server, for messages.
         model: that was asked for.
-        names: of tokens, for a server that does not tell their ids.
+        names: of tokens.
         prompt_ids: that were sent.
         tokens: that were asked for.
         answer: to read.
@@ -115,7 +125,8 @@ def read_reply(
     if not answer.choices or (choice := answer.choices[0]).logprobs is None:
         raise ServerError(f"{url}: answered without log-probabilities: nothing tells how sure it is of a token")
     _check_prompt(url, prompt_ids, choice.prompt_token_ids, answer.usage.prompt_tokens if answer.usage else None)
-    said = _positions(url, names, choice.logprobs)
+    said = _positions(url, names.by_text, choice.logprobs)
+    untold = answer.usage is not None and (answer.usage.completion_tokens or 0) > len(said)
     if len(said) > tokens:
         raise ServerError(f"{url}: answered {len(said)} tokens, was asked for {tokens}")
     if choice.token_ids is not None and choice.token_ids != [one.token for one in said]:
@@ -124,7 +135,26 @@ def read_reply(
     of_prompt = None
     if asked is not None and len(asked) == len(prompt_ids):
         of_prompt = tuple({token: _number(found.logprob) for token, found in (one or {}).items()} for one in asked[1:])
-    return Reply(said, choice.text, choice.finish_reason, of_prompt)
+    if untold:
+        said = said[: _told(url, names.pieces, choice.logprobs)]
+    return Reply(said, choice.text, choice.finish_reason, of_prompt, untold)
+
+
+def _told(url: str, pieces: TokenNames | None, found: _LogProbs) -> int:
+    """Positions before the first token that is left out: llama.cpp's server adds its bytes to the next token's text.
+
+    Raises:
+        ServerError: nothing shows where that is.
+    """
+    told = found.content or []
+    if pieces is not None:
+        for at, one in enumerate(told):
+            if one.id is not None and one.token and one.token != pieces.piece(one.id):
+                return at
+        # What is left out comes last, where its bytes are added to nothing.
+        if told:
+            return len(told)
+    raise ServerError(f"{url}: leaves tokens out of what it tells of its answer, and nothing shows which")
 
 
 def _check_prompt(url: str, sent: Sequence[int], read: Sequence[int] | None, count: int | None) -> None:

@@ -29,12 +29,15 @@ def batch_cases(asked: "Asked", answers: Sequence[Answer], first: Sequence[TopKR
         answers: of the first time.
         first: their rows.
     """
-    longer = [index for index, answer in enumerate(answers) if len(answer.token_ids) > 1] or [0]
+    whole = [index for index, answer in enumerate(answers) if answer.token_ids and not answer.untold]
+    if not whole:
+        return []
+    longer = [index for index in whole if len(answers[index].token_ids) > 1] or whole
     longest = max(longer, key=lambda index: len(answers[index].token_ids))
     shortest = min(longer, key=lambda index: len(answers[index].token_ids))
     shown = longer[:: max(1, len(longer) // _AMONG)][:_AMONG]
     plans: list[tuple[Scenario, list[int]]] = [("copies", [longest] * COPIES)]
-    plans += [("among", [one, *_others(len(answers), one)]) for one in shown]
+    plans += [("among", [one, *_others(whole, one)]) for one in shown]
     found = [case for plan in plans for case in _at_once(asked, answers, first, *plan)]
     questions = [_question(answers[shortest])] * TIMES
     again = asked.replies("asking the same again", questions, [answers[shortest].prompt] * TIMES)
@@ -42,9 +45,10 @@ def batch_cases(asked: "Asked", answers: Sequence[Answer], first: Sequence[TopKR
     return [*found, *(hold_words_against(answers[shortest], first[shortest], one, "repeated") for one in rows)]
 
 
-def _others(count: int, one: int) -> list[int]:
+def _others(whole: Sequence[int], one: int) -> list[int]:
     """The prompts after it, in order, that fill a batch; some more than once where there are few."""
-    return [(one + 1 + place) % count for place in range(OTHERS)]
+    first = whole.index(one) + 1
+    return [whole[(first + place) % len(whole)] for place in range(OTHERS)]
 
 
 def _at_once(
@@ -68,4 +72,4 @@ def _at_once(
 
 
 def _question(answer: Answer) -> Question:
-    return Question(answer.prompt_ids, max(1, len(answer.token_ids)))
+    return Question(answer.prompt_ids, len(answer.token_ids))

@@ -12,12 +12,17 @@ class TokenNames:
     def __init__(self, tokenizer: TokenizerFile) -> None:
         """Args: tokenizer: the published one."""
         self._tokenizer = tokenizer
-        self._ids: Mapping[str, Sequence[int]] = _by_text(tokenizer.pieces())
+        self._pieces = tokenizer.pieces()
+        self._ids: Mapping[str, Sequence[int]] = _by_text(self._pieces)
 
     def id(self, text: str) -> int | None:
         """The token of a text; None where it is none's, or several tokens', as parts of characters are."""
         found = self._ids.get(text, ())
         return found[0] if len(found) == 1 else None
+
+    def piece(self, token: int) -> str | None:
+        """The text of a token alone."""
+        return self._pieces.get(token)
 
     def how_many(self, text: str) -> int:
         """Tokens that have this text."""
