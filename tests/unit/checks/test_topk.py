@@ -11,8 +11,10 @@ from npu_conformance.checks import CALIBRATED, CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.results import worst
 from npu_conformance.report.details import load_details, save_details
+from npu_conformance.traces.cases import Case, Flip
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.topk_rows import TopKRows
+from npu_conformance.traces.trace import save_cases
 from tests.unit.helpers.baseline_runs import baseline_of, noisy
 from tests.unit.helpers.report_runs import FACTS
 from tests.unit.helpers.scenes import SCORED, Scene
@@ -138,3 +140,61 @@ def test_the_report_has_what_few_words_tell(scene: Scene, tmp_path: Path) -> Non
     assert details.positions == 600
     assert details.agreement is not None
     assert (details.prompts, details.relative_l2, details.three_way) == ([], [], None)
+
+
+def other_words(rows: TopKRows) -> TopKRows:
+    """The right token everywhere, and its runners-up off by far more than rounding explains."""
+    log_probs = rows.log_probs.copy()
+    log_probs[:, 1:] -= 1.0
+    return dataclasses.replace(rows, log_probs=log_probs, tail=1 - np.exp(log_probs).sum(axis=1))
+
+
+def test_runners_up_that_are_off_fail_a_gate(scene: Scene, tmp_path: Path) -> None:
+    """Though every token is the reference's."""
+    found = verdicts(few(scene, tmp_path, other_words), *GATES)
+
+    assert "fail" in {found[name] for name in ("worst_positions", "worst_logits", "error_over_floor")}
+
+
+@pytest.mark.parametrize(("lead", "verdict"), [(1e-4, "pass"), (0.5, "fail")])
+def test_another_token_in_a_batch_is_judged_by_its_lead(
+    scene: Scene, tmp_path: Path, lead: float, verdict: str
+) -> None:
+    """By the size of the reference's logits, for nobody saw all of the server's."""
+    evidence = few(scene, tmp_path)
+    flip = Flip(step=3, token=1, choice=2, margin=lead, lead=lead, rms=float("nan"))
+    case = Case(
+        scenario="among",
+        prompt="set/second",
+        batch_rows=(),
+        positions=4,
+        different=1,
+        first_different=3,
+        worst=3,
+        distance=1e-4,
+        few_words=True,
+        flips=(flip,),
+    )
+    save_cases(evidence.candidate.folder, [case])
+    found = {one.metric: one for one in CHECKS["batch_determinism"].judge(evidence)}
+
+    assert found["equal_or_tied_tokens"].verdict == verdict
+    size = evidence.comparison.rms_at("set/second", 3)
+    assert found["relative_l2_max"].observed == pytest.approx(1e-4 / size)
+
+
+def test_an_answer_of_which_not_all_tokens_are_told_is_not_judged_by_its_end(scene: Scene, tmp_path: Path) -> None:
+    """It is shorter than what was asked for, and ends without a stop token."""
+    evidence = few(scene, tmp_path)
+    first, *rest = evidence.candidate.answers
+    before = CHECKS["answer_ends"].judge(evidence)[0]
+    found = {}
+    for untold in (True, False):
+        short = dataclasses.replace(first, token_ids=first.token_ids[:5], untold=untold, finish_reason=None)
+        candidate = dataclasses.replace(evidence.candidate, answers=(short, *rest))
+        (found[untold],) = CHECKS["answer_ends"].judge(dataclasses.replace(evidence, candidate=candidate))
+
+    assert found[True].n == before.n - 1
+    assert "of 1 answers the engine does not tell all tokens" in (found[True].message or "")
+    assert found[False].verdict == "fail"
+    assert "set/first: ends after 5 of" in (found[False].where or "")
