@@ -169,10 +169,11 @@ def test_few_words_are_compared_up_to_the_first_other_token() -> None:
     case = hold_words_against(answer, first, again, "among", 2)
 
     assert (case.positions, case.different, case.first_different, case.few_words) == (2, 2, 0, True)
-    assert (case.worst, case.distance) == (1, pytest.approx(0.3))
+    assert case.worst == 1
+    assert case.distance == pytest.approx(0.3)
     (flip,) = case.flips
     assert (flip.step, flip.token, flip.choice) == (1, 3, 4)
-    assert (flip.margin, flip.lead) == (pytest.approx(0.4), pytest.approx(0.2))
+    assert [flip.margin, flip.lead] == pytest.approx([0.4, 0.2])
     assert np.isnan(flip.rms)
     same = hold_words_against(answer, first, first, "repeated")
     assert (same.positions, same.different, same.distance, same.flips) == (3, 0, 0.0, ())
