@@ -10,10 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from pydantic import TypeAdapter
 
 from npu_conformance.config.prompts import Prompt
+from npu_conformance.engines.openai import engine, scenarios, transport
+from npu_conformance.engines.openai.engine import run
 from npu_conformance.engines.rendering import Rendered
+from npu_conformance.traces.trace import Trace, load_trace
 from npu_conformance.workers.job import CandidateJob
 
 VOCABULARY = 50
@@ -30,12 +34,15 @@ class Sent(NamedTuple):
     headers: dict[str, str] = {}  # noqa: RUF012 (nobody changes it)
 
 
+Change = Callable[[str, dict[str, Any], dict[str, Any]], "dict[str, Any] | Sent | None"]
+"""From path, question and the right answer to what is sent; None hangs up."""
+
+
 @dataclass
 class FakeServer:
     """What was asked, and how the next answers differ from the made-up model's."""
 
-    change: Callable[[str, dict[str, Any], dict[str, Any]], dict[str, Any] | Sent | None]
-    """From path, question and the right answer to what is sent; None hangs up."""
+    change: Change
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     keys: set[str | None] = field(default_factory=set)
     url: str = ""
@@ -83,9 +90,7 @@ def right(path: str, asked: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def faking(
-    change: Callable[[str, dict[str, Any], dict[str, Any]], dict[str, Any] | Sent | None] = lambda _p, _q, answer: (
-        answer
-    ),
+    change: Change = lambda _p, _q, answer: answer,
 ) -> Iterator[FakeServer]:
     """A server that runs within it."""
     told = FakeServer(change)
@@ -142,3 +147,23 @@ def job_for(url: str, folder: Path, **more: Any) -> CandidateJob:
         server=url,
         **more,
     )
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait hardly before asking again, and ask less often."""
+    monkeypatch.setattr(transport, "_FIRST", 0.001)
+    monkeypatch.setattr(engine, "_SECONDS", 5.0)
+    monkeypatch.setattr(scenarios, "TIMES", 3)
+    monkeypatch.setattr(scenarios, "OTHERS", 4)
+
+
+def silent(_phase: str, _done: int, _total: int) -> None:
+    """Progress for nobody."""
+
+
+def traced(folder: Path, change: Change = lambda _p, _q, answer: answer, **more: Any) -> Trace:
+    """The trace that a server's answers leave."""
+    with faking(change) as server:
+        job = job_for(server.url, folder, **more)
+        run(job, silent)
+    return load_trace(job.output)
