@@ -22,13 +22,16 @@ from npu_conformance.traces.trace import Trace
 _ROWS = 32
 
 
-def floor_of_words(candidate: Trace, reference: Trace, runs: Mapping[str, FloorRun]) -> dict[str, Deviations]:
+def floor_of_words(
+    candidate: Trace, reference: Trace, runs: Mapping[str, FloorRun], *, routed: bool = False
+) -> dict[str, Deviations]:
     """Deviations of floor runs over the words of a candidate's rows, at its judged positions.
 
     Args:
         candidate: whose rows are likeliest words.
         reference: with whole rows, of the same tokens.
         runs: of the floor, whose words are the reference's `WORDS` likeliest.
+        routed: see `Deviations`.
 
     Raises:
         TraceError: rows cannot be read.
@@ -45,7 +48,7 @@ def floor_of_words(candidate: Trace, reference: Trace, runs: Mapping[str, FloorR
                 found[name].append(one)
         at += judged
     bounds = (0, *np.cumsum([candidate.judged(index) for index in range(len(candidate.answers))]).tolist())
-    return {name: _joined(parts, bounds) for name, parts in found.items()}
+    return {name: replace(_joined(parts, bounds), routed=routed) for name, parts in found.items()}
 
 
 def over_words(mine: TopKRows, theirs: Rows, runs: Mapping[str, TopK]) -> dict[str, Deviations]:
