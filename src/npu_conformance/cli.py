@@ -180,9 +180,10 @@ def _capture(options: argparse.Namespace) -> int:
 
 
 def _faults(options: argparse.Namespace) -> int:
-    from npu_conformance.selftest.command import faults
+    from npu_conformance.selftest.command import faults, faults_over_http
 
-    return faults(options.configs, options.reports, options.kinds, options.record)
+    study = faults_over_http if options.over_http else faults
+    return study(options.configs, options.reports, options.kinds, options.record)
 
 
 def _false_alarms(options: argparse.Namespace) -> int:

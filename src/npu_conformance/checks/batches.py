@@ -5,7 +5,7 @@ from npu_conformance.checks.hard import all_of, by_limit, first
 from npu_conformance.checks.registry import check
 from npu_conformance.measure.cases import by_scenario, farthest, tied
 from npu_conformance.measure.results import Result
-from npu_conformance.traces.cases import Case
+from npu_conformance.traces.cases import Case, Flip
 
 
 @check(
@@ -22,7 +22,7 @@ def batch_determinism(evidence: Evidence) -> list[Result]:
 
 def _judge(evidence: Evidence, scenario: str, cases: list[Case]) -> list[Result]:
     flips = [(case, flip) for case in cases for flip in case.flips]
-    real = [(case, flip) for case, flip in flips if not tied(flip, evidence.tie_width_at(case.prompt, flip.step))]
+    real = [(case, flip) for case, flip in flips if not _tied(evidence, case, flip)]
     told = [
         f"{case.place(flip.step)}: {evidence.reference.piece(flip.token)} before, "
         f"{evidence.reference.piece(flip.choice)} now, {flip.margin:.4f} ahead before and {flip.lead:.4f} behind now"
@@ -36,9 +36,14 @@ def _judge(evidence: Evidence, scenario: str, cases: list[Case]) -> list[Result]
     return [tokens, _distance(evidence, scenario, cases), _bitwise(evidence, scenario, cases, positions)]
 
 
+def _tied(evidence: Evidence, case: Case, flip: Flip) -> bool:
+    rms = evidence.comparison.rms_at(case.prompt, flip.step)
+    return tied(flip, evidence.tie_width_at(case.prompt, flip.step), rms)
+
+
 def _distance(evidence: Evidence, scenario: str, cases: list[Case]) -> Result:
     limit = evidence.limit("relative_l2_max", same_weights=True)
-    worst = farthest(cases)
+    worst = farthest([_relative(evidence, case) for case in cases])
     return Result(
         check="batch_determinism",
         variant=evidence.variant,
@@ -51,6 +56,13 @@ def _distance(evidence: Evidence, scenario: str, cases: list[Case]) -> Result:
         verdict=by_limit(worst.distance, limit, "<="),
         where=worst.place(worst.worst),
     )
+
+
+def _relative(evidence: Evidence, case: Case) -> Case:
+    """A case whose distance is in units of the reference's logits, as that of whole rows is of the first run's."""
+    if not case.few_words:
+        return case
+    return case.model_copy(update={"distance": case.distance / evidence.comparison.rms_at(case.prompt, case.worst)})
 
 
 def _bitwise(evidence: Evidence, scenario: str, cases: list[Case], positions: int) -> Result:

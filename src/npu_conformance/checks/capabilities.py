@@ -9,7 +9,7 @@ from npu_conformance.config.variants import JUDGED
 from npu_conformance.traces.trace import PREFILL, WITHOUT_ADAPTER
 
 Capability = Literal[
-    "own_prompts", "weights", "topk", "full_logits", "full_reference", "floor", "prefill", "hidden_states",
+    "own_prompts", "weights", "modules", "topk", "full_logits", "full_reference", "floor", "prefill", "hidden_states",
     "module_errors", "repeat", "batches", "base", "adapter", "quantisation",
 ]  # fmt: skip
 """`topk`: at least the likeliest words of each row were captured; `full_logits`: the candidate's whole rows;
@@ -34,6 +34,11 @@ def _own_prompts(evidence: Evidence) -> str | None:
 
 def _weights(evidence: Evidence) -> str | None:
     return None if evidence.variant in JUDGED else "the same weights as base's"
+
+
+def _modules(evidence: Evidence) -> str | None:
+    remote = engine(evidence.candidate.provenance.get("engine", DEFAULT)).remote
+    return "a server does not tell what its modules were made with" if remote else None
 
 
 def _topk(evidence: Evidence) -> str | None:
@@ -126,6 +131,7 @@ def _quantisation(evidence: Evidence) -> str | None:
 _LACKS: Mapping[Capability, Callable[[Evidence], str | None]] = {
     "own_prompts": _own_prompts,
     "weights": _weights,
+    "modules": _modules,
     "topk": _topk,
     "full_logits": _full_logits,
     "full_reference": _full_reference,

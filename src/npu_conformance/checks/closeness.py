@@ -24,11 +24,11 @@ def logits_closeness(evidence: Evidence) -> list[Result]:
     figures = [one for one in CLOSENESS_FIGURES if whole_rows(evidence) or one.of == "kl"]
     found = [judge_figure(evidence, evidence.pair, "logits_closeness", figure) for figure in figures]
     if not whole_rows(evidence):
-        return [_at_least(one) for one in found]
+        return [lower_bound(one) for one in found]
     return [*found, *transformers_rows(evidence, "logits_closeness")]
 
 
-def _at_least(result: Result) -> Result:
+def lower_bound(result: Result) -> Result:
     """A figure of which few words tell a lower bound: it can break its limit, and cannot show that it keeps it."""
     told = "a lower bound, of the likeliest tokens that the engine gives"
     if result.verdict != "pass":

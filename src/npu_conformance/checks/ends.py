@@ -20,12 +20,16 @@ def answer_ends(evidence: Evidence) -> list[Result]:
         return [not_applicable(evidence, "answer_ends", "its tokens were given")]
     stops, room = set(evidence.reference.eos_token_ids), evidence.config.serve.max_model_len or inf
     longest = {prompt.id: prompt.max_tokens or evidence.config.max_tokens for prompt in evidence.prompts}
+    whole = [answer for answer in evidence.candidate.answers if not answer.untold]
     wrong = [
         f"{answer.prompt}: {told}"
-        for answer in evidence.candidate.answers
+        for answer in whole
         for told in _wrong(evidence, answer, stops, min(longest[answer.prompt], room - len(answer.prompt_ids)))
     ]
-    return [all_of(evidence, "answer_ends", "ended_answers", wrong, first(wrong))]
+    result = all_of(evidence, "answer_ends", "ended_answers", wrong, first(wrong), len(whole))
+    untold = len(evidence.candidate.answers) - len(whole)
+    told = f"of {untold} answers the engine does not tell all tokens: their ends are not judged" if untold else None
+    return [result.model_copy(update={"message": told})]
 
 
 def _wrong(evidence: Evidence, answer: Answer, stops: Set[int], longest: float) -> Iterator[str]:

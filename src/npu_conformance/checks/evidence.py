@@ -21,6 +21,7 @@ from npu_conformance.config.prompts import Prompt
 from npu_conformance.config.variants import CATALOGUE, JUDGED, is_long, no_effect, signs_of, unconfirmed
 from npu_conformance.measure.comparison import Comparison, require_finite
 from npu_conformance.measure.deviations import Deviations
+from npu_conformance.measure.few_floor import floor_of_words
 from npu_conformance.measure.floor import FloorRun, NoiseFloor
 from npu_conformance.measure.module_errors import ModuleErrors
 from npu_conformance.measure.noise import Family, family
@@ -195,14 +196,22 @@ class Evidence:
     def calibrated(self) -> Family:
         """The tests against the noise floor, which gates judge together."""
         limits = {figure.name: self.config.limit(figure.name) or float("nan") for figure in NOISE_FIGURES}
-        deviations = self.deviations, self.prefill_deviations
-        return family(*deviations, self.floor, limits, self.false_alarms, self.layers_floor)
+        floors = self._floor_over(self.candidate), self._floor_over(self.candidate.part(PREFILL))
+        mine = self.deviations, self.prefill_deviations
+        return family(*mine, floors[0], limits, self.false_alarms, self.layers_floor, floors[1])
+
+    def _floor_over(self, trace: Trace | None) -> dict[str, Deviations]:
+        """The floor over the words that a trace of the candidate has, where it has not all."""
+        if trace is None or trace.rows == "full" or self.noise is None:
+            return self.floor
+        runs = {name: self.noise.runs[name] for name in self.floor}
+        return floor_of_words(trace, self.reference, runs, routed=self.routed)
 
     @property
     def layers_floor(self) -> ModuleErrors | None:
         """Errors of attentions and MLPs with a floor of their own; None where that is the candidate's arithmetic."""
-        own = engine(self.candidate.provenance.get("engine", DEFAULT)).floor_arithmetic
-        return None if own else self.module_errors
+        asked = engine(self.candidate.provenance.get("engine", DEFAULT))
+        return None if asked.floor_arithmetic else self.module_errors
 
     @cached_property
     def pair(self) -> Pair:
@@ -218,9 +227,7 @@ class Evidence:
     def prefill(self) -> Pair | None:
         """The engine's prefill path against the reference; None where it was not captured."""
         part = self.candidate.part(PREFILL)
-        if part is None:
-            return None
-        return self._pair("prefill", part, self.reference, ("prefill", "reference"))
+        return None if part is None else self._pair("prefill", part, self.reference, ("prefill", "reference"))
 
     @cached_property
     def own_prefill(self) -> Pair | None:

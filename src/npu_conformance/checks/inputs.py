@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npu_conformance.checkpoints.declared import FREQUENCIES, SCALE, Declarations, Declared
+from npu_conformance.checks.capabilities import lacks
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import all_of, first, first_difference, not_applicable
 from npu_conformance.checks.registry import check
@@ -29,8 +30,10 @@ def shared_inputs(evidence: Evidence) -> list[Result]:
     """Config and tokenizer are read by engine and reference as a second reading of their files says."""
     if evidence.inputs is None:
         raise TraceError("the config was not read a second time: the traces are of an older version; run it again")
-    told = evidence.candidate.modules()
-    checks = [_as_declared(evidence, "candidate", told, evidence.inputs.candidate)]
+    if (why := lacks(evidence, "modules")) is None:
+        checks = [_as_declared(evidence, "candidate", evidence.candidate.modules(), evidence.inputs.candidate)]
+    else:
+        checks = [not_applicable(evidence, _CHECK, why, "declared_values").model_copy(update={"at": "candidate"})]
     if scored_with(evidence.variant) != evidence.variant:
         return [*checks, *_texts(evidence)]
     if not evidence.baseline_only:

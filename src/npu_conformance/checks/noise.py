@@ -64,7 +64,7 @@ def _gate(name: str, english: str, chinese: str) -> None:
         return gate_results(evidence, name)
 
     judge.__name__, judge.__doc__ = name, english
-    check(chinese=chinese, requires=("full_logits", "floor"), metrics=(name,), calibrated=True)(judge)
+    check(chinese=chinese, requires=("topk", "floor"), metrics=(name,), calibrated=True)(judge)
 
 
 for _name, (_english, _chinese) in _QUESTIONS.items():

@@ -67,6 +67,7 @@ def add_developers(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         more="This starts engines.",
     )
     faults.add_argument("--kinds", nargs="+", default=[], metavar="NAME", help="only these; default: all")
+    faults.add_argument("--over-http", action="store_true", help="into a server of one twin, judged over HTTP too")
     faults.add_argument("--record", type=Path, metavar="DOCS", help="let docs and reports quote the results")
     folders(faults, "configs", "reports")
     faults.set_defaults(subcommand="faults")

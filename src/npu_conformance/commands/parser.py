@@ -7,7 +7,7 @@ from pathlib import Path
 from npu_conformance.commands.adding import described, folders
 from npu_conformance.commands.dev_parser import add_developers
 from npu_conformance.run.options import add_run_options
-from npu_conformance.run.settings import add_subject_options
+from npu_conformance.run.settings import add_candidate_options, add_subject_options
 
 GROUPS = {
     "Judge a model": ("init", "check", "doctor", "run"),
@@ -98,6 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
     capture.add_argument("--variants", default="", metavar="A,B,…", help="default: base,as_served")
     folders(capture, "configs", "reports")
     add_subject_options(capture.add_argument)
+    add_candidate_options(capture.add_argument)
     capture.set_defaults(subcommand="capture")
 
     merge = _add(commands, "merge", what="judge two captures as one run, or hold two engines' captures side by side")

@@ -32,6 +32,8 @@ class Engine:
     """Whether it computes as the floor runs do, so that the one with its attention is itself."""
     timed: bool
     """Whether its clock runs over the batched prompts alone, so that its speed says something."""
+    remote: bool = False
+    """Whether it is a server that runs already, so that it needs an address, and no device of this machine."""
 
 
 @cache

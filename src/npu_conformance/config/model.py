@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from npu_conformance.config.candidate import Candidate
 from npu_conformance.config.hub_id import HubId
 from npu_conformance.config.labels import Labels
 from npu_conformance.config.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
@@ -54,7 +55,7 @@ class Limit(Section):
     """Why this model needs another limit than the default; the report shows it."""
 
 
-class ModelConfig(Section):
+class ModelConfig(Candidate):
     """A model under test."""
 
     model: HubId

@@ -56,6 +56,17 @@ class TokenizerFile:
         text: str = self._tokenizer.decode(said, skip_special_tokens=True)
         return text
 
+    def whole_text(self, ids: Sequence[int]) -> str:
+        """The text of tokens, special ones too."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text
+
+    def pieces(self) -> dict[int, str]:
+        """The text of each token of the vocabulary, by its id."""
+        ids = sorted(self._tokenizer.get_vocab(with_added_tokens=True).values())
+        texts: list[str] = self._tokenizer.decode_batch([[one] for one in ids], skip_special_tokens=False)
+        return dict(zip(ids, texts, strict=True))
+
 
 def _read(path: Path) -> Any:
     from tokenizers import Tokenizer

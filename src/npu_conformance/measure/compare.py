@@ -139,11 +139,10 @@ def _unrepeated(run: Trace, index: int, rows: Side, start: int = 0) -> int:
     answer = run.answers[index]
     if answer.repeat_digests is None:
         return 0
-    if isinstance(rows, TopKRows):
-        return len(rows)  # digests are of whole rows: nothing shows that these were repeated
     again = answer.repeat_digests[start : start + len(rows)]
     missing = abs(len(answer.token_ids) - len(answer.repeat_digests)) if start == 0 else 0
-    return sum(row_digest(row) != then for row, then in zip(rows, again, strict=False)) + missing
+    now = rows.digests if isinstance(rows, TopKRows) else [row_digest(row) for row in rows]
+    return sum(mine != then for mine, then in zip(now, again, strict=False)) + missing
 
 
 def differing_prompt_ids(candidate: Trace, reference: Trace) -> Iterator[tuple[Answer, str, tuple[int, ...]]]:

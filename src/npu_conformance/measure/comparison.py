@@ -94,6 +94,11 @@ class Comparison:
         prompt = int(np.searchsorted(self.bounds, position, side="right")) - 1
         return prompt, position - self.bounds[prompt]
 
+    def rms_at(self, prompt: str, step: int) -> float:
+        """Root mean square of the reference's logits at a step of a prompt, or at its last judged one."""
+        span = self.span(self.prompts.index(prompt))
+        return float(self.reference_rms[min(span.start + step, span.stop - 1)])
+
     def first_divergence(self, prompt: int) -> int | None:
         """First step of a prompt at which the tokens differ; None when they never do."""
         different = np.flatnonzero(~self.matches[self.span(prompt)])

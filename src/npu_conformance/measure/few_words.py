@@ -1,11 +1,12 @@
 """A pair of which one side has the likeliest words of each position alone: the metrics that they allow.
 
-The words are the reference's where it has no others, as a baseline has none. Else they are the candidate's, which are
-all there are, and say less: its errors choose where they are looked for, and a word that the reference holds likely and
-the candidate does not is seen only among all others.
+The divergence is over the words that a side has: the reference's where it has no others, as a baseline, else the
+candidate's. What gates rest on is over the reference's likeliest words, half as many as the candidate gives, which then
+has nearly all of them: had a candidate a say, its errors would choose where they are looked for.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,14 @@ from numpy.typing import NDArray
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
 from npu_conformance.measure.columns import Columns
+from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.kernel import TOP
-from npu_conformance.measure.topk import Side, kl_at_least, topk, topk_deviations
+from npu_conformance.measure.topk import WORDS, Side, TopK, kl_at_least, likeliest, topk, topk_deviations
+from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.topk_rows import Ids, TopKRows, Values
+
+# Words that a position is compared over, at least.
+_FEWEST = 2
 
 
 def measure_words(prompt: str, mine: Side, theirs: Side, taken: Sequence[int] | None) -> Columns:
@@ -41,7 +47,7 @@ def measure_words(prompt: str, mine: Side, theirs: Side, taken: Sequence[int] | 
     tokens = own if taken is None else np.asarray(taken, dtype=np.int64)
     asked = np.stack([tokens, choices, own], axis=1)
     of_mine, of_theirs = _log_probs(mine, asked), _log_probs(theirs, asked)
-    found = topk_deviations(run, exact, sizes, (0, len(words)))
+    found = _deviations(mine, theirs, sizes, run, exact)
     with np.errstate(invalid="ignore"):
         shortfall = np.zeros(len(words)) if taken is None else of_mine[:, 2] - of_mine[:, 0]
     return {
@@ -58,6 +64,30 @@ def measure_words(prompt: str, mine: Side, theirs: Side, taken: Sequence[int] | 
         "relative_l2": np.exp(found.row),
         **found.columns,
     }
+
+
+def _deviations(mine: Side, theirs: Side, sizes: Values, run: TopK, exact: TopK) -> Deviations:
+    """Over the words of `run` and `exact`, or over the reference's where it has all."""
+    if isinstance(mine, TopKRows) and not isinstance(theirs, TopKRows):
+        words = compared_words(mine, theirs)
+        exact = topk(theirs, words)
+        run = bounded(mine, topk(mine, words), exact)
+    return topk_deviations(run, exact, sizes, (0, len(sizes)))
+
+
+def compared_words(mine: TopKRows, theirs: Rows) -> Ids:
+    """The words over which a candidate that gives few is held against whole rows of the reference."""
+    return likeliest(theirs, WORDS)[:, : max(_FEWEST, mine.words.shape[1] // 2)]
+
+
+def bounded(rows: TopKRows, run: TopK, exact: TopK) -> TopK:
+    """A run with what is known of the words that its rows lack: they are no likelier than the least that it gives.
+
+    Where the reference is beyond that, the word is off by so much at least; else nothing is known of it: it stays NaN.
+    """
+    least = rows.log_probs[:, -1:]
+    beyond = np.isnan(run.log_probs) & (exact.log_probs > least)
+    return replace(run, log_probs=np.where(beyond, least, run.log_probs))
 
 
 def _words(prompt: str, mine: Side, theirs: Side) -> Ids:

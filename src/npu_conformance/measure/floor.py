@@ -19,12 +19,10 @@ from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.reference_runs import FLOOR, QUANTISED
 from npu_conformance.measure.router import Margins
 from npu_conformance.measure.stored import read_stored, require_positions, write_stored
-from npu_conformance.measure.topk import TopK, likeliest, topk
+from npu_conformance.measure.topk import WORDS, TopK, likeliest, topk
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import Trace, load_trace
 
-WORDS = 16
-"""The reference's likeliest words, over which a floor run's distribution is kept for baselines."""
 _ROWS = 32
 _LOG_PROBS, _TAIL, _ROUTER = "topk_log_probs", "topk_tail", "router"
 _NAMES = (*COLUMNS, _LOG_PROBS, _TAIL)

@@ -15,6 +15,8 @@ from npu_conformance.measure.deviations import Deviations, of_position
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.topk_rows import Ids, TopKRows, Values
 
+WORDS = 16
+"""The reference's likeliest words, over which a floor run's distribution is kept."""
 Side = Rows | TopKRows
 """What a trace has of some positions of a prompt."""
 

@@ -162,7 +162,10 @@ def batches(evidence: Evidence) -> list[BatchRow]:
 def _batch_row(evidence: Evidence, scenario: str, cases: list[Case]) -> BatchRow:
     worst = farthest(cases)
     flips = [(case.prompt, flip) for case in cases for flip in case.flips]
-    ties = sum(tied(flip, evidence.tie_width_at(prompt, flip.step)) for prompt, flip in flips)
+    ties = sum(
+        tied(flip, evidence.tie_width_at(prompt, flip.step), evidence.comparison.rms_at(prompt, flip.step))
+        for prompt, flip in flips
+    )
     different = sum(case.different for case in cases)
     return BatchRow(
         scenario=scenario,

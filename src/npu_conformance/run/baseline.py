@@ -17,9 +17,9 @@ from npu_conformance.baselines.stored import (
 )
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.machine.provenance import Provenance
-from npu_conformance.measure.floor import WORDS as FLOOR_WORDS
 from npu_conformance.measure.metrics import choice, root_mean_square
 from npu_conformance.measure.results import Result
+from npu_conformance.measure.topk import WORDS as FLOOR_WORDS
 from npu_conformance.measure.topk import TopK, fewer, join, likeliest, topk
 from npu_conformance.traces.trace import Trace
 

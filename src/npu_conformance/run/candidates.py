@@ -73,7 +73,11 @@ class Candidates:
         """What decides about the engines."""
         prepared, platform = self._prepared, find_devices(self._settings.device)[0]
         return Served(
-            self._config, prepared.candidate.text_config, prepared.lengths, self._settings.candidate, platform
+            self._config,
+            prepared.candidate.text_config,
+            prepared.lengths,
+            self._settings.engine_of(self._config),
+            platform,
         )
 
     def _run(self, groups: Sequence[Sequence[str]]) -> dict[str, ConformanceError]:
@@ -169,9 +173,12 @@ class Candidates:
         self, output: Path, options: dict[str, Any], envs: Mapping[str, str] | None = None, **more: Any
     ) -> CandidateJob:
         adapter = self._settings.candidate_adapter or self._prepared.adapter
+        server, served_model = self._settings.server_of(self._config)
         return CandidateJob(
             output=output,
-            engine=self._settings.candidate,
+            engine=self._settings.engine_of(self._config),
+            server=server,
+            served_model=served_model,
             checkpoint=self._prepared.candidate.folder,
             adapter=adapter,
             rendered=self._traces / "rendered.json",

@@ -7,6 +7,7 @@ from npu_conformance.baselines.keeping import Kind, baseline_path, find_baseline
 from npu_conformance.baselines.stored import tokens_to_force
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.saved import BASELINE
+from npu_conformance.config.engines import DEFAULT
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.machine.devices import find_devices
@@ -21,7 +22,7 @@ _TOKENS = "baseline_tokens"
 
 def place_of(settings: Settings, model: str, kind: Kind) -> tuple[str, Path]:
     """The platform that a run will be of, and where the baseline of a model on it is, or would be."""
-    platform = platform_of({"platform": find_devices(settings.device)[0], "engine": settings.candidate})
+    platform = platform_of({"platform": find_devices(settings.device)[0], "engine": settings.candidate or DEFAULT})
     return platform, baseline_path(settings.baselines, model, platform, kind)
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.config.engines import DEFAULT, engine_names
 from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.storage import run_folder
-from npu_conformance.run.settings import Settings, add_subject_options
+from npu_conformance.run.settings import Settings, add_candidate_options, add_subject_options
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -25,7 +24,7 @@ def add_options(parser: pytest.Parser) -> None:
 def add_run_options(add: Callable[..., Any]) -> None:
     """Declare the suite's options, of pytest and of `npu-conformance run`."""
     add_subject_options(add)
-    add("--candidate", choices=engine_names(), default=DEFAULT, help="engine under test")
+    add_candidate_options(add)
     add(
         "--require-weights",
         action="store_true",

@@ -14,7 +14,7 @@ from npu_conformance.baselines.keeping import outdated
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.saved import keep_comparisons, load_base, load_baseline, load_evidence
-from npu_conformance.config.engines import engine
+from npu_conformance.config.engines import DEFAULT, engine
 from npu_conformance.config.model import ModelConfig, check_remote_code, config_path, load_config
 from npu_conformance.config.prompts import Prompt, load_prompts, most_prompts
 from npu_conformance.config.variants import JUDGED, is_long, needs_base, scored_with
@@ -71,12 +71,17 @@ class Session:
         return self._once(("why not", model, variant), lambda: self._why_not(model, variant))
 
     def _why_not(self, model: str, variant: str) -> str | None:
-        name = self.settings.candidate
+        name = self._engine(model)
         if not engine(name).serve_options and variant != "base" and self.settings.from_dir is None:
             return f"not applicable: {name} has no serve options, so {variant} would be base again"
         if self.settings.baseline == "only" and is_long(variant):
             return f"not applicable: a baseline has base's tokens, {variant} uses the suite's own long texts"
         return self.missing(model) or self._not_kept(model, variant) or self._lacking(model, variant)
+
+    def _engine(self, model: str) -> str:
+        with contextlib.suppress(ConformanceError):  # its tests will say
+            return self.settings.engine_of(self._yaml(model))
+        return DEFAULT
 
     def variants(self, model: str) -> tuple[str, ...]:
         """The variants a model is to be judged in, also where the command line does not fit it: its tests say so."""
@@ -104,7 +109,7 @@ class Session:
 
     def _lacking(self, model: str, variant: str) -> str | None:
         """What this machine, or the model, lacks for a variant."""
-        if self.settings.from_dir is not None or not engine(self.settings.candidate).serve_options:
+        if self.settings.from_dir is not None or not engine(self._engine(model)).serve_options:
             return None
         try:
             return lacking(self.config(model), variant, self.settings.device, lambda: config_of(self.subject(model)))

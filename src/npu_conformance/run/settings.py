@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from npu_conformance.config.engines import DEFAULT, engine
+from npu_conformance.config.engines import DEFAULT, engine, engine_names
 from npu_conformance.config.model import LONGEST_JOB, ModelConfig
+from npu_conformance.config.server import check_server
 from npu_conformance.errors import ConfigError
 from npu_conformance.run.deadlines import USUAL
 
@@ -29,6 +30,21 @@ def add_subject_options(add: Callable[..., Any]) -> None:
     add("--deadline", type=float, metavar="SECONDS", help="end a longer job; default: the YAML's, else its forecast's")
 
 
+def add_candidate_options(add: Callable[..., Any]) -> None:
+    """Declare which engine is under test, for pytest and `capture`.
+
+    Args:
+        add: argparse's `add_argument` or pytest's `addoption`.
+    """
+    add("--candidate", choices=engine_names(), help=f"engine under test; default: the YAML's, else {DEFAULT}")
+    add("--server", metavar="URL", help="address of a candidate that is a server; its key is read from OPENAI_API_KEY")
+    add("--served-model", metavar="NAME", help="the model's or the LoRA's name at that server; default: its first")
+
+
+def _remote() -> list[str]:
+    return [name for name in engine_names() if engine(name).remote]
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the command line asked for."""
@@ -39,8 +55,12 @@ class Settings:
     twin_recipe: str | None = None
     """Of the stand-in, instead of the one that a model's YAML names."""
     models_root: Path | None = None
-    candidate: str = DEFAULT
-    """Name of the engine under test."""
+    candidate: str | None = None
+    """Name of the engine under test; the model's own where None."""
+    server: str | None = None
+    """Address of an engine that is a server."""
+    served_model: str | None = None
+    """The model's name at that server."""
     device: Literal["npu", "cuda", "cpu"] | None = None
     candidate_weights: Path | None = None
     candidate_adapter: Path | None = None
@@ -84,13 +104,15 @@ class Settings:
             raise ConfigError(f"--reference-python {python}: no such interpreter")
         if self.baseline == "update" and not (self.reason or "").strip():
             raise ConfigError("--baseline=update: say why with --reason=TEXT, it is kept in the baseline's history")
-        if self.baseline == "only" and not engine(self.candidate).forced_decode:
+        name = self.candidate or DEFAULT
+        if self.baseline == "only" and not engine(name).forced_decode:
             raise ConfigError(
-                f"--baseline=only: {self.candidate} cannot be made to take a baseline's tokens: leave out --candidate"
+                f"--baseline=only: {name} cannot be made to take a baseline's tokens: leave out --candidate"
             )
-        if self.baseline in ("create", "update") and engine(self.candidate).rows != "full":
+        self._check_server(name)
+        if self.baseline in ("create", "update") and engine(name).rows != "full":
             raise ConfigError(
-                f"--baseline={self.baseline}: {self.candidate} gives only the likeliest tokens of each position, a "
+                f"--baseline={self.baseline}: {name} gives only the likeliest tokens of each position, a "
                 "baseline is made of whole rows of logits: leave out --candidate"
             )
         if self.baseline == "only" and self.from_dir is not None:
@@ -104,6 +126,25 @@ class Settings:
             raise ConfigError(
                 f"--deadline {self.deadline:g}: expected seconds, more than 0, at most {LONGEST_JOB} (30 days)"
             )
+
+    def _check_server(self, name: str) -> None:
+        if self.server is not None:
+            check_server(self.server)
+        for option, value in (("--server", self.server), ("--served-model", self.served_model)):
+            if value is not None and self.candidate is not None and not engine(name).remote:
+                raise ConfigError(f"{option}: {name} is no server: add --candidate {' or '.join(_remote())}")
+        if self.candidate is not None and engine(name).remote and self.server is None and self.from_dir is None:
+            raise ConfigError(f"--candidate {name}: is a server: name its address, --server http://HOST:PORT")
+
+    def engine_of(self, config: ModelConfig) -> str:
+        """Name of a model's engine under test."""
+        return self.candidate or config.candidate
+
+    def server_of(self, config: ModelConfig) -> tuple[str | None, str | None]:
+        """Address of a model's engine, where it is a server, and the model's name there."""
+        if not engine(self.engine_of(config)).remote:
+            return None, None
+        return self.server or config.server, self.served_model or config.served_model_name
 
     @property
     def scores(self) -> bool:
@@ -130,7 +171,9 @@ class Settings:
         words += ["--trust-remote-code"] if self.trust_remote_code else []
         for option, value, default in (
             ("--models-root", self.models_root, None),
-            ("--candidate", self.candidate, DEFAULT),
+            ("--candidate", self.candidate, None),
+            ("--server", self.server, None),
+            ("--served-model", self.served_model, None),
             ("--device", self.device, None),
             ("--candidate-weights", self.candidate_weights, None),
             ("--candidate-adapter", self.candidate_adapter, None),

@@ -21,7 +21,7 @@ from npu_conformance.workers.job import FaultsJob, Injection
 # Seconds that an engine may take for each: the slowest twin takes 13 to 20 on one core.
 _DEADLINE_OF_A_FAULT = 60.0
 # Gates have the share of the run's false alarms that they have in a night of five models in eight variants each.
-_SHARE = share_of("base", 5 * ["base", "as_served", *["another"] * 6])
+SHARE = share_of("base", 5 * ["base", "as_served", *["another"] * 6])
 # Forced decodes without a fault, before the others and after them.
 _FIRST, _LAST = (Injection(CLEAN, number) for number in KINDS[CLEAN].strengths)
 
@@ -41,7 +41,7 @@ def campaign(
     Raises:
         ConformanceError: the twin cannot be run, or a fault outlived its forced decode.
     """
-    evidence, model_run = replace(base_evidence(session, model), false_alarms=_SHARE), session.model_run(model)
+    evidence, model_run = replace(base_evidence(session, model), false_alarms=SHARE), session.model_run(model)
     folder, injections = model_run.traces / "faults", _injections(model_run, kinds, documented)
     job, deadline = _job(model_run, folder, injections), max(USUAL, _DEADLINE_OF_A_FAULT * len(injections))
     model_run.candidates.run(job, f"{subject}: {len(injections)} faults", [job.options], deadline)

@@ -17,6 +17,7 @@ from npu_conformance.selftest.alarms import PROMPTS, Alarms, alarms, alarms_tabl
 from npu_conformance.selftest.campaign import campaign
 from npu_conformance.selftest.catalogue import known
 from npu_conformance.selftest.judging import Judged
+from npu_conformance.selftest.over_http import OverHttp, over_http, over_http_table
 from npu_conformance.selftest.recorded import record as keep
 from npu_conformance.selftest.results import summarise
 from npu_conformance.selftest.table import table
@@ -47,6 +48,14 @@ JUDGED = (
 )
 """Three other architectures, of which the first takes longest, and other seeds."""
 ALL = (*JUDGED, *DEVELOPMENT)
+OVER_HTTP = DEVELOPMENT[0]
+"""The twin whose server is given faults."""
+_OVER_HTTP = """# Faults that are caught over HTTP
+
+Written by `npu-conformance dev faults --over-http --record docs`. How a server is judged:
+[over-http.md](over-http.md).
+
+"""
 _INTRODUCTION = """# Faults that are caught, and by what
 
 Written by `npu-conformance dev faults --record`. How to read it is in [verdict.md](verdict.md).
@@ -86,6 +95,22 @@ def faults(configs: Path, reports: Path, kinds: Sequence[str] = (), record: Path
         write_text(record / "faults.md", f"{_INTRODUCTION}{page}")
         keep(results)
     return 0 if all(kind.always for kind in results.kinds) else 1
+
+
+def faults_over_http(configs: Path, reports: Path, kinds: Sequence[str] = (), record: Path | None = None) -> int:
+    """Put faults into a twin's server and print which are caught; 0 where each is that is caught inside its engine.
+
+    See `faults` for what it takes and raises.
+    """
+    kinds, folder, twin = known(kinds), run_folder(reports, "faults-over-http"), OVER_HTTP
+    settings = Settings(configs, twin=True, twin_recipe=twin.recipe, prompts=twin.prompts)
+    found = over_http(Session(settings, folder, Narrator()), twin.model, twin.recipe, kinds)
+    page = over_http_table(twin.recipe, twin.prompts, found)
+    _leave(folder, "over_http", TypeAdapter(list[OverHttp]).dump_json(found, indent=1).decode(), page)
+    if record is not None:
+        write_text(record / "faults-over-http.md", f"{_OVER_HTTP}{page}")
+    clean, *faulty = found
+    return int(bool(clean.over_http) or any(one.inside and not one.over_http for one in faulty))
 
 
 def false_alarms(configs: Path, reports: Path) -> int:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Scenario = Literal["copies", "alone", "reordered", "joining"]
+Scenario = Literal["copies", "alone", "reordered", "joining", "among", "repeated"]
 
 
 class _Part(BaseModel):
@@ -24,7 +24,7 @@ class Flip(_Part):
     lead: float
     """By how much the other is ahead now."""
     rms: float
-    """Root mean square of the row's logits before."""
+    """Root mean square of the row's logits before; NaN where only its likeliest words are known."""
 
 
 class Case(_Part):
@@ -44,7 +44,10 @@ class Case(_Part):
     worst: int
     """Position with the largest relative L2 distance."""
     distance: float
-    """That distance; NaN where a row is not finite."""
+    """That distance; NaN where a row is not finite. Where only likeliest words are known, the root mean square of how
+    far their log-probabilities are apart."""
+    few_words: bool = False
+    """Whether only likeliest words are known."""
     flips: tuple[Flip, ...]
 
     def place(self, step: int) -> str:

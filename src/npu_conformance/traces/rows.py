@@ -53,6 +53,6 @@ def row_hashes(rows: Rows) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(found), dtype="<u8").astype(np.uint64)
 
 
-def row_digest(row: Rows) -> str:
-    """Digest of one float32 logits row [vocabulary], equal exactly when the rows are bitwise equal."""
+def row_digest(row: NDArray[Any]) -> str:
+    """Digest of one row, of float32 logits [vocabulary] or of likeliest words; equal exactly when the bits are."""
     return hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).hexdigest()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from npu_conformance.errors import TraceError
 from npu_conformance.traces.reading import read_arrays, unreadable
+from npu_conformance.traces.rows import row_digest
 
 Ids = NDArray[np.int32]
 Values = NDArray[np.float64]
@@ -45,6 +46,11 @@ class TopKRows:
         """The greedy token, -1 where a NaN leaves none [positions]."""
         lost = np.isnan(self.log_probs).any(axis=1)
         return np.where(lost, -1, self.words[:, 0]).astype(np.int64)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of each position's words and log-probabilities, equal exactly when they are so bit for bit."""
+        return tuple(row_digest(row) for row in np.concatenate([self.words, self.log_probs], axis=1))
 
     def problem(self) -> str | None:
         """Why these are no such rows; None where they are."""

@@ -67,6 +67,8 @@ class Answer:
     """What tokenizer.json makes of an answer's own tokens; None where they were given, or there is no such file."""
     finish_reason: str | None = None
     """Why the engine ended an answer of its own, `stop` or `length`; None where it does not say."""
+    untold: bool = False
+    """Whether the engine told only some of its tokens, which are those before the first that it left out."""
 
 
 class ModuleValue(NamedTuple):
@@ -228,10 +230,7 @@ def save_rows(folder: Path, index: int, stored: NDArray[Any]) -> None:
 
 
 def drop_rows(folder: Path) -> int:
-    """Remove the logits of a trace, so that what was measured of them is all there is; how many bytes that frees.
-
-    Those of a reference are links to the cache's, where they stay.
-    """
+    """Remove a trace's logits, of a reference the links to the cache's, so that what was measured stays; its bytes."""
     paths = list(folder.glob("[0-9]*.npy"))
     size = sum(state.st_size for state in (path.stat() for path in paths) if state.st_nlink == 1)
     for path in paths:

@@ -121,6 +121,10 @@ class CandidateJob(_Job):
     max_tokens: int
     device: Literal["npu", "cuda", "cpu"] | None = None
     """Insist on this platform; None takes what is found."""
+    server: str | None = None
+    """Address of an engine that is a server."""
+    served_model: str | None = None
+    """As that server names the model; None takes its first."""
     trust_remote_code: bool = False
 
     @model_validator(mode="after")

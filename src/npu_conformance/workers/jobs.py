@@ -124,7 +124,7 @@ def _needed(job: Job) -> tuple[Platform, Sequence[Device], int]:
     parts = _parts(job)
     if any(isinstance(part, ReferenceJob | ModulesJob | StatesJob) for part in parts):
         return "cpu", (_TURN,), 1
-    engines = [part for part in parts if isinstance(part, CandidateJob)]
+    engines = [part for part in parts if isinstance(part, CandidateJob) and not engine_of(part.engine).remote]
     platform = find_devices(engines[0].device)[0] if engines else "cpu"
     pool = lendable(platform)
     return platform, pool, 0 if platform == "cpu" else max(map(_devices, engines))

@@ -13,8 +13,8 @@ from npu_conformance.baselines import keeping
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import read_baseline
 from npu_conformance.errors import ConfigError
-from npu_conformance.measure.floor import WORDS as FLOOR_WORDS
 from npu_conformance.measure.results import Result
+from npu_conformance.measure.topk import WORDS as FLOOR_WORDS
 from npu_conformance.measure.topk import kl_at_least, likeliest, topk
 from npu_conformance.run import baseline as making
 from npu_conformance.run.baseline import LARGEST, make_baseline

@@ -106,3 +106,15 @@ def test_a_candidates_own_files_are_judged(scene: Scene) -> None:
 
     assert (check.verdict, check.observed, check.n) == ("fail", 39, 40)
     assert check.where == "config.json: rope_theta 10000, published 1000000"
+
+
+def test_of_a_server_it_is_not_asked_what_its_modules_were_made_with(scene: Scene) -> None:
+    """It cannot tell; what can be read of its texts is judged, and of an engine that could tell it is a failure."""
+    plain = scene.evidence()
+    for name, verdict in (("openai", "not_applicable"), ("vllm", "fail")):
+        told = plain.candidate.provenance | {"engine": name}
+        (scene.folder / "candidate" / "modules.json").unlink(missing_ok=True)
+        candidate = dataclasses.replace(plain.candidate, provenance=told)
+        checks = CHECKS["shared_inputs"].judge(dataclasses.replace(plain, candidate=candidate))
+        assert [one.verdict for one in checks if (one.metric, one.at) == ("declared_values", "candidate")] == [verdict]
+        assert "tokenizer_ids" in {one.metric for one in checks}

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.checks import CHECKS
+from npu_conformance.checks import CALIBRATED, CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.results import worst
 from npu_conformance.report.details import load_details, save_details
+from npu_conformance.traces.cases import Case, Flip
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.topk_rows import TopKRows
+from npu_conformance.traces.trace import save_cases
 from tests.unit.helpers.baseline_runs import baseline_of, noisy
 from tests.unit.helpers.report_runs import FACTS
 from tests.unit.helpers.scenes import SCORED, Scene
@@ -20,8 +22,10 @@ from tests.unit.helpers.topk_traces import reduce_trace
 
 JUDGED = ("token_agreement", "finite_logits", "expected_substrings", "output_format", "labels", "shared_inputs")
 """Judged of few words, or of none."""
-WHOLE = ("prefill_closeness", "decode_against_prefill", "adapter_effect", "regression", "error_over_floor", "drift")
+WHOLE = ("prefill_closeness", "decode_against_prefill", "adapter_effect", "regression")
 """Of which few words say nothing."""
+GATES = tuple(gate.id for gate in CALIBRATED if "full_logits" not in gate.requires)
+"""Held against a floor over the same words."""
 
 
 def few(scene: Scene, tmp_path: Path, change: Callable[[TopKRows], TopKRows] = lambda rows: rows) -> Evidence:
@@ -63,6 +67,8 @@ def test_a_clean_run_is_judged_as_far_as_few_words_go(scene: Scene, tmp_path: Pa
     whole = verdicts(scene.evidence(), *JUDGED)
     assert {name: found[name] for name in JUDGED} == whole
     assert set(whole.values()) == {"pass", "inconclusive"}  # 600 positions leave the rate of agreement open
+    assert {found[name] for name in GATES} <= {"pass", "inconclusive", "not_applicable"}
+    assert [found[name] for name in GATES].count("pass") >= 7
     assert {name: found[name] for name in WHOLE} == dict.fromkeys(WHOLE, "not_applicable")
     assert "error" not in found.values()
     assert "fail" not in found.values()
@@ -101,16 +107,16 @@ def test_a_fault_among_few_words_fails(
 
 
 def test_a_tie_among_few_words_is_one(scene: Scene, tmp_path: Path) -> None:
-    """The noise floor tells it as it does of whole rows, whose flips a gate judges besides."""
+    """The noise floor tells it as it does of whole rows; a gate judges the flips of both."""
     for side in SCORED:
         scene.edit_logits(side, 1, leading(1e-4))
     scene.edit_logits("candidate", 1, leading(-1e-4))
     tokens = scene.evidence().candidate.logits(1).argmax(axis=1).tolist()
     for side in ("candidate", *SCORED):
         scene.edit_answer(side, 1, token_ids=tokens)
-    for evidence, verdict in ((scene.evidence(), "shown"), (few(scene, tmp_path), "pass")):
+    for evidence in (scene.evidence(), few(scene, tmp_path)):
         (tied,) = [one for one in CHECKS["token_agreement"].judge(evidence) if one.metric == "equal_or_tied_tokens"]
-        assert (tied.verdict, tied.message) == (verdict, "1 tied")
+        assert (tied.verdict, tied.message) == ("shown", "1 tied")
 
 
 def leading(by: float) -> Callable[[Rows], Rows]:
@@ -134,3 +140,63 @@ def test_the_report_has_what_few_words_tell(scene: Scene, tmp_path: Path) -> Non
     assert details.positions == 600
     assert details.agreement is not None
     assert (details.prompts, details.relative_l2, details.three_way) == ([], [], None)
+
+
+def other_words(rows: TopKRows) -> TopKRows:
+    """The right token everywhere, and its runners-up off by far more than rounding explains."""
+    log_probs = rows.log_probs.copy()
+    log_probs[:, 1:] -= 1.0
+    return dataclasses.replace(rows, log_probs=log_probs, tail=1 - np.exp(log_probs).sum(axis=1))
+
+
+def test_runners_up_that_are_off_fail_a_gate(scene: Scene, tmp_path: Path) -> None:
+    """Though every token is the reference's."""
+    candidate = reduce_trace(scene.folder / "candidate", tmp_path / "few", change=other_words, everywhere=True)
+    found = verdicts(dataclasses.replace(scene.evidence(), candidate=candidate), "token_agreement", *GATES)
+
+    assert found["token_agreement"] != "fail"
+    assert found["error_over_floor"] == found["peak_over_floor"] == "fail"
+
+
+@pytest.mark.parametrize(("lead", "verdict"), [(1e-4, "pass"), (0.5, "fail")])
+def test_another_token_in_a_batch_is_judged_by_its_lead(
+    scene: Scene, tmp_path: Path, lead: float, verdict: str
+) -> None:
+    """By the size of the reference's logits, for nobody saw all of the server's."""
+    evidence = few(scene, tmp_path)
+    flip = Flip(step=3, token=1, choice=2, margin=lead, lead=lead, rms=float("nan"))
+    case = Case(
+        scenario="among",
+        prompt="set/second",
+        batch_rows=(),
+        positions=4,
+        different=1,
+        first_different=3,
+        worst=3,
+        distance=1e-4,
+        few_words=True,
+        flips=(flip,),
+    )
+    save_cases(evidence.candidate.folder, [case])
+    found = {one.metric: one for one in CHECKS["batch_determinism"].judge(evidence)}
+
+    assert found["equal_or_tied_tokens"].verdict == verdict
+    size = evidence.comparison.rms_at("set/second", 3)
+    assert found["relative_l2_max"].observed == pytest.approx(1e-4 / size)
+
+
+def test_an_answer_of_which_not_all_tokens_are_told_is_not_judged_by_its_end(scene: Scene, tmp_path: Path) -> None:
+    """It is shorter than what was asked for, and ends without a stop token."""
+    evidence = few(scene, tmp_path)
+    first, *rest = evidence.candidate.answers
+    before = CHECKS["answer_ends"].judge(evidence)[0]
+    found = {}
+    for untold in (True, False):
+        short = dataclasses.replace(first, token_ids=first.token_ids[:5], untold=untold, finish_reason=None)
+        candidate = dataclasses.replace(evidence.candidate, answers=(short, *rest))
+        (found[untold],) = CHECKS["answer_ends"].judge(dataclasses.replace(evidence, candidate=candidate))
+
+    assert found[True].n == (before.n or 0) - 1
+    assert "of 1 answers the engine does not tell all tokens" in (found[True].message or "")
+    assert found[False].verdict == "fail"
+    assert "set/first: ends after 5 of" in (found[False].where or "")

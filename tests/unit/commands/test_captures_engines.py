@@ -12,6 +12,7 @@ from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import PREFILL
 from tests.unit.helpers.captured_runs import TRACES, capture_folder, change_rows, change_tokens, sealed
 from tests.unit.helpers.scenes import Scene
+from tests.unit.helpers.topk_traces import reduce_trace
 
 Compare = Callable[[Path, Path], tuple[int, str]]
 
@@ -148,3 +149,24 @@ def test_folders_of_one_name_are_told_apart(scene: Scene, tmp_path: Path, compar
     theirs = sealed(capture_folder(scene, tmp_path / "gpu" / "run"))
 
     assert f"graph: not compared: only {mine} has it" in compared(mine, theirs)[1]
+
+
+def test_servers_are_compared_by_what_few_words_tell(scene: Scene, tmp_path: Path, compared: Compare) -> None:
+    """A server with an engine: agreement, and the divergence as a lower bound, which cannot pass and can fail."""
+    whole, server, other = (capture_folder(scene, tmp_path / name) for name in ("engine", "server", "other"))
+    change_rows(other / TRACES / "base" / "candidate", 1, differently)
+    for folder in (server, other):
+        candidate = folder / TRACES / "base" / "candidate"
+        shutil.move(candidate, tmp_path / "full" / folder.name)
+        reduce_trace(tmp_path / "full" / folder.name, candidate)
+    folders = [sealed(folder) for folder in (whole, server, other)]
+
+    status, text = compared(folders[0], folders[1])
+    assert status == 0, text
+    figures = {line.split()[2]: line.split()[-1] for line in text.splitlines() if line.startswith("base ")}
+    assert set(figures) == {"token_agreement", "top5_overlap", "kl_mean", "kl_p99", "kl_max"}
+    assert figures["kl_mean"] == "shown"
+    assert "base, prefill: not compared: only engine has it" in text
+    status, text = compared(folders[1], folders[2])
+    assert status == 1, text
+    assert "base, decode, kl_mean: worst at" in text

@@ -66,7 +66,7 @@ def test_a_wrong_name_and_a_wrong_address_are_told(path: Path, capsys: pytest.Ca
     assert check("http://127.0.0.1:9", path) == 1
 
     errors = capsys.readouterr().err.splitlines()
-    assert "--model other: serves served: name one of these" in errors[0]
+    assert "other: serves served: name one of these" in errors[0]
     assert "http://127.0.0.1:9/v1/models: All connection attempts failed" in errors[1]
 
 
@@ -104,9 +104,9 @@ def test_nothing_is_left_to_the_servers_defaults(scene: Scene, path: Path) -> No
 @pytest.mark.parametrize(
     ("answer", "models", "told"),
     [
-        (lambda _: HTML, MODELS, "its answer is not that of a vLLM server: Invalid JSON"),
-        (lambda _: {"choices": None}, MODELS, "its answer is not that of a vLLM server: choices: "),
-        (lambda _: 500, HTML, "its answer is not that of a vLLM server: Invalid JSON"),
+        (lambda _: HTML, MODELS, "its answer is not that of an OpenAI-compatible server: Invalid JSON"),
+        (lambda _: {"choices": None}, MODELS, "its answer is not that of an OpenAI-compatible server: choices: "),
+        (lambda _: 500, HTML, "its answer is not that of an OpenAI-compatible server: Invalid JSON"),
         (lambda _: 500, {"data": [{"name": "served"}]}, "data.0.id: Field required"),
         (
             lambda _: {"choices": [{"logprobs": {"tokens": ["token_id:1", "token_id:2"], "top_logprobs": [{}]}}]},

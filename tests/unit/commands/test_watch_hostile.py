@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.commands.watch import asking, transport
-from npu_conformance.commands.watch.asking import Server
 from npu_conformance.commands.watch.judging import judge
-from npu_conformance.commands.watch.transport import ServerError, ask
+from npu_conformance.engines.openai import client, transport
+from npu_conformance.engines.openai.client import Server
+from npu_conformance.engines.openai.transport import ServerError, ask
 from tests.unit.helpers.baseline_runs import baseline_of
 from tests.unit.helpers.scenes import Scene
 
@@ -79,7 +79,7 @@ def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "BYTES", 2**20)
     with (
         sending(OK + b"\r\n", b"1" * 2**16, endless=True) as url,
-        pytest.raises(ServerError, match="answers more than 1 MiB: is it a vLLM server"),
+        pytest.raises(ServerError, match="answers more than 1 MiB: is it an OpenAI-compatible server"),
     ):
         ask(url, "none")
 
@@ -120,7 +120,7 @@ def test_what_cannot_be_asked_is_one_message(url: str, key: str) -> None:
 def test_a_name_of_the_server_is_printed_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not all of a million."""
     names = {"data": [{"id": f"\x1b]0;{number}"} for number in range(10_000)]}
-    monkeypatch.setattr(asking, "ask", lambda *_: json.dumps(names).encode())
+    monkeypatch.setattr(client, "ask_together", lambda *_: [json.dumps(names).encode()])
     with pytest.raises(ServerError) as raised:
         Server("http://host", "mine", "none")
 
@@ -142,7 +142,7 @@ def test_numbers_have_their_bounds(
 ) -> None:
     """What no tokenizer has is no token."""
     answer = {"data": [{"id": "m"}], "choices": [{"logprobs": {"tokens": tokens, "top_logprobs": tops}}]}
-    monkeypatch.setattr(asking, "ask", lambda *_: json.dumps(answer).encode())
+    monkeypatch.setattr(client, "ask_together", lambda *_: [json.dumps(answer).encode()])
     with pytest.raises(ServerError) as raised:
         Server("http://host", None, "none").continue_prompt([1], 2, "")
 
@@ -174,7 +174,7 @@ def baseline(scene: Scene) -> Baseline:
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What the server answers next is its last."""
     said = [json.dumps({"data": [{"id": "m"}]}).encode()]
-    monkeypatch.setattr(asking, "ask", lambda *_: said[-1])
+    monkeypatch.setattr(client, "ask_together", lambda *_: [said[-1]])
     return said
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.commands.watch.asking import ServedToken
 from npu_conformance.commands.watch.judging import judge
+from npu_conformance.engines.openai.replies import ServedToken
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
 from tests.unit.helpers.baseline_runs import baseline_of, noisy

@@ -22,7 +22,12 @@ def of_rows(rows: Rows, count: int = K) -> TopKRows:
 
 
 def reduce_trace(
-    full: Path, folder: Path, count: int = K, change: Callable[[TopKRows], TopKRows] = lambda rows: rows
+    full: Path,
+    folder: Path,
+    count: int = K,
+    change: Callable[[TopKRows], TopKRows] = lambda rows: rows,
+    *,
+    everywhere: bool = False,
 ) -> Trace:
     """Leave a trace of the same tokens with the likeliest words of each row, and open it.
 
@@ -31,12 +36,13 @@ def reduce_trace(
         folder: where.
         count: of words.
         change: what is wrong with the words of the second prompt.
+        everywhere: whether it is of all prompts.
     """
     folder.mkdir(parents=True)
     trace = load_trace(full)
     for index in range(len(trace.answers)):
         rows = of_rows(trace.logits(index), count)
-        save_topk(folder, index, change(rows) if index == 1 else rows)
+        save_topk(folder, index, change(rows) if everywhere or index == 1 else rows)
     answers = [dataclasses.replace(one, storage="float32", repeat_digests=None) for one in trace.answers]
     save_trace(
         folder,

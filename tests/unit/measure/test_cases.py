@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from npu_conformance.measure.cases import by_scenario, farthest, hold_against, tied
+from npu_conformance.measure.cases import by_scenario, farthest, hold_against, hold_words_against, tied
 from npu_conformance.traces.cases import Case, Flip, Scenario
 from npu_conformance.traces.rows import Rows
+from npu_conformance.traces.topk_rows import TopKRows
+from npu_conformance.traces.trace import Answer
 from tests.unit.helpers.small_traces import WORDS, logits, moved
 
 SCENARIO: Scenario = "reordered"
@@ -134,8 +136,9 @@ def test_a_flip_is_tied_where_both_runs_are_near(margin: float, lead: float, clo
     """Else a batch that is sure of another token would be a tie wherever the first run was unsure."""
     flip = Flip(step=0, token=1, choice=2, margin=margin, lead=lead, rms=4.0)
 
-    assert tied(flip, 0.04) is close
-    assert not tied(flip, float("nan"))
+    assert tied(flip, 0.04, 400.0) is close
+    assert not tied(flip, float("nan"), 4.0)
+    assert tied(flip.model_copy(update={"rms": float("nan")}), 0.04, 4.0) is close
 
 
 def test_the_farthest_case_is_one_that_is_not_finite(before: Rows) -> None:
@@ -148,3 +151,37 @@ def test_the_farthest_case_is_one_that_is_not_finite(before: Rows) -> None:
 
     assert farthest([far, lost]) is lost
     assert by_scenario([far, lost]) == {far.scenario: [far, lost]}
+
+
+def words_of(*tops: dict[int, float]) -> TopKRows:
+    """Likeliest words by position."""
+    ranked = [sorted(top.items(), key=lambda word: -word[1]) for top in tops]
+    words = np.array([[word for word, _ in one] for one in ranked], dtype=np.int32)
+    log_probs = np.array([[value for _, value in one] for one in ranked])
+    return TopKRows(words, log_probs, 1 - np.exp(log_probs).sum(axis=1), np.full(len(tops), np.nan))
+
+
+def test_few_words_are_compared_up_to_the_first_other_token() -> None:
+    """With by how much the tokens lead, and how far the log-probabilities are apart before."""
+    first = words_of({1: -0.1, 2: -3.0}, {3: -0.5, 4: -0.9}, {5: -0.1, 6: -3.0})
+    again = words_of({1: -0.1, 2: -3.4}, {4: -0.6, 3: -0.8}, {9: -0.1, 8: -3.0})
+    answer = Answer("set/a", (1,), (1, 3, 5), "")
+    case = hold_words_against(answer, first, again, "among", 2)
+
+    assert (case.positions, case.different, case.first_different, case.few_words) == (2, 2, 0, True)
+    assert case.worst == 1
+    assert case.distance == pytest.approx(0.3)
+    (flip,) = case.flips
+    assert (flip.step, flip.token, flip.choice) == (1, 3, 4)
+    assert [flip.margin, flip.lead] == pytest.approx([0.4, 0.2])
+    assert np.isnan(flip.rms)
+    same = hold_words_against(answer, first, first, "repeated")
+    assert (same.positions, same.different, same.distance, same.flips) == (3, 0, 0.0, ())
+
+
+def test_an_answer_that_ends_early_is_no_tie() -> None:
+    """Though all its tokens are the same."""
+    first = words_of({1: -0.1, 2: -3.0}, {3: -0.5, 4: -0.9})
+    (flip,) = hold_words_against(Answer("set/a", (1,), (1, 3), ""), first, first[:1], "copies").flips
+
+    assert not tied(flip, 100.0, 100.0)

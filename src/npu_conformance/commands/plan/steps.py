@@ -94,7 +94,7 @@ class _Model:
             self._config,
             self._loaded.text_config,
             self._lengths,
-            self._settings.candidate,
+            self._settings.engine_of(self._config),
             self._platform,
             quantises(self._loaded),
         )
@@ -123,7 +123,7 @@ class _Model:
         take = engine_take(
             self._load(),
             one,
-            candidate=self._settings.candidate,
+            candidate=self._settings.engine_of(self._config),
             platform=self._platform,
             envs={**self._config.envs, **one.envs},
             follows=follows,
@@ -183,7 +183,7 @@ class _Model:
             self._name,
             variant,
             kind=self._subject.kind,
-            candidate=self._settings.candidate,
+            candidate=self._settings.engine_of(self._config),
             platform=self._platform,
         )
         if earlier is None:

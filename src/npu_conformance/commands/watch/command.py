@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from npu_conformance.baselines.stored import Baseline, read_baseline
 from npu_conformance.checkpoints.headers import shown
 from npu_conformance.commands.console import say
-from npu_conformance.commands.watch.asking import Server
 from npu_conformance.commands.watch.judging import LIMIT, PROMPTS, ServerCheck, chosen_prompts, judge
-from npu_conformance.commands.watch.transport import ServerError
+from npu_conformance.config.server import check_server
+from npu_conformance.engines.openai.client import Server
+from npu_conformance.engines.openai.transport import ServerError
 from npu_conformance.errors import ConfigError
 
 # Checks in a row that may fail to reach the server: it may be restarting.
@@ -73,12 +73,7 @@ def watch(
 
 
 def _check_options(url: str, every: float, prompts: int, tokens: int) -> None:
-    try:
-        there = urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname and urlsplit(url).port != 0
-    except ValueError:  # an open bracket, a port that is no number
-        there = False
-    if not there:
-        raise ConfigError(f"--server {url}: expected an address such as http://host:8000")
+    check_server(url)
     # Written so that NaN is refused.
     if not 0 < every <= _WEEK:
         raise ConfigError(f"--every {every:g}: expected seconds, more than 0, at most a week ({_WEEK:.0f})")

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.commands.watch.asking import TOP, ServedToken
+from npu_conformance.engines.openai.client import TOP
+from npu_conformance.engines.openai.replies import ServedToken
 from npu_conformance.measure.statistics import mean_above
 from npu_conformance.measure.ties import tie_widths
 from npu_conformance.measure.topk import TopK

@@ -13,9 +13,10 @@ from npu_conformance.machine.cache import touch
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import digest, staged_file
 from npu_conformance.measure.columns import METRICS, Columns
-from npu_conformance.measure.floor import KEPT, WORDS, floor_columns, save_floor_run
+from npu_conformance.measure.floor import KEPT, floor_columns, save_floor_run
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.measure.stored import read_stored, write_stored
+from npu_conformance.measure.topk import WORDS
 from npu_conformance.traces.trace import load_trace
 
 if TYPE_CHECKING:

@@ -218,9 +218,10 @@ def score(model: Any, sequences: Sequence[Sequence_]) -> list[Rows]:
         mask[row, : len(tokens)] = 1
     spans = [range(width)[_span(*sequence)] for sequence in sequences]
     kept = sorted({position for span in spans for position in span})
+    where = torch.tensor(kept, dtype=torch.long)  # an answer may have no tokens
     place = {position: index for index, position in enumerate(kept)}
     with torch.inference_mode():
-        logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=torch.tensor(kept), use_cache=False).logits
+        logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=where, use_cache=False).logits
     rows = [logits[row, [place[position] for position in span]] for row, span in enumerate(spans)]
     return [part.float().numpy() for part in rows]
 

@@ -28,6 +28,7 @@ def family(
     limits: Mapping[str, float],
     chance: float,
     modules: ModuleErrors | None = None,
+    prefill_floor: Floor | None = None,
 ) -> Family:
     """Run all tests.
 
@@ -38,13 +39,14 @@ def family(
         limits: by test.
         chance: of any false alarm.
         modules: errors of attentions and MLPs, where they were measured.
+        prefill_floor: of the prefill path, where it is not measured over the same words.
     """
     found: dict[Key, GateResult | NoAnswer] = {}
     for name, test in TESTS.items():
         limit = chance if name in WORST else limits[name]
         found[name, "decode"] = test(candidate, floor, limit)
         if name == "error_over_floor" and prefill is not None:
-            found[name, "prefill"] = test(prefill, floor, limit)
+            found[name, "prefill"] = test(prefill, prefill_floor or floor, limit)
     if modules is not None:
         found[LAYERS, "decode"] = layers_over_floor(modules, limits[LAYERS])
     tested = {key: one for key, one in found.items() if isinstance(one, GateResult)}

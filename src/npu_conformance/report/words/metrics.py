@@ -83,6 +83,8 @@ AT: dict[str, tuple[str, str]] = {
     "batch:alone": ("alone", "单独运行"),
     "batch:reordered": ("another batch order", "改变批次顺序"),
     "batch:joining": ("joining while others decode", "在其他请求 decode 时加入"),
+    "batch:among": ("among 16 others", "与另外 16 个请求同批次"),
+    "batch:repeated": ("asked alone 50 times", "单独请求 50 次"),
     "candidate": ("candidate", "被测"),
     "reference": ("reference", "参考"),
 }

@@ -1,0 +1,182 @@
+"""What a server says: tokens and log-probabilities, through the OpenAI-compatible completions API."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from npu_conformance.checkpoints.headers import shown
+from npu_conformance.engines.openai.replies import Chat, Completion, Models, Names, Reply, ServedToken, read_reply
+from npu_conformance.engines.openai.token_names import TokenNames
+from npu_conformance.engines.openai.transport import ServerError, ask_together
+
+TOP = 5
+"""Likeliest tokens asked for where nobody found more: as many as every such server gives."""
+_NAMED = 10
+_PLAIN: dict[str, Any] = {
+    "temperature": 0.0,
+    "top_p": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "n": 1,
+    "stream": False,
+}
+# What a server otherwise takes from the model's generation_config.json, where a penalty makes it choose other tokens;
+# tokens by their ids (vLLM's fields); and nothing taken from a cache that other requests filled (vLLM's is by salt).
+_MORE: dict[str, Any] = {
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "return_tokens_as_token_ids": True,
+    "return_token_ids": True,
+    "cache_prompt": False,
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a server is asked, as far as it goes along."""
+
+    ids: bool = True
+    """Prompts as token ids; else as text."""
+    more: bool = True
+    """Fields that OpenAI's own API does not have."""
+    top: int = TOP
+    """Likeliest tokens asked for."""
+    prompt_log_probs: bool = True
+    """Whether it gives those of a prompt's own tokens."""
+    repeats: bool = True
+    """Whether it keeps requests apart, so that the same one gives the same bits again."""
+    names: TokenNames | None = None
+    """The tokenizer's ids by text, for a server that names tokens by that."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request."""
+
+    prompt_ids: tuple[int, ...]
+    tokens: int
+    """At most so many in the answer."""
+    salt: str | None = None
+    """Of the prefix cache, which gives nothing computed under another one; a server without it ignores it."""
+    of_prompt: bool = False
+    """Whether the log-probabilities of the prompt's own tokens are asked for as well."""
+
+
+_Shape = TypeVar("_Shape", bound=BaseModel)
+
+
+class Server:
+    """An OpenAI-compatible server, asked as vLLM's is until somebody finds that it takes less."""
+
+    def __init__(self, url: str, model: str | None, api_key: str, seconds: float | None = None) -> None:
+        """Find the model.
+
+        Args:
+            url: with or without `/v1`.
+            model: as the server names it, its first where None.
+            api_key: its key.
+            seconds: that each answer may take.
+
+        Raises:
+            ServerError: it cannot be reached, or has no such model.
+        """
+        base = url.rstrip("/")
+        self.url = base if base.endswith("/v1") else f"{base}/v1"
+        self.form = Form()
+        self.pieces: TokenNames | None = None
+        """The published tokenizer's tokens, where somebody knows them."""
+        self._key = api_key
+        self._seconds = seconds
+        found = self._ask("models", Models, [None])[0].data
+        self.served = tuple(one.id for one in found)
+        self.model = self._find(model)
+        self.kind = next((one.owned_by for one in found if one.id == self.model), None)
+        """What kind of server it says it is, such as `vllm`."""
+
+    def _find(self, wanted: str | None) -> str:
+        if not self.served:
+            raise ServerError(f"{self.url}: serves no model")
+        if wanted is not None and wanted not in self.served:
+            names = ", ".join(map(shown, self.served[:_NAMED]))
+            raise ServerError(f"{self.url}: {shown(wanted)}: serves {names}: name one of these")
+        return wanted or self.served[0]
+
+    def continue_prompt(self, prompt_ids: Sequence[int], tokens: int, salt: str) -> list[ServedToken]:
+        """Greedy tokens after a prompt, each with the likeliest at its position (see `answer`)."""
+        return list(self.answer(Question(tuple(prompt_ids), tokens, salt)).said)
+
+    def answer(self, question: Question) -> Reply:
+        """Ask one question, alone.
+
+        Raises:
+            ServerError: it cannot be reached, refuses, or answers without log-probabilities by token.
+        """
+        return self.answer_together([question])[0]
+
+    def answer_together(self, questions: Sequence[Question]) -> list[Reply]:
+        """Ask several at once, so that they are in one batch (see `answer`)."""
+        asked = [self._fields(one) for one in questions]
+        found = self._ask("completions", Completion, asked)
+        return [
+            read_reply(
+                self.url, self.model, Names(self.form.names, self.pieces), question.prompt_ids, question.tokens, one
+            )
+            for question, one in zip(questions, found, strict=True)
+        ]
+
+    def _fields(self, question: Question) -> dict[str, Any]:
+        form = self.form
+        prompt: Any = list(question.prompt_ids)
+        if not form.ids and form.names is not None:
+            prompt = form.names.text(question.prompt_ids)
+        fields = {"model": self.model, "prompt": prompt, "max_tokens": question.tokens, "logprobs": form.top, **_PLAIN}
+        if form.more:
+            fields |= _MORE if question.salt is None else _MORE | {"cache_salt": question.salt}
+        return fields | ({"prompt_logprobs": form.top} if question.of_prompt else {})
+
+    def own_ids(
+        self, prompt: str | list[dict[str, str]], template: dict[str, Any]
+    ) -> tuple[tuple[int, ...] | None, int]:
+        """What the server makes of a text, or of messages: token ids where it tells them, and their number.
+
+        Args:
+            prompt: text, or messages for its chat template.
+            template: arguments of that.
+
+        Raises:
+            ServerError: see `answer`; or it does not even tell their number.
+        """
+        fields: dict[str, Any] = {"model": self.model, "max_tokens": 1, **_PLAIN}
+        if self.form.more:
+            fields["return_token_ids"] = True
+        if isinstance(prompt, str):
+            told = self._ask("completions", Completion, [fields | {"prompt": prompt}])[0]
+            ids, usage = told.choices[0].prompt_token_ids if told.choices else None, told.usage
+        else:
+            fields |= {"messages": prompt} | ({"chat_template_kwargs": template} if template else {})
+            chat = self._ask("chat/completions", Chat, [fields])[0]
+            ids, usage = chat.prompt_token_ids, chat.usage
+        count = usage.prompt_tokens if usage is not None else None
+        if count is None and ids is None:
+            raise ServerError(
+                f"{self.url}: does not say how many tokens it read: nothing shows that it read the prompt"
+            )
+        return None if ids is None else tuple(ids), len(ids or ()) if count is None else count
+
+    def _ask(self, what: str, shape: type[_Shape], questions: Sequence[dict[str, Any] | None]) -> list[_Shape]:
+        answers = ask_together(f"{self.url}/{what}", self._key, questions, self._seconds)
+        return [self._read(one, shape) for one in answers]
+
+    def _read(self, answer: bytes, shape: type[_Shape]) -> _Shape:
+        try:
+            return shape.model_validate_json(answer)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = shown(".".join(str(part) for part in first["loc"]))
+            raise ServerError(
+                f"{self.url}: its answer is not that of an OpenAI-compatible server: {place and f'{place}: '}"
+                f"{shown(first['msg'])}"
+            ) from error

@@ -1,0 +1,45 @@
+"""What a server said at some positions, as rows of a trace."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from npu_conformance.engines.openai.client import Server
+from npu_conformance.engines.openai.transport import ServerError
+from npu_conformance.traces.topk_rows import TopKRows
+
+# Probabilities of the likeliest tokens may add up to so much more than 1 by rounding.
+_MOST = 1.01
+_LEAST = 2
+
+
+def rows_of(server: Server, said: Sequence[tuple[int, Mapping[int, float]]]) -> TopKRows:
+    """Rows of as many words as every position has, at most as many as were asked for.
+
+    Args:
+        server: that said it.
+        said: by position its token and the log-probabilities of likely ones.
+
+    Raises:
+        ServerError: fewer than two words at a position, or probabilities that add up to more than 1.
+    """
+    ranked = [sorted(top.items(), key=_rank)[: server.form.top] for _, top in said]
+    count = min((len(one) for one in ranked), default=server.form.top)
+    if count < _LEAST:
+        raise ServerError(f"{server.url}: tells {count} likeliest tokens of a position, at least {_LEAST} are needed")
+    words = np.array([[word for word, _ in one[:count]] for one in ranked], dtype=np.int32).reshape(-1, count)
+    log_probs = np.array([[value for _, value in one[:count]] for one in ranked], dtype=np.float64).reshape(-1, count)
+    likely = np.exp(log_probs).sum(axis=1)
+    if (likely > _MOST).any():
+        raise ServerError(
+            f"{server.url}: the probabilities of its likeliest tokens add up to {np.nanmax(likely):.3g}: not "
+            "those of a model"
+        )
+    return TopKRows(words, log_probs, np.clip(1 - likely, 0, 1), np.full(len(words), np.nan))
+
+
+def _rank(word: tuple[int, float]) -> tuple[bool, float, int]:
+    """Likeliest first, then by id; what is no number last."""
+    token, value = word
+    return math.isnan(value), 0.0 if math.isnan(value) else -value, token

@@ -1,0 +1,152 @@
+"""A question to a server that need not be friendly, and its answer: whole, in time, and of a size that one has.
+
+By httpx and not by the `openai` package, whose client follows redirects, sets no bound to an answer's size or to the
+time of all of it, and takes an answer of any shape.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from npu_conformance.checkpoints.headers import shown
+from npu_conformance.errors import ConformanceError
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+SECONDS = 120.0
+"""Of a question with its repetitions, however the server spends them, where nobody says another time."""
+BYTES = 64 * 2**20
+"""Of an answer; log-probabilities of a long prompt have some megabytes."""
+_TRIES = 5
+# A proxy, or a server that starts or is busy, answers so for a while.
+_PASSING = (429, 502, 503, 504)
+# Seconds before the question is put again: twice as many each time, or as many as the server asks for.
+_FIRST, _LONGEST = 0.5, 30.0
+# Of a key that is looked for in answers; a shorter one would stand in them by chance.
+_SECRET = 8
+
+
+class ServerError(ConformanceError):
+    """The server cannot be asked, or gives no answer that can be judged."""
+
+
+def ask(url: str, api_key: str, question: dict[str, Any] | None = None) -> bytes:
+    """Ask a server, without following it to another address.
+
+    Args:
+        url: what is asked.
+        api_key: the server's.
+        question: posted as JSON; None gets the address.
+
+    Raises:
+        ServerError: it cannot be reached, refuses, redirects, answers too much or takes too long.
+    """
+    return ask_together(url, api_key, [question])[0]
+
+
+def ask_together(
+    url: str, api_key: str, questions: Sequence[dict[str, Any] | None], seconds: float | None = None
+) -> list[bytes]:
+    """Ask a server several questions at once, so that it has them in one batch (see `ask`).
+
+    Args:
+        url: what is asked.
+        api_key: the server's.
+        questions: see `ask`.
+        seconds: that each may take.
+    """
+    import httpx
+
+    if not (api_key.isascii() and api_key.isprintable()):  # httpx would say it
+        raise ServerError(f"{url}: OPENAI_API_KEY has a character that no header can hold")
+    allowed = seconds or SECONDS
+    try:
+        return asyncio.run(_all(url, api_key, questions, allowed))
+    except (TimeoutError, asyncio.TimeoutError) as error:  # two classes before Python 3.11
+        raise ServerError(f"{url}: gave no whole answer in {allowed:g} s") from error
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        raise ServerError(f"{url}: {shown(_without(api_key, str(error) or type(error).__name__))}") from error
+
+
+async def _all(url: str, api_key: str, questions: Sequence[dict[str, Any] | None], seconds: float) -> list[bytes]:
+    import httpx
+
+    limits = httpx.Limits(max_connections=None)
+    headers = {"authorization": f"Bearer {api_key}", "accept-encoding": "identity"}
+    async with httpx.AsyncClient(headers=headers, timeout=seconds, verify=_certificates(), limits=limits) as client:
+        asked = (asyncio.wait_for(_asked_often(client, url, api_key, one), seconds) for one in questions)
+        return list(await asyncio.gather(*asked))
+
+
+async def _asked_often(client: "httpx.AsyncClient", url: str, api_key: str, question: dict[str, Any] | None) -> bytes:
+    """The answer, the question put again where what kept it from coming may pass."""
+    import httpx
+
+    for turn in range(_TRIES - 1):
+        wait = _FIRST * 2**turn
+        try:
+            status, content, asked = await _asked(client, url, question)
+        except httpx.TransportError:
+            status, content, asked = _PASSING[1], b"", None
+        if status not in _PASSING:
+            return _good(url, api_key, status, content)
+        await asyncio.sleep(wait if asked is None else min(max(asked, 0.0), _LONGEST))
+    status, content, _ = await _asked(client, url, question)
+    return _good(url, api_key, status, content)
+
+
+async def _asked(
+    client: "httpx.AsyncClient", url: str, question: dict[str, Any] | None
+) -> tuple[int, bytes, float | None]:
+    """The status and the bytes of an answer, as they were sent: what is packed could be of any size.
+
+    And after how many seconds it wants to be asked again, where it says so.
+    """
+    content = bytearray()
+    method = "GET" if question is None else "POST"
+    async with client.stream(method, url, json=question, follow_redirects=False) as response:
+        async for part in response.aiter_raw():
+            content += part
+            if len(content) > BYTES:
+                raise ServerError(f"{url}: answers more than {BYTES >> 20} MiB: is it an OpenAI-compatible server?")
+    later = response.headers.get("retry-after", "")
+    return response.status_code, bytes(content), float(later) if later.isascii() and later.isdigit() else None
+
+
+@cache
+def _certificates() -> "ssl.SSLContext":
+    """Read once: there are many."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
+def _good(url: str, api_key: str, status: int, content: bytes) -> bytes:
+    """The content without the key: a server may repeat it, and all of this comes into traces, logs and reports."""
+    text = _without(api_key, content.decode(errors="replace"))
+    if status == 200:
+        return text.encode()
+    if 300 <= status < 400:
+        raise ServerError(f"{url}: redirects elsewhere (status {status}): name the server's own address")
+    said = shown(text[:1000].strip())
+    raise RefusedError(status, f"{url}: answers with status {status}{said and f': {said}'}")
+
+
+def _without(api_key: str, text: str) -> str:
+    if len(api_key) < _SECRET:
+        return text
+    return text.replace(api_key, "(key)").replace(json.dumps(api_key)[1:-1], "(key)")
+
+
+class RefusedError(ServerError):
+    """The server answers, with a status that is an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        """Args: status: of HTTP; message: for people."""
+        super().__init__(message)
+        self.status = status
