@@ -2,6 +2,7 @@
 
 from npu_conformance.report.words.files import FILES
 from npu_conformance.report.words.layers import LAYERS
+from npu_conformance.report.words.sections import SECTIONS
 
 WORDS: dict[str, tuple[str, str]] = FILES | {
     "title": ("Precision conformance report", "精度对齐报告"),
@@ -192,6 +193,7 @@ WORDS: dict[str, tuple[str, str]] = FILES | {
     "repeated": ("Same again", "两次一致"),
     "norm": ("norm", "范数"),
     **LAYERS,
+    **SECTIONS,
     "variants": ("Variants", "变体"),
     "variant": ("Variant", "变体"),
     "log": ("The engine's log", "引擎日志"),
