@@ -36,6 +36,7 @@ def chance(p_value: float | None) -> str:
 
 
 def in_style(check: Result, number: float) -> str:
+    """A number in the style of a check's figure."""
     figure = SHOWN.get(check.metric)
     if figure is None:
         return f"{number:g}"
@@ -82,6 +83,7 @@ def without(checks: list[Result]) -> dict[str, str]:
 
 
 def percent(rate: float) -> str:
+    """A share in percent, four digits; never `100 %` of what is not."""
     text = f"{100 * rate:.4g} %"
     return "≈ 100 %" if text == "100 %" and rate != 1 else text
 

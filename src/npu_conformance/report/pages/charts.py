@@ -7,7 +7,7 @@ text, so that a page can set its font and a reader can search it.
 import io
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from npu_conformance.report.sections.blocks import Bullets, Chart, Line
 
@@ -23,9 +23,11 @@ _VARIABLES = {_INK: "--ink", _SOFT: "--soft", _GRID: "--grid", _FAIL: "--fail"} 
 }
 # Of lines, so that they differ without colour too; matplotlib's names.
 _DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.5)), "solid")
-_WIDTH = 5.4
-_SETTINGS = {"svg.fonttype": "none", "font.size": 9, "axes.linewidth": 0.6, "path.simplify": True}
+_WIDTH = 4.6
+_SETTINGS: Any = {"svg.fonttype": "none", "font.size": 9, "axes.linewidth": 0.6, "path.simplify": True}
 _SIGNS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+_SHORT = 3
+"""Letters of a name that stands upright."""
 _FURTHEST = 1.6
 """Share of the limit at which bars are cut."""
 
@@ -42,8 +44,7 @@ def chart_svg(chart: Chart) -> str:
             _draw(axes, line, place, named=bool(chart.names))
         axes.set_xlabel(f"@@{chart.x}@@", color=_INK)
         axes.set_ylabel(f"@@{chart.y}@@", color=_INK)
-        if chart.log == "x":
-            axes.set_xscale("log")
+        _scale(axes, chart)
         if chart.names:
             _name_places(axes, chart.names)
         highest = max((max(line.y) for line in chart.lines if line.y), default=1.0)
@@ -75,7 +76,7 @@ def bullets_svg(bullets: Bullets) -> str:
                     [min(one.floor, _FURTHEST)], [at], marker="D", markersize=4, color=_SERIES[1], mec=_INK, mew=0.5
                 )
             axes.text(0, at + 0.25, f"@@{one.name}@@", fontsize=8, color=_INK, va="bottom")
-            shown = f"{_SIGNS.get(one.mark, '')} {100 * one.observed:.3g} %"
+            shown = f"{_SIGNS.get(one.mark, '')} {_percent(one.observed)}"
             axes.text(_FURTHEST, at + 0.25, shown, fontsize=8, color=_INK, va="bottom", ha="right")
         axes.axvline(1, color=_INK, linewidth=1.2, linestyle="--")
         axes.set_xlim(0, _FURTHEST)
@@ -96,6 +97,10 @@ def placeholders(svg: str) -> set[str]:
 def colour_of(place: int, line: Line) -> str:
     """The variable that a series' colour is, for a legend."""
     return "--ink" if line.style == "limit" and line.name == "c_limit" else f"--series{place % len(_SERIES)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:,.0f} %" if share >= 1 else f"{100 * share:.3g} %"
 
 
 def _figure(height: float) -> "Figure":
@@ -124,17 +129,26 @@ def _draw(axes: "Axes", line: Line, place: int, *, named: bool) -> None:
         axes.plot(x, y, color=colour, linewidth=1.4, marker=marker, markersize=3, linestyle=dash)
 
 
+def _scale(axes: "Axes", chart: Chart) -> None:
+    """Decimal numbers at 1, 2 and 5 of a logarithmic axis; whole ones at a linear one."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+
+    if chart.log == "x":
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    elif not chart.names:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+
+
 def _name_places(axes: "Axes", names: tuple[str, ...]) -> None:
     step = 1 + len(names) // 14
     shown = range(0, len(names), step)
     # A name may hold what matplotlib takes for a formula.
     labels = [names[place].replace("$", "\\$")[:14] for place in shown]
-    axes.set_xticks(
-        list(shown),
-        labels,
-        rotation=30 if max(map(len, labels)) > 3 else 0,
-        ha="right" if max(map(len, labels)) > 3 else "center",
-    )
+    slanted = max(map(len, labels)) > _SHORT
+    axes.set_xticks(list(shown), labels, rotation=30 if slanted else 0, ha="right" if slanted else "center")
 
 
 def _style(axes: "Axes") -> None:

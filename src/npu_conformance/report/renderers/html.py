@@ -1,5 +1,6 @@
 """A Report as pages of HTML: one a model and an index, in English and Chinese; each opens from disk by itself."""
 
+import re
 from functools import cache, partial
 from pathlib import Path
 from urllib.parse import quote
@@ -88,8 +89,15 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["marked"] = _marked
     found.tests["instance"] = lambda block, name: type(block).__name__ == name
     return found
+
+
+def _marked(text: str) -> Markup:
+    """A sentence of the suite, with its code and emphasis; everything else is only text."""
+    shown = re.sub(r"`([^`<>]+)`", r"<code>\1</code>", str(Markup.escape(text)))
+    return Markup(re.sub(r"\*([^*<>]+)\*", r"<em>\1</em>", shown))  # noqa: S704 (escaped above)
 
 
 def _drawn(language: Language, block: Chart | Bullets) -> Markup:

@@ -3,10 +3,11 @@
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.sections.blocks import Answer, Answers, Block, Fold, Paragraph, Section
 from npu_conformance.report.sections.view import View
+from npu_conformance.report.token_rows import OTHER
 from npu_conformance.report.values import percent
 
-# Answers of a variant; the other variants' are folded away.
-_MOST = 200
+# Answers that are shown at once.
+_AT_ONCE = 5
 
 
 def section(view: View) -> Section | None:
@@ -28,19 +29,25 @@ def _answers(view: View, one: VariantDetails) -> Answers:
         mine / theirs if theirs else float("inf") if mine else 0.0
         for mine, theirs in zip(one.relative_l2, floor, strict=True)
     )
-    answers, start = [], 0
-    for row in one.prompts[:_MOST]:
-        other = row.tokens - row.matches
+    found, start = [], 0
+    for row in one.prompts:
         note = view.t("answer_note").format(matches=row.matches, tokens=row.tokens, error=percent(row.relative_l2))
-        answers.append(Answer(row.prompt, row.text, start, row.tokens, note, open=other > 0 or not answers))
+        # A character that is split over tokens cannot be read in any of them.
+        ids = one.token_rows.tokens[start : start + row.tokens]
+        split = any("\ufffd" in one.token_rows.pieces.get(number, "") for number in ids)
+        found.append(Answer(row.prompt, row.text, start, row.tokens, note, row.answer if split else ""))
         start += row.tokens
-    if sum(answer.open for answer in answers) > 6:
-        answers = [_closed(answer, place) for place, answer in enumerate(answers)]
-    return Answers(one.variant, one.token_rows, over, tuple(answers))
+    worst = sorted(found, key=lambda answer: _how_far(one, over, answer), reverse=True)[:_AT_ONCE]
+    others = tuple(answer for answer in found if answer not in worst)
+    summary = view.t("answers_others").format(count=len(others))
+    return Answers(one.variant, one.token_rows, over, tuple(worst), others, summary)
 
 
-def _closed(answer: Answer, place: int) -> Answer:
-    return Answer(answer.prompt, answer.text, answer.start, answer.count, answer.note, open=place < 3)
+def _how_far(one: VariantDetails, over: tuple[float, ...], answer: Answer) -> tuple[int, float]:
+    """By tokens that rounding does not explain, then by the largest error over the floor."""
+    assert one.token_rows is not None  # noqa: S101
+    span = slice(answer.start, answer.start + answer.count)
+    return one.token_rows.marks[span].count(OTHER), max(over[span], default=0.0)
 
 
 def _limit(view: View, variant: str) -> float:

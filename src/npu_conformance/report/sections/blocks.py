@@ -126,7 +126,8 @@ class Answer:
     """Its first position among those of the variant."""
     count: int
     note: str
-    open: bool
+    whole: str
+    """The whole answer; empty where its tokens can be read as they are."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,11 @@ class Answers:
     over_floor: tuple[float, ...]
     """Error of each position over the floor's there; over the limit of the mean, where there is no floor."""
     answers: tuple[Answer, ...]
+    """Those that are furthest off, shown at once."""
+    others: tuple[Answer, ...]
+    """The others, folded away."""
+    summary: str
+    """Of these."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """How the engine ran: environment, options asked for and in effect, its log."""
 
+from collections.abc import Mapping
+
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.engine_options import option_rows
 from npu_conformance.report.sections.blocks import Block, Cell, Fold, Section, Table
@@ -42,7 +44,7 @@ def environment_table(view: View) -> Table:
     return Table(view.t("environment"), (view.t("item"), view.t("candidate"), view.t("reference")), tuple(rows))
 
 
-def _dtype(side: dict[str, object]) -> str:
+def _dtype(side: Mapping[str, object]) -> str:
     for key in ("effective", "setting"):
         found = side.get(key)
         if isinstance(found, dict) and "dtype" in found:
@@ -50,7 +52,7 @@ def _dtype(side: dict[str, object]) -> str:
     return "—"
 
 
-def _joined(entries: dict[str, object]) -> str:
+def _joined(entries: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {entry}" for name, entry in entries.items()) or "—"
 
 

@@ -7,6 +7,7 @@ candidate has beyond its floor is the engine's own.
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from npu_conformance.report.sections.blocks import Block, Cell, Paragraph, Section, Table
 from npu_conformance.report.sections.view import View, number
@@ -88,9 +89,7 @@ def _growth(view: View) -> Paragraph | None:
     if len(rows) < 3:
         return None
     first, last = rows[1], rows[-1]
-    steps = [
-        (after.relative_l2 - before.relative_l2, after.point) for before, after in zip(rows, rows[1:], strict=False)
-    ]
+    steps = [(after.relative_l2 - before.relative_l2, after.point) for before, after in pairwise(rows)]
     most = max(steps)
     text = view.t("source_growth")
     return Paragraph(

@@ -1,11 +1,13 @@
-"""Where the error is: over an answer's positions, by prompt, by set, by path, and how it is spread beside the floor's."""
+"""Where the error is: over an answer's positions, by prompt, set and path, and how it is spread beside the floor's."""
 
 import math
+from dataclasses import replace
 from itertools import accumulate
 from statistics import fmean
 
 import numpy as np
 
+from npu_conformance.measure.deviations import Values
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.sections.blocks import Block, Cell, Chart, Fold, Line, Section, Table
 from npu_conformance.report.sections.view import View, number
@@ -78,14 +80,18 @@ def _spread(view: View, base: VariantDetails) -> Chart:
     low, high = min(mine.min(), theirs.min()), max(mine.max(), theirs.max())
     edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
     x = tuple(_short(float(10**edge)) for edge in edges[:-1])
-    sides = [("c_candidate", mine, "bars"), *([("c_floor", theirs, "steps")] if base.floor_l2 else [])]
-    lines = tuple(
-        Line(name, x, tuple(_short(100 * share) for share in np.histogram(values, edges)[0] / len(values)), style)
-        for name, values, style in sides
-    )  # type: ignore[arg-type]
+    lines = [_bins("c_candidate", mine, edges, x)]
+    if base.floor_l2:
+        lines.append(replace(_bins("c_floor", theirs, edges, x), style="steps"))
     median = 10 ** float(np.median(mine))
     alt = view.t("alt_spread").format(median=f"{median:.3g} %", floor=f"{10 ** float(np.median(theirs)):.3g} %")
-    return Chart("spread", alt, "c_error_log", "c_positions", lines, log="x")
+    return Chart("spread", alt, "c_error_log", "c_positions", tuple(lines), log="x")
+
+
+def _bins(name: str, values: Values, edges: Values, x: tuple[float, ...]) -> Line:
+    """Shares of positions, in percent, between edges."""
+    counts = np.histogram(values, edges)[0]
+    return Line(name, x, tuple(_short(100 * count / len(values)) for count in counts), "bars")
 
 
 def _by_prompt(view: View, base: VariantDetails) -> list[Block]:

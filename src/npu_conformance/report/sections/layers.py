@@ -15,10 +15,9 @@ def section(view: View) -> Section | None:
     if found is None:
         return None
     blocks: list[Block] = []
-    if found.modules:
-        blocks += [_modules_chart(view), Paragraph(view.t("note_modules"))]
-    if found.layers:
-        blocks += [_layers_chart(view), Paragraph(view.t("note_layers"))]
+    blocks += [_modules_chart(view)] if found.modules else []
+    blocks += [_layers_chart(view)] if found.layers else []
+    blocks += [Paragraph(view.t(f"note_{name}")) for name in ("modules", "layers") if getattr(found, name)]
     blocks.append(
         Fold(view.t("layer_tables"), tuple(table for table in (module_table(view), layer_table(view)) if table.rows))
     )
@@ -28,8 +27,9 @@ def section(view: View) -> Section | None:
 def layer_table(view: View) -> Table:
     """Hidden states by layer, as published reports have them."""
     found = next((one for one in view.model.variants if one.layers), None)
+    norms = [f"{view.t(side)}: {view.t('norm')}" for side in ("candidate", "reference")]
     columns = (
-        view.t("published_layer"), f"{view.t('candidate')}: {view.t('norm')}", f"{view.t('reference')}: {view.t('norm')}",
+        view.t("published_layer"), *norms,
         view.t("growth"), view.t("layer_cosine"), view.t("relative_error"), view.t("published_remark"),
     )  # fmt: skip
     rows = tuple(

@@ -2,7 +2,7 @@
 
 SECTIONS: dict[str, tuple[str, str]] = {
     "twin_note": (
-        "This is a twin: a small model that the suite trained on the spot. Its result says nothing about the real model.",
+        "This is a twin: a small model that the suite trained. Its result says nothing about the real model.",
         "这是小规模替代模型（twin），由本套件现场训练；其结果不代表真实模型。",
     ),
     "partial_note": (
@@ -66,16 +66,21 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "note_tokens": (
         "Colour: the error of a token's logits over that of rounding alone at the same position. A dashed line under a "
         "token: another token than the reference's, tied with it. A double line: another token, not tied. Point at a "
-        "token, or press Tab and the arrow keys, to see both sides' five likeliest tokens with their logits.",
-        "颜色：该 token 处 logits 误差与同一位置舍入噪声之比。虚线下划线：与参考不同但属近似并列；双下划线：与参考不同且不属近似并列。"
-        "将指针移到 token 上，或按 Tab 键和方向键，可查看两侧概率最高的五个 token 及其 logit。",
+        "token, or press Tab and the arrow keys, to see both sides' five likeliest tokens with their logits. "
+        "A sign \ufffd is a part of a character that is split over tokens.",
+        "颜色：该 token 处 logits 误差与同一位置舍入噪声之比。"
+        "虚线下划线：与参考不同但属近似并列；双下划线：与参考不同且不属近似并列。"
+        "将指针移到 token 上，或按 Tab 键和方向键，可查看两侧概率最高的五个 token 及其 logit。"
+        "\ufffd 表示被切分到多个 token 的字符的一部分。",
     ),
     "note_tokens_no_floor": (
         "Colour: the error of a token's logits over the limit of the mean error. A dashed line under a token: another "
         "token than the reference's, tied with it. A double line: another token, not tied.",
-        "颜色：该 token 处 logits 误差与平均误差阈值之比。虚线下划线：与参考不同但属近似并列；双下划线：与参考不同且不属近似并列。",
+        "颜色：该 token 处 logits 误差与平均误差阈值之比。"
+        "虚线下划线：与参考不同但属近似并列；双下划线：与参考不同且不属近似并列。",
     ),
     "answer_note": ("{matches}/{tokens} tokens equal, error {error}", "{matches}/{tokens} 个 token 一致，误差 {error}"),
+    "answers_others": ("The other {count} answers", "其余 {count} 条回答"),
     "token_over": ("error over the floor", "误差与噪声基底之比"),
     "token_margin": ("margin", "领先量"),
     "token_tie": ("tied", "近似并列"),
