@@ -68,13 +68,17 @@ def rendered(folder: Path, text: str | bytes, capsys: pytest.CaptureFixture[str]
 
 
 def test_what_was_not_edited_is_rendered(content: Content, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As Markdown and a picture."""
+    """As pages, Markdown and a picture."""
     assert rendered(tmp_path / "run", json.dumps(content), capsys) == (0, "")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "report.json",
         "report.md",
         "report.zh.md",
         "Model.png",
+        "Model.html",
+        "Model.zh.html",
+        "index.html",
+        "index.zh.html",
     }
 
 

@@ -12,7 +12,7 @@ _AT_ONCE = 5
 
 def section(view: View) -> Section | None:
     """None where no rows of logits were kept."""
-    seen = [one for one in view.model.variants if one.token_rows is not None]
+    seen = [one for one in view.model.variants if one.token_rows is not None and one.relative_l2]
     if not seen:
         return None
     blocks: list[Block] = [Paragraph(view.t("note_tokens" if seen[0].floor_l2 else "note_tokens_no_floor"))]
