@@ -1,4 +1,4 @@
-"""A Report as Markdown, in English or Chinese, from one template."""
+"""Every table of a Report as Markdown, in English or Chinese, from one template."""
 
 from collections.abc import Mapping
 from functools import cache, partial
@@ -50,8 +50,8 @@ _MOST = 20
 
 
 def render(report: Report, folder: Path) -> list[Path]:
-    """Write `report.md` and, in Chinese, `report.zh.md`."""
-    files: dict[Path, Language] = {folder / "report.md": "en", folder / "report.zh.md": "zh"}
+    """Write `details.md` and, in Chinese, `details.zh.md`."""
+    files: dict[Path, Language] = {folder / "details.md": "en", folder / "details.zh.md": "zh"}
     for path, language in files.items():
         write_text(path, render_markdown(report, language))
     return list(files)

@@ -67,6 +67,13 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Items:
+    """A list of sentences."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Line:
     """A series of a chart."""
 
@@ -154,7 +161,7 @@ class Fold:
     blocks: tuple["Block", ...]
 
 
-Block: TypeAlias = Paragraph | Table | Tiles | Code | Chart | Bullets | Answers | Fold
+Block: TypeAlias = Paragraph | Table | Tiles | Code | Items | Chart | Bullets | Answers | Fold
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,15 @@
 """The words of a report, in English and Chinese."""
 
+from npu_conformance.report.words.cards import CARDS
 from npu_conformance.report.words.files import FILES
 from npu_conformance.report.words.layers import LAYERS
 from npu_conformance.report.words.sections import SECTIONS
 
-WORDS: dict[str, tuple[str, str]] = FILES | {
+WORDS: dict[str, tuple[str, str]] = {
+    **CARDS,
+    **FILES,
+    **LAYERS,
+    **SECTIONS,
     "title": ("Precision conformance report", "精度对齐报告"),
     "summary": ("Summary", "总览"),
     "model": ("Model", "模型"),
@@ -140,7 +145,10 @@ WORDS: dict[str, tuple[str, str]] = FILES | {
         "measured with all prompts batched and logits captured: no measurement of speed",
         "实测为批量推理并采集 logits，不作为性能数据",
     ),
-    "published_start_time": ("measured over the engine's whole start, imports included", "实测含引擎完整启动及导入"),
+    "published_start_time": (
+        "measured over the engine's whole start, imports included",
+        "实测含引擎完整启动及导入",
+    ),
     "published_first": ("Published first token", "发布的首 Token"),
     "published_reference_first": ("Published reference's", "发布的参考首 Token"),
     "published_first_measured": ("first token", "首 Token"),
@@ -192,8 +200,6 @@ WORDS: dict[str, tuple[str, str]] = FILES | {
     "codes": ("codes", "编码"),
     "repeated": ("Same again", "两次一致"),
     "norm": ("norm", "范数"),
-    **LAYERS,
-    **SECTIONS,
     "variants": ("Variants", "变体"),
     "variant": ("Variant", "变体"),
     "log": ("The engine's log", "引擎日志"),
@@ -287,8 +293,14 @@ WORDS: dict[str, tuple[str, str]] = FILES | {
     "sign_plain_weights_in_nz": ("seen: plain weights in NZ layout", "观测：采用 NZ 布局的未量化权重数"),
     "sign_flashcomm1_layers": ("seen: layers with FlashComm1", "观测：启用 FlashComm1 的层数"),
     "sign_flashcomm2_layers": ("seen: layers with FlashComm2", "观测：启用 FlashComm2 的层数"),
-    "sign_matmul_allreduce_layers": ("seen: layers with matmul and all-reduce fused", "观测：融合 all-reduce 的层数"),
-    "sign_batch_invariant_operators": ("seen: batch-invariant operators in place", "观测：是否替换为与批次无关的算子"),
+    "sign_matmul_allreduce_layers": (
+        "seen: layers with matmul and all-reduce fused",
+        "观测：融合 all-reduce 的层数",
+    ),
+    "sign_batch_invariant_operators": (
+        "seen: batch-invariant operators in place",
+        "观测：是否替换为与批次无关的算子",
+    ),
     "sign_xlite_worker": ("seen: xlite's worker", "观测：是否使用 xlite 的 worker"),
     "not_applicable": ("Not applicable", "不适用"),
     "engine_starts": ("engines started", "启动引擎次数"),
