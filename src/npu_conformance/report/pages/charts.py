@@ -38,7 +38,7 @@ def chart_svg(chart: Chart) -> str:
     from matplotlib import rc_context
 
     with rc_context(_SETTINGS | {"svg.hashsalt": chart.name}):
-        figure = _figure(2.5)
+        figure = _figure(2.5, left=0.6, bottom=0.8 if chart.names else 0.5)
         axes = figure.add_subplot()
         for place, line in enumerate(chart.lines):
             _draw(axes, line, place, named=bool(chart.names))
@@ -61,7 +61,7 @@ def bullets_svg(bullets: Bullets) -> str:
 
     with rc_context(_SETTINGS | {"svg.hashsalt": bullets.name}):
         count = len(bullets.bullets)
-        figure = _figure(0.55 + 0.36 * count)
+        figure = _figure(0.55 + 0.36 * count, left=0.08, bottom=0.48)
         axes = figure.add_subplot()
         for place, one in enumerate(bullets.bullets):
             at, share = count - 1 - place, min(one.observed, _FURTHEST)
@@ -103,10 +103,13 @@ def _percent(share: float) -> str:
     return f"{100 * share:,.0f} %" if share >= 1 else f"{100 * share:.3g} %"
 
 
-def _figure(height: float) -> "Figure":
+def _figure(height: float, *, left: float, bottom: float) -> "Figure":
+    """A figure of a height with room at two sides, in inches: a layout that measures text takes long."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(_WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, height))
+    figure.subplots_adjust(left / _WIDTH, bottom / height, 1 - 0.1 / _WIDTH, 1 - 0.08 / height)
+    return figure
 
 
 def _draw(axes: "Axes", line: Line, place: int, *, named: bool) -> None:
@@ -117,8 +120,10 @@ def _draw(axes: "Axes", line: Line, place: int, *, named: bool) -> None:
     elif line.style == "steps":
         axes.plot(x, y, drawstyle="steps-post" if not named else "default", color=colour, linewidth=1.3)
     elif line.style == "bars":
-        width = 0.6 if named else [after - before for before, after in zip(x, [*x[1:], 2 * x[-1] - x[-2]], strict=True)]
-        axes.bar(x, y, width=width, align="center" if named else "edge", color=colour, alpha=0.75, linewidth=0)
+        if named:
+            axes.bar(x, y, width=0.6, color=colour, alpha=0.75, linewidth=0)
+        else:
+            axes.stairs(y, [*x, 2 * x[-1] - x[-2]], fill=True, color=colour, alpha=0.75, linewidth=0)
     elif line.style == "limit" and line.name != "c_limit":
         axes.plot(x, y, "_", markersize=16, mew=2, color=colour)
     elif line.style == "limit":

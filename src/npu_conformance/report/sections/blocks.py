@@ -3,7 +3,7 @@
 Charts have keys of the report's words in place of words, so that a chart is drawn once for all languages.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from npu_conformance.report.token_rows import TokenRows
@@ -90,7 +90,7 @@ class Chart:
 
     name: str
     """Unique on a page."""
-    alt: str
+    alt: str = field(compare=False)
     """What it shows, in words of the language."""
     x: str
     """Key of the axis's words, with its unit."""
@@ -118,7 +118,7 @@ class Bullets:
     """Gates one under another."""
 
     name: str
-    alt: str
+    alt: str = field(compare=False)
     bullets: tuple[Bullet, ...]
 
 
