@@ -176,9 +176,10 @@ def make_parser() -> argparse.ArgumentParser:
     cached.add_argument("--to", metavar="SIZE", help="prune: and the least recently used, until SIZE (20GB) is left")
     cached.set_defaults(subcommand="cache")
 
-    render = _add(commands, "report", what="render a report folder's report.json again, as Markdown and pictures")
+    render = _add(commands, "report", what="render a report folder's report.json again: pages, cards, pictures")
     render.add_argument(
         "folder", type=Path, nargs="?", default=Path("reports/latest"), help="of a run; default: %(default)s"
     )
+    render.add_argument("--graded", action="store_true", help="also <Model>.graded.md, the rows that a contest grades")
     render.set_defaults(subcommand="report")
     return parser
