@@ -216,6 +216,12 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _history(options: argparse.Namespace) -> int:
+    from npu_conformance.commands.history import history
+
+    return history(options.reports, options.keep)
+
+
 def _convert(options: argparse.Namespace) -> int:
     stay_on_host()
     os.environ.update(threads())  # torch reads them when it is imported, below
@@ -250,4 +256,5 @@ _RUN: dict[str, Callable[[argparse.Namespace], int]] = {
     "suggest": _suggest,
     "cache": _cache,
     "report": _report,
+    "history": _history,
 }

@@ -182,4 +182,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     render.add_argument("--graded", action="store_true", help="also <Model>.graded.md, the rows that a contest grades")
     render.set_defaults(subcommand="report")
+
+    history = _add(commands, "history", what="write a page over all saved runs, or remove the old ones")
+    history.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N runs; says what that frees")
+    _folders(history, "reports")
+    history.set_defaults(subcommand="history")
     return parser

@@ -15,7 +15,7 @@ _MOST = 10
 
 
 def figure_properties(results: Iterable[Result]) -> list[tuple[str, str]]:
-    """Name and value of each figure, its limit and its n; `/prefill` and `@place` tell where else than in decode, at answers."""
+    """Name and value of each figure, its limit and its n; of the prefill path `metric/prefill`, elsewhere `@place`."""
     found = []
     for one in results:
         name = one.metric + ("/prefill" if one.path == "prefill" else "")

@@ -44,13 +44,13 @@ def page_name(name: str, language: Language) -> str:
 
 def model_page(report: Report, model: ModelReport, language: Language) -> str:
     """The page of one model."""
-    return _rendered("model.html.j2", language, model.name, model=model, sections=sections(report, model, language))
+    return rendered("model.html.j2", language, model.name, model=model, sections=sections(report, model, language))
 
 
 def index_page(report: Report, language: Language) -> str:
     """The page that leads to all models of a run."""
     rows = [(model, View(report, model, language)) for model in report.models]
-    return _rendered(
+    return rendered(
         "index.html.j2",
         language,
         "index",
@@ -61,7 +61,15 @@ def index_page(report: Report, language: Language) -> str:
     )
 
 
-def _rendered(template: str, language: Language, name: str, **entries: object) -> str:
+def rendered(template: str, language: Language, name: str, **entries: object) -> str:
+    """A page.
+
+    Args:
+        template: of the page.
+        language: of its words.
+        name: of its file, for the link to the other language.
+        entries: what the template asks for besides.
+    """
     other = LANGUAGES[1 - LANGUAGES.index(language)]
     words: dict[str, object] = {
         "language": language,
@@ -70,6 +78,7 @@ def _rendered(template: str, language: Language, name: str, **entries: object) -
         "sign": _SIGNS.__getitem__,
         "chart": partial(_drawn, language),
         "legend": partial(_legend, language),
+        "metric_words": partial(metric, language),
         "tokens": tokens,
         "token_json": lambda answers: Markup(token_json(answers)),  # noqa: S704 (escaped there)
         "levels": LEVELS,

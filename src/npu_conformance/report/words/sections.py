@@ -183,6 +183,18 @@ SECTIONS: dict[str, tuple[str, str]] = {
     ),
     "index_title": ("Precision conformance: models of a run", "精度对齐：本次运行的模型"),
     "index_text": ("{count} models, run on {date}.", "{count} 个模型，运行于 {date}。"),
+    "history_title": ("Precision conformance: all runs", "精度对齐：全部运行"),
+    "history_text": ("{count} runs in this folder.", "本目录共 {count} 次运行。"),
+    "history_unread": (
+        "{count} folders have reports of another version, and are not shown.",
+        "{count} 个目录中的报告为其他版本，未列出。",
+    ),
+    "alt_history": (
+        "{metric} of {model}, run by run; the newest is {newest}",
+        "{model} 的{metric}，逐次运行；最新为 {newest}",
+    ),
+    "c_run": ("run (oldest first)", "运行（从旧到新）"),
+    "c_ratio": ("ratio", "比值"),
     "back": ("All models of this run", "本次运行的全部模型"),
     "contents": ("Contents", "目录"),
     "skip": ("To the content", "跳到正文"),
