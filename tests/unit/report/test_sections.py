@@ -1,9 +1,12 @@
 """Sections: plain data in both languages, the error's sources computed, and words for all that they name."""
 
 import math
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 
+from npu_conformance.report import sections as package
 from npu_conformance.report.pages.charts import bullets_svg, chart_svg, placeholders
 from npu_conformance.report.pages.tokens import level, tokens, visible
 from npu_conformance.report.sections import ORDER, sections
@@ -47,6 +50,15 @@ def test_a_run_has_sections_in_their_order(runs: Runs) -> None:
         one.id for one in english
     }
     assert all(one.blocks for one in english)
+
+
+def test_every_module_with_a_section_has_its_place() -> None:
+    """On a page; features are a card's alone, where a page has the variants."""
+    named = {one.name for one in iter_modules(package.__path__)}
+    with_section = {name for name in named if hasattr(import_module(f"{package.__name__}.{name}"), "section")}
+
+    assert with_section == {*ORDER, "features"}
+    assert len(set(ORDER)) == len(ORDER)
 
 
 def test_both_languages_have_the_same_figures(runs: Runs) -> None:
