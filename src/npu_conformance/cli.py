@@ -250,10 +250,18 @@ def _cache(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from npu_conformance.report.model import load_report
     from npu_conformance.report.renderers import render
+    from npu_conformance.report.write import write_graded
 
-    for path in render(load_report(options.folder), options.folder):
+    report = load_report(options.folder)
+    for path in [*render(report, options.folder), *(write_graded(report, options.folder) if options.graded else ())]:
         print(path)
     return 0
+
+
+def _history(options: argparse.Namespace) -> int:
+    from npu_conformance.commands.history import history
+
+    return history(options.reports, options.keep)
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -293,4 +301,5 @@ _RUN: dict[str, Callable[[argparse.Namespace], int]] = {
     "suggest": _suggest,
     "cache": _cache,
     "report": _report,
+    "history": _history,
 }

@@ -1,4 +1,4 @@
-"""`npu-conformance cache`: what the cache holds, and removing what is not used any more."""
+"""`npu-conformance dev cache`: what the cache holds, and removing what is not used any more."""
 
 import time
 from pathlib import Path

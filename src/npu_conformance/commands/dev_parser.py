@@ -8,13 +8,14 @@ from npu_conformance.commands.adding import add, folders
 from npu_conformance.config.limits import Dtype
 
 DEVELOPERS = (
+    "cache",
     "convert",
     "false-alarms",
     "faults",
+    "history",
     "matrix",
     "probe",
     "reference-python",
-    "report",
     "schema",
     "suggest",
 )
@@ -91,8 +92,13 @@ def add_developers(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     folders(suggest, "configs")
     suggest.set_defaults(subcommand="suggest")
 
-    render = add(commands, "report", what="render a report folder's report.json again, as Markdown and pictures")
-    render.add_argument(
-        "folder", type=Path, nargs="?", default=Path("reports/latest"), help="of a run; default: %(default)s"
-    )
-    render.set_defaults(subcommand="report")
+    cached = add(commands, "cache", what="show what the cache holds, or remove what is not used any more")
+    cached.add_argument("--prune", action="store_true", help="remove what older code made; what is in use stays")
+    cached.add_argument("--older-than", type=float, metavar="DAYS", help="prune: and what was not used for so long")
+    cached.add_argument("--to", metavar="SIZE", help="prune: and the least recently used, until SIZE (20GB) is left")
+    cached.set_defaults(subcommand="cache")
+
+    history = add(commands, "history", what="write a page over all saved runs, or remove the old ones")
+    history.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N runs; says what that frees")
+    folders(history, "reports")
+    history.set_defaults(subcommand="history")

@@ -10,10 +10,10 @@ from npu_conformance.run.options import add_run_options
 from npu_conformance.run.settings import add_candidate_options, add_subject_options
 
 GROUPS = {
-    "Judge a model": ("init", "check", "doctor", "run"),
+    "Judge a model": ("init", "check", "doctor", "run", "report"),
     "Find out what is wrong, and since when": ("bisect", "compare"),
     "Several machines, a server": ("capture", "merge", "watch"),
-    "Keep house": ("cache", "dev"),
+    "All else": ("dev",),
 }
 """Subcommands by what one wants to do."""
 # Options of pytest whose value may stand behind a space; of others it is written --option=VALUE.
@@ -123,11 +123,12 @@ def make_parser() -> argparse.ArgumentParser:
     watch.add_argument("--tokens", type=int, default=8, metavar="N", help="asked for of each; default: %(default)s")
     watch.set_defaults(subcommand="watch")
 
-    cached = _add(commands, "cache", what="show what the cache holds, or remove what is not used any more")
-    cached.add_argument("--prune", action="store_true", help="remove what older code made; what is in use stays")
-    cached.add_argument("--older-than", type=float, metavar="DAYS", help="prune: and what was not used for so long")
-    cached.add_argument("--to", metavar="SIZE", help="prune: and the least recently used, until SIZE (20GB) is left")
-    cached.set_defaults(subcommand="cache")
+    render = _add(commands, "report", what="render a report folder's report.json again: pages, cards, pictures")
+    render.add_argument(
+        "folder", type=Path, nargs="?", default=Path("reports/latest"), help="of a run; default: %(default)s"
+    )
+    render.add_argument("--graded", action="store_true", help="also <Model>.graded.md, the rows that a contest grades")
+    render.set_defaults(subcommand="report")
 
     dev = _add(commands, "dev", what="what developers of the suite need, and rarer commands")
     add_developers(dev.add_subparsers(required=True, metavar="SUBCOMMAND"))

@@ -35,6 +35,7 @@ from npu_conformance.report.findings import (
 )
 from npu_conformance.report.part import Part
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow, label_rows, prompt_rows
+from npu_conformance.report.token_rows import TokenRows, floor_errors, token_rows
 from npu_conformance.report.tokens import Agreement, Mismatch, agreement, mismatches
 
 
@@ -75,6 +76,10 @@ class VariantDetails(Part):
     """Limits of the model's config that replace the dtype's, with their reasons."""
     relative_l2: list[float]
     """Per judged position, for pictures."""
+    floor_l2: list[float] = Field([])
+    """The same of the floor runs, geometric mean of them; empty without a noise floor."""
+    token_rows: TokenRows | None = None
+    """Both sides' likeliest tokens; null where nothing of the variant is to be looked at token by token."""
     prompts: list[PromptRow]
     labels: list[LabelRow]
     layers: list[LayerRow] = Field([])
@@ -86,7 +91,8 @@ class VariantDetails(Part):
     @model_validator(mode="after")
     def _positions_add_up(self) -> "VariantDetails":
         tokens, errors = sum(row.tokens for row in self.prompts), len(self.relative_l2)
-        if {tokens, errors} - {0, self.positions}:
+        rows = 0 if self.token_rows is None else len(self.token_rows.tokens)
+        if {tokens, errors, len(self.floor_l2), rows} - {0, self.positions}:
             raise ValueError(f"{self.positions} positions, {errors} values of relative_l2, prompts of {tokens} tokens")
         return self
 
@@ -171,6 +177,8 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         positions=0 if seen is None else len(seen),
         own_limits=evidence.config.limits,
         relative_l2=[] if whole is None else [round(float(value), 7) for value in whole.values["relative_l2"]],
+        floor_l2=[] if whole is None else floor_errors(evidence),
+        token_rows=None if whole is None else token_rows(evidence, whole),
         prompts=[] if whole is None else prompt_rows(evidence, whole),
         labels=label_rows(evidence),
         # Of others than base they are kept at positions of base's, not at prompts' ends.

@@ -4,9 +4,12 @@ import contextlib
 import os
 from pathlib import Path
 
+from npu_conformance.errors import printable
 from npu_conformance.machine.storage import write_text
+from npu_conformance.report.cards.graded import graded
 from npu_conformance.report.model import Report
 from npu_conformance.report.renderers import render
+from npu_conformance.report.sections.view import View
 
 
 def write_report(report: Report, folder: Path) -> None:
@@ -14,6 +17,14 @@ def write_report(report: Report, folder: Path) -> None:
     write_text(folder / "report.json", report.model_dump_json(indent=1) + "\n")
     render(report, folder)
     _point_latest(folder)
+
+
+def write_graded(report: Report, folder: Path) -> list[Path]:
+    """Write `<Model>.graded.md` of every model: the section that a contest's grader reads."""
+    files = {folder / f"{model.name}.graded.md": View(report, model, "zh") for model in report.models}
+    for path, view in files.items():
+        write_text(path, printable("\n".join(graded(view))))
+    return list(files)
 
 
 def _point_latest(folder: Path) -> None:

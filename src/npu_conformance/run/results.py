@@ -12,6 +12,7 @@ import pytest
 from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConformanceError
 from npu_conformance.measure.results import Result
+from npu_conformance.report.ci import annotations, figure_properties, on_github
 from npu_conformance.report.messages import typed
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.screen import ModelsDone, Screen, in_ci, status_of
@@ -48,6 +49,7 @@ class Results:
         self._session = session
         self._checks: dict[str, list[Result]] = defaultdict(list)
         self._lines: list[Line] = []
+        self._annotations: list[str] = []
         self._unselected: list[Identity] = []
         self._judged = 0
         self._tests = 0
@@ -87,6 +89,7 @@ class Results:
         """pytest-xdist: take what a worker says of a selection that chose nothing."""
         self.left_out(getattr(node, "workeroutput", {}).get(UNSELECTED, self._unselected))
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the checks out of a test's result; a test without any counts as an error or as skipped."""
         properties: dict[str, Any] = dict(report.user_properties)
@@ -97,13 +100,16 @@ class Results:
         model, variant, check = identity
         judged = properties.get(FOUND)
         if report.when == "call" and judged:
-            self._checks[model] += [Result.model_validate(entry) for entry in judged]
+            self._checks[model] += map(Result.model_validate, judged)
         elif report.failed:
             self._add(model, variant, check, "error", _reason(report))
         elif report.skipped and report.when == "setup":
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
             self._add(model, variant, check, "skipped", reason.removeprefix("Skipped: "))
         if report.when == "teardown":
+            # Of it JUnit's XML is made, after this.
+            kept = [(name, value) for name, value in report.user_properties if name != FOUND]
+            report.user_properties = [*kept, *figure_properties(map(Result.model_validate, judged or ()))]
             self._count(model, variant)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -126,6 +132,7 @@ class Results:
         removed = drop_judged(own.folder, report) if own.settings.drops_rows else 0
         said = [*(one.line for one in kept), *([removed_line(removed)] if removed else [])]
         self._lines = [*summary_lines(report, own.folder, **width), *((line, "") for line in said)]
+        self._annotations = annotations(report) if on_github() else []
         if not all(one.written for one in kept) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -149,6 +156,8 @@ class Results:
             terminalreporter.section("conformance")
             for line in rendered(lines, colour=screen.colour):
                 terminalreporter.line(line)
+        for line in self._annotations:
+            terminalreporter.line(line)
         if screen.lists_failures:
             screen.show()
         else:

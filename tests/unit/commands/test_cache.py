@@ -1,4 +1,4 @@
-"""`npu-conformance cache`: shows, and prunes what it was told to."""
+"""`npu-conformance dev cache`: shows, and prunes what it was told to."""
 
 import os
 import time
@@ -40,7 +40,7 @@ def left(cache: Path) -> set[str]:
 
 def test_what_is_there_is_shown(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By kind, with what older code made; nothing is removed."""
-    assert main(["cache"]) == 0
+    assert main(["dev", "cache"]) == 0
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{cache}: 6.0 KB"
@@ -54,7 +54,7 @@ def test_what_is_there_is_shown(cache: Path, capsys: pytest.CaptureFixture[str])
 
 def test_pruning_removes_what_older_code_made(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And nothing else."""
-    assert main(["cache", "--prune"]) == 0
+    assert main(["dev", "cache", "--prune"]) == 0
 
     assert left(cache) == {"new.npz", "old.npz", "key", "python"}
     assert capsys.readouterr().out == f"{cache}: removed 2 entries, 2.0 KB\n"
@@ -62,14 +62,14 @@ def test_pruning_removes_what_older_code_made(cache: Path, capsys: pytest.Captur
 
 def test_pruning_by_age(cache: Path) -> None:
     """The interpreter stays: only a person makes it again."""
-    assert main(["cache", "--prune", "--older-than", "30"]) == 0
+    assert main(["dev", "cache", "--prune", "--older-than", "30"]) == 0
 
     assert left(cache) == {"new.npz", "key", "python"}
 
 
 def test_pruning_to_a_size(cache: Path) -> None:
     """The least recently used go until it fits."""
-    assert main(["cache", "--prune", "--to", "1KB"]) == 0
+    assert main(["dev", "cache", "--prune", "--to", "1KB"]) == 0
 
     assert left(cache) == {"new.npz", "python"}
 
@@ -78,7 +78,7 @@ def test_what_is_in_use_stays(cache: Path, capsys: pytest.CaptureFixture[str]) -
     """And it is said."""
     place = cached_at("references", "weights")
     with FileLock(place.with_name(f"{place.name}.lock")):
-        assert main(["cache", "--prune", "--to", "0"]) == 0
+        assert main(["dev", "cache", "--prune", "--to", "0"]) == 0
 
     assert left(cache) == {"new.npz", "old.npz", "older_code.npy", "python"}
     assert "3 stay, because a run is using them" in capsys.readouterr().out
@@ -96,7 +96,7 @@ def test_what_is_in_use_stays(cache: Path, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.usefixtures("cache")
 def test_options_that_make_no_sense(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One line, and exit status 4."""
-    assert main(["cache", *words]) == 4
+    assert main(["dev", "cache", *words]) == 4
     assert told in capsys.readouterr().err
 
 
@@ -104,5 +104,5 @@ def test_an_empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     """Or none."""
     monkeypatch.setenv("NPU_CONFORMANCE_CACHE", str(tmp_path / "none"))
 
-    assert main(["cache"]) == 0
+    assert main(["dev", "cache"]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'none'}: empty\n"

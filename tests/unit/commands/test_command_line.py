@@ -92,7 +92,7 @@ def test_an_interrupt_and_a_path_are_one_line(
         raise error
 
     monkeypatch.setitem(cli._RUN, "cache", fail)
-    assert main(["cache"]) == status
+    assert main(["dev", "cache"]) == status
     assert capsys.readouterr().err == told
 
 
@@ -104,7 +104,7 @@ def test_a_mistake_of_ours_is_no_message(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setitem(cli._RUN, "cache", fail)
     with pytest.raises(OSError, match="odd"):
-        main(["cache"])
+        main(["dev", "cache"])
 
 
 def test_schema_is_written_to_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

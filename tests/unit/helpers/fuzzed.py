@@ -213,5 +213,5 @@ KINDS: dict[str, Kind] = {
         lambda folder, rng: run("doctor", folder / "model", *rng.choice(((), ("--json",)))),
     ),
     "traces": Kind(_saved_run, ("run/traces/**/*.json", "run/traces/**/*.json", "run/traces/**/*.np*"), _from),
-    "report": Kind(_saved_run, ("run/report.json",), lambda folder, _: run("dev", "report", folder / "run")),
+    "report": Kind(_saved_run, ("run/report.json",), lambda folder, _: run("report", folder / "run")),
 }

@@ -7,11 +7,13 @@ from typing import Literal
 import numpy as np
 
 from npu_conformance.baselines.stored import read_baseline
+from npu_conformance.report.cards.card import card
 from npu_conformance.report.model import Report
 from npu_conformance.report.renderers.markdown import render_markdown
+from npu_conformance.report.words import Language
 
 _END_OF_PICTURE = b"IEND\xaeB`\x82"
-_LANGUAGES: dict[str, Literal["en", "zh"]] = {"report.md": "en", "report.zh.md": "zh"}
+_LANGUAGES: dict[str, Literal["en", "zh"]] = {"details.md": "en", "details.zh.md": "zh"}
 
 
 def half_written(folder: Path) -> list[str]:
@@ -38,6 +40,14 @@ def _read(path: Path) -> None:
     elif path.suffix == ".png":
         if not path.read_bytes().endswith(_END_OF_PICTURE):
             raise ValueError("ends before its last chunk")
+    elif path.suffix == ".html":
+        if not path.read_text(encoding="utf-8").endswith("</html>"):
+            raise ValueError("ends before its last tag")
+    elif path.suffix == ".md" and path.name not in _LANGUAGES:
+        report = Report.model_validate_json((path.parent / "report.json").read_bytes())
+        language: Language = "zh" if path.name.endswith(".zh.md") else "en"
+        if path.read_text(encoding="utf-8") != "\n".join(card(report, report.models[0], language)):
+            raise ValueError("is not what report.json is rendered into")
     elif path.name in _LANGUAGES:
         report = Report.model_validate_json((path.parent / "report.json").read_bytes())
         if path.read_text(encoding="utf-8") != render_markdown(report, _LANGUAGES[path.name]):

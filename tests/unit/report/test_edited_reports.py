@@ -1,4 +1,4 @@
-"""`npu-conformance dev report` on a report.json that somebody edited: rendered, or one message that names the key."""
+"""`npu-conformance report` on a report.json that somebody edited: rendered, or one message that names the key."""
 
 import copy
 import json
@@ -63,18 +63,26 @@ def rendered(folder: Path, text: str | bytes, capsys: pytest.CaptureFixture[str]
     """The command's status and its error."""
     folder.mkdir(exist_ok=True)
     (folder / "report.json").write_bytes(text if isinstance(text, bytes) else text.encode())
-    status = main(["dev", "report", str(folder)])
+    status = main(["report", str(folder)])
     return status, capsys.readouterr().err
 
 
 def test_what_was_not_edited_is_rendered(content: Content, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As Markdown and a picture."""
+    """As pages, Markdown and a picture."""
     assert rendered(tmp_path / "run", json.dumps(content), capsys) == (0, "")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "report.json",
         "report.md",
         "report.zh.md",
+        "details.md",
+        "details.zh.md",
+        "Model.md",
+        "Model.zh.md",
         "Model.png",
+        "Model.html",
+        "Model.zh.html",
+        "index.html",
+        "index.zh.html",
     }
 
 
@@ -142,7 +150,7 @@ def test_what_does_not_fit_is_named(
 def test_a_pipe_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nor is a folder read."""
     os.mkfifo(tmp_path / "report.json")
-    assert main(["dev", "report", str(tmp_path)]) == 1
+    assert main(["report", str(tmp_path)]) == 1
     assert "it is a named pipe, expected a regular file" in capsys.readouterr().err
 
 
@@ -190,7 +198,7 @@ def test_any_edit_is_a_message_or_is_rendered(
     folder.mkdir()
     (folder / "report.json").write_text(json.dumps(edited))
     try:
-        assert main(["dev", "report", str(folder)]) in (0, 1)
+        assert main(["report", str(folder)]) in (0, 1)
         assert list(folder.parent.iterdir()) == [folder]
     finally:
         shutil.rmtree(folder.parent)
@@ -199,5 +207,5 @@ def test_any_edit_is_a_message_or_is_rendered(
 def test_the_report_of_a_run_is_read_back(content: Content, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By `report`, from what the run wrote."""
     write_report(Report.model_validate(content), tmp_path / "run")
-    assert main(["dev", "report", str(tmp_path / "run")]) == 0
+    assert main(["report", str(tmp_path / "run")]) == 0
     assert capsys.readouterr().err == ""

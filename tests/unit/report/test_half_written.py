@@ -28,7 +28,16 @@ def test_a_file_that_is_cut_short_is_seen(report: Report, scene: Scene, tmp_path
         (folder / ignored).write_text("{")
     assert half_written(folder) == []
 
-    for name in ("npu.json", "0000.npy", "report.json", "report.md", "report.zh.md", "Model.png"):
+    for name in (
+        "npu.json",
+        "0000.npy",
+        "report.json",
+        "report.md",
+        "details.md",
+        "Model.zh.md",
+        "index.html",
+        "Model.png",
+    ):
         (path,) = (one for one in folder.rglob(name) if not one.parent.is_symlink())
         whole = path.read_bytes()
         path.write_bytes(whole[:-20])

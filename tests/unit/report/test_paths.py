@@ -10,7 +10,8 @@ from npu_conformance.measure.results import Result
 from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.engine_options import option_rows
 from npu_conformance.report.findings import paths
-from npu_conformance.report.renderers.markdown import besides, render_markdown
+from npu_conformance.report.renderers.markdown import render_markdown
+from npu_conformance.report.values import besides
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.traces.trace import PREFILL, save_cases
 from tests.unit.helpers.report_runs import Runs, case, line, write

@@ -81,14 +81,14 @@ def test_a_report_is_rendered_again_by_its_own_version_only(
     kept = (tmp_path / "run" / "report.md").read_bytes()
     (tmp_path / "run" / "report.md").unlink()
 
-    assert main(["dev", "report", str(tmp_path / "run")]) == 0
+    assert main(["report", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "report.md").read_bytes() == kept
 
     path = tmp_path / "run" / "report.json"
     path.write_text(json.dumps({"schema_version": 1, "models": [{"layers": [{"remark": ""}]}]}), encoding="utf-8")
     capsys.readouterr()
 
-    assert main(["dev", "report", str(tmp_path / "run")]) == 1
+    assert main(["report", str(tmp_path / "run")]) == 1
     assert f"{path}: has schema 1, this version writes {SCHEMA_VERSION}" in capsys.readouterr().err
 
 

@@ -1,27 +1,36 @@
-"""A Report as Markdown, in English or Chinese, from one template."""
+"""Every table of a Report as Markdown, in English or Chinese, from one template."""
 
 from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from npu_conformance.config.limits import FIGURES, SHOWN
 from npu_conformance.config.variants import JUDGED
 from npu_conformance.errors import printable
 from npu_conformance.machine.storage import write_text
-from npu_conformance.measure.results import Result
 from npu_conformance.measure.three_way import IMPLICATES
 from npu_conformance.report.engine_options import option_rows, sign_counts
-from npu_conformance.report.findings import BatchRow, Distances, LogRow
+from npu_conformance.report.findings import LogRow
 from npu_conformance.report.messages import number
 from npu_conformance.report.model import ModelReport, Report
 from npu_conformance.report.published import measured_text, published_prompts, published_rows, quantity_text
 from npu_conformance.report.published_weights import measured_weights
 from npu_conformance.report.renderers.picture import drawn
 from npu_conformance.report.rows import has_others, tally, variant_rows
-from npu_conformance.report.tokens import Rate
+from npu_conformance.report.values import (
+    besides,
+    bounds,
+    chance,
+    flips,
+    in_order,
+    interval,
+    percent,
+    remark,
+    value,
+    without,
+)
 from npu_conformance.report.words import Language, metric, phrase, place, title, verdict, word
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.words.log import LOG
@@ -38,13 +47,11 @@ _MARKS = {
 }
 # Mismatches that are listed of a variant; report.json has them all.
 _MOST = 20
-# The figures a report publishes of a variant; the same of other comparisons stand among the other checks.
-_PUBLISHED = ("token_agreement", "logits_closeness", "hidden_states")
 
 
 def render(report: Report, folder: Path) -> list[Path]:
-    """Write `report.md` and, in Chinese, `report.zh.md`."""
-    files: dict[Path, Language] = {folder / "report.md": "en", folder / "report.zh.md": "zh"}
+    """Write `details.md` and, in Chinese, `details.zh.md`."""
+    files: dict[Path, Language] = {folder / "details.md": "en", folder / "details.zh.md": "zh"}
     for path, language in files.items():
         write_text(path, render_markdown(report, language))
     return list(files)
@@ -70,7 +77,7 @@ def templates() -> Environment:
         "cell": cell,
         "value": value,
         "number": number,
-        "percent": _percent,
+        "percent": percent,
         "flips": flips,
         "pairs": pairs,
     }
@@ -109,7 +116,7 @@ def names(language: Language) -> dict[str, Any]:
         "sign": partial(_sign, language),
         "mark": _MARKS.__getitem__,
         "labels": _labels,
-        "in_order": _in_order,
+        "in_order": in_order,
         "layer_norms": _layer_norms,
         "judged": JUDGED,
         "most": _MOST,
@@ -133,81 +140,6 @@ def pairs(entries: Mapping[str, object]) -> str:
     return ", ".join(f"{cell(name)} {cell(entry)}" for name, entry in entries.items()) or "—"
 
 
-def value(check: Result, of: Literal["observed", "floor", "limit"]) -> str:
-    """A check's value, limit or what the floor has, in its figure's style; `—` for none."""
-    found: float | None = getattr(check, of)
-    if found is None:
-        return "—"
-    prefix = ("≥ " if check.relation == ">=" else "≤ ") if of == "limit" else ""
-    return prefix + _in_style(check, found)
-
-
-def interval(check: Result) -> str:
-    """A check's interval in its figure's style; `—` for none."""
-    return "—" if check.interval is None else " – ".join(_in_style(check, bound) for bound in check.interval)
-
-
-def bounds(rate: Rate) -> str:
-    """A rate's interval."""
-    return " – ".join(map(_percent, rate.interval))
-
-
-def chance(p_value: float | None) -> str:
-    """A p-value, no longer than it need be."""
-    return "—" if p_value is None else f"{p_value:.2g}" if p_value < 0.995 else "1"
-
-
-def _in_style(check: Result, number: float) -> str:
-    figure = SHOWN.get(check.metric)
-    if figure is None:
-        return f"{number:g}"
-    if check.p_value is not None and figure.style == "fixed":
-        return f"{number:.3f}"
-    if figure.style == "percent":
-        return _percent(number)
-    return f"{number:.3g}" if figure.style == "scientific" else f"{number:.6f}".rstrip("0").rstrip(".")
-
-
-def flips(found: Distances | BatchRow) -> str:
-    """How many positions have another token, and how many more are tied."""
-    return f"{found.flips}" + (f" (+ {found.ties})" if found.ties else "")
-
-
-def remark(check: Result) -> str:
-    """Where a check's worst place is, shortly if all is well, and what else there is to say."""
-    where = check.where or ""
-    if check.verdict in ("pass", "shown"):
-        where = "" if check.relation == "<=" and check.observed == 0 else where.split(": ")[0]  # without the logits
-    return "; ".join(part for part in (where, check.message) if part)
-
-
-def besides(checks: list[Result]) -> list[Result]:
-    """The checks that stand beside a variant's published figures: not the same figures again that nobody judged."""
-    figures = _in_order(checks)
-    return [
-        check
-        for check in checks
-        if check not in figures
-        and check.p_value is None
-        and check.verdict != "not_applicable"
-        and not (check.verdict == "shown" and check.metric in FIGURES)
-    ]
-
-
-def without(checks: list[Result]) -> dict[str, str]:
-    """Why properties were not applicable: their names by reason."""
-    found: dict[str, list[str]] = {}
-    for check in checks:
-        if check.verdict == "not_applicable":
-            found.setdefault(check.message or "", []).append(check.check)
-    return {reason: ", ".join(dict.fromkeys(names)) for reason, names in found.items()}
-
-
-def _percent(rate: float) -> str:
-    text = f"{100 * rate:.4g} %"
-    return "≈ 100 %" if text == "100 %" and rate != 1 else text
-
-
 def _sign(language: Language, sign: str) -> str:
     return word(language, f"sign_{sign}") if f"sign_{sign}" in WORDS else sign
 
@@ -224,13 +156,6 @@ def _logged(language: Language, row: LogRow) -> tuple[str, str]:
 
 def _labels(labels: dict[str, str] | None) -> str:
     return "—" if labels is None else " · ".join(labels.values())
-
-
-def _in_order(checks: list[Result]) -> list[Result]:
-    """Those of them that are figures against the reference, in the order in which reports publish them."""
-    shown = [check for check in checks if check.check in _PUBLISHED and check.observed is not None]
-    by_name = {check.metric: check for check in shown if check.metric in FIGURES}
-    return [by_name[name] for name in FIGURES if name in by_name]
 
 
 def _layer_norms(model: ModelReport) -> dict[int, float]:

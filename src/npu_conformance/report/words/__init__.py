@@ -1,14 +1,13 @@
 """The one store of words in English and Chinese: labels of a report, metrics, and sentences written elsewhere."""
 
-from typing import Literal
-
 from npu_conformance.measure.results import Result
 from npu_conformance.report.words.labels import WORDS
+from npu_conformance.report.words.languages import LANGUAGES, Language
 from npu_conformance.report.words.metrics import AT, METRICS
 from npu_conformance.report.words.phrases import PHRASES
 from npu_conformance.report.words.verdicts import VERDICTS
 
-Language = Literal["en", "zh"]
+__all__ = ["LANGUAGES", "Language", "metric", "phrase", "place", "title", "verdict", "word"]
 
 
 def word(language: Language, key: str) -> str:

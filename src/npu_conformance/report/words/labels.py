@@ -1,9 +1,17 @@
 """The words of a report, in English and Chinese."""
 
+from npu_conformance.report.words.cards import CARDS
 from npu_conformance.report.words.files import FILES
 from npu_conformance.report.words.layers import LAYERS
+from npu_conformance.report.words.sections import SECTIONS
+from npu_conformance.report.words.signs import SIGNS
 
-WORDS: dict[str, tuple[str, str]] = FILES | {
+WORDS: dict[str, tuple[str, str]] = {
+    **CARDS,
+    **FILES,
+    **LAYERS,
+    **SECTIONS,
+    **SIGNS,
     "title": ("Precision conformance report", "精度对齐报告"),
     "summary": ("Summary", "总览"),
     "model": ("Model", "模型"),
@@ -139,7 +147,10 @@ WORDS: dict[str, tuple[str, str]] = FILES | {
         "measured with all prompts batched and logits captured: no measurement of speed",
         "实测为批量推理并采集 logits，不作为性能数据",
     ),
-    "published_start_time": ("measured over the engine's whole start, imports included", "实测含引擎完整启动及导入"),
+    "published_start_time": (
+        "measured over the engine's whole start, imports included",
+        "实测含引擎完整启动及导入",
+    ),
     "published_first": ("Published first token", "发布的首 Token"),
     "published_reference_first": ("Published reference's", "发布的参考首 Token"),
     "published_first_measured": ("first token", "首 Token"),
@@ -191,7 +202,6 @@ WORDS: dict[str, tuple[str, str]] = FILES | {
     "codes": ("codes", "编码"),
     "repeated": ("Same again", "两次一致"),
     "norm": ("norm", "范数"),
-    **LAYERS,
     "variants": ("Variants", "变体"),
     "variant": ("Variant", "变体"),
     "log": ("The engine's log", "引擎日志"),
@@ -272,22 +282,6 @@ WORDS: dict[str, tuple[str, str]] = FILES | {
         "⚠: the engine ran with something else than it was asked for. —: left to the engine, or not told by it.",
         "⚠：引擎的生效值与请求值不同。—：未指定，由引擎决定；或引擎未给出。",
     ),
-    "sign_cached_tokens": ("seen: prompt tokens found in the KV cache", "观测：命中 KV 缓存的提示词 token 数"),
-    "sign_prefills_of_a_prompt": (
-        "seen: steps in which one prompt was read, at most",
-        "观测：单条提示词 prefill 的最多步数",
-    ),
-    "sign_preemptions": ("seen: requests preempted", "观测：被抢占的请求数"),
-    "sign_graph": ("seen: graphs or compilation on", "观测：是否启用图或编译"),
-    "sign_experts": ("seen: experts of the model", "观测：模型的专家数"),
-    "sign_drafts": ("seen: drafted tokens", "观测：草稿 token 数"),
-    "sign_lora_layers": ("seen: modules that apply a LoRA", "观测：应用 LoRA 的模块数"),
-    "sign_plain_weights_in_nz": ("seen: plain weights in NZ layout", "观测：采用 NZ 布局的未量化权重数"),
-    "sign_flashcomm1_layers": ("seen: layers with FlashComm1", "观测：启用 FlashComm1 的层数"),
-    "sign_flashcomm2_layers": ("seen: layers with FlashComm2", "观测：启用 FlashComm2 的层数"),
-    "sign_matmul_allreduce_layers": ("seen: layers with matmul and all-reduce fused", "观测：融合 all-reduce 的层数"),
-    "sign_batch_invariant_operators": ("seen: batch-invariant operators in place", "观测：是否替换为与批次无关的算子"),
-    "sign_xlite_worker": ("seen: xlite's worker", "观测：是否使用 xlite 的 worker"),
     "not_applicable": ("Not applicable", "不适用"),
     "engine_starts": ("engines started", "启动引擎次数"),
 }

@@ -1,0 +1,1 @@
+"""Model cards in Markdown, of the same sections that pages show. `renderers.card` writes them."""

@@ -1,0 +1,47 @@
+"""Model cards in Markdown: `<Model>.md` to be pasted, and all of a run in `report.md`; and the same in Chinese."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from npu_conformance.errors import printable
+from npu_conformance.machine.storage import write_text
+from npu_conformance.report.cards.card import card
+from npu_conformance.report.cards.markdown import cell, table
+from npu_conformance.report.model import Report
+from npu_conformance.report.sections.blocks import Cell, Table
+from npu_conformance.report.sections.verdict import sentence
+from npu_conformance.report.sections.view import View
+from npu_conformance.report.words import LANGUAGES, Language, verdict, word
+
+
+def render(report: Report, folder: Path) -> list[Path]:
+    """Write a card a model, and `report.md` with all of them."""
+    files = {}
+    for language in LANGUAGES:
+        files[folder / _file("report", language)] = cards(report, language)
+        for model in report.models:
+            files[folder / _file(model.name, language)] = "\n".join(card(report, model, language))
+    for path, text in files.items():
+        write_text(path, printable(text))
+    return list(files)
+
+
+def cards(report: Report, language: Language) -> str:
+    """A table of all models of a run, each with a link to its card, and the short card of each; of one, its card."""
+    if len(report.models) == 1:
+        return "\n".join(card(report, report.models[0], language))
+    columns = tuple(word(language, key) for key in ("model", "verdict", "conclusion"))
+    rows = []
+    for model in report.models:
+        twin = " (twin)" if model.subject == "twin" else ""
+        said = Cell(verdict(language, model.verdict), model.verdict)
+        rows.append((Cell(f"{model.name}{twin}"), said, Cell(sentence(View(report, model, language)))))
+    words = (word(language, "title"), word(language, "cards_text"))
+    links = [f"- [{cell(model.name)}]({quote(_file(model.name, language))})" for model in report.models]
+    summary = table(Table("", columns, tuple(rows)), len(rows))
+    head = [f"# {words[0]}", "", *summary, "", words[1], "", *links, ""]
+    return "\n".join([*head, *(line for model in report.models for line in card(report, model, language, short=True))])
+
+
+def _file(name: str, language: Language) -> str:
+    return f"{name}.md" if language == "en" else f"{name}.{language}.md"

@@ -1,0 +1,55 @@
+"""The generated text, token by token: how far each is off, and what both sides preferred."""
+
+from npu_conformance.report.details import VariantDetails
+from npu_conformance.report.sections.blocks import Answer, Answers, Block, Fold, Paragraph, Section
+from npu_conformance.report.sections.view import View
+from npu_conformance.report.token_rows import OTHER
+from npu_conformance.report.values import percent
+
+# Answers that are shown at once.
+_AT_ONCE = 5
+
+
+def section(view: View) -> Section | None:
+    """None where no rows of logits were kept."""
+    seen = [one for one in view.model.variants if one.token_rows is not None and one.relative_l2]
+    if not seen:
+        return None
+    blocks: list[Block] = [Paragraph(view.t("note_tokens" if seen[0].floor_l2 else "note_tokens_no_floor"))]
+    for one in seen:
+        found = _answers(view, one)
+        blocks.append(found if one is seen[0] else Fold(one.variant, (found,)))
+    return Section("answers", view.t("answers_section"), tuple(blocks))
+
+
+def _answers(view: View, one: VariantDetails) -> Answers:
+    assert one.token_rows is not None  # noqa: S101 (asked for by the caller)
+    floor = one.floor_l2 or [_limit(view, one.variant)] * one.positions
+    over = tuple(
+        mine / theirs if theirs else float("inf") if mine else 0.0
+        for mine, theirs in zip(one.relative_l2, floor, strict=True)
+    )
+    found, start = [], 0
+    for row in one.prompts:
+        note = view.t("answer_note").format(matches=row.matches, tokens=row.tokens, error=percent(row.relative_l2))
+        # A character that is split over tokens cannot be read in any of them.
+        ids = one.token_rows.tokens[start : start + row.tokens]
+        split = any("\ufffd" in one.token_rows.pieces.get(number, "") for number in ids)
+        found.append(Answer(row.prompt, row.text, start, row.tokens, note, row.answer if split else ""))
+        start += row.tokens
+    worst = sorted(found, key=lambda answer: _how_far(one, over, answer), reverse=True)[:_AT_ONCE]
+    others = tuple(answer for answer in found if answer not in worst)
+    summary = view.t("answers_others").format(count=len(others))
+    return Answers(one.variant, one.token_rows, over, tuple(worst), others, summary)
+
+
+def _how_far(one: VariantDetails, over: tuple[float, ...], answer: Answer) -> tuple[int, float]:
+    """By tokens that rounding does not explain, then by the largest error over the floor."""
+    assert one.token_rows is not None  # noqa: S101
+    span = slice(answer.start, answer.start + answer.count)
+    return one.token_rows.marks[span].count(OTHER), max(over[span], default=0.0)
+
+
+def _limit(view: View, variant: str) -> float:
+    found = view.find("relative_l2_mean", variant)
+    return found.limit if found is not None and found.limit else 1.0

@@ -1,0 +1,41 @@
+"""Files of the report, and how to cite it."""
+
+from npu_conformance.report.sections.blocks import Cell, Code, Section, Table
+from npu_conformance.report.sections.view import View
+
+
+def section(view: View) -> Section:
+    """Always there."""
+    return Section("citation", view.t("citation"), (file_table(view), Code(bibtex(view))))
+
+
+def file_table(view: View) -> Table:
+    """What stands beside the card."""
+    name = view.model.name
+    details = "details.md" if view.language == "en" else f"details.{view.language}.md"
+    page = f"{name}.html" if view.language == "en" else f"{name}.{view.language}.html"
+    files = (
+        (page, "file_page"),
+        (details, "file_details"),
+        ("report.json", "file_json"),
+        (f"{name}.png", "file_picture"),
+    )
+    rows = tuple((Cell(file), Cell(view.t(words))) for file, words in files)
+    return Table(view.t("report_files"), (view.t("file"), view.t("remark")), rows)
+
+
+def bibtex(view: View) -> str:
+    """The report as an entry of a bibliography."""
+    run, model = view.report.run, view.model
+    key = "".join(letter.lower() if letter.isalnum() else "-" for letter in model.name)
+    kind = " (twin)" if model.subject == "twin" else ""
+    commit = str(run.suite.get("commit", ""))[:12] if run.suite else ""
+    parts = (f"npu-conformance {run.versions.get('npu-conformance', '')}".strip(), commit)
+    lines = (
+        f"@misc{{{key}-precision,",
+        f"  title = {{Precision conformance of {model.name}{kind} under vLLM}},",
+        f"  year = {{{run.started.year}}},",
+        f"  note = {{{', '.join(filter(None, parts))}}}",
+        "}",
+    )
+    return "\n".join(lines)

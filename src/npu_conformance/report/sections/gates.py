@@ -1,0 +1,92 @@
+"""Figures and gates of base: bullets against limit and floor, and the tables with n, interval and chance."""
+
+import math
+
+from npu_conformance.measure.results import Result
+from npu_conformance.report.sections.blocks import Block, Bullet, Bullets, Cell, Fold, Paragraph, Section, Table
+from npu_conformance.report.sections.view import View, number
+from npu_conformance.report.values import besides, chance, in_order, interval, remark, value
+
+
+def section(view: View) -> Section | None:
+    """None where nothing was judged."""
+    if not view.model.variants:
+        return None
+    blocks: list[Block] = []
+    for variant in dict.fromkeys(one.variant for one in ([view.base] if view.base else []) + view.shown):
+        found = _of_variant(view, variant)
+        first = view.base is not None and variant == view.base.variant
+        blocks += found if first else [Fold(variant, found)]
+    return Section("gates", view.t("gates_section"), tuple(blocks))
+
+
+def figure_table(view: View, variant: str) -> Table:
+    """The published figures of a variant, each with limit, floor, n and interval."""
+    columns = ("metric", "observed", "floor", "limit", "n", "interval", "verdict")
+    rows = tuple(_figure(view, one) for one in in_order(view.checks(variant)))
+    return Table(view.t("metrics"), tuple(map(view.t, columns)), rows)
+
+
+def gate_table(view: View, variant: str) -> Table:
+    """The calibrated gates of a variant."""
+    columns = ("gate", "path", "observed", "limit", "n", "interval", "p_adjusted", "verdict")
+    gates = [one for one in view.checks(variant) if one.p_value is not None]
+    rows = tuple(
+        (
+            Cell(view.title(one)), Cell(one.path), number(value(one, "observed")), number(value(one, "limit")),
+            number(str(one.n or "—")), number(interval(one)), number(chance(one.p_adjusted)), view.judged(one.verdict),
+        )
+        for one in gates
+    )  # fmt: skip
+    return Table(view.t("gates"), tuple(map(view.t, columns)), rows)
+
+
+def _of_variant(view: View, variant: str) -> tuple[Block, ...]:
+    bullets = tuple(bullet for one in view.checks(variant) if (bullet := _bullet(one)) is not None)
+    alt = view.t("bullets_alt").format(count=len(bullets), variant=variant)
+    blocks: list[Block] = (
+        [Bullets(f"gates-{variant}", alt, bullets), Paragraph(view.t("note_bullets"))] if bullets else []
+    )
+    tables = [
+        one for one in (figure_table(view, variant), gate_table(view, variant), _others(view, variant)) if one.rows
+    ]
+    if tables:
+        notes = (Paragraph(view.t("note_interval")), Paragraph(view.t("note_gates")))
+        blocks.append(Fold(view.t("all_figures"), (*tables, *notes)))
+    return tuple(blocks)
+
+
+def _figure(view: View, one: Result) -> tuple[Cell, ...]:
+    said = Cell("—") if one.verdict == "shown" else view.judged(one.verdict)
+    texts = (value(one, "observed"), value(one, "floor"), value(one, "limit"), str(one.n or "—"), interval(one))
+    return (Cell(view.title(one)), *map(number, texts), said)
+
+
+def _others(view: View, variant: str) -> Table:
+    columns = ("check", "metric", "observed", "limit", "verdict", "where")
+    rows = tuple(
+        (
+            Cell(one.check), Cell(view.title(one)), number(value(one, "observed")), number(value(one, "limit")),
+            Cell("—") if one.verdict == "shown" else view.judged(one.verdict), Cell(remark(one)),
+        )
+        for one in besides(view.checks(variant))
+    )  # fmt: skip
+    return Table(view.t("checks"), tuple(map(view.t, columns)), rows)
+
+
+def _bullet(one: Result) -> Bullet | None:
+    """An error with a limit above 0, as a share of it; what must be at least something is no error."""
+    judged = one.verdict in ("pass", "fail", "inconclusive") and one.check in _CHECKS
+    if not judged or one.path == "prefill" or one.relation != "<=" or not one.limit or one.observed is None:
+        return None
+    if not all(map(math.isfinite, (one.observed, one.limit))):
+        return None
+    bounds = None if one.interval is None else (one.interval[0] / one.limit, one.interval[1] / one.limit)
+    floor = None if one.floor is None or not math.isfinite(one.floor) else one.floor / one.limit
+    return Bullet(one.metric, one.observed / one.limit, bounds, floor, one.verdict)
+
+
+_CHECKS = (
+    "logits_closeness", "error_over_floor", "sets_over_floor", "peak_over_floor", "signed_bias", "excess_flips",
+    "drift", "layers_over_floor", "worst_positions", "worst_logits", "worst_prompts", "unlikely_flips", "hidden_states",
+)  # fmt: skip

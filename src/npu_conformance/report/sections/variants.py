@@ -1,0 +1,74 @@
+"""The matrix of variants: what each changes, how far it is from base and reference, and the verdict of each check."""
+
+from npu_conformance.checks import CHECKS
+from npu_conformance.report.rows import VariantRow, has_others, variant_rows
+from npu_conformance.report.sections.blocks import Cell, Fold, Mark, Paragraph, Section, Table
+from npu_conformance.report.sections.view import View, number
+from npu_conformance.report.values import flips, percent
+
+_COLUMNS = ("variant", "changes", "verdict", "against_base", "flips", "bitwise", "reference_tokens", "reference_error")
+_SIGNS = {
+    "pass": "✓", "fail": "✗", "error": "!", "inconclusive": "?", "skipped": "·", "not_applicable": "–", "shown": "–",
+}  # fmt: skip
+
+
+def section(view: View) -> Section | None:
+    """None where nothing was run or skipped."""
+    rows = variant_rows(view.model)
+    if not rows:
+        return None
+    table = variant_table(view)
+    notes = (Paragraph(view.t("note_variants")),) if has_others(view.model) else ()
+    return Section("variants", view.t("variants"), (table, Fold(view.t("check_matrix"), (_matrix(view),)), *notes))
+
+
+def variant_table(view: View) -> Table:
+    """A row a variant."""
+    rows = tuple(_row(view, row) for row in variant_rows(view.model))
+    return Table(view.t("variants"), tuple(map(view.t, _COLUMNS)), rows)
+
+
+def _row(view: View, row: VariantRow) -> tuple[Cell, ...]:
+    seen = row.shown
+    base, same = (seen.against_base, seen.same_answers) if seen else (None, None)
+    text = "—" if same is None else f"{same.equal}/{same.answers} {view.t('same_answers')}"
+    return (
+        Cell(row.name), Cell(view.phrase(row.changes) or "—"), Cell(_verdict(view, row), _mark(row)),
+        number("—" if base is None else f"{percent(base.relative_l2_mean)} · {percent(base.relative_l2_max)}"),
+        number(text if base is None else flips(base)), number("—" if base is None else percent(base.bitwise)),
+        number("—" if row.agreement is None else percent(row.agreement)),
+        number("—" if row.error is None else percent(row.error)),
+    )  # fmt: skip
+
+
+def _mark(row: VariantRow) -> Mark:
+    return row.outcome
+
+
+def _verdict(view: View, row: VariantRow) -> str:
+    if row.no_effect:
+        return f"{view.t('no_effect')}: {row.no_effect}"
+    said = view.said(row.verdict)
+    if row.unconfirmed:
+        return f"{said}: {view.t('unconfirmed')}: {row.unconfirmed}"
+    if row.deciding is None:
+        return said
+    if row.verdict == "fail":
+        return f"{said}: {row.deciding.check}, {view.title(row.deciding)}"
+    return f"{said}: {row.deciding.message or row.deciding.check}"
+
+
+def _matrix(view: View) -> Table:
+    """Checks by variants: the sign of each verdict."""
+    names = [row.name for row in variant_rows(view.model)]
+    rows = []
+    for check in CHECKS:
+        found = [view.verdicts.get((name, check), "") for name in names]
+        if any(one not in ("", "not_applicable") for one in found):
+            rows.append((Cell(check), *(Cell(_SIGNS.get(one, ""), _quiet(one)) for one in found)))
+    return Table(view.t("check_matrix"), (view.t("check"), *names), tuple(rows))
+
+
+def _quiet(verdict: str) -> Mark:
+    """Only what is to be looked at has a colour."""
+    return verdict if verdict in ("fail", "error", "inconclusive") else ""  # type: ignore[return-value]

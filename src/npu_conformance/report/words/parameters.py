@@ -1,0 +1,28 @@
+"""The words of a model's parameters and of what its conversion cost, in English and Chinese, by their keys."""
+
+PARAMETERS: dict[str, tuple[str, str]] = {
+    "architecture": ("Architecture", "架构"),
+    "attention_heads": ("Attention heads", "注意力头数"),
+    "key_value_heads": ("Key-value heads", "KV 头数"),
+    "hidden_layers": ("Hidden layers", "隐藏层数"),
+    "head_dim": ("Head dimension", "注意力头维度"),
+    "hidden_size": ("Hidden size", "隐藏层维度"),
+    "intermediate_size": ("Intermediate size", "前馈层维度"),
+    "rope_theta": ("RoPE theta", "RoPE theta"),
+    "max_position_embeddings": ("Max position", "最大上下文"),
+    "vocab_size": ("Vocabulary", "词表大小"),
+    "tie_word_embeddings": ("Tied embeddings", "词嵌入共享（weight tying）"),
+    "parameters": ("Parameters", "参数量"),
+    "tensors": ("Tensors", "张量数"),
+    "dtype": ("Inference dtype", "推理精度"),
+    "weight_files": ("Weight files", "权重文件数"),
+    "weight_bytes": ("Weight size", "权重大小"),
+    "scheme": ("Scheme", "量化方案"),
+    "elements": ("Elements", "元素数"),
+    "relative_rms_error": ("Relative rms error", "相对均方根误差"),
+    "mean_abs_error": ("Mean absolute error", "平均绝对误差"),
+    "max_abs_error": ("Largest absolute error", "最大绝对误差"),
+    "min_scale": ("Smallest scale", "最小 scale"),
+    "mean_scale": ("Mean scale", "平均 scale"),
+    "max_scale": ("Largest scale", "最大 scale"),
+}

@@ -1,0 +1,147 @@
+"""Model cards: ready to be pasted, every table that published reports have, the same figures in both languages."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from npu_conformance.report.cards.card import card
+from npu_conformance.report.cards.markdown import cell, code
+from npu_conformance.report.model import Report
+from npu_conformance.report.renderers.card import cards, render
+from npu_conformance.report.sections.serve import options
+from npu_conformance.report.words import LANGUAGES, Language, word
+from tests.unit.helpers.finished_reports import failing_report, green_report
+from tests.unit.helpers.report_runs import Runs, exchanged
+from tests.unit.helpers.suite_runs import ROOT
+
+LINES = 300
+"""Of a card, at most."""
+COMMON = ("facts", "environment", "metrics", "per_prompt", "performance", "serve", "known_limits", "citation")
+# The tables that each published report has, by the card's headings.
+PUBLISHED = {
+    "Qwen3Guard-Gen-4B": (*COMMON, "features", "error_source", "labels"),
+    "Qwen3.5-4B-Condenser": (*COMMON, "greedy_determinism", "error_source"),
+    "Qwen3-4B-FP8": (*COMMON, "features", "conversion", "error_source"),
+    "Qwen3-1.7B-GPTQ-Int8-FP16": (*COMMON, "published_layers", "conversion"),
+    "BitCPM4-CANN-1B": (*COMMON, "greedy_determinism", "conversion", "features"),
+}
+LINT = ROOT / "node_modules" / ".bin" / "markdownlint-cli2"
+"""Put there by `npm install --no-save markdownlint-cli2`."""
+HOSTILE = "a | b\n| c | <script>x</script> [l](http://e) `q` **w** ~~s~~ $x$ # h _i_ ``` " + "z" * 10_000
+
+
+@pytest.fixture
+def report(runs: Runs) -> Report:
+    """Base with all that details can have, and a variant that fails."""
+    runs.variant("graph", change=exchanged)
+    made = runs.report()
+    facts = made.models[0].facts
+    assert facts is not None
+    facts.conversion = {"scheme": "gptq", "dtype": "float16", "relative_rms_error": 0.01}
+    return made
+
+
+def text(report: Report, language: Language) -> str:
+    """The card of the first model."""
+    return "\n".join(card(report, report.models[0], language))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_card_has_every_table_of_the_published_report(report: Report, name: str, language: Language) -> None:
+    """Under a heading of its own."""
+    found = {line.lstrip("# ") for line in text(report, language).splitlines() if line.startswith("## ")}
+
+    assert [key for key in PUBLISHED[name] if word(language, key) not in found] == []
+
+
+def test_both_languages_have_the_same_figures(report: Report) -> None:
+    """Row for row, number for number."""
+    english, chinese = (
+        [re.findall(r"\d[\d.,e+-]*", line) for line in text(report, language).splitlines() if line.startswith("| ")]
+        for language in LANGUAGES
+    )
+
+    assert len(english) == len(chinese) > 60
+    different = [pair for pair in zip(english, chinese, strict=True) if pair[0] != pair[1]]
+    # What a variant changes, and why a check is open, are said in words that may spell a number another way.
+    assert len(different) <= 2, different
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_card_is_no_longer_than_it_may_be(report: Report, language: Language) -> None:
+    """Whatever the number of prompts; what is left out is counted, and its file named."""
+    prompts = report.models[0].variants[0].prompts
+    report.models[0].variants[0].prompts = prompts * 40
+    shown = text(report, language)
+
+    assert len(shown.splitlines()) <= LINES
+    assert re.search(r"110 .*`details", shown)
+
+
+def test_every_figure_has_its_n_and_limit(report: Report) -> None:
+    """No row of the figures without either, but those that are only shown."""
+    rows = text(report, "en").split("## Precision metrics\n")[1].split("\n## ")[0].splitlines()[3:]
+    cells = [[one.strip() for one in row.strip("|").split(" | ")] for row in rows if row.startswith("|")]
+
+    assert len(cells) > 8
+    assert all(n.isdigit() for _, _, _, _, n, _, _ in cells)
+    assert all((limit == "—") == (verdict == "—") for _, _, _, limit, _, _, verdict in cells)
+
+
+def test_the_entry_has_all_models_in_short(tmp_path: Path) -> None:
+    """A table, a link a card, and no more than a screen or two of each; of one model it is its card."""
+    made = failing_report()
+    files = {path.name for path in render(made, tmp_path)}
+    shown = (tmp_path / "report.md").read_text(encoding="utf-8")
+
+    assert {f"{model.name}.md" for model in made.models} | {"report.md", "report.zh.md"} <= files
+    for model in made.models:
+        assert f"({model.name}.md)" in shown
+    assert len(shown.splitlines()) < 150
+    alone = made.model_copy(update={"models": made.models[:1]})
+    assert cards(alone, "en") == "\n".join(card(alone, made.models[0], "en"))
+
+
+def test_text_from_outside_is_only_text(report: Report) -> None:
+    """A prompt cannot add rows, columns, markup, formulas or the end of a fence."""
+    shown = cell(HOSTILE)
+
+    assert "\n" not in shown
+    assert not re.search(r"(?<![\\&])[|`*\[\]~#$<>]", shown)
+    assert "://" not in shown
+    assert "\\_i\\_" in shown
+    assert cell("model.layers_over_floor") == "model.layers_over_floor"
+    assert code("a\n```\nb")[0] == "````bash"
+
+    before = text(report, "en").count("\n|")
+    report.models[0].variants[0].prompts[0].text = HOSTILE
+    report.models[0].variants[0].prompts[0].answer = HOSTILE
+    assert text(report, "en").count("\n|") == before
+    assert "<script>" not in text(report, "en")
+
+
+def test_options_are_those_of_vllm_serve() -> None:
+    """Flags that are on and off, JSON in quotes, nothing for what was left to the engine."""
+    asked = {"dtype": "bfloat16", "max_model_len": 8192, "enforce_eager": True, "async_scheduling": False, "seed": None}
+
+    assert options(asked) == ["--dtype bfloat16", "--max-model-len 8192", "--enforce-eager", "--no-async-scheduling"]
+    assert options({"hf_overrides": {"a": 1}}) == ["""--hf-overrides '{"a": 1}'"""]
+
+
+def test_cards_lint(report: Report, tmp_path: Path) -> None:
+    """With markdownlint, but for the length of lines: a table's row is one."""
+    if not LINT.exists() or shutil.which("node") is None:
+        pytest.skip("markdownlint-cli2 is not installed: npm install --no-save markdownlint-cli2")
+    report.models[0].variants[0].prompts[0].text = HOSTILE
+    for name, made in {"one": report, "green": green_report(), "failing": failing_report()}.items():
+        (tmp_path / name).mkdir()
+        render(made, tmp_path / name)
+    rules = '{"config": {"MD013": false, "MD024": {"siblings_only": true}, "MD060": false}}'
+    (tmp_path / ".markdownlint-cli2.jsonc").write_text(rules)
+    done = subprocess.run([LINT, "**/*.md"], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,147 @@
+"""Sections: plain data in both languages, the error's sources computed, and words for all that they name."""
+
+import math
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+
+from npu_conformance.report import sections as package
+from npu_conformance.report.pages.charts import bullets_svg, chart_svg, placeholders
+from npu_conformance.report.pages.tokens import level, tokens, visible
+from npu_conformance.report.sections import ORDER, sections
+from npu_conformance.report.sections.blocks import Answers, Block, Bullets, Chart, Fold, Table
+from npu_conformance.report.sections.error_source import Shares, shares
+from npu_conformance.report.sections.verdict import sentence
+from npu_conformance.report.sections.view import View
+from npu_conformance.report.words import LANGUAGES, Language
+from npu_conformance.report.words.faults import FAULTS, fault
+from npu_conformance.report.words.labels import WORDS
+from npu_conformance.report.words.metrics import METRICS
+from npu_conformance.selftest.catalogue import CLEAN, KINDS
+from tests.unit.helpers.finished_reports import failing_report, green_report
+from tests.unit.helpers.report_runs import Runs
+
+
+def flat(blocks: tuple[Block, ...]) -> list[Block]:
+    """All blocks, those that are folded away too."""
+    return [one for block in blocks for one in ((block, *flat(block.blocks)) if isinstance(block, Fold) else (block,))]
+
+
+def of(runs: Runs, language: Language) -> list[Block]:
+    """All blocks of the made-up run."""
+    report = runs.report()
+    return [block for one in sections(report, report.models[0], language) for block in flat(one.blocks)]
+
+
+def numbers(table: Table) -> list[list[str]]:
+    """Its cells that are numbers, by row."""
+    return [[cell.text for cell in row if cell.number] for row in table.rows]
+
+
+def test_a_run_has_sections_in_their_order(runs: Runs) -> None:
+    """The same in both languages, none of them empty."""
+    report = runs.report()
+    english, chinese = (sections(report, report.models[0], language) for language in LANGUAGES)
+
+    assert [one.id for one in english] == [one.id for one in chinese]
+    assert [one.id for one in english] == [name for name in ORDER if name in {one.id for one in english}]
+    assert {"verdict", "gates", "answers", "errors", "error_source", "layers", "reproduce"} <= {
+        one.id for one in english
+    }
+    assert all(one.blocks for one in english)
+
+
+def test_every_module_with_a_section_has_its_place() -> None:
+    """On a page; features are a card's alone, where a page has the variants."""
+    named = {one.name for one in iter_modules(package.__path__)}
+    with_section = {name for name in named if hasattr(import_module(f"{package.__name__}.{name}"), "section")}
+
+    assert with_section == {*ORDER, "features"}
+    assert len(set(ORDER)) == len(ORDER)
+
+
+def test_both_languages_have_the_same_figures(runs: Runs) -> None:
+    """Table for table, row for row, number for number."""
+    english, chinese = (
+        [numbers(block) for block in of(runs, language) if isinstance(block, Table)] for language in LANGUAGES
+    )
+
+    assert english == chinese
+    assert sum(map(len, english)) > 40
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_table_is_rectangular_and_has_rows(runs: Runs, language: Language) -> None:
+    """No cell without a column."""
+    for block in of(runs, language):
+        if isinstance(block, Table):
+            assert {len(row) for row in block.rows} <= {len(block.columns)}, block.caption
+
+
+def test_charts_name_only_words_that_there_are(runs: Runs) -> None:
+    """Axes and gates, in both languages; ids differ from chart to chart."""
+    charts = [block for block in of(runs, "en") if isinstance(block, Chart | Bullets)]
+    drawn = [chart_svg(one) if isinstance(one, Chart) else bullets_svg(one) for one in charts]
+    keys = {key for text in drawn for key in placeholders(text)}
+
+    assert len(drawn) >= 4
+    assert {"c_error", "c_share"} <= keys
+    assert keys <= WORDS.keys() | METRICS.keys()
+    assert len({one.name for one in charts}) == len(charts)
+    assert not any("#0a0a01" in text or "<metadata" in text for text in drawn)
+
+
+def test_the_shares_of_the_error_add_up() -> None:
+    """Twice the floor's error is three quarters the engine's own, by squares."""
+    own = Shares(total=0.02, floor=0.01, quantisation=None, ratio=2.0)
+    quantised = Shares(total=0.01, floor=0.01, quantisation=0.006, ratio=1.0)
+
+    assert own.own == pytest.approx(0.75)
+    assert own.rounding == pytest.approx(0.25)
+    assert quantised.own == 0
+    assert quantised.quantised == pytest.approx(0.36)
+    assert own.own + own.rounding + own.quantised == pytest.approx(1)
+
+
+def test_no_shares_without_a_floor(runs: Runs) -> None:
+    """Nothing is said of rounding that was not measured."""
+    report = runs.report()
+    view = View(report, report.models[0], "en")
+
+    assert shares(view) is not None
+    report.models[0].variants[0].floor_l2 = []
+    assert shares(View(report, report.models[0], "en")) is None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_first_sentence_says_the_verdict_of_every_model(language: Language) -> None:
+    """Of passes, failures by cause, errors, and models that were skipped."""
+    for made in (green_report(), failing_report()):
+        for model in made.models:
+            text = sentence(View(made, model, language))
+            assert "{" not in text
+            assert len(text) > 10
+    failing = failing_report()
+    text = sentence(View(failing, failing.models[1], language))
+    assert "model.layers.1" in text
+
+
+def test_every_kind_of_fault_has_words_in_both_languages() -> None:
+    """A pass is said in words: a rotary base off by 10 %."""
+    assert set(FAULTS) == set(KINDS) - {CLEAN}
+    assert fault("en", "rotary_theta", 1.1) == "a rotary base off by 10 %"
+    assert all("{" not in fault(language, kind, 1.1) for kind in FAULTS for language in LANGUAGES)
+
+
+def test_tokens_can_be_read_whatever_they_hold(runs: Runs) -> None:
+    """Line breaks, control characters and marks of direction are signs; a long token is cut."""
+    (found, *_) = [block for block in of(runs, "en") if isinstance(block, Answers)]
+    found.rows.pieces[found.rows.tokens[0]] = "<script>\n"
+    (first, *_) = tokens(found, 0, 3)
+
+    assert (first.text, first.breaks) == ("<script>↵", True)
+    assert visible("\x00\x1b\u202e") == "␀␛⟨202E⟩"
+    assert len(visible("z" * 10_000)) == 60
+    assert visible("👩\u200d🚀 שלום 中文") == "👩\u200d🚀 שלום 中文"
+    assert [level(one) for one in (0.5, 1.0, 4.9, math.inf, math.nan)] == [0, 1, 4, 5, 5]
