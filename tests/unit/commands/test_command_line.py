@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npu_conformance import cli
+from npu_conformance import subcommands
 from npu_conformance.cli import main
 from npu_conformance.commands.console import console, say
 from npu_conformance.errors import ConfigError, printable
@@ -91,7 +91,7 @@ def test_an_interrupt_and_a_path_are_one_line(
     def fail(_: object) -> int:
         raise error
 
-    monkeypatch.setitem(cli._RUN, "cache", fail)
+    monkeypatch.setitem(subcommands.RUN, "cache", fail)
     assert main(["dev", "cache"]) == status
     assert capsys.readouterr().err == told
 
@@ -102,7 +102,7 @@ def test_a_mistake_of_ours_is_no_message(monkeypatch: pytest.MonkeyPatch) -> Non
     def fail(_: object) -> int:
         raise OSError("odd")
 
-    monkeypatch.setitem(cli._RUN, "cache", fail)
+    monkeypatch.setitem(subcommands.RUN, "cache", fail)
     with pytest.raises(OSError, match="odd"):
         main(["dev", "cache"])
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from npu_conformance import cli
+from npu_conformance import subcommands
+from npu_conformance.cli import main
 from npu_conformance.commands.dev_parser import DEVELOPERS
 from npu_conformance.commands.parser import GROUPS, make_parser
 from npu_conformance.run.options import add_options
@@ -45,13 +46,13 @@ def test_every_subcommand_says_in_the_list_what_it_does() -> None:
     assert sorted(ours) == sorted(DEVELOPERS)
     assert all(parser.description for name, parser in found.items() if name)
     told = {parser.get_default("subcommand") for name, parser in found.items() if name not in ("", "dev")}
-    assert told == set(cli._RUN)
+    assert told == set(subcommands.RUN)
 
 
 def test_the_list_is_by_what_one_wants_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     """Each group, and each subcommand in it with a line."""
     with pytest.raises(SystemExit):
-        cli.main(["--help"])
+        main(["--help"])
 
     told = capsys.readouterr().out
     assert all(f"{title}:\n" in told for title in GROUPS)
@@ -61,7 +62,7 @@ def test_the_list_is_by_what_one_wants_to_do(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize("name", DEVELOPERS)
 def test_what_was_a_users_subcommand_says_where_it_went(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """In one line; scripts stop."""
-    assert cli.main([name, "--help"]) == 4
+    assert main([name, "--help"]) == 4
     assert capsys.readouterr().err == f"ERROR: {name}: is now called npu-conformance dev {name}\n"
 
 
@@ -69,7 +70,7 @@ def test_what_was_a_users_subcommand_says_where_it_went(name: str, capsys: pytes
 def test_what_starts_engines_says_so(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It takes minutes, and devices."""
     with pytest.raises(SystemExit):
-        cli.main([*name.split(), "--help"])
+        main([*name.split(), "--help"])
 
     assert "starts engines" in " ".join(capsys.readouterr().out.split())
 

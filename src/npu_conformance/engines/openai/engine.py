@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from npu_conformance.engines.openai.asking import Asked, choose, take
+from npu_conformance.engines.openai.asked import Asked
+from npu_conformance.engines.openai.asking import choose, take
 from npu_conformance.engines.openai.client import Server
 from npu_conformance.engines.openai.learning import learn
 from npu_conformance.engines.openai.transport import ServerError

@@ -4,8 +4,8 @@ A server takes no tokens that it is given, so what follows the first token that 
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from npu_conformance.engines.openai.asked import Asked
 from npu_conformance.engines.openai.client import Question
 from npu_conformance.engines.openai.rows import rows_of
 from npu_conformance.measure.cases import hold_words_against
@@ -13,15 +13,12 @@ from npu_conformance.traces.cases import Case, Scenario
 from npu_conformance.traces.topk_rows import TopKRows
 from npu_conformance.traces.trace import Answer
 
-if TYPE_CHECKING:
-    from npu_conformance.engines.openai.asking import Asked
-
 COPIES, OTHERS, TIMES = 8, 16, 50
 # Prompts that are asked among others.
 _AMONG = 4
 
 
-def batch_cases(asked: "Asked", answers: Sequence[Answer], first: Sequence[TopKRows]) -> list[Case]:
+def batch_cases(asked: Asked, answers: Sequence[Answer], first: Sequence[TopKRows]) -> list[Case]:
     """Ask again, and hold what comes against the first time, when each request was alone.
 
     Args:
@@ -52,7 +49,7 @@ def _others(whole: Sequence[int], one: int) -> list[int]:
 
 
 def _at_once(
-    asked: "Asked",
+    asked: Asked,
     answers: Sequence[Answer],
     first: Sequence[TopKRows],
     scenario: Scenario,
