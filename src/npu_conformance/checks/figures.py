@@ -36,6 +36,8 @@ _REDUCE: dict[str, Callable[[NDArray[Any]], Any]] = {
 _FEWEST = 3
 # Positions of a long text that count as one of a sample.
 _STRETCH = 25
+# Of what the worst position loses, from run to run.
+_SCATTER = 2
 _EXCHANGED = (
     "In a mixture of experts rounding sends single tokens to another expert, whose error is several times as large: "
     "worst_positions and the other gates against the noise floor judge them instead"
@@ -115,14 +117,31 @@ def _of_floor(evidence: Evidence, pair: Pair, figure: Figure) -> float | None:
 
 
 def _breaks(floor: float | None, figure: Figure, limit: float) -> TypeGuard[float]:
-    """Whether a floor run itself does not keep a limit, so that rounding alone breaks it; of tokens, ties tell that."""
-    return figure.of != "matches" and floor is not None and isfinite(floor) and not figure.within(floor, limit)
+    """Whether a floor run itself does not keep a limit, so that rounding alone breaks it; of tokens, ties tell that.
+
+    The worst of all positions is another one in each run: rounding breaks its limit too where a floor run has half.
+    """
+    if figure.of == "matches" or floor is None or not isfinite(floor):
+        return False
+    loss, allowed = (1 - value if figure.sense == "min" else value for value in (floor, limit))
+    return (loss * _SCATTER if _of_worst(figure) else loss) > allowed
+
+
+def _of_worst(figure: Figure) -> bool:
+    """Whether one position decides a figure."""
+    return figure.reduce in ("min", "max")
 
 
 def _floor_breaks(figure: Figure, floor: float, limit: float) -> str:
+    told, allowed = shown(floor, figure.style), shown(limit, figure.style)
+    if figure.within(floor, limit):
+        return (
+            f"A floor run has {told}: by rounding alone the worst position of this model is near the limit {allowed} "
+            "or beyond it. The gates against the noise floor judge instead"
+        )
     return (
-        f"A floor run has {shown(floor, figure.style)} itself: of this model the limit {shown(limit, figure.style)} is "
-        "broken by rounding alone. The gates against the noise floor judge instead"
+        f"A floor run has {told} itself: of this model the limit {allowed} is broken by rounding alone. The gates "
+        "against the noise floor judge instead"
     )
 
 
@@ -131,8 +150,8 @@ def _may_be_an_expert(evidence: Evidence, figure: Figure, observed: float) -> bo
 
     A floor run of the same prompts need not have such a position. A limit of the model's config is judged as it stands.
     """
-    worst = figure.reduce in ("min", "max") and figure.name not in evidence.config.limits
-    return worst and evidence.routed and evidence.no_floor is None and isfinite(observed)
+    judged = not _of_worst(figure) or figure.name in evidence.config.limits
+    return not judged and evidence.routed and evidence.no_floor is None and isfinite(observed)
 
 
 def judged_equal(evidence: Evidence, pair: Pair) -> NDArray[np.bool_]:

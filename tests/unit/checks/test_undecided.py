@@ -139,6 +139,24 @@ def test_a_limit_that_the_floor_breaks_is_the_publishers_alone(tmp_path: Path) -
     assert "is broken by rounding alone. The gates against the noise floor judge instead" in (broken.message or "")
 
 
+def test_a_limit_that_the_worst_of_a_floor_run_is_near_to_is_the_publishers_alone(tmp_path: Path) -> None:
+    """In another run the worst position is another one, and may be twice as far off. A mean hardly scatters."""
+    exact = logits(8, 20)
+    floor = [[moved(one, 4e-3, 50 * run + seed) for seed, one in enumerate(exact)] for run in range(3)]
+    for run in floor:
+        run[0][7] = moved(exact[0][7:8], 0.06)[0]
+    mine = [moved(one, 4e-3, 900 + seed) for seed, one in enumerate(exact)]
+    mine[0][7] = moved(exact[0][7:8], 0.11)[0]
+    near = evidence_of(tmp_path / "a", mine, exact, floor)
+    far = evidence_of(tmp_path / "b", mine, exact, [[moved(x, 4e-3, i) for x in exact] for i in range(3)])
+    worst, judged = figure_of(near, "relative_l2_max"), figure_of(far, "relative_l2_max")
+
+    assert (worst.verdict, judged.verdict) == ("shown", "fail")
+    assert "is near the limit 10 % or beyond it. The gates against the noise floor judge instead" in (
+        worst.message or ""
+    )
+
+
 def test_gates_of_too_few_prompts_are_open(tmp_path: Path) -> None:
     """For there are more to be had."""
     exact = logits(2, 60)
