@@ -85,7 +85,7 @@ def judge_figure(
     if verdict in ("fail", "inconclusive") and limit is not None and isfinite(judged) and _breaks(floor, figure, limit):
         verdict = "shown"
         told.append(_floor_breaks(figure, floor, limit))
-    elif verdict == "fail" and at == "answers" and _may_be_an_expert(evidence, figure, judged):
+    elif verdict == "fail" and _may_be_an_expert(evidence, pair, figure, judged):
         verdict = "shown"
         told.append(_EXCHANGED)
     elif verdict == "inconclusive" and limit is not None:
@@ -145,13 +145,14 @@ def _floor_breaks(figure: Figure, floor: float, limit: float) -> str:
     )
 
 
-def _may_be_an_expert(evidence: Evidence, figure: Figure, observed: float) -> bool:
+def _may_be_an_expert(evidence: Evidence, pair: Pair, figure: Figure, observed: float) -> bool:
     """Whether the worst position is likely one that rounding sent to another expert, so that gates judge it.
 
-    A floor run of the same prompts need not have such a position. A limit of the model's config is judged as it stands.
+    A floor run of the same prompts need not have such a position. A limit of the model's config is judged as it stands,
+    and so are two runs of one engine, which no gate holds against each other.
     """
-    judged = not _of_worst(figure) or figure.name in evidence.config.limits
-    return not judged and evidence.routed and evidence.no_floor is None and isfinite(observed)
+    gated = evidence.routed and evidence.no_floor is None and not pair.same_weights
+    return gated and _of_worst(figure) and figure.name not in evidence.config.limits and isfinite(observed)
 
 
 def judged_equal(evidence: Evidence, pair: Pair) -> NDArray[np.bool_]:

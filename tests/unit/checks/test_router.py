@@ -88,6 +88,8 @@ def test_the_worst_position_of_a_mixture_is_judged_by_gates(scene: Scene) -> Non
     assert mixture.verdict == "shown"
     assert "another expert" in (mixture.message or "")
     assert CHECKS["worst_positions"].judge(routed(scene))[0].verdict == "fail"
+    own = CHECKS["decode_against_prefill"].judge(routed(scene))
+    assert next(one for one in own if one.metric == "relative_l2_max").verdict == "fail", "no gate judges this pair"
 
 
 def test_a_limit_that_a_mixtures_config_gives_is_judged(scene: Scene) -> None:
