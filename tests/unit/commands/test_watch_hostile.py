@@ -105,7 +105,7 @@ def test_what_is_no_answer_is_one_message(parts: tuple[bytes, ...], told: str) -
 
 
 @pytest.mark.parametrize(
-    ("url", "key"), [("http://127.0.0.1:9", "ключ"), ("http://127.0.0.1:9", "a\nb"), ("http://", "")]
+    ("url", "key"), [("http://127.0.0.1:9", "ключ"), ("http://127.0.0.1:9", "a\nb"), ("http://127.0.0.1:9", "secret "), ("http://", "")]
 )
 def test_what_cannot_be_asked_is_one_message(url: str, key: str) -> None:
     """A key that no header can hold, an address without a host."""

@@ -78,9 +78,15 @@ def too_likely(answer: dict[str, Any]) -> None:
         top.update(dict.fromkeys(list(top)[:2], 0.0))
 
 
+def untold(answer: dict[str, Any]) -> None:
+    """A text, and none of its tokens."""
+    answer["choices"][0] |= {"logprobs": {}, "token_ids": None}
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        (of_completions(untold), "answered 'text' without log-probabilities of its tokens"),
         (of_completions(lambda answer: answer.update(model="another")), "was asked for served, answers as another"),
         (of_completions(cut), "other ones from index 2 on: it cuts prompts, or has another tokenizer"),
         (of_completions(only_count), "read 2 tokens of a prompt that has 3: it cuts prompts, or has another tokenizer"),

@@ -100,9 +100,13 @@ class Server:
         if not self.served:
             raise ServerError(f"{self.url}: serves no model")
         if wanted is not None and wanted not in self.served:
-            names = ", ".join(map(shown, self.served[:_NAMED]))
-            raise ServerError(f"{self.url}: {shown(wanted)}: serves {names}: name one of these")
+            raise ServerError(f"{self.url}: {shown(wanted)}: serves {self.names}: name one of these")
         return wanted or self.served[0]
+
+    @property
+    def names(self) -> str:
+        """Of the models that it serves, for messages: the first ten."""
+        return ", ".join(map(shown, self.served[:_NAMED]))
 
     def continue_prompt(self, prompt_ids: Sequence[int], tokens: int, salt: str) -> list[ServedToken]:
         """Greedy tokens after a prompt, each with the likeliest at its position (see `answer`)."""

@@ -127,6 +127,8 @@ def read_reply(url: str, model: str, names: Names, prompt_ids: Sequence[int], to
     _check_prompt(url, prompt_ids, choice.prompt_token_ids, answer.usage.prompt_tokens if answer.usage else None)
     said = _positions(url, names.by_text, choice.logprobs)
     untold = answer.usage is not None and (answer.usage.completion_tokens or 0) > len(said)
+    if choice.text and not said:
+        raise ServerError(f"{url}: answered {shown(repr(choice.text))} without log-probabilities of its tokens")
     if len(said) > tokens:
         raise ServerError(f"{url}: answered {len(said)} tokens, was asked for {tokens}")
     if choice.token_ids is not None and choice.token_ids != [one.token for one in said]:

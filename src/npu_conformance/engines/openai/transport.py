@@ -62,8 +62,8 @@ def ask_together(
     """
     import httpx
 
-    if not (api_key.isascii() and api_key.isprintable()):  # httpx would say it
-        raise ServerError(f"{url}: OPENAI_API_KEY has a character that no header can hold")
+    if not (api_key.isascii() and api_key.isprintable()) or api_key != api_key.strip():  # httpx would say it
+        raise ServerError(f"{url}: OPENAI_API_KEY has a character that no header can hold, or a space at an end")
     allowed = seconds or SECONDS
     try:
         return asyncio.run(_all(url, api_key, questions, allowed))
