@@ -105,7 +105,7 @@ def test_what_is_no_answer_is_one_message(parts: tuple[bytes, ...], told: str) -
 
 
 @pytest.mark.parametrize(
-    ("url", "key"), [("http://127.0.0.1:9", "ключ"), ("http://127.0.0.1:9", "a\nb"), ("http://127.0.0.1:9", "secret "), ("http://", "")]
+    ("url", "key"), [*(("http://127.0.0.1:9", key) for key in ("ключ", "a\nb", "secret ")), ("http://", "")]
 )
 def test_what_cannot_be_asked_is_one_message(url: str, key: str) -> None:
     """A key that no header can hold, an address without a host."""
@@ -195,3 +195,18 @@ def test_any_answer_is_judged_or_one_message(baseline: Baseline, answers: list[b
         told = judge(baseline, {0: said, 1: said, 2: said}, 5).alarm
     assert told is not None
     assert told.isprintable()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'sk/pl+anted"\\',
+        r"sk\/pl+anted\"\\",
+        r"sk/pl\u002Banted\u0022\u005c",
+        "".join(f"\\u{ord(c):04x}" for c in 'sk/pl+anted"\\'),
+    ],
+)
+def test_a_key_that_is_sent_back_is_left_out_however_it_is_written(said: str) -> None:
+    """JSON has several forms of a character, and servers choose."""
+    with sending(OK + b"\r\n" + f'{{"text": "your {said}!"}}'.encode()) as url:
+        assert ask(url, 'sk/pl+anted"\\') == b'{"text": "your (key)!"}'

@@ -33,7 +33,7 @@ def tokenizer(tmp_path: Path) -> TokenizerFile:
 def reply(names: Names, choice: dict[str, Any], *, told: int | None = None) -> Reply:
     """What is read of an answer of up to four tokens."""
     answer = Completion.model_validate({"choices": [choice], "usage": {"prompt_tokens": 2, "completion_tokens": told}})
-    return read_reply("http://host", "m", names, (1, 2), 4, answer)
+    return read_reply("http://host", names, (1, 2), 4, answer)
 
 
 def by_text(tokens: Sequence[str], *tops: dict[str, float]) -> dict[str, Any]:

@@ -95,6 +95,8 @@ class Server:
         self.model = self._find(model)
         self.kind = next((one.owned_by for one in found if one.id == self.model), None)
         """What kind of server it says it is, such as `vllm`."""
+        roots = {one.id: one.root for one in found}
+        self._aliases = {one for one, root in roots.items() if root is not None and root == roots[self.model]}
 
     def _find(self, wanted: str | None) -> str:
         if not self.served:
@@ -124,12 +126,21 @@ class Server:
         """Ask several at once, so that they are in one batch (see `answer`)."""
         asked = [self._fields(one) for one in questions]
         found = self._ask("completions", Completion, asked)
+        for one in found:
+            self._check_model(one.model)
+        names = Names(self.form.names, self.pieces)
         return [
-            read_reply(
-                self.url, self.model, Names(self.form.names, self.pieces), question.prompt_ids, question.tokens, one
-            )
+            read_reply(self.url, names, question.prompt_ids, question.tokens, one)
             for question, one in zip(questions, found, strict=True)
         ]
+
+    def _check_model(self, said: str | None) -> None:
+        """Refuse an answer of another model; one of several names may answer as its first, as vLLM's does."""
+        if not said or said == self.model or said in self._aliases:
+            return
+        dated = said.startswith(self.model) or self.model.startswith(said)
+        if said in self.served or not dated:
+            raise ServerError(f"{self.url}: was asked for {shown(self.model)}, answers as {shown(said)}: another model")
 
     def _fields(self, question: Question) -> dict[str, Any]:
         form = self.form

@@ -5,7 +5,7 @@ time of all of it, and takes an answer of any shape.
 """
 
 import asyncio
-import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -140,7 +140,14 @@ def _good(url: str, api_key: str, status: int, content: bytes) -> bytes:
 def _without(api_key: str, text: str) -> str:
     if len(api_key) < _SECRET:
         return text
-    return text.replace(api_key, "(key)").replace(json.dumps(api_key)[1:-1], "(key)")
+    return _in_any_form(api_key).sub("(key)", text)
+
+
+@cache
+def _in_any_form(api_key: str) -> "re.Pattern[str]":
+    """The key as itself and as JSON: some servers escape `/` or `+` there, and one may escape all."""
+    forms = (f"(?:\\\\(?:{re.escape(c)}|u(?i:{ord(c):04x}))|{re.escape(c)})" for c in api_key)
+    return re.compile("".join(forms))
 
 
 class RefusedError(ServerError):
