@@ -16,7 +16,7 @@ from npu_conformance.baselines.stored import Baseline
 from npu_conformance.commands.watch.judging import judge
 from npu_conformance.engines.openai import client, transport
 from npu_conformance.engines.openai.client import Server
-from npu_conformance.engines.openai.transport import ServerError, ask
+from npu_conformance.engines.openai.transport import ServerError, ask_together
 from tests.unit.helpers.baseline_runs import baseline_of
 from tests.unit.helpers.scenes import Scene
 
@@ -69,7 +69,7 @@ def test_a_server_that_drips_has_an_end(begin: bytes, monkeypatch: pytest.Monkey
     monkeypatch.setattr(transport, "SECONDS", 0.6)
     began = time.monotonic()
     with sending(begin, b"1", pause=0.05, endless=True) as url, pytest.raises(ServerError, match=r"answer in 0\.6 s"):
-        ask(url, "none")
+        ask_together(url, "none", [None])
 
     assert time.monotonic() - began < 5
 
@@ -81,7 +81,7 @@ def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
         sending(OK + b"\r\n", b"1" * 2**16, endless=True) as url,
         pytest.raises(ServerError, match="answers more than 1 MiB: is it an OpenAI-compatible server"),
     ):
-        ask(url, "none")
+        ask_together(url, "none", [None])
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_answer_is_one_message(parts: tuple[bytes, ...], told: str) -> None:
     """Without control characters."""
     with sending(*parts) as url, pytest.raises(ServerError) as raised:
-        ask(url, "none")
+        ask_together(url, "none", [None])
 
     assert told in str(raised.value)
     assert str(raised.value).isprintable()
@@ -110,7 +110,7 @@ def test_what_is_no_answer_is_one_message(parts: tuple[bytes, ...], told: str) -
 def test_what_cannot_be_asked_is_one_message(url: str, key: str) -> None:
     """A key that no header can hold, an address without a host."""
     with pytest.raises(ServerError) as raised:
-        ask(url, key)
+        ask_together(url, key, [None])
 
     assert str(raised.value).isprintable()
     assert str(raised.value) != f"{url}: "
@@ -209,4 +209,4 @@ def test_any_answer_is_judged_or_one_message(baseline: Baseline, answers: list[b
 def test_a_key_that_is_sent_back_is_left_out_however_it_is_written(said: str) -> None:
     """JSON has several forms of a character, and servers choose."""
     with sending(OK + b"\r\n" + f'{{"text": "your {said}!"}}'.encode()) as url:
-        assert ask(url, 'sk/pl+anted"\\') == b'{"text": "your (key)!"}'
+        assert ask_together(url, 'sk/pl+anted"\\', [None])[0] == b'{"text": "your (key)!"}'

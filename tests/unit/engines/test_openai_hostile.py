@@ -117,6 +117,17 @@ def test_a_server_that_dies_on_the_way_says_how_far_it_came(tmp_path: Path) -> N
         run(job_for(server.url, tmp_path), silent)
 
 
+def test_a_server_without_a_chat_names_the_prompt_that_needs_one(tmp_path: Path) -> None:
+    """A text is asked of it first."""
+
+    def change(path: str, _asked: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any] | Sent:
+        return Sent(404, "no such route") if "chat" in path else answer
+
+    told = r"^set/second: .*status 404: no such route \(asking what it makes of messages\)"
+    with faking(change) as server, pytest.raises(ServerError, match=told):
+        run(job_for(server.url, tmp_path), silent)
+
+
 def test_a_server_without_an_answer_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many times it is asked again."""
     monkeypatch.setattr(engine, "_SECONDS", 0.5)
@@ -157,7 +168,7 @@ def test_a_busy_server_is_asked_again_when_it_says(monkeypatch: pytest.MonkeyPat
         return next(busy, answer)
 
     with faking(change) as server:
-        assert transport.ask(f"{server.url}/v1/models", "none")
+        assert transport.ask_together(f"{server.url}/v1/models", "none", [None])
     assert waits == [3.0, 30.0, 0.004]
 
 

@@ -60,17 +60,21 @@ def _with_own_ids(asked: Asked, answers: Sequence[Answer]) -> list[Answer]:
     """The answers with what the server makes of the prompts' own texts and messages.
 
     Raises:
-        ServerError: it tells no ids, and another number of tokens than the published tokenizer gives.
+        ServerError: it cannot be asked; or it tells no ids, and another number of tokens than the published tokenizer
+            gives.
     """
     found = []
     for index, answer in enumerate(answers):
         asked.progress("asking what it makes of texts", index, len(answers))
         prompt = asked.rendered.prompts[index]
         chat = asked.rendered.chat[index]
-        ids, count = asked.server.own_ids(as_messages(prompt) if chat else prompt.text, asked.job.chat_template_kwargs)
+        said, sent = (as_messages(prompt), "messages") if chat else (prompt.text, "a text")
+        try:
+            ids, count = asked.server.own_ids(said, asked.job.chat_template_kwargs)
+        except ServerError as error:
+            raise ServerError(f"{answer.prompt}: {error} (asking what it makes of {sent})") from error
         asked.requests += 1
         if ids is None and count != len(answer.prompt_ids):
-            sent = "messages" if chat else "a text"
             raise ServerError(
                 f"{answer.prompt}: {asked.server.url}: makes {count} tokens of {sent} of which the published tokenizer "
                 f"makes {len(answer.prompt_ids)}: it has another tokenizer, or another chat template"

@@ -128,6 +128,8 @@ class Server:
         found = self._ask("completions", Completion, asked)
         for one in found:
             self._check_model(one.model)
+            if not self.form.ids and (one.usage is None or one.usage.prompt_tokens is None):
+                raise self._untold_count()
         names = Names(self.form.names, self.pieces)
         return [
             read_reply(self.url, names, question.prompt_ids, question.tokens, one)
@@ -176,10 +178,11 @@ class Server:
             ids, usage = chat.prompt_token_ids, chat.usage
         count = usage.prompt_tokens if usage is not None else None
         if count is None and ids is None:
-            raise ServerError(
-                f"{self.url}: does not say how many tokens it read: nothing shows that it read the prompt"
-            )
+            raise self._untold_count()
         return None if ids is None else tuple(ids), len(ids or ()) if count is None else count
+
+    def _untold_count(self) -> ServerError:
+        return ServerError(f"{self.url}: does not say how many tokens it read: nothing shows that it read the prompt")
 
     def _ask(self, what: str, shape: type[_Shape], questions: Sequence[dict[str, Any] | None]) -> list[_Shape]:
         answers = ask_together(f"{self.url}/{what}", self._key, questions, self._seconds)

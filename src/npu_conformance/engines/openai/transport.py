@@ -35,30 +35,19 @@ class ServerError(ConformanceError):
     """The server cannot be asked, or gives no answer that can be judged."""
 
 
-def ask(url: str, api_key: str, question: dict[str, Any] | None = None) -> bytes:
-    """Ask a server, without following it to another address.
-
-    Args:
-        url: what is asked.
-        api_key: the server's.
-        question: posted as JSON; None gets the address.
-
-    Raises:
-        ServerError: it cannot be reached, refuses, redirects, answers too much or takes too long.
-    """
-    return ask_together(url, api_key, [question])[0]
-
-
 def ask_together(
     url: str, api_key: str, questions: Sequence[dict[str, Any] | None], seconds: float | None = None
 ) -> list[bytes]:
-    """Ask a server several questions at once, so that it has them in one batch (see `ask`).
+    """Ask a server several questions at once, so that it has them in one batch, without following it elsewhere.
 
     Args:
         url: what is asked.
         api_key: the server's.
-        questions: see `ask`.
+        questions: each posted as JSON; None gets the address.
         seconds: that each may take.
+
+    Raises:
+        ServerError: it cannot be reached, refuses, redirects, answers too much or takes too long.
     """
     import httpx
 
