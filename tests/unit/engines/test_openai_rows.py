@@ -22,8 +22,8 @@ def server() -> Server:
 
 def test_a_word_without_a_number_survives_the_cut(server: Server) -> None:
     """Where the chosen token is a word more than asked for, and where another position has fewer words."""
-    more = rows_of(server, [(9, {1: -1.0, 2: -2.0, 3: -3.0, 9: NONE}), (1, {1: -1.0, 2: -2.0, 3: -3.0})])
-    fewer = rows_of(server, [(1, {1: -1.0, 2: -2.0, 9: NONE}), (1, {1: -1.0, 2: -2.0})])
+    more = rows_of(server, "set/one", [(9, {1: -1.0, 2: -2.0, 3: -3.0, 9: NONE}), (1, {1: -1.0, 2: -2.0, 3: -3.0})])
+    fewer = rows_of(server, "set/one", [(1, {1: -1.0, 2: -2.0, 9: NONE}), (1, {1: -1.0, 2: -2.0})])
 
     assert more.finite.tolist() == fewer.finite.tolist() == [False, True]
     assert more.words.tolist() == [[1, 2, 9], [1, 2, 3]]
@@ -35,5 +35,5 @@ def test_a_word_without_a_number_survives_the_cut(server: Server) -> None:
 @pytest.mark.parametrize("token", [-1, 2**31, 10**400])
 def test_an_id_that_no_token_has_is_one_line(server: Server, token: int) -> None:
     """And no error of numpy, nor a row that counts from the end."""
-    with pytest.raises(ServerError, match="which none has"):
-        rows_of(server, [(token, {token: -0.1, 2: -3.0})])
+    with pytest.raises(ServerError, match=r"^set/one: .*which none has"):
+        rows_of(server, "set/one", [(token, {token: -0.1, 2: -3.0})])

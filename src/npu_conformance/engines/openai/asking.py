@@ -22,7 +22,7 @@ def choose(asked: Asked) -> list[Answer]:
         Question(ids, length) for ids, length in zip(rendered.prompt_ids, rendered.lengths(job.max_tokens), strict=True)
     ]
     first = asked.replies("generating, one request at a time", questions, asked.names)
-    rows = [rows_of(asked.server, one.said) for one in first]
+    rows = [rows_of(asked.server, name, one.said) for name, one in zip(asked.names, first, strict=True)]
     for index, one in enumerate(rows):
         save_topk(asked.stage, index, one)
     answers = _answers(asked, first)
@@ -32,7 +32,7 @@ def choose(asked: Asked) -> list[Answer]:
             dataclasses.replace(
                 answer,
                 repeat_token_ids=tuple(token.token for token in one.said),
-                repeat_digests=rows_of(asked.server, one.said).digests,
+                repeat_digests=rows_of(asked.server, answer.prompt, one.said).digests,
             )
             for answer, one in zip(answers, again, strict=True)
         ]
@@ -97,7 +97,7 @@ def _prefilled(asked: Asked, answers: Sequence[Answer]) -> list[TopKRows]:
     questions = [Question((*one.prompt_ids, *one.token_ids), 1, of_prompt=True) for one in answers]
     replies = asked.replies("scoring answers in one prefill", questions, [one.prompt for one in answers])
     return [
-        rows_of(asked.server, _at_tokens(asked.server, one.token_ids, reply))
+        rows_of(asked.server, one.prompt, _at_tokens(asked.server, one.token_ids, reply))
         for one, reply in zip(answers, replies, strict=True)
     ]
 
@@ -131,7 +131,9 @@ def _one_by_one(asked: Asked, answers: Sequence[Answer]) -> list[TopKRows]:
     ]
     names = [one.prompt for one in answers for _ in one.token_ids]
     said = iter(asked.replies(f"scoring tokens, a request each ({total})", questions, names))
-    return [rows_of(asked.server, [(token, _first(next(said))) for token in one.token_ids]) for one in answers]
+    return [
+        rows_of(asked.server, one.prompt, [(token, _first(next(said))) for token in one.token_ids]) for one in answers
+    ]
 
 
 def _first(reply: Reply) -> dict[int, float]:

@@ -16,11 +16,12 @@ _LEAST = 2
 _LAST = int(np.iinfo(np.int32).max)
 
 
-def rows_of(server: Server, said: Sequence[tuple[int, Mapping[int, float]]]) -> TopKRows:
+def rows_of(server: Server, prompt: str, said: Sequence[tuple[int, Mapping[int, float]]]) -> TopKRows:
     """Rows of as many words as every position has, at most as many as were asked for.
 
     Args:
         server: that said it.
+        prompt: its name, for messages.
         said: by position its token and the log-probabilities of likely ones.
 
     Raises:
@@ -30,16 +31,18 @@ def rows_of(server: Server, said: Sequence[tuple[int, Mapping[int, float]]]) -> 
     ranked = [sorted(top.items(), key=_rank) for _, top in said]
     count = min((server.form.top, *map(len, ranked)))
     if count < _LEAST:
-        raise ServerError(f"{server.url}: tells {count} likeliest tokens of a position, at least {_LEAST} are needed")
+        raise ServerError(
+            f"{prompt}: {server.url}: tells {count} likeliest tokens of a position, at least {_LEAST} are needed"
+        )
     kept = [_kept(one, count) for one in ranked]
     if (strange := next((word for one in kept for word, _ in one if not 0 <= word <= _LAST), None)) is not None:
-        raise ServerError(f"{server.url}: tells a token with the id {shown(str(strange))}, which none has")
+        raise ServerError(f"{prompt}: {server.url}: tells a token with the id {shown(str(strange))}, which none has")
     words = np.array([[word for word, _ in one] for one in kept], dtype=np.int32).reshape(-1, count)
     log_probs = np.array([[value for _, value in one] for one in kept], dtype=np.float64).reshape(-1, count)
     likely = np.exp(log_probs).sum(axis=1)
     if (likely > _MOST).any():
         raise ServerError(
-            f"{server.url}: the probabilities of its likeliest tokens add up to {np.nanmax(likely):.3g}: not "
+            f"{prompt}: {server.url}: the probabilities of its likeliest tokens add up to {np.nanmax(likely):.3g}: not "
             "those of a model"
         )
     return TopKRows(words, log_probs, np.clip(1 - likely, 0, 1), np.full(len(words), np.nan))
