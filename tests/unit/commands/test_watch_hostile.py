@@ -210,3 +210,15 @@ def test_a_key_that_is_sent_back_is_left_out_however_it_is_written(said: str) ->
     """JSON has several forms of a character, and servers choose."""
     with sending(OK + b"\r\n" + f'{{"text": "your {said}!"}}'.encode()) as url:
         assert ask_together(url, 'sk/pl+anted"\\', [None])[0] == b'{"text": "your (key)!"}'
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "none"])
+def test_a_proxy_that_cannot_be_used_is_one_message(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its password."""
+    monkeypatch.setattr(transport, "_FIRST", 0.001)
+    monkeypatch.setenv("HTTP_PROXY", f"{scheme}://me:secret@127.0.0.1:9")
+    with pytest.raises(ServerError) as raised:
+        ask_together("http://host.invalid", "none", [None])
+
+    assert str(raised.value).isprintable()
+    assert "secret" not in str(raised.value)

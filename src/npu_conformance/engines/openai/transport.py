@@ -58,7 +58,8 @@ def ask_together(
         return asyncio.run(_all(url, api_key, questions, allowed))
     except (TimeoutError, asyncio.TimeoutError) as error:  # two classes before Python 3.11
         raise ServerError(f"{url}: gave no whole answer in {allowed:g} s") from error
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+    # ImportError: of a SOCKS proxy, for which httpx needs one more package.
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
         raise ServerError(f"{url}: {shown(_without(api_key, str(error) or type(error).__name__))}") from error
 
 
