@@ -6,7 +6,8 @@ ConformanceError
 ├── CheckpointError   weights are there, but damaged or at odds with their config
 ├── PlanError         the run cannot fit this machine
 ├── TraceError        a trace is missing, incomplete, or not comparable with another
-└── JobError          a worker died, hung, did not come up, or refused its job
+├── JobError          a worker died, hung, did not come up, or refused its job
+└── ServerError       a server under test cannot be asked, or gives no answer that can be judged
 """
 
 import re

@@ -19,8 +19,9 @@ def check_server(url: str, option: str = "--server") -> str:
         parts = urlsplit(url)
         there = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # an open bracket, a port that is no number
-        there, parts = False, None
-    if parts is not None and ("@" in parts.netloc or "?" in url or "#" in url):
+        there = False
+    # By its characters: what cannot be taken apart may hold a password too.
+    if any(mark in url for mark in "@?#"):
         raise ConfigError(
             f"{option}: the address holds a user name, a password, a query or a fragment, which would be written into "
             "traces and reports: leave it out, and set the key in the environment as OPENAI_API_KEY"

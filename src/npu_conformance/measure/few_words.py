@@ -37,9 +37,9 @@ def measure_words(prompt: str, mine: Side, theirs: Side, taken: Sequence[int] | 
         taken: the candidate's tokens [positions]; None where it was made to take others.
 
     Raises:
-        TraceError: a word is beyond the other side's vocabulary.
+        TraceError: a word or a token is beyond the other side's vocabulary.
     """
-    words = _words(prompt, mine, theirs)
+    words = _words(prompt, mine, theirs, taken)
     run, exact = topk(mine, words), topk(theirs, words)
     finite, reference_finite = _finite(mine), _finite(theirs)
     sizes = theirs.rms if isinstance(theirs, TopKRows) else metrics.root_mean_square(theirs)
@@ -90,11 +90,12 @@ def bounded(rows: TopKRows, run: TopK, exact: TopK) -> TopK:
     return replace(run, log_probs=np.where(beyond, least, run.log_probs))
 
 
-def _words(prompt: str, mine: Side, theirs: Side) -> Ids:
+def _words(prompt: str, mine: Side, theirs: Side, taken: Sequence[int] | None) -> Ids:
     """The words that are compared."""
     sides = [side for side in (theirs, mine) if isinstance(side, TopKRows)]
+    last = max((int(sides[0].words.max()), *(taken or ())))
     for whole in (mine, theirs):
-        if not isinstance(whole, TopKRows) and (last := int(sides[0].words.max())) >= whole.shape[1]:
+        if not isinstance(whole, TopKRows) and last >= whole.shape[1]:
             raise TraceError(
                 f"prompt {prompt}: token #{last} on one side, a vocabulary of {whole.shape[1]} words on the other: not "
                 "the same model"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,11 @@ def faulty_server(
         _await(process, url, log)
         yield FaultyServer(url)
     finally:
+        _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):  # it and all that it started have ended
         os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(_DOWN)
@@ -94,11 +99,10 @@ def _await(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     while True:
         if process.poll() is not None or time.monotonic() > until:
             raise JobError(f"the server did not come up; log: {log}")
-        try:
+        with suppress(httpx.HTTPError):
             if httpx.get(f"{url}/health", timeout=2).status_code == 200:
                 return
-        except httpx.HTTPError:
-            time.sleep(0.5)
+        time.sleep(0.5)
 
 
 def _flags(options: Mapping[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from npu_conformance.baselines.stored import Baseline
 from npu_conformance.commands.watch.judging import judge
 from npu_conformance.engines.openai import client, transport
 from npu_conformance.engines.openai.client import Server
-from npu_conformance.engines.openai.transport import ServerError, ask
+from npu_conformance.engines.openai.transport import ServerError, ask_together
 from tests.unit.helpers.baseline_runs import baseline_of
 from tests.unit.helpers.scenes import Scene
 
@@ -69,7 +69,7 @@ def test_a_server_that_drips_has_an_end(begin: bytes, monkeypatch: pytest.Monkey
     monkeypatch.setattr(transport, "SECONDS", 0.6)
     began = time.monotonic()
     with sending(begin, b"1", pause=0.05, endless=True) as url, pytest.raises(ServerError, match=r"answer in 0\.6 s"):
-        ask(url, "none")
+        ask_together(url, "none", [None])
 
     assert time.monotonic() - began < 5
 
@@ -81,7 +81,7 @@ def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
         sending(OK + b"\r\n", b"1" * 2**16, endless=True) as url,
         pytest.raises(ServerError, match="answers more than 1 MiB: is it an OpenAI-compatible server"),
     ):
-        ask(url, "none")
+        ask_together(url, "none", [None])
 
 
 @pytest.mark.parametrize(
@@ -98,19 +98,19 @@ def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_answer_is_one_message(parts: tuple[bytes, ...], told: str) -> None:
     """Without control characters."""
     with sending(*parts) as url, pytest.raises(ServerError) as raised:
-        ask(url, "none")
+        ask_together(url, "none", [None])
 
     assert told in str(raised.value)
     assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize(
-    ("url", "key"), [("http://127.0.0.1:9", "ключ"), ("http://127.0.0.1:9", "a\nb"), ("http://", "")]
+    ("url", "key"), [*(("http://127.0.0.1:9", key) for key in ("ключ", "a\nb", "secret ")), ("http://", "")]
 )
 def test_what_cannot_be_asked_is_one_message(url: str, key: str) -> None:
     """A key that no header can hold, an address without a host."""
     with pytest.raises(ServerError) as raised:
-        ask(url, key)
+        ask_together(url, key, [None])
 
     assert str(raised.value).isprintable()
     assert str(raised.value) != f"{url}: "
@@ -195,3 +195,30 @@ def test_any_answer_is_judged_or_one_message(baseline: Baseline, answers: list[b
         told = judge(baseline, {0: said, 1: said, 2: said}, 5).alarm
     assert told is not None
     assert told.isprintable()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'sk/pl+anted"\\',
+        r"sk\/pl+anted\"\\",
+        r"sk/pl\u002Banted\u0022\u005c",
+        "".join(f"\\u{ord(c):04x}" for c in 'sk/pl+anted"\\'),
+    ],
+)
+def test_a_key_that_is_sent_back_is_left_out_however_it_is_written(said: str) -> None:
+    """JSON has several forms of a character, and servers choose."""
+    with sending(OK + b"\r\n" + f'{{"text": "your {said}!"}}'.encode()) as url:
+        assert ask_together(url, 'sk/pl+anted"\\', [None])[0] == b'{"text": "your (key)!"}'
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "none"])
+def test_a_proxy_that_cannot_be_used_is_one_message(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its password."""
+    monkeypatch.setattr(transport, "_FIRST", 0.001)
+    monkeypatch.setenv("HTTP_PROXY", f"{scheme}://me:secret@127.0.0.1:9")
+    with pytest.raises(ServerError) as raised:
+        ask_together("http://host.invalid", "none", [None])
+
+    assert str(raised.value).isprintable()
+    assert "secret" not in str(raised.value)

@@ -16,6 +16,10 @@ HIDDEN = (
     f"https://{SECRET}@host",
     f"http://host:8000/v1?key={SECRET}",
     f"http://host#{SECRET}",
+    f"http://me:{SECRET}@host:port",
+    f"http://me:{SECRET}@[host",
+    f"me:{SECRET}@host:8000",
+    f"http://host:99999?key={SECRET}",
 )
 
 

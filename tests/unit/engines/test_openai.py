@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from npu_conformance.engines.openai.client import Question, Server
 from npu_conformance.engines.openai.engine import run
 from npu_conformance.engines.openai.transport import ServerError
 from npu_conformance.traces.trace import PREFILL
@@ -136,6 +137,34 @@ def test_several_models_and_an_adapter_are_not_guessed(tmp_path: Path) -> None:
         traced(tmp_path / "two", two, adapter=tmp_path, served_model="lora").provenance["asked"]["served_model"]
         == "lora"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "refused"),
+    [
+        ("base", "base", False),
+        ("alias", "base", False),
+        ("base", "base-2026-01", False),
+        ("base-lora", "base", True),
+        ("base", "base-lora", True),
+        ("base", "other", True),
+    ],
+)
+def test_an_answer_is_of_the_model_that_was_asked_for(asked: str, said: str, refused: bool) -> None:
+    """By any of its names; a LoRA's may begin with its base's."""
+    roots = {"base": "/data/base", "alias": "/data/base", "base-lora": "/data/lora"}
+
+    def change(path: str, _asked: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        models = {"data": [{"id": name, "root": root} for name, root in roots.items()]}
+        return models if path.endswith("/models") else answer | {"model": said}
+
+    with faking(change) as fake:
+        server = Server(fake.url, asked, "none")
+        if refused:
+            with pytest.raises(ServerError, match=f"was asked for {asked}, answers as {said}: another model"):
+                server.answer(Question((3, 1), 1))
+        else:
+            assert len(server.answer(Question((3, 1), 1)).said) == 1
 
 
 def test_a_trace_of_a_server_is_compared_like_any(tmp_path: Path) -> None:

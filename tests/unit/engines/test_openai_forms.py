@@ -33,7 +33,7 @@ def tokenizer(tmp_path: Path) -> TokenizerFile:
 def reply(names: Names, choice: dict[str, Any], *, told: int | None = None) -> Reply:
     """What is read of an answer of up to four tokens."""
     answer = Completion.model_validate({"choices": [choice], "usage": {"prompt_tokens": 2, "completion_tokens": told}})
-    return read_reply("http://host", "m", names, (1, 2), 4, answer)
+    return read_reply("http://host", names, (1, 2), 4, answer)
 
 
 def by_text(tokens: Sequence[str], *tops: dict[str, float]) -> dict[str, Any]:
@@ -62,7 +62,8 @@ def test_a_server_of_text_is_asked_in_text(tokenizer: TokenizerFile) -> None:
             return answer
         if not isinstance(asked["prompt"], str) or "return_token_ids" in asked:
             return Sent(400, {"error": "unknown"})
-        return {"choices": [by_text(["a"], {"a": -0.1, "b": -3.0})], "usage": {"prompt_tokens": 2}}
+        usage = None if asked["prompt"] == "a" else {"prompt_tokens": 2}
+        return {"choices": [by_text(["a"], {"a": -0.1, "b": -3.0})], "usage": usage}
 
     with faking(texts) as server:
         asking = Server(server.url, None, "none")
@@ -71,7 +72,9 @@ def test_a_server_of_text_is_asked_in_text(tokenizer: TokenizerFile) -> None:
         assert asking.answer(Question((0, 7), 1)).said == ((0, {0: -0.1, 1: -3.0}),)
         with pytest.raises(ServerError, match="read 2 tokens of a prompt that has 3"):
             asking.answer(Question((0, 7, 7), 1))
-    assert server.asked[-1][1]["prompt"] == "add"
+        with pytest.raises(ServerError, match="does not say how many tokens it read"):
+            asking.answer(Question((0,), 1))
+    assert [asked["prompt"] for _, asked in server.asked[-2:]] == ["add", "a"]
 
 
 def position(token: int, text: str) -> dict[str, Any]:

@@ -78,9 +78,15 @@ def too_likely(answer: dict[str, Any]) -> None:
         top.update(dict.fromkeys(list(top)[:2], 0.0))
 
 
+def untold(answer: dict[str, Any]) -> None:
+    """A text, and none of its tokens."""
+    answer["choices"][0] |= {"logprobs": {}, "token_ids": None}
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        (of_completions(untold), "answered 'text' without log-probabilities of its tokens"),
         (of_completions(lambda answer: answer.update(model="another")), "was asked for served, answers as another"),
         (of_completions(cut), "other ones from index 2 on: it cuts prompts, or has another tokenizer"),
         (of_completions(only_count), "read 2 tokens of a prompt that has 3: it cuts prompts, or has another tokenizer"),
@@ -108,6 +114,17 @@ def test_a_hostile_server_is_one_clear_line(tmp_path: Path, change: Change, told
 def test_a_server_that_dies_on_the_way_says_how_far_it_came(tmp_path: Path) -> None:
     """And at which prompt."""
     with faking(after(4, Sent(500, ""))) as server, pytest.raises(ServerError, match=r"^set/second: .*after 1 of 2"):
+        run(job_for(server.url, tmp_path), silent)
+
+
+def test_a_server_without_a_chat_names_the_prompt_that_needs_one(tmp_path: Path) -> None:
+    """A text is asked of it first."""
+
+    def change(path: str, _asked: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any] | Sent:
+        return Sent(404, "no such route") if "chat" in path else answer
+
+    told = r"^set/second: .*status 404: no such route \(asking what it makes of messages\)"
+    with faking(change) as server, pytest.raises(ServerError, match=told):
         run(job_for(server.url, tmp_path), silent)
 
 
@@ -151,7 +168,7 @@ def test_a_busy_server_is_asked_again_when_it_says(monkeypatch: pytest.MonkeyPat
         return next(busy, answer)
 
     with faking(change) as server:
-        assert transport.ask(f"{server.url}/v1/models", "none")
+        assert transport.ask_together(f"{server.url}/v1/models", "none", [None])
     assert waits == [3.0, 30.0, 0.004]
 
 

@@ -121,6 +121,13 @@ def test_another_vocabulary_is_refused(scene: Scene, tmp_path: Path) -> None:
         compare(few, load_trace(scene.folder / "reference"))
 
 
+def test_a_chosen_token_of_another_vocabulary_is_refused() -> None:
+    """Also where it is not among the likeliest."""
+    (rows,) = logits(1, 3)
+    with pytest.raises(TraceError, match=f"set/0: token #{WORDS} on one side, a vocabulary of {WORDS} words"):
+        measure_words("set/0", of_rows(rows, 8), rows, (0, WORDS, 1))
+
+
 def test_a_second_run_that_few_words_cannot_show_is_none(scene: Scene, tmp_path: Path) -> None:
     """An engine that gives digests beside few words passes no check by them."""
     few = reduce_trace(scene.folder / "candidate", tmp_path / "few")

@@ -22,7 +22,7 @@ def choose(asked: Asked) -> list[Answer]:
         Question(ids, length) for ids, length in zip(rendered.prompt_ids, rendered.lengths(job.max_tokens), strict=True)
     ]
     first = asked.replies("generating, one request at a time", questions, asked.names)
-    rows = [rows_of(asked.server, one.said) for one in first]
+    rows = [rows_of(asked.server, name, one.said) for name, one in zip(asked.names, first, strict=True)]
     for index, one in enumerate(rows):
         save_topk(asked.stage, index, one)
     answers = _answers(asked, first)
@@ -32,7 +32,7 @@ def choose(asked: Asked) -> list[Answer]:
             dataclasses.replace(
                 answer,
                 repeat_token_ids=tuple(token.token for token in one.said),
-                repeat_digests=rows_of(asked.server, one.said).digests,
+                repeat_digests=rows_of(asked.server, answer.prompt, one.said).digests,
             )
             for answer, one in zip(answers, again, strict=True)
         ]
@@ -60,17 +60,21 @@ def _with_own_ids(asked: Asked, answers: Sequence[Answer]) -> list[Answer]:
     """The answers with what the server makes of the prompts' own texts and messages.
 
     Raises:
-        ServerError: it tells no ids, and another number of tokens than the published tokenizer gives.
+        ServerError: it cannot be asked; or it tells no ids, and another number of tokens than the published tokenizer
+            gives.
     """
     found = []
     for index, answer in enumerate(answers):
         asked.progress("asking what it makes of texts", index, len(answers))
         prompt = asked.rendered.prompts[index]
         chat = asked.rendered.chat[index]
-        ids, count = asked.server.own_ids(as_messages(prompt) if chat else prompt.text, asked.job.chat_template_kwargs)
+        said, sent = (as_messages(prompt), "messages") if chat else (prompt.text, "a text")
+        try:
+            ids, count = asked.server.own_ids(said, asked.job.chat_template_kwargs)
+        except ServerError as error:
+            raise ServerError(f"{answer.prompt}: {error} (asking what it makes of {sent})") from error
         asked.requests += 1
         if ids is None and count != len(answer.prompt_ids):
-            sent = "messages" if chat else "a text"
             raise ServerError(
                 f"{answer.prompt}: {asked.server.url}: makes {count} tokens of {sent} of which the published tokenizer "
                 f"makes {len(answer.prompt_ids)}: it has another tokenizer, or another chat template"
@@ -93,7 +97,7 @@ def _prefilled(asked: Asked, answers: Sequence[Answer]) -> list[TopKRows]:
     questions = [Question((*one.prompt_ids, *one.token_ids), 1, of_prompt=True) for one in answers]
     replies = asked.replies("scoring answers in one prefill", questions, [one.prompt for one in answers])
     return [
-        rows_of(asked.server, _at_tokens(asked.server, one.token_ids, reply))
+        rows_of(asked.server, one.prompt, _at_tokens(asked.server, one.token_ids, reply))
         for one, reply in zip(answers, replies, strict=True)
     ]
 
@@ -127,7 +131,9 @@ def _one_by_one(asked: Asked, answers: Sequence[Answer]) -> list[TopKRows]:
     ]
     names = [one.prompt for one in answers for _ in one.token_ids]
     said = iter(asked.replies(f"scoring tokens, a request each ({total})", questions, names))
-    return [rows_of(asked.server, [(token, _first(next(said))) for token in one.token_ids]) for one in answers]
+    return [
+        rows_of(asked.server, one.prompt, [(token, _first(next(said))) for token in one.token_ids]) for one in answers
+    ]
 
 
 def _first(reply: Reply) -> dict[int, float]:

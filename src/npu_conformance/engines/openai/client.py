@@ -95,14 +95,20 @@ class Server:
         self.model = self._find(model)
         self.kind = next((one.owned_by for one in found if one.id == self.model), None)
         """What kind of server it says it is, such as `vllm`."""
+        roots = {one.id: one.root for one in found}
+        self._aliases = {one for one, root in roots.items() if root is not None and root == roots[self.model]}
 
     def _find(self, wanted: str | None) -> str:
         if not self.served:
             raise ServerError(f"{self.url}: serves no model")
         if wanted is not None and wanted not in self.served:
-            names = ", ".join(map(shown, self.served[:_NAMED]))
-            raise ServerError(f"{self.url}: {shown(wanted)}: serves {names}: name one of these")
+            raise ServerError(f"{self.url}: {shown(wanted)}: serves {self.names}: name one of these")
         return wanted or self.served[0]
+
+    @property
+    def names(self) -> str:
+        """Of the models that it serves, for messages: the first ten."""
+        return ", ".join(map(shown, self.served[:_NAMED]))
 
     def continue_prompt(self, prompt_ids: Sequence[int], tokens: int, salt: str) -> list[ServedToken]:
         """Greedy tokens after a prompt, each with the likeliest at its position (see `answer`)."""
@@ -120,12 +126,23 @@ class Server:
         """Ask several at once, so that they are in one batch (see `answer`)."""
         asked = [self._fields(one) for one in questions]
         found = self._ask("completions", Completion, asked)
+        for one in found:
+            self._check_model(one.model)
+            if not self.form.ids and (one.usage is None or one.usage.prompt_tokens is None):
+                raise self._untold_count()
+        names = Names(self.form.names, self.pieces)
         return [
-            read_reply(
-                self.url, self.model, Names(self.form.names, self.pieces), question.prompt_ids, question.tokens, one
-            )
+            read_reply(self.url, names, question.prompt_ids, question.tokens, one)
             for question, one in zip(questions, found, strict=True)
         ]
+
+    def _check_model(self, said: str | None) -> None:
+        """Refuse an answer of another model; one of several names may answer as its first, as vLLM's does."""
+        if not said or said == self.model or said in self._aliases:
+            return
+        dated = said.startswith(self.model) or self.model.startswith(said)
+        if said in self.served or not dated:
+            raise ServerError(f"{self.url}: was asked for {shown(self.model)}, answers as {shown(said)}: another model")
 
     def _fields(self, question: Question) -> dict[str, Any]:
         form = self.form
@@ -161,10 +178,11 @@ class Server:
             ids, usage = chat.prompt_token_ids, chat.usage
         count = usage.prompt_tokens if usage is not None else None
         if count is None and ids is None:
-            raise ServerError(
-                f"{self.url}: does not say how many tokens it read: nothing shows that it read the prompt"
-            )
+            raise self._untold_count()
         return None if ids is None else tuple(ids), len(ids or ()) if count is None else count
+
+    def _untold_count(self) -> ServerError:
+        return ServerError(f"{self.url}: does not say how many tokens it read: nothing shows that it read the prompt")
 
     def _ask(self, what: str, shape: type[_Shape], questions: Sequence[dict[str, Any] | None]) -> list[_Shape]:
         answers = ask_together(f"{self.url}/{what}", self._key, questions, self._seconds)

@@ -51,7 +51,7 @@ def _require_named(server: Server, job: "CandidateJob") -> None:
     """Refuse to guess which of several models has the LoRA."""
     if job.adapter is not None and job.served_model is None and len(server.served) > 1:
         raise ServerError(
-            f"{server.url}: serves {', '.join(server.served[:10])}, and the model config has an adapter: name the one "
+            f"{server.url}: serves {server.names}, and the model config has an adapter: name the one "
             "that is served with it, --served-model NAME, or served_model_name in the YAML"
         )
 

@@ -47,6 +47,8 @@ class Names(NamedTuple):
 class _Model(BaseModel):
     id: str
     owned_by: str | None = None
+    root: str | None = None
+    """What it was loaded from (vLLM's field): a model of several names has one, a LoRA its own."""
 
 
 class Models(BaseModel):
@@ -106,27 +108,26 @@ class Chat(BaseModel):
     usage: _Usage | None = None
 
 
-def read_reply(url: str, model: str, names: Names, prompt_ids: Sequence[int], tokens: int, answer: Completion) -> Reply:
+def read_reply(url: str, names: Names, prompt_ids: Sequence[int], tokens: int, answer: Completion) -> Reply:
     """What an answer says.
 
     Args:
         url: of the server, for messages.
-        model: that was asked for.
         names: of tokens.
         prompt_ids: that were sent.
         tokens: that were asked for.
         answer: to read.
 
     Raises:
-        ServerError: it is another model's, of another prompt, longer than asked for, or has no log-probabilities.
+        ServerError: it is of another prompt, longer than asked for, or has no log-probabilities.
     """
-    if answer.model and not (answer.model.startswith(model) or model.startswith(answer.model)):
-        raise ServerError(f"{url}: was asked for {shown(model)}, answers as {shown(answer.model)}: another model")
     if not answer.choices or (choice := answer.choices[0]).logprobs is None:
         raise ServerError(f"{url}: answered without log-probabilities: nothing tells how sure it is of a token")
     _check_prompt(url, prompt_ids, choice.prompt_token_ids, answer.usage.prompt_tokens if answer.usage else None)
     said = _positions(url, names.by_text, choice.logprobs)
     untold = answer.usage is not None and (answer.usage.completion_tokens or 0) > len(said)
+    if choice.text and not said:
+        raise ServerError(f"{url}: answered {shown(repr(choice.text))} without log-probabilities of its tokens")
     if len(said) > tokens:
         raise ServerError(f"{url}: answered {len(said)} tokens, was asked for {tokens}")
     if choice.token_ids is not None and choice.token_ids != [one.token for one in said]:

@@ -38,7 +38,7 @@ def batch_cases(asked: Asked, answers: Sequence[Answer], first: Sequence[TopKRow
     found = [case for plan in plans for case in _at_once(asked, answers, first, *plan)]
     questions = [_question(answers[shortest])] * TIMES
     again = asked.replies("asking the same again", questions, [answers[shortest].prompt] * TIMES)
-    rows = [rows_of(asked.server, one.said) for one in again]
+    rows = [rows_of(asked.server, answers[shortest].prompt, one.said) for one in again]
     return [*found, *(hold_words_against(answers[shortest], first[shortest], one, "repeated") for one in rows)]
 
 
@@ -60,7 +60,7 @@ def _at_once(
         hold_words_against(
             answers[index],
             first[index],
-            rows_of(asked.server, reply.said),
+            rows_of(asked.server, answers[index].prompt, reply.said),
             scenario,
             copy_number=place + 1 if scenario == "copies" else 0,
         )

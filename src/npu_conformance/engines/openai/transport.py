@@ -5,7 +5,7 @@ time of all of it, and takes an answer of any shape.
 """
 
 import asyncio
-import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -35,41 +35,31 @@ class ServerError(ConformanceError):
     """The server cannot be asked, or gives no answer that can be judged."""
 
 
-def ask(url: str, api_key: str, question: dict[str, Any] | None = None) -> bytes:
-    """Ask a server, without following it to another address.
+def ask_together(
+    url: str, api_key: str, questions: Sequence[dict[str, Any] | None], seconds: float | None = None
+) -> list[bytes]:
+    """Ask a server several questions at once, so that it has them in one batch, without following it elsewhere.
 
     Args:
         url: what is asked.
         api_key: the server's.
-        question: posted as JSON; None gets the address.
+        questions: each posted as JSON; None gets the address.
+        seconds: that each may take.
 
     Raises:
         ServerError: it cannot be reached, refuses, redirects, answers too much or takes too long.
     """
-    return ask_together(url, api_key, [question])[0]
-
-
-def ask_together(
-    url: str, api_key: str, questions: Sequence[dict[str, Any] | None], seconds: float | None = None
-) -> list[bytes]:
-    """Ask a server several questions at once, so that it has them in one batch (see `ask`).
-
-    Args:
-        url: what is asked.
-        api_key: the server's.
-        questions: see `ask`.
-        seconds: that each may take.
-    """
     import httpx
 
-    if not (api_key.isascii() and api_key.isprintable()):  # httpx would say it
-        raise ServerError(f"{url}: OPENAI_API_KEY has a character that no header can hold")
+    if not (api_key.isascii() and api_key.isprintable()) or api_key != api_key.strip():  # httpx would say it
+        raise ServerError(f"{url}: OPENAI_API_KEY has a character that no header can hold, or a space at an end")
     allowed = seconds or SECONDS
     try:
         return asyncio.run(_all(url, api_key, questions, allowed))
     except (TimeoutError, asyncio.TimeoutError) as error:  # two classes before Python 3.11
         raise ServerError(f"{url}: gave no whole answer in {allowed:g} s") from error
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+    # ImportError: of a SOCKS proxy, for which httpx needs one more package.
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
         raise ServerError(f"{url}: {shown(_without(api_key, str(error) or type(error).__name__))}") from error
 
 
@@ -140,7 +130,14 @@ def _good(url: str, api_key: str, status: int, content: bytes) -> bytes:
 def _without(api_key: str, text: str) -> str:
     if len(api_key) < _SECRET:
         return text
-    return text.replace(api_key, "(key)").replace(json.dumps(api_key)[1:-1], "(key)")
+    return _in_any_form(api_key).sub("(key)", text)
+
+
+@cache
+def _in_any_form(api_key: str) -> "re.Pattern[str]":
+    """The key as itself and as JSON: some servers escape `/` or `+` there, and one may escape all."""
+    forms = (f"(?:\\\\(?:{re.escape(c)}|u(?i:{ord(c):04x}))|{re.escape(c)})" for c in api_key)
+    return re.compile("".join(forms))
 
 
 class RefusedError(ServerError):
