@@ -11,7 +11,7 @@ from npu_conformance.report.cards.card import card
 from npu_conformance.report.cards.markdown import cell, code
 from npu_conformance.report.model import Report
 from npu_conformance.report.renderers.card import cards, render
-from npu_conformance.report.sections.serve import options
+from npu_conformance.report.sections.serve import commands, options
 from npu_conformance.report.words import LANGUAGES, Language, word
 from tests.unit.helpers.finished_reports import failing_report, green_report
 from tests.unit.helpers.report_runs import Runs, exchanged
@@ -130,6 +130,26 @@ def test_options_are_those_of_vllm_serve() -> None:
 
     assert options(asked) == ["--dtype bfloat16", "--max-model-len 8192", "--enforce-eager", "--no-async-scheduling"]
     assert options({"hf_overrides": {"a": 1}}) == ["""--hf-overrides '{"a": 1}'"""]
+
+
+def test_what_is_served_is_what_was_judged(report: Report) -> None:
+    """The weights as they were converted, with the LoRA; own weights are not fetched from anywhere."""
+    facts = report.models[0].facts
+    assert facts is not None
+    facts.model, facts.adapter, facts.adapter_model = "Org/Base", "/cache/twins/lora-1234", "Other/Lora"
+    assert commands(facts, {"dtype": "float16"}).splitlines() == [
+        "modelscope download --model Org/Base --local_dir ./Base",
+        "npu-conformance dev convert ./Base ./Base-float16 --dtype float16",
+        "modelscope download --model Other/Lora --local_dir ./Lora",
+        "vllm serve ./Base-float16 \\",
+        "  --dtype float16 \\",
+        "  --lora-modules Lora=./Lora",
+    ]
+    assert "/cache" not in text(report, "en").split("## How to serve")[1].split("## Known limits")[0]
+
+    facts.own_weights, facts.weights, facts.adapter, facts.adapter_model = True, "/mine/tuned", None, None
+    assert commands(facts, {}) == "vllm serve ./tuned"
+    assert "not the published" in text(report, "en")
 
 
 def test_cards_lint(report: Report, tmp_path: Path) -> None:
