@@ -152,6 +152,28 @@ def test_what_is_served_is_what_was_judged(report: Report) -> None:
     assert "not the published" in text(report, "en")
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_twin_is_one_before_any_figure(report: Report, language: Language) -> None:
+    """In the title, and in a sentence; a card pasted somewhere is read from its top."""
+    report.models[0].subject = "twin"
+    title, _, note, *rest = text(report, language).splitlines()
+
+    assert "(twin)" in title
+    assert note == word(language, "twin_note")
+    assert any(line.startswith("> ") for line in rest)
+    report.models[0].subject = "real"
+    assert "twin" not in text(report, language).splitlines()[0]
+
+
+def test_a_card_names_no_file_that_is_not_there(report: Report) -> None:
+    """A model that was skipped has no picture."""
+    green = green_report()
+    skipped = next(model for model in green.models if not model.variants)
+
+    assert "Model.png" in text(report, "en")
+    assert f"{skipped.name}.png" not in "\n".join(card(green, skipped, "en"))
+
+
 def test_cards_lint(report: Report, tmp_path: Path) -> None:
     """With markdownlint, but for the length of lines: a table's row is one."""
     if not LINT.exists() or shutil.which("node") is None:

@@ -36,7 +36,7 @@ def card(report: Report, model: ModelReport, language: Language, *, short: bool 
     """
     level = 2 if short else 1
     view = View(report, model, language)
-    found = [f"{'#' * level} {cell(view.t('card_title').format(name=model.name))}", "", *_head(view)]
+    found = [f"{'#' * level} {cell(view.t('card_title').format(name=view.name))}", "", *_head(view)]
     for title, blocks, most in _short(view) if short else _parts(view):
         more = view.t("rows_more").format(count="{count}", file=_details(language))
         shown = lines(blocks, most, more)
@@ -52,7 +52,7 @@ def _details(language: Language) -> str:
 
 
 def _head(view: View) -> list[str]:
-    """Figures in a line, then the conclusion."""
+    """That a twin is one, figures in a line, then the conclusion."""
     figures = [found for name in _HEADLINE if (found := view.find(name)) is not None]
     shown = " · ".join(f"{cell(view.title(one))} **{cell(value(one, 'observed'))}**" for one in figures)
     n = view.base.positions if view.base else 0
@@ -60,7 +60,7 @@ def _head(view: View) -> list[str]:
     sign = {"pass": "✅", "fail": "❌", "inconclusive": "❓", "error": "⛔"}.get(view.model.verdict, "⏭")
     conclusion = f"{sign} **{cell(sentence(view), 2000)}**"
     twin = [view.t("twin_note"), ""] if view.model.subject == "twin" else []
-    return [*headline, conclusion, "", *twin]
+    return [*twin, *headline, conclusion, ""]
 
 
 def _parts(view: View) -> list[tuple[str, tuple[Block, ...], int]]:

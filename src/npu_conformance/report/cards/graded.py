@@ -37,9 +37,10 @@ def graded_rows(view: View) -> dict[str, str]:
     error, over = view.find("relative_l2_mean"), view.find("error_over_floor")
     mean = None if error is None else error.observed
     npu = base is not None and base.candidate.get("platform") == "npu"
-    said = NOT_MEASURED if error is None else f"n = {error.n}"
+    said = f"判定：{view.said(view.model.verdict)}；" + (NOT_MEASURED if error is None else f"n = {error.n}")
     if over is not None and over.observed is not None:
         said += f"；误差为舍入噪声的 {over.observed:.3f} 倍"
+    said += "" if real else f"；{view.t('twin_note').rstrip('。')}"
     return {
         "参考端": _side(view, "reference"),
         "适配端": _side(view, "candidate") + ("" if npu or base is None else "（非 NPU）"),
