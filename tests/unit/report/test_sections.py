@@ -7,9 +7,10 @@ from pkgutil import iter_modules
 import pytest
 
 from npu_conformance.report import sections as package
+from npu_conformance.report.findings import ModuleRow
 from npu_conformance.report.pages.charts import bullets_svg, chart_svg, placeholders
 from npu_conformance.report.pages.tokens import level, tokens, visible
-from npu_conformance.report.sections import ORDER, sections
+from npu_conformance.report.sections import ORDER, section, sections
 from npu_conformance.report.sections.blocks import Answers, Block, Bullets, Chart, Fold, Table
 from npu_conformance.report.sections.error_source import Shares, shares
 from npu_conformance.report.sections.verdict import sentence
@@ -94,8 +95,8 @@ def test_charts_name_only_words_that_there_are(runs: Runs) -> None:
 
 def test_the_shares_of_the_error_add_up() -> None:
     """Twice the floor's error is three quarters the engine's own, by squares."""
-    own = Shares(total=0.02, floor=0.01, quantisation=None, ratio=2.0)
-    quantised = Shares(total=0.01, floor=0.01, quantisation=0.006, ratio=1.0)
+    own = Shares(total=0.02, floor=0.01, quantisation=None)
+    quantised = Shares(total=0.01, floor=0.01, quantisation=0.006)
 
     assert own.own == pytest.approx(0.75)
     assert own.rounding == pytest.approx(0.25)
@@ -145,3 +146,19 @@ def test_tokens_can_be_read_whatever_they_hold(runs: Runs) -> None:
     assert len(visible("z" * 10_000)) == 60
     assert visible("👩\u200d🚀 שלום 中文") == "👩\u200d🚀 שלום 中文"
     assert [level(one) for one in (0.5, 1.0, 4.9, math.inf, math.nan)] == [0, 1, 4, 5, 5]
+
+
+def test_layers_are_drawn_as_the_gate_judges_them(runs: Runs) -> None:
+    """What all of a kind have is left out of every point, so that the limit means the same for the line."""
+    report = runs.report()
+    base = report.models[0].variants[0]
+    base.modules = [
+        ModuleRow(point=f"model.layers.{layer}.mlp", error=0.01, over_floor=over, alike=1.2, along=0.0, beyond=False)
+        for layer, over in enumerate((1.2, 1.26))
+    ]
+    found = section("layers", View(report, report.models[0], "en"))
+    assert found is not None
+    chart = next(block for block in found.blocks if isinstance(block, Chart) and block.name == "modules")
+
+    assert chart.lines[0].y == (1.0, 1.05)
+    assert "model.layers.1.mlp with 1.05" in chart.alt
