@@ -1,4 +1,4 @@
-"""How to get the model and serve it as it was judged: its weights, converted where they were, its LoRA and its options."""
+"""How to get the model and serve it as it was judged: its weights, its LoRA and its options."""
 
 import json
 import shlex
@@ -17,7 +17,8 @@ def section(view: View) -> Section | None:
     if facts is None or served is None:
         return None
     text = view.t("serve_own" if facts.own_weights else "serve_text").format(variant=served.variant)
-    return Section("serve", view.t("serve"), (Paragraph(text), Code(commands(facts, served.candidate.get("asked", {})))))
+    lines = commands(facts, served.candidate.get("asked", {}))
+    return Section("serve", view.t("serve"), (Paragraph(text), Code(lines)))
 
 
 def commands(facts: SubjectFacts, asked: Mapping[str, object]) -> str:

@@ -170,7 +170,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "published_examples": ("Prompts published without a result", "仅作示例、未给出结果的提示词"),
     "published_weights": ("Checkpoint", "权重"),
     "published_config": ("Its config.json said", "其 config.json 所写"),
-    "published_layers": ("Hidden states by layer", "逐层隐藏状态"),
+    "published_layers": ("Hidden states by layer", "逐层隐状态"),
     "published_layer": ("Layer", "层"),
     "published_norm": ("Published norm", "发布的范数"),
     "published_claims": ("Claims", "声明"),
