@@ -6,13 +6,15 @@ from pkgutil import iter_modules
 
 import pytest
 
+from npu_conformance.baselines.published import load_published
 from npu_conformance.report import sections as package
 from npu_conformance.report.findings import ModuleRow
 from npu_conformance.report.pages.charts import bullets_svg, chart_svg, placeholders
 from npu_conformance.report.pages.tokens import level, tokens, visible
 from npu_conformance.report.sections import ORDER, section, sections
-from npu_conformance.report.sections.blocks import Answers, Block, Bullets, Chart, Fold, Table
+from npu_conformance.report.sections.blocks import Answers, Block, Bullets, Chart, Fold, Paragraph, Table
 from npu_conformance.report.sections.error_source import Shares, shares
+from npu_conformance.report.sections.gates import figure_blocks
 from npu_conformance.report.sections.verdict import sentence
 from npu_conformance.report.sections.view import View
 from npu_conformance.report.words import LANGUAGES, Language
@@ -22,6 +24,7 @@ from npu_conformance.report.words.metrics import METRICS
 from npu_conformance.selftest.catalogue import CLEAN, KINDS
 from tests.unit.helpers.finished_reports import failing_report, green_report
 from tests.unit.helpers.report_runs import Runs
+from tests.unit.helpers.suite_runs import ROOT
 
 
 def flat(blocks: tuple[Block, ...]) -> list[Block]:
@@ -162,3 +165,27 @@ def test_layers_are_drawn_as_the_gate_judges_them(runs: Runs) -> None:
 
     assert chart.lines[0].y == (1.0, 1.05)
     assert "model.layers.1.mlp with 1.05" in chart.alt
+
+
+def test_a_limit_that_nothing_was_judged_by_is_explained(runs: Runs) -> None:
+    """In the card's figures, and only where there is one."""
+    report = runs.report()
+    view = View(report, report.models[0], "en")
+    note = Paragraph(view.t("note_shown_limit"))
+
+    assert note not in figure_blocks(view, "base")
+    report.models[0].checks = [
+        one.model_copy(update={"verdict": "shown"}) if one.metric == "cosine_min" else one
+        for one in report.models[0].checks
+    ]
+    assert note in figure_blocks(view, "base")
+
+
+def test_every_published_figure_has_words() -> None:
+    """Of the reports that are kept with the suite: no key stands in a table."""
+    folder = ROOT / "baselines"
+    found = [published for path in folder.iterdir() if (published := load_published(folder, path.name))]
+    names = {name for one in found for name in (*one.figures, *one.timings)}
+
+    assert len(names) > 50
+    assert sorted(name for name in names if name not in WORDS and name not in METRICS) == []

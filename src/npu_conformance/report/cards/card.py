@@ -7,7 +7,7 @@ from npu_conformance.report.sections.blocks import Block, Section, Table
 from npu_conformance.report.sections.determinism import batch_table, repeated_table
 from npu_conformance.report.sections.environment import environment_table
 from npu_conformance.report.sections.errors import prompt_table
-from npu_conformance.report.sections.gates import figure_table, gate_table
+from npu_conformance.report.sections.gates import figure_blocks, gate_table
 from npu_conformance.report.sections.labels import label_table
 from npu_conformance.report.sections.layers import layer_table
 from npu_conformance.report.sections.published import claims_table
@@ -70,7 +70,7 @@ def _parts(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
     if base is not None:
         found += [
             _of(environment_table(view), 20),
-            _of(figure_table(view, base.variant), 40),
+            _figures(view, base.variant),
             _of(gate_table(view, base.variant), 40),
             _titled(section("error_source", view), 10),
             _of(prompt_table(view, base), MOST),
@@ -92,8 +92,13 @@ def _short(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
     """What decides at a glance."""
     base = view.base
     found = [_titled(section("features", view), 40)]
-    found += [] if base is None else [_of(figure_table(view, base.variant), 40)]
+    found += [] if base is None else [_figures(view, base.variant)]
     return [one for one in found if one is not None]
+
+
+def _figures(view: View, variant: str) -> tuple[str, tuple[Block, ...], int] | None:
+    blocks = figure_blocks(view, variant)
+    return (view.t("metrics"), blocks, 40) if blocks else None
 
 
 def _titled(one: Section | None, most: int) -> tuple[str, tuple[Block, ...], int] | None:

@@ -70,7 +70,8 @@ def cell(text: object, length: int = _LONGEST) -> str:
 
 def _shown(one: Cell) -> str:
     sign = _SIGNS.get(one.mark, "")
-    return f"{sign} {cell(one.text)}".strip() if one.text else sign or " "
+    text = f"{one.text} {one.note}".strip()
+    return f"{sign} {cell(text)}".strip() if text else sign or " "
 
 
 def _numbers(block: Table, place: int) -> bool:

@@ -83,7 +83,7 @@ def _statistics(view: View, heading: str, tensors: list[TensorStatistics]) -> Ta
     )
     rows = tuple(
         (
-            Cell(one.name), Cell(" × ".join(map(str, one.shape))),
+            Cell(one.name), Cell("\u00a0×\u00a0".join(map(str, one.shape))),
             Cell(f"{one.dtype} ({view.t('codes')})" if one.of == "codes" else one.dtype), number(f"{one.mean:.4g}"),
             number(f"{one.std:.4g}"), number(f"{one.min:.4g} … {one.max:.4g}"),
             number("—" if one.near_zero is None else percent(one.near_zero)),

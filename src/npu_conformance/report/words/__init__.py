@@ -33,7 +33,8 @@ def metric(language: Language, name: str) -> str:
 def title(language: Language, result: Result) -> str:
     """What was measured, and where if not at the answers."""
     name = metric(language, result.metric)
-    return name if result.at == "answers" else f"{name}, {place(language, result.at)}"
+    join = "，" if language == "zh" else ", "
+    return name if result.at == "answers" else f"{name}{join}{place(language, result.at)}"
 
 
 def place(language: Language, at: str) -> str:

@@ -1,6 +1,7 @@
 """The words of a report, in English and Chinese."""
 
 from npu_conformance.report.words.cards import CARDS
+from npu_conformance.report.words.claimed import CLAIMED
 from npu_conformance.report.words.files import FILES
 from npu_conformance.report.words.layers import LAYERS
 from npu_conformance.report.words.sections import SECTIONS
@@ -8,6 +9,7 @@ from npu_conformance.report.words.signs import SIGNS
 
 WORDS: dict[str, tuple[str, str]] = {
     **CARDS,
+    **CLAIMED,
     **FILES,
     **LAYERS,
     **SECTIONS,

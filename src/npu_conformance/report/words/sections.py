@@ -52,6 +52,11 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "look_first": ("Look first at", "首先查看"),
     "may_follow": ("May follow from it", "可能由此引起"),
     "gates_section": ("Figures and gates", "指标与判定项"),
+    "note_shown_limit": (
+        "A limit without a verdict: rounding, or an expert that rounding may exchange, alone comes near that limit in "
+        "this model or breaks it. The gates against the noise floor judge instead.",
+        "有阈值而无判定的指标：仅舍入（或舍入引起的专家互换）即可接近或超出该阈值，改由相对噪声基底的判定项判定。",
+    ),
     "all_figures": ("All figures with limit, n and interval", "全部指标：阈值、n 与区间"),
     "note_bullets": (
         "Each bar is an error as a share of its own limit: 100 % is the limit. The line across is the 95 % interval, "
