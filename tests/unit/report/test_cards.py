@@ -115,6 +115,7 @@ def test_text_from_outside_is_only_text(report: Report) -> None:
     assert "://" not in shown
     assert "\\_i\\_" in shown
     assert cell("model.layers_over_floor") == "model.layers_over_floor"
+    assert cell("https://a.b/#c @d") == "https:&#47;/a.b/\\#c &#64;d"
     assert code("a\n```\nb")[0] == "````bash"
 
     before = text(report, "en").count("\n|")

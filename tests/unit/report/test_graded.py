@@ -80,3 +80,4 @@ def test_the_command_writes_it_where_asked_for(runs: Runs, tmp_path: Path, capsy
     text = (tmp_path / "run" / "Model.graded.md").read_text(encoding="utf-8")
     assert text.startswith(f"## {HEADING}")
     assert "| 对比项 | 数值 |" in text
+    assert "| 原始权重模型地址 | https://www.modelscope.cn/models/" in text

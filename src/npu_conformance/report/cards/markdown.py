@@ -63,8 +63,9 @@ def cell(text: object, length: int = _LONGEST) -> str:
     flat = " ".join(str(text).split())
     flat = flat if len(flat) <= length else f"{flat[: length - 1]}…"
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    flat = flat.replace("://", ":&#47;/").replace("www.", "www&#46;").replace("@", "&#64;")
     flat = re.sub(r"([\\`*\[\]|#~$])", r"\\\1", flat)
+    # After #, which these have themselves.
+    flat = flat.replace("://", ":&#47;/").replace("www.", "www&#46;").replace("@", "&#64;")
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", flat) or " "
 
 
