@@ -48,14 +48,14 @@ def _verdict(view: View, row: VariantRow) -> Cell:
 
 def _why(view: View, row: VariantRow) -> str:
     if row.no_effect:
-        return row.no_effect
+        return view.phrase(row.no_effect)
     if row.unconfirmed:
         return f"{view.t('unconfirmed')}: {row.unconfirmed}"
     if row.deciding is None:
         return ""
     if row.verdict == "fail":
         return f"{row.deciding.check}, {view.title(row.deciding)}"
-    return row.deciding.message or row.deciding.check
+    return view.phrase(row.deciding.message or row.deciding.check)
 
 
 def _matrix(view: View) -> Table:

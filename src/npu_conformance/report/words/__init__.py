@@ -5,6 +5,7 @@ from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.words.languages import LANGUAGES, Language
 from npu_conformance.report.words.metrics import AT, METRICS
 from npu_conformance.report.words.phrases import PHRASES
+from npu_conformance.report.words.reasons import reason
 from npu_conformance.report.words.verdicts import VERDICTS
 
 __all__ = ["LANGUAGES", "Language", "metric", "phrase", "place", "title", "verdict", "word"]
@@ -17,7 +18,7 @@ def word(language: Language, key: str) -> str:
 
 def phrase(language: Language, english: str) -> str:
     """A sentence that the suite writes in English elsewhere."""
-    return PHRASES.get(english, english) if language == "zh" else english
+    return PHRASES.get(english) or reason(english) if language == "zh" else english
 
 
 def verdict(language: Language, name: str) -> str:
