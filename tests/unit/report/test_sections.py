@@ -17,6 +17,7 @@ from npu_conformance.report.sections.error_source import Shares, shares
 from npu_conformance.report.sections.gates import figure_blocks
 from npu_conformance.report.sections.verdict import sentence
 from npu_conformance.report.sections.view import View
+from npu_conformance.report.values import in_style
 from npu_conformance.report.words import LANGUAGES, Language
 from npu_conformance.report.words.faults import FAULTS, fault
 from npu_conformance.report.words.labels import WORDS
@@ -189,3 +190,12 @@ def test_every_published_figure_has_words() -> None:
 
     assert len(names) > 50
     assert sorted(name for name in names if name not in WORDS and name not in METRICS) == []
+
+
+def test_what_is_not_one_is_not_shown_as_one(runs: Runs) -> None:
+    """A cosine that six digits cannot tell from 1 is near it, and no more."""
+    report = runs.report()
+    found = View(report, report.models[0], "en").find("cosine_mean")
+
+    assert found is not None
+    assert [in_style(found, number) for number in (1.0, 0.99999999, 0.999998)] == ["1", "≈ 1", "0.999998"]
