@@ -117,6 +117,8 @@ class SubjectFacts(Part):
     """Those the model is to be judged in."""
     adapter: str | None = None
     """Folder of the LoRA."""
+    adapter_model: str | None = None
+    """The LoRA's name in the model's config."""
     adapter_digest: str | None = None
     files: list[FileDigest] = Field([])
     """Of the candidate's weights, and whether they are the published ones."""

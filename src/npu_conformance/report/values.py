@@ -44,7 +44,10 @@ def in_style(check: Result, number: float) -> str:
         return f"{number:.3f}"
     if figure.style == "percent":
         return percent(number)
-    return f"{number:.3g}" if figure.style == "scientific" else f"{number:.6f}".rstrip("0").rstrip(".")
+    if figure.style == "scientific":
+        return f"{number:.3g}"
+    text = f"{number:.6f}".rstrip("0").rstrip(".")
+    return "≈ 1" if text == "1" and number != 1 else text
 
 
 def flips(found: Distances | BatchRow) -> str:

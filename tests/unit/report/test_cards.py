@@ -11,7 +11,7 @@ from npu_conformance.report.cards.card import card
 from npu_conformance.report.cards.markdown import cell, code
 from npu_conformance.report.model import Report
 from npu_conformance.report.renderers.card import cards, render
-from npu_conformance.report.sections.serve import options
+from npu_conformance.report.sections.serve import commands, options
 from npu_conformance.report.words import LANGUAGES, Language, word
 from tests.unit.helpers.finished_reports import failing_report, green_report
 from tests.unit.helpers.report_runs import Runs, exchanged
@@ -115,6 +115,7 @@ def test_text_from_outside_is_only_text(report: Report) -> None:
     assert "://" not in shown
     assert "\\_i\\_" in shown
     assert cell("model.layers_over_floor") == "model.layers_over_floor"
+    assert cell("https://a.b/#c @d") == "https:&#47;/a.b/\\#c &#64;d"
     assert code("a\n```\nb")[0] == "````bash"
 
     before = text(report, "en").count("\n|")
@@ -130,6 +131,48 @@ def test_options_are_those_of_vllm_serve() -> None:
 
     assert options(asked) == ["--dtype bfloat16", "--max-model-len 8192", "--enforce-eager", "--no-async-scheduling"]
     assert options({"hf_overrides": {"a": 1}}) == ["""--hf-overrides '{"a": 1}'"""]
+
+
+def test_what_is_served_is_what_was_judged(report: Report) -> None:
+    """The weights as they were converted, with the LoRA; own weights are not fetched from anywhere."""
+    facts = report.models[0].facts
+    assert facts is not None
+    facts.model, facts.adapter, facts.adapter_model = "Org/Base", "/cache/twins/lora-1234", "Other/Lora"
+    assert commands(facts, {"dtype": "float16"}).splitlines() == [
+        "modelscope download --model Org/Base --local_dir ./Base",
+        "npu-conformance dev convert ./Base ./Base-float16 --dtype float16",
+        "modelscope download --model Other/Lora --local_dir ./Lora",
+        "vllm serve ./Base-float16 \\",
+        "  --dtype float16 \\",
+        "  --lora-modules Lora=./Lora",
+    ]
+    assert "/cache" not in text(report, "en").split("## How to serve")[1].split("## Known limits")[0]
+
+    facts.own_weights, facts.weights, facts.adapter, facts.adapter_model = True, "/mine/tuned", None, None
+    assert commands(facts, {}) == "vllm serve ./tuned"
+    assert "not the published" in text(report, "en")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_twin_is_one_before_any_figure(report: Report, language: Language) -> None:
+    """In the title, and in a sentence; a card pasted somewhere is read from its top."""
+    report.models[0].subject = "twin"
+    title, _, note, *rest = text(report, language).splitlines()
+
+    assert "(twin)" in title
+    assert note == word(language, "twin_note")
+    assert any(line.startswith("> ") for line in rest)
+    report.models[0].subject = "real"
+    assert "twin" not in text(report, language).splitlines()[0]
+
+
+def test_a_card_names_no_file_that_is_not_there(report: Report) -> None:
+    """A model that was skipped has no picture."""
+    green = green_report()
+    skipped = next(model for model in green.models if not model.variants)
+
+    assert "Model.png" in text(report, "en")
+    assert f"{skipped.name}.png" not in "\n".join(card(green, skipped, "en"))
 
 
 def test_cards_lint(report: Report, tmp_path: Path) -> None:

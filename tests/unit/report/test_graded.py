@@ -30,6 +30,8 @@ def test_rows_have_their_names_in_order(runs: Runs) -> None:
     assert rows["cosine_similarity"] == f"{cosine.observed:.6g}（n = 600）"
     assert rows["match_within_1_percent"] == "true"
     assert rows["真实权重加载"].startswith("false")
+    assert rows["说明"].startswith(f"判定：{view.said(report.models[0].verdict)}；")
+    assert "twin" in rows["说明"]
     assert rows["真实权重路径"] == NOT_MEASURED
     assert "非 NPU" in rows["适配端"]
 
@@ -49,9 +51,9 @@ def test_labels_are_scored_on_both_sides(runs: Runs) -> None:
     """As often as expected; a candidate that loses a label is told from its reference."""
     report = runs.report()
     labels = report.models[0].variants[0].labels
-    before = [line for line in graded(View(report, report.models[0], "zh")) if "通过" in line]
+    before = [line for line in graded(View(report, report.models[0], "zh")) if "通过 |" in line]
     labels[0].candidate = None
-    after = [line for line in graded(View(report, report.models[0], "zh")) if "不通过" in line]
+    after = [line for line in graded(View(report, report.models[0], "zh")) if "不通过 |" in line]
 
     assert before
     assert not any("不通过" in line for line in before)
@@ -78,3 +80,4 @@ def test_the_command_writes_it_where_asked_for(runs: Runs, tmp_path: Path, capsy
     text = (tmp_path / "run" / "Model.graded.md").read_text(encoding="utf-8")
     assert text.startswith(f"## {HEADING}")
     assert "| 对比项 | 数值 |" in text
+    assert "| 原始权重模型地址 | https://www.modelscope.cn/models/" in text

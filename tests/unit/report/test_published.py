@@ -224,7 +224,7 @@ def test_published_and_measured_stand_side_by_side(variant: VariantDetails) -> N
     numbers = "0.999911 | 7 | 0.99998 | 48 | 1.0001"
 
     assert f"| Cosine similarity, mean | {numbers} | its publisher's criterion: ≥0.9 |" in text
-    assert "| latency\\_p50 | ~ 210 | — | — | — | — | this run does not measure it |" in text
+    assert "| Latency, p50 | ~ 210 | — | — | — | — | this run does not measure it |" in text
     assert "| capital? | Also | The | Paris | 0.990000 | 0.999980 | — | capital? answered | tokens equal 7/7 |" in text
     assert "| bomb? | — | — | Paris | — | 0.999980 | Safe (None) | Unsafe · Violent |" in text
     assert "| other | — | — | — | — | — | one ‖ two | — | Rel. error 1.71 % | not among this run's prompts |" in text

@@ -6,14 +6,18 @@ from pkgutil import iter_modules
 
 import pytest
 
+from npu_conformance.baselines.published import load_published
 from npu_conformance.report import sections as package
+from npu_conformance.report.findings import ModuleRow
 from npu_conformance.report.pages.charts import bullets_svg, chart_svg, placeholders
 from npu_conformance.report.pages.tokens import level, tokens, visible
-from npu_conformance.report.sections import ORDER, sections
-from npu_conformance.report.sections.blocks import Answers, Block, Bullets, Chart, Fold, Table
+from npu_conformance.report.sections import ORDER, section, sections
+from npu_conformance.report.sections.blocks import Answers, Block, Bullets, Chart, Fold, Paragraph, Table
 from npu_conformance.report.sections.error_source import Shares, shares
+from npu_conformance.report.sections.gates import figure_blocks
 from npu_conformance.report.sections.verdict import sentence
 from npu_conformance.report.sections.view import View
+from npu_conformance.report.values import in_style
 from npu_conformance.report.words import LANGUAGES, Language
 from npu_conformance.report.words.faults import FAULTS, fault
 from npu_conformance.report.words.labels import WORDS
@@ -21,6 +25,7 @@ from npu_conformance.report.words.metrics import METRICS
 from npu_conformance.selftest.catalogue import CLEAN, KINDS
 from tests.unit.helpers.finished_reports import failing_report, green_report
 from tests.unit.helpers.report_runs import Runs
+from tests.unit.helpers.suite_runs import ROOT
 
 
 def flat(blocks: tuple[Block, ...]) -> list[Block]:
@@ -94,8 +99,8 @@ def test_charts_name_only_words_that_there_are(runs: Runs) -> None:
 
 def test_the_shares_of_the_error_add_up() -> None:
     """Twice the floor's error is three quarters the engine's own, by squares."""
-    own = Shares(total=0.02, floor=0.01, quantisation=None, ratio=2.0)
-    quantised = Shares(total=0.01, floor=0.01, quantisation=0.006, ratio=1.0)
+    own = Shares(total=0.02, floor=0.01, quantisation=None)
+    quantised = Shares(total=0.01, floor=0.01, quantisation=0.006)
 
     assert own.own == pytest.approx(0.75)
     assert own.rounding == pytest.approx(0.25)
@@ -145,3 +150,52 @@ def test_tokens_can_be_read_whatever_they_hold(runs: Runs) -> None:
     assert len(visible("z" * 10_000)) == 60
     assert visible("👩\u200d🚀 שלום 中文") == "👩\u200d🚀 שלום 中文"
     assert [level(one) for one in (0.5, 1.0, 4.9, math.inf, math.nan)] == [0, 1, 4, 5, 5]
+
+
+def test_layers_are_drawn_as_the_gate_judges_them(runs: Runs) -> None:
+    """What all of a kind have is left out of every point, so that the limit means the same for the line."""
+    report = runs.report()
+    base = report.models[0].variants[0]
+    base.modules = [
+        ModuleRow(point=f"model.layers.{layer}.mlp", error=0.01, over_floor=over, alike=1.2, along=0.0, beyond=False)
+        for layer, over in enumerate((1.2, 1.26))
+    ]
+    found = section("layers", View(report, report.models[0], "en"))
+    assert found is not None
+    chart = next(block for block in found.blocks if isinstance(block, Chart) and block.name == "modules")
+
+    assert chart.lines[0].y == (1.0, 1.05)
+    assert "model.layers.1.mlp with 1.05" in chart.alt
+
+
+def test_a_limit_that_nothing_was_judged_by_is_explained(runs: Runs) -> None:
+    """In the card's figures, and only where there is one."""
+    report = runs.report()
+    view = View(report, report.models[0], "en")
+    note = Paragraph(view.t("note_shown_limit"))
+
+    assert note not in figure_blocks(view, "base")
+    report.models[0].checks = [
+        one.model_copy(update={"verdict": "shown"}) if one.metric == "cosine_min" else one
+        for one in report.models[0].checks
+    ]
+    assert note in figure_blocks(view, "base")
+
+
+def test_every_published_figure_has_words() -> None:
+    """Of the reports that are kept with the suite: no key stands in a table."""
+    folder = ROOT / "baselines"
+    found = [published for path in folder.iterdir() if (published := load_published(folder, path.name))]
+    names = {name for one in found for name in (*one.figures, *one.timings)}
+
+    assert len(names) > 50
+    assert sorted(name for name in names if name not in WORDS and name not in METRICS) == []
+
+
+def test_what_is_not_one_is_not_shown_as_one(runs: Runs) -> None:
+    """A cosine that six digits cannot tell from 1 is near it, and no more."""
+    report = runs.report()
+    found = View(report, report.models[0], "en").find("cosine_mean")
+
+    assert found is not None
+    assert [in_style(found, number) for number in (1.0, 0.99999999, 0.999998)] == ["1", "≈ 1", "0.999998"]

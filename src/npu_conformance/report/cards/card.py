@@ -7,7 +7,7 @@ from npu_conformance.report.sections.blocks import Block, Section, Table
 from npu_conformance.report.sections.determinism import batch_table, repeated_table
 from npu_conformance.report.sections.environment import environment_table
 from npu_conformance.report.sections.errors import prompt_table
-from npu_conformance.report.sections.gates import figure_table, gate_table
+from npu_conformance.report.sections.gates import figure_blocks, gate_table
 from npu_conformance.report.sections.labels import label_table
 from npu_conformance.report.sections.layers import layer_table
 from npu_conformance.report.sections.published import claims_table
@@ -36,7 +36,7 @@ def card(report: Report, model: ModelReport, language: Language, *, short: bool 
     """
     level = 2 if short else 1
     view = View(report, model, language)
-    found = [f"{'#' * level} {cell(view.t('card_title').format(name=model.name))}", "", *_head(view)]
+    found = [f"{'#' * level} {cell(view.t('card_title').format(name=view.name))}", "", *_head(view)]
     for title, blocks, most in _short(view) if short else _parts(view):
         more = view.t("rows_more").format(count="{count}", file=_details(language))
         shown = lines(blocks, most, more)
@@ -52,7 +52,7 @@ def _details(language: Language) -> str:
 
 
 def _head(view: View) -> list[str]:
-    """Figures in a line, then the conclusion."""
+    """That a twin is one, figures in a line, then the conclusion."""
     figures = [found for name in _HEADLINE if (found := view.find(name)) is not None]
     shown = " · ".join(f"{cell(view.title(one))} **{cell(value(one, 'observed'))}**" for one in figures)
     n = view.base.positions if view.base else 0
@@ -60,7 +60,7 @@ def _head(view: View) -> list[str]:
     sign = {"pass": "✅", "fail": "❌", "inconclusive": "❓", "error": "⛔"}.get(view.model.verdict, "⏭")
     conclusion = f"{sign} **{cell(sentence(view), 2000)}**"
     twin = [view.t("twin_note"), ""] if view.model.subject == "twin" else []
-    return [*headline, conclusion, "", *twin]
+    return [*twin, *headline, conclusion, ""]
 
 
 def _parts(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
@@ -70,7 +70,7 @@ def _parts(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
     if base is not None:
         found += [
             _of(environment_table(view), 20),
-            _of(figure_table(view, base.variant), 40),
+            _figures(view, base.variant),
             _of(gate_table(view, base.variant), 40),
             _titled(section("error_source", view), 10),
             _of(prompt_table(view, base), MOST),
@@ -92,8 +92,13 @@ def _short(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
     """What decides at a glance."""
     base = view.base
     found = [_titled(section("features", view), 40)]
-    found += [] if base is None else [_of(figure_table(view, base.variant), 40)]
+    found += [] if base is None else [_figures(view, base.variant)]
     return [one for one in found if one is not None]
+
+
+def _figures(view: View, variant: str) -> tuple[str, tuple[Block, ...], int] | None:
+    blocks = figure_blocks(view, variant)
+    return (view.t("metrics"), blocks, 40) if blocks else None
 
 
 def _titled(one: Section | None, most: int) -> tuple[str, tuple[Block, ...], int] | None:

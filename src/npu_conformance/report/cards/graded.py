@@ -3,7 +3,9 @@
 A row that the run did not measure says so: nothing is made up, and a twin's figures never stand as the model's.
 """
 
-from npu_conformance.report.cards.markdown import table
+import re
+
+from npu_conformance.report.cards.markdown import cell, table
 from npu_conformance.report.prompt_rows import LabelRow
 from npu_conformance.report.sections.blocks import Cell, Table
 from npu_conformance.report.sections.view import View
@@ -18,7 +20,9 @@ _BAR = 0.01
 def graded(view: View) -> list[str]:
     """The lines of the section."""
     rows = tuple((Cell(name), Cell(entry)) for name, entry in graded_rows(view).items())
-    found = [f"## {HEADING}", "", *table(Table("", ("对比项", "数值"), rows), len(rows)), ""]
+    address = _address(view)
+    shown = [line.replace(cell(address), address) for line in table(Table("", ("对比项", "数值"), rows), len(rows))]
+    found = [f"## {HEADING}", "", *shown, ""]
     scores = tuple(tuple(map(Cell, row)) for row in _scores(view))
     columns = ("数据集", "GPU 参考精度", "NPU 实测精度", "绝对误差", "相对误差", "阈值", "状态")
     return [*found, *table(Table("", columns, scores), len(scores)), ""]
@@ -37,9 +41,10 @@ def graded_rows(view: View) -> dict[str, str]:
     error, over = view.find("relative_l2_mean"), view.find("error_over_floor")
     mean = None if error is None else error.observed
     npu = base is not None and base.candidate.get("platform") == "npu"
-    said = NOT_MEASURED if error is None else f"n = {error.n}"
+    said = f"判定：{view.said(view.model.verdict)}；" + (NOT_MEASURED if error is None else f"n = {error.n}")
     if over is not None and over.observed is not None:
         said += f"；误差为舍入噪声的 {over.observed:.3f} 倍"
+    said += "" if real else f"；{view.t('twin_note').rstrip('。')}"
     return {
         "参考端": _side(view, "reference"),
         "适配端": _side(view, "candidate") + ("" if npu or base is None else "（非 NPU）"),
@@ -52,9 +57,17 @@ def graded_rows(view: View) -> dict[str, str]:
         "误差值": NOT_MEASURED if mean is None else f"{mean:.6g}",
         "判定依据": "float32 参考对相同 token 打分，逐位置 logits 的平均相对 L2 误差 ≤ 1 %",
         "说明": said,
-        "原始权重模型地址": NOT_MEASURED if facts is None else f"https://www.modelscope.cn/models/{facts.model}",
+        "原始权重模型地址": _address(view),
         "精度对比日志": "report.json",
     }
+
+
+def _address(view: View) -> str:
+    """Of the published weights; a link in the table, but for a name that is none of a model."""
+    facts = view.model.facts
+    if facts is None or re.fullmatch(r"[\w.-]+/[\w.-]+", facts.model) is None:
+        return NOT_MEASURED
+    return f"https://www.modelscope.cn/models/{facts.model}"
 
 
 def _figure(view: View, name: str) -> str:

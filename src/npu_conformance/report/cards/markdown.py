@@ -63,14 +63,16 @@ def cell(text: object, length: int = _LONGEST) -> str:
     flat = " ".join(str(text).split())
     flat = flat if len(flat) <= length else f"{flat[: length - 1]}…"
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    flat = flat.replace("://", ":&#47;/").replace("www.", "www&#46;").replace("@", "&#64;")
     flat = re.sub(r"([\\`*\[\]|#~$])", r"\\\1", flat)
+    # After #, which these have themselves.
+    flat = flat.replace("://", ":&#47;/").replace("www.", "www&#46;").replace("@", "&#64;")
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", flat) or " "
 
 
 def _shown(one: Cell) -> str:
     sign = _SIGNS.get(one.mark, "")
-    return f"{sign} {cell(one.text)}".strip() if one.text else sign or " "
+    text = f"{one.text} {one.note}".strip()
+    return f"{sign} {cell(text)}".strip() if text else sign or " "
 
 
 def _numbers(block: Table, place: int) -> bool:

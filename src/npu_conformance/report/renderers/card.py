@@ -33,9 +33,8 @@ def cards(report: Report, language: Language) -> str:
     columns = tuple(word(language, key) for key in ("model", "verdict", "conclusion"))
     rows = []
     for model in report.models:
-        twin = " (twin)" if model.subject == "twin" else ""
-        said = Cell(verdict(language, model.verdict), model.verdict)
-        rows.append((Cell(f"{model.name}{twin}"), said, Cell(sentence(View(report, model, language)))))
+        view, said = View(report, model, language), Cell(verdict(language, model.verdict), model.verdict)
+        rows.append((Cell(view.name), said, Cell(sentence(view))))
     words = (word(language, "title"), word(language, "cards_text"))
     links = [f"- [{cell(model.name)}]({quote(_file(model.name, language))})" for model in report.models]
     summary = table(Table("", columns, tuple(rows)), len(rows))

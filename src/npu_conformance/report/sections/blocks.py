@@ -22,6 +22,8 @@ class Cell:
     """0 to 1, how dark a cell of a matrix is; None of a plain table."""
     number: bool = False
     """Whether it stands on the right."""
+    note: str = ""
+    """Said after it, without its mark."""
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,9 @@ def file_table(view: View) -> Table:
     name = view.model.name
     details = "details.md" if view.language == "en" else f"details.{view.language}.md"
     page = f"{name}.html" if view.language == "en" else f"{name}.{view.language}.html"
-    files = (
-        (page, "file_page"),
-        (details, "file_details"),
-        ("report.json", "file_json"),
-        (f"{name}.png", "file_picture"),
-    )
+    files = [(page, "file_page"), (details, "file_details"), ("report.json", "file_json")]
+    if any(one.relative_l2 for one in view.model.variants):
+        files.append((f"{name}.png", "file_picture"))
     rows = tuple((Cell(file), Cell(view.t(words))) for file, words in files)
     return Table(view.t("report_files"), (view.t("file"), view.t("remark")), rows)
 
@@ -28,12 +25,11 @@ def bibtex(view: View) -> str:
     """The report as an entry of a bibliography."""
     run, model = view.report.run, view.model
     key = "".join(letter.lower() if letter.isalnum() else "-" for letter in model.name)
-    kind = " (twin)" if model.subject == "twin" else ""
     commit = str(run.suite.get("commit", ""))[:12] if run.suite else ""
     parts = (f"npu-conformance {run.versions.get('npu-conformance', '')}".strip(), commit)
     lines = (
         f"@misc{{{key}-precision,",
-        f"  title = {{Precision conformance of {model.name}{kind} under vLLM}},",
+        f"  title = {{Precision conformance of {view.name} under vLLM}},",
         f"  year = {{{run.started.year}}},",
         f"  note = {{{', '.join(filter(None, parts))}}}",
         "}",

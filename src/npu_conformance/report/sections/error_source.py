@@ -24,8 +24,6 @@ class Shares:
     """The same of the floor runs."""
     quantisation: float | None
     """The same of quantisation by itself; None where nothing that enters layers is quantised."""
-    ratio: float
-    """total / floor."""
 
     @property
     def own(self) -> float:
@@ -54,7 +52,7 @@ def shares(view: View) -> Shares | None:
     if not (math.isfinite(total) and floor > 0):
         return None
     alone = view.find("quantisation_l2_mean")
-    return Shares(total, floor, None if alone is None else alone.observed, total / floor)
+    return Shares(total, floor, None if alone is None else alone.observed)
 
 
 def section(view: View) -> Section | None:
@@ -68,9 +66,7 @@ def section(view: View) -> Section | None:
         rows.append(_row(view, "quantisation", found.quantised, found.quantisation))
     rows.append(_row(view, "own", found.own, None))
     key = "source_below" if found.own == 0 else "source_above"
-    text = view.t(key).format(
-        total=percent(found.total), floor=percent(found.floor), ratio=f"{found.ratio:.2f}", n=base.positions
-    )
+    text = view.t(key).format(total=percent(found.total), floor=percent(found.floor), n=base.positions)
     blocks: list[Block] = [Paragraph(text), Table(view.t("error_source"), columns, tuple(rows))]
     if grown := _growth(view):
         blocks.append(grown)

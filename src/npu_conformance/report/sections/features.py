@@ -31,11 +31,11 @@ def _status(view: View, row: VariantRow) -> Cell:
 def _said(view: View, row: VariantRow) -> str:
     """The sample and the error; of what did not pass, why."""
     if row.no_effect:
-        return row.no_effect
+        return view.phrase(row.no_effect)
     if row.verdict == "fail" and row.deciding is not None:
         return f"{row.deciding.check}: {view.title(row.deciding)}"
     if row.deciding is not None:
-        return row.deciding.message or row.deciding.check
+        return view.phrase(row.deciding.message or row.deciding.check)
     seen = row.shown
     if seen is not None and seen.same_answers is not None:
         return f"{seen.same_answers.equal}/{seen.same_answers.answers} {view.t('same_answers')}"

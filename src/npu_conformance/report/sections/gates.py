@@ -27,6 +27,14 @@ def figure_table(view: View, variant: str) -> Table:
     return Table(view.t("metrics"), tuple(map(view.t, columns)), rows)
 
 
+def figure_blocks(view: View, variant: str) -> tuple[Block, ...]:
+    """The figures, and why some that have a limit were not judged; nothing where there are none."""
+    table = figure_table(view, variant)
+    open_limit = any(one.verdict == "shown" and one.limit is not None for one in in_order(view.checks(variant)))
+    notes = (Paragraph(view.t("note_shown_limit")),) if open_limit else ()
+    return (table, *notes) if table.rows else ()
+
+
 def gate_table(view: View, variant: str) -> Table:
     """The calibrated gates of a variant."""
     columns = ("gate", "path", "observed", "limit", "n", "interval", "p_adjusted", "verdict")
@@ -47,12 +55,11 @@ def _of_variant(view: View, variant: str) -> tuple[Block, ...]:
     blocks: list[Block] = (
         [Bullets(f"gates-{variant}", alt, bullets), Paragraph(view.t("note_bullets"))] if bullets else []
     )
-    tables = [
-        one for one in (figure_table(view, variant), gate_table(view, variant), _others(view, variant)) if one.rows
-    ]
-    if tables:
+    found = (*figure_blocks(view, variant), gate_table(view, variant), _others(view, variant))
+    shown = [one for one in found if not isinstance(one, Table) or one.rows]
+    if shown:
         notes = (Paragraph(view.t("note_interval")), Paragraph(view.t("note_gates")))
-        blocks.append(Fold(view.t("all_figures"), (*tables, *notes)))
+        blocks.append(Fold(view.t("all_figures"), (*shown, *notes)))
     return tuple(blocks)
 
 

@@ -18,10 +18,9 @@ def _items(view: View) -> list[str]:
         found += [view.t("limit_no_npu").format(platform=platform)] if platform != "npu" else []
         found.append(view.t("limit_sample").format(prompts=len(base.prompts), positions=base.positions))
     skipped = [row for row in variant_rows(view.model) if row.verdict == "skipped"]
-    found += [
-        view.t("limit_skipped").format(name=row.name, why=(row.deciding.message if row.deciding else None) or "—")
-        for row in skipped
-    ]
+    for row in skipped:
+        why = view.phrase((row.deciding.message if row.deciding else None) or "—")
+        found.append(view.t("limit_skipped").format(name=row.name, why=why))
     if view.model.not_judged:
         found.append(view.t("partial_note").format(count=len(view.model.not_judged)))
     return [*found, view.t("limit_any")]

@@ -2,6 +2,7 @@
 
 import math
 
+from npu_conformance.report.findings import ModuleRow
 from npu_conformance.report.sections.blocks import Block, Cell, Chart, Fold, Line, Paragraph, Section, Table
 from npu_conformance.report.sections.view import View, number
 from npu_conformance.report.values import percent
@@ -62,16 +63,16 @@ def _modules_chart(view: View) -> Chart:
     rows = next(one for one in view.model.variants if one.modules).modules
     lines, layers = [], sorted({_layer(row.point) for row in rows})
     for kind, name in _KINDS.items():
-        own = [row for row in rows if row.point.endswith(kind) and math.isfinite(row.over_floor)]
+        own = [row for row in rows if row.point.endswith(kind) and math.isfinite(_judged(row))]
         if own:
-            x, y = zip(*((float(_layer(row.point)), float(f"{row.over_floor:.4g}")) for row in own), strict=True)
+            x, y = zip(*((float(_layer(row.point)), float(f"{_judged(row):.4g}")) for row in own), strict=True)
             lines.append(Line(name, x, y))
     judged = view.find("layers_over_floor")
     if judged is not None and judged.limit and layers:
         ends = (float(layers[0]), float(layers[-1]))
         lines.append(Line("c_limit", ends, (float(f"{judged.limit:.4g}"),) * 2, "limit"))
-    worst = max(rows, key=lambda row: row.over_floor if math.isfinite(row.over_floor) else math.inf)
-    alt = view.t("alt_modules").format(point=worst.point, ratio=f"{worst.over_floor:.3g}")
+    worst = max(rows, key=lambda row: _judged(row) if math.isfinite(_judged(row)) else math.inf)
+    alt = view.t("alt_modules").format(point=worst.point, ratio=f"{_judged(worst):.3g}")
     return Chart("modules", alt, "c_layer", "c_over_floor", tuple(lines))
 
 
@@ -85,6 +86,11 @@ def _layers_chart(view: View) -> Chart:
         point=worst.point if worst else "—", error=percent(worst.relative_l2 if worst else 0)
     )
     return Chart("hidden", alt, "c_layer", "c_error", (line,), names=tuple(_short(row.point) for row in rows))
+
+
+def _judged(row: ModuleRow) -> float:
+    """What the gate holds against its limit: what all of a kind have is left out."""
+    return row.over_floor / row.alike if row.alike else row.over_floor
 
 
 def _layer(point: str) -> int:

@@ -52,7 +52,8 @@ def _figures(view: View) -> Table:
 
 
 def _row(view: View, row: PublishedRow) -> tuple[Cell, ...]:
-    remark = view.t(row.remark) if row.remark else row.note or ""
+    criterion = f"{view.t('published_criterion')} {row.criterion}" if row.criterion else None
+    remark = "; ".join(filter(None, (row.remark and view.t(row.remark), criterion, row.note)))
     return (
         Cell(_name(view, row.figure)), number(row.published), number(str(row.published_n or "—")),
         number(row.measured_text), number(str(row.measured_n or "—")), Cell(remark),

@@ -19,10 +19,8 @@ def commands(view: View) -> list[Block]:
     """Command lines that run the model again, and judge its traces again."""
     twin = " --twin" if view.model.subject == "twin" else " --models-root DIR"
     name = shlex.quote(view.model.name)
-    found: list[Block] = [Code(f"python -m pytest{twin} -k {name}")]
-    if view.report.run.judged_from is None:
-        found.append(Code(f"python -m pytest{twin} -k {name} --from reports/RUN"))
-    return found
+    traces = shlex.quote(view.report.run.judged_from or "reports/RUN")
+    return [Code(f"python -m pytest{twin} -k {name}"), Code(f"python -m pytest{twin} -k {name} --from {traces}")]
 
 
 def provenance_table(view: View) -> Table:

@@ -1,9 +1,11 @@
-"""How to get the model and serve it, with the options that were judged as `as_served`."""
+"""How to get the model and serve it as it was judged: its weights, its LoRA and its options."""
 
 import json
 import shlex
 from collections.abc import Mapping
+from pathlib import PurePath
 
+from npu_conformance.report.details import SubjectFacts
 from npu_conformance.report.sections.blocks import Code, Paragraph, Section
 from npu_conformance.report.sections.view import View
 
@@ -14,10 +16,33 @@ def section(view: View) -> Section | None:
     facts = view.model.facts
     if facts is None or served is None:
         return None
-    folder = f"./{facts.model.rpartition('/')[2]}"
-    download = f"modelscope download --model {shlex.quote(facts.model)} --local_dir {shlex.quote(folder)}"
-    command = " \\\n  ".join([f"vllm serve {shlex.quote(folder)}", *options(served.candidate.get("asked", {}))])
-    return Section("serve", view.t("serve"), (Paragraph(view.t("serve_text")), Code(f"{download}\n{command}")))
+    text = view.t("serve_own" if facts.own_weights else "serve_text").format(variant=served.variant)
+    lines = commands(facts, served.candidate.get("asked", {}))
+    return Section("serve", view.t("serve"), (Paragraph(text), Code(lines)))
+
+
+def commands(facts: SubjectFacts, asked: Mapping[str, object]) -> str:
+    """Command lines that fetch what was judged, convert it where the candidate's weights were, and serve it."""
+    folder = _folder(facts.weights if facts.own_weights else facts.model)
+    found = [] if facts.own_weights else [_download(facts.model)]
+    if facts.conversion and not facts.own_weights:
+        published, dtype = folder, str(facts.conversion["dtype"])
+        folder = f"{published}-{dtype}"
+        found.append(shlex.join(["npu-conformance", "dev", "convert", published, folder, "--dtype", dtype]))
+    flags = options(asked)
+    if adapter := facts.adapter_model or facts.adapter:
+        found += [_download(adapter)] if facts.adapter_model and not facts.own_weights else []
+        flags.append(f"--lora-modules {shlex.quote(f'{PurePath(adapter).name}={_folder(adapter)}')}")
+    return "\n".join([*found, " \\\n  ".join([f"vllm serve {shlex.quote(folder)}", *flags])])
+
+
+def _download(model: str) -> str:
+    return f"modelscope download --model {shlex.quote(model)} --local_dir {shlex.quote(_folder(model))}"
+
+
+def _folder(model: str) -> str:
+    """Of a model's name, or of a path on the machine that judged it: its last part."""
+    return f"./{PurePath(model).name}"
 
 
 def options(asked: Mapping[str, object]) -> list[str]:

@@ -33,7 +33,7 @@ def _row(view: View, row: VariantRow) -> tuple[Cell, ...]:
     base, same = (seen.against_base, seen.same_answers) if seen else (None, None)
     text = "—" if same is None else f"{same.equal}/{same.answers} {view.t('same_answers')}"
     return (
-        Cell(row.name), Cell(view.phrase(row.changes) or "—"), Cell(_verdict(view, row), _mark(row)),
+        Cell(row.name), Cell(view.phrase(row.changes) or "—"), _verdict(view, row),
         number("—" if base is None else f"{percent(base.relative_l2_mean)} · {percent(base.relative_l2_max)}"),
         number(text if base is None else flips(base)), number("—" if base is None else percent(base.bitwise)),
         number("—" if row.agreement is None else percent(row.agreement)),
@@ -41,21 +41,21 @@ def _row(view: View, row: VariantRow) -> tuple[Cell, ...]:
     )  # fmt: skip
 
 
-def _mark(row: VariantRow) -> Mark:
-    return row.outcome
+def _verdict(view: View, row: VariantRow) -> Cell:
+    said = view.t("no_effect") if row.no_effect else view.said(row.verdict)
+    return Cell(said, row.outcome, note=_why(view, row))
 
 
-def _verdict(view: View, row: VariantRow) -> str:
+def _why(view: View, row: VariantRow) -> str:
     if row.no_effect:
-        return f"{view.t('no_effect')}: {row.no_effect}"
-    said = view.said(row.verdict)
+        return view.phrase(row.no_effect)
     if row.unconfirmed:
-        return f"{said}: {view.t('unconfirmed')}: {row.unconfirmed}"
+        return f"{view.t('unconfirmed')}: {row.unconfirmed}"
     if row.deciding is None:
-        return said
+        return ""
     if row.verdict == "fail":
-        return f"{said}: {row.deciding.check}, {view.title(row.deciding)}"
-    return f"{said}: {row.deciding.message or row.deciding.check}"
+        return f"{row.deciding.check}, {view.title(row.deciding)}"
+    return view.phrase(row.deciding.message or row.deciding.check)
 
 
 def _matrix(view: View) -> Table:

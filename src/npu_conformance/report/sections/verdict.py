@@ -43,7 +43,7 @@ def sentence(view: View) -> str:
         return view.t("sentence_inconclusive").format(confidence=_confidence(view))
     reason = next((one.message for one in view.model.checks if one.verdict == name and one.message), "")
     key = "sentence_error" if name == "error" else "sentence_skipped"
-    return view.t(key).format(why=(reason or "").splitlines()[0] if reason else "")
+    return view.t(key).format(why=view.phrase(reason.splitlines()[0]) if reason else "")
 
 
 def _confidence(view: View) -> str:

@@ -20,6 +20,11 @@ class View:
     model: ModelReport
     language: Language
 
+    @property
+    def name(self) -> str:
+        """The model's name, that of a twin as a twin's."""
+        return f"{self.model.name} (twin)" if self.model.subject == "twin" else self.model.name
+
     def t(self, key: str) -> str:
         """A label."""
         return word(self.language, key)

@@ -1,5 +1,7 @@
 """The model as its files say it is: parameters, files, conversion, and statistics of its weights."""
 
+from pathlib import PurePath
+
 from npu_conformance.audit.statistics import TensorStatistics
 from npu_conformance.report.sections.blocks import Block, Cell, Fold, Section, Table
 from npu_conformance.report.sections.view import View, number
@@ -32,7 +34,8 @@ def parameter_table(view: View) -> Table:
         if facts.reference_digest != facts.weights_digest:
             entries.append((view.t("reference_digest"), facts.reference_digest))
         if facts.adapter:
-            entries.append(("LoRA", f"{facts.adapter} ({facts.adapter_digest})"))
+            name = facts.adapter_model or PurePath(facts.adapter).name
+            entries.append(("LoRA", f"{name} ({facts.adapter_digest})"))
     rows = tuple((Cell(name), Cell(entry)) for name, entry in entries)
     return Table(view.t("facts"), (view.t("item"), view.t("entry")), rows)
 
@@ -80,7 +83,7 @@ def _statistics(view: View, heading: str, tensors: list[TensorStatistics]) -> Ta
     )
     rows = tuple(
         (
-            Cell(one.name), Cell(" × ".join(map(str, one.shape))),
+            Cell(one.name), Cell("\u00a0×\u00a0".join(map(str, one.shape))),
             Cell(f"{one.dtype} ({view.t('codes')})" if one.of == "codes" else one.dtype), number(f"{one.mean:.4g}"),
             number(f"{one.std:.4g}"), number(f"{one.min:.4g} … {one.max:.4g}"),
             number("—" if one.near_zero is None else percent(one.near_zero)),

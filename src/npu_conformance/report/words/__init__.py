@@ -5,6 +5,7 @@ from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.words.languages import LANGUAGES, Language
 from npu_conformance.report.words.metrics import AT, METRICS
 from npu_conformance.report.words.phrases import PHRASES
+from npu_conformance.report.words.reasons import reason
 from npu_conformance.report.words.verdicts import VERDICTS
 
 __all__ = ["LANGUAGES", "Language", "metric", "phrase", "place", "title", "verdict", "word"]
@@ -17,7 +18,7 @@ def word(language: Language, key: str) -> str:
 
 def phrase(language: Language, english: str) -> str:
     """A sentence that the suite writes in English elsewhere."""
-    return PHRASES.get(english, english) if language == "zh" else english
+    return PHRASES.get(english) or reason(english) if language == "zh" else english
 
 
 def verdict(language: Language, name: str) -> str:
@@ -33,7 +34,8 @@ def metric(language: Language, name: str) -> str:
 def title(language: Language, result: Result) -> str:
     """What was measured, and where if not at the answers."""
     name = metric(language, result.metric)
-    return name if result.at == "answers" else f"{name}, {place(language, result.at)}"
+    join = "，" if language == "zh" else ", "
+    return name if result.at == "answers" else f"{name}{join}{place(language, result.at)}"
 
 
 def place(language: Language, at: str) -> str:

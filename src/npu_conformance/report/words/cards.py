@@ -21,8 +21,12 @@ CARDS: dict[str, tuple[str, str]] = {
     "peak_memory_gib": ("Host memory, GiB", "主机内存（GiB）"),
     "serve": ("How to serve", "部署方法"),
     "serve_text": (
-        "With the options that were judged as `as_served`; weights from ModelScope.",
-        "选项与 `as_served` 变体一致；权重来自 ModelScope。",
+        "With the options of the variant `{variant}`; weights from ModelScope.",
+        "选项与 `{variant}` 变体一致；权重来自 ModelScope。",
+    ),
+    "serve_own": (
+        "With the options of the variant `{variant}`; the weights are the run's own, not the published ones.",
+        "选项与 `{variant}` 变体一致；权重为本次运行另行指定，并非发布的权重。",
     ),
     "known_limits": ("Known limits", "已知限制"),
     "limit_no_npu": ("This run used the platform {platform}, no NPU.", "本次运行的平台为 {platform}，未使用 NPU。"),

@@ -1,6 +1,7 @@
 """The words of a report, in English and Chinese."""
 
 from npu_conformance.report.words.cards import CARDS
+from npu_conformance.report.words.claimed import CLAIMED
 from npu_conformance.report.words.files import FILES
 from npu_conformance.report.words.layers import LAYERS
 from npu_conformance.report.words.sections import SECTIONS
@@ -8,6 +9,7 @@ from npu_conformance.report.words.signs import SIGNS
 
 WORDS: dict[str, tuple[str, str]] = {
     **CARDS,
+    **CLAIMED,
     **FILES,
     **LAYERS,
     **SECTIONS,
@@ -170,7 +172,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "published_examples": ("Prompts published without a result", "仅作示例、未给出结果的提示词"),
     "published_weights": ("Checkpoint", "权重"),
     "published_config": ("Its config.json said", "其 config.json 所写"),
-    "published_layers": ("Hidden states by layer", "逐层隐藏状态"),
+    "published_layers": ("Hidden states by layer", "逐层隐状态"),
     "published_layer": ("Layer", "层"),
     "published_norm": ("Published norm", "发布的范数"),
     "published_claims": ("Claims", "声明"),

@@ -68,7 +68,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "published_keys": ("Keys of the candidate's files as published", "被测文件中与发布文件一致的键"),
     "unsuspicious_tensors": ("Tensors without suspicious statistics", "统计量无异常的张量"),
     "log_lines": ("Lines of the engine's log without a sign of another model", "未表明运行另一个模型的引擎日志行"),
-    "published_parameters": ("Parameters equal to the published ones", "与发布权重一致的参数"),
+    "published_parameters": ("Parameters equal to the published ones", "与发布权重一致的参数张量数"),
     "adapter_size": ("Adapter's effect: size against the reference's", "适配器的影响：幅度与参考之比"),
     "adapter_cosine": ("Adapter's effect: cosine with the reference's", "适配器的影响：与参考的余弦"),
     "error_growth": ("Growth of the error since the baseline", "相对基线的误差增长"),

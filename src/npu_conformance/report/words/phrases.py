@@ -50,7 +50,7 @@ PHRASES: dict[str, str] = {
         "两条路径各自的误差都在阈值内，但方向不同：请查看各自误差最大的位置"
     ),
     "decode alone: KV cache, recurrent state, decode kernels or the replay of a graph": (
-        "仅 decode:KV 缓存、循环状态、decode 算子或图回放"
+        "仅 decode：KV 缓存、循环状态、decode 算子或图回放"
     ),
     "decode alone, narrowly: it breaks a limit that prefill just keeps; look at its worst position": (
         "仅 decode，且接近阈值：decode 超出了 prefill 勉强满足的阈值；请查看其误差最大的位置"

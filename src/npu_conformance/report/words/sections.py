@@ -52,6 +52,11 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "look_first": ("Look first at", "首先查看"),
     "may_follow": ("May follow from it", "可能由此引起"),
     "gates_section": ("Figures and gates", "指标与判定项"),
+    "note_shown_limit": (
+        "A limit without a verdict: rounding, or an expert that rounding may exchange, alone comes near that limit in "
+        "this model or breaks it. The gates against the noise floor judge instead.",
+        "有阈值而无判定的指标：仅舍入（或舍入引起的专家互换）即可接近或超出该阈值，改由相对噪声基底的判定项判定。",
+    ),
     "all_figures": ("All figures with limit, n and interval", "全部指标：阈值、n 与区间"),
     "note_bullets": (
         "Each bar is an error as a share of its own limit: 100 % is the limit. The line across is the 95 % interval, "
@@ -120,15 +125,14 @@ SECTIONS: dict[str, tuple[str, str]] = {
     ),
     "known_own": ("what the candidate has beyond its floor", "被测误差中超出噪声基底的部分"),
     "source_below": (
-        "The relative L2 error is {total} (root mean square, n = {n}), that of rounding alone {floor}: {ratio} times. "
+        "The relative L2 error is {total} (root mean square, n = {n}), that of rounding alone {floor}. "
         "Rounding explains all of it.",
-        "相对误差（L2）为 {total}（均方根，n = {n}），仅舍入即为 {floor}：为舍入噪声的 {ratio} 倍，可完全由舍入解释。",
+        "相对误差（L2）为 {total}（均方根，n = {n}），仅舍入即为 {floor}，可完全由舍入解释。",
     ),
     "source_above": (
-        "The relative L2 error is {total} (root mean square, n = {n}), that of rounding alone {floor}: {ratio} times. "
+        "The relative L2 error is {total} (root mean square, n = {n}), that of rounding alone {floor}. "
         "Errors add in squares; what is beyond rounding is the engine's own.",
-        "相对误差（L2）为 {total}（均方根，n = {n}），仅舍入为 {floor}：为舍入噪声的 {ratio} 倍。"
-        "误差按平方相加，超出舍入的部分来自引擎自身。",
+        "相对误差（L2）为 {total}（均方根，n = {n}），仅舍入为 {floor}。误差按平方相加，超出舍入的部分来自引擎自身。",
     ),
     "source_growth": (
         "Over the layers the hidden states' error goes from {first_error} ({first}) to {last_error} ({last}); the most "
@@ -137,13 +141,15 @@ SECTIONS: dict[str, tuple[str, str]] = {
     ),
     "note_source": (
         "Shares are of the squared error of base, computed from this run.",
-        "以上比例均为 base 平方误差的比例，由本次运行算出。",
+        "以上均为占 base 平方误差的比例，由本次运行算出。",
     ),
     "layers_section": ("Layers", "逐层分析"),
     "layer_tables": ("All layers", "全部网络层"),
     "alt_modules": (
-        "Error of each attention and MLP over its own floor; the largest is {point} with {ratio}",
-        "各 attention 与 MLP 的误差与其自身噪声基底之比；最大为 {point}（{ratio}）",
+        "Error of each attention and MLP over its own floor, as the gate judges it: what all of its kind have is left "
+        "out. The largest is {point} with {ratio}",
+        "各 attention 与 MLP 的误差与其自身噪声基底之比，已除去同类模块共有的部分（与判定所用相同）；"
+        "最大为 {point}（{ratio}）",
     ),
     "alt_layers": (
         "Relative L2 error of hidden states by layer; the largest is {point} with {error}",

@@ -1,0 +1,27 @@
+"""Chinese for reasons that the suite writes in English with names and numbers in them, by a pattern of the English."""
+
+import re
+
+REASONS: tuple[tuple[str, str], ...] = (
+    (r"no traces of (\S+) in (\S+) in (.+)", r"没有 \1 的 \2 变体的 trace（\3）"),
+    (r"no traces of (\S+) in (.+): run it without --from", r"没有 \1 的 trace（\2）：请去掉 --from 重新运行"),
+    (
+        r"no weights of (\S+): looked under (.+), in ModelScope's cache (.+) and in the Hugging Face cache; download "
+        r"the model, or run its stand-in with --twin",
+        r"找不到 \1 的权重：已查找 \2、ModelScope 缓存 \3 和 Hugging Face 缓存；请下载模型，或用 --twin 运行替代模型",
+    ),
+    (
+        r"(\S+) needs (\d+) devices, (\d+) of platform (\S+) (?:is|are) here",
+        r"\1 需要 \2 个设备，此处有 \3 个（平台 \4）",
+    ),
+    (r"(\S+) is an option of platform (\S+), this one is (\S+)", r"\1 是平台 \2 的选项，当前平台为 \3"),
+    (r"(.+): (\d+) in this run, at least (\d+) show the feature", r"\1：本次运行为 \2，至少为 \3 才说明该特性生效"),
+)
+
+
+def reason(english: str) -> str:
+    """A reason in Chinese; the English where it is none of these."""
+    for pattern, chinese in REASONS:
+        if found := re.fullmatch(pattern, english):
+            return found.expand(chinese)
+    return english
