@@ -10,8 +10,8 @@ from io import TextIOWrapper
 from npu_conformance.commands.dev_parser import DEVELOPERS
 from npu_conformance.commands.parser import make_parser
 from npu_conformance.commands.run import Word
+from npu_conformance.commands.subcommands import RUN
 from npu_conformance.errors import ConfigError, ConformanceError, printable
-from npu_conformance.subcommands import RUN
 
 # A write to an open file fails without the file's name.
 _OF_THE_MACHINE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

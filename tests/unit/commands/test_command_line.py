@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npu_conformance import subcommands
 from npu_conformance.cli import main
+from npu_conformance.commands import subcommands
 from npu_conformance.commands.console import console, say
 from npu_conformance.errors import ConfigError, printable
 

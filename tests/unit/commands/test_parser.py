@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from npu_conformance import subcommands
 from npu_conformance.cli import main
+from npu_conformance.commands import subcommands
 from npu_conformance.commands.dev_parser import DEVELOPERS
 from npu_conformance.commands.parser import GROUPS, make_parser
 from npu_conformance.run.options import add_options
