@@ -149,6 +149,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _watch(options: argparse.Namespace) -> int:
     from npu_conformance.commands.watch.command import watch
+    from npu_conformance.engines.openai.transport import own_key
 
     return watch(
         options.server,
@@ -158,7 +159,7 @@ def _watch(options: argparse.Namespace) -> int:
         once=options.once,
         prompts=options.prompts,
         tokens=options.tokens,
-        api_key=os.environ.get("OPENAI_API_KEY") or "none",
+        api_key=own_key(),
     )
 
 

@@ -1,6 +1,5 @@
 """The candidate that is a server: asked for the run's prompts over HTTP, its likeliest tokens kept at each position."""
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ from npu_conformance.engines.openai.asked import Asked
 from npu_conformance.engines.openai.asking import choose, take
 from npu_conformance.engines.openai.client import Server
 from npu_conformance.engines.openai.learning import learn
-from npu_conformance.engines.openai.transport import ServerError
+from npu_conformance.engines.openai.transport import ServerError, own_key
 from npu_conformance.engines.rendering import load_rendered
 from npu_conformance.engines.tokenizer_file import tokenizer_file
 from npu_conformance.errors import JobError
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from npu_conformance.workers.job import CandidateJob
     from npu_conformance.workers.worker import Progress
 
-KEY = "OPENAI_API_KEY"
-"""The environment variable that has the server's key; nothing else may hold it."""
 # Seconds of one answer, on a server that others may use too.
 _SECONDS = 600.0
 
@@ -38,7 +35,7 @@ def run(job: "CandidateJob", progress: "Progress") -> None:
         raise JobError("a candidate that is a server needs an address: --server http://HOST:PORT")
     rendered, started = load_rendered(job.rendered), time.monotonic()
     progress("asking what the server can do", 0, 0)
-    server = Server(job.server, job.served_model, os.environ.get(KEY) or "none", _SECONDS)
+    server = Server(job.server, job.served_model, own_key(), _SECONDS)
     _require_named(server, job)
     learn(server, rendered.prompt_ids[0], tokenizer_file(job.checkpoint))
     with staged_dir(job.output) as stage:

@@ -5,6 +5,7 @@ time of all of it, and takes an answer of any shape.
 """
 
 import asyncio
+import os
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -33,6 +34,11 @@ _SECRET = 8
 
 class ServerError(ConformanceError):
     """The server cannot be asked, or gives no answer that can be judged."""
+
+
+def own_key() -> str:
+    """The key that this machine's user has for servers, from the environment alone; `none` where there is none."""
+    return os.environ.get("OPENAI_API_KEY") or "none"
 
 
 def ask_together(
