@@ -33,6 +33,10 @@ _ROOMS = {
 _PR_SET_PDEATHSIG = 1
 # Of an engine's own error, which may quote a whole config.
 _LONGEST = 600
+_OTHER_TORCH = (
+    "torchvision here was built for another torch, and transformers imports no model beside it: remove it by `pip "
+    "uninstall torchvision`, or install the build that fits"
+)
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and of how much; 0 of 0 while that is unknown."""
@@ -62,13 +66,17 @@ def main(workdir: Path) -> int:
         return REFUSED
     except Exception as error:
         traceback.print_exc()
-        reason = " ".join(str(error).split())
-        write_text(
-            workdir / "refusal.txt",
-            f"{type(error).__name__}: {reason[:_LONGEST]}; log: {workdir / 'log.txt'}",
-        )
+        write_text(workdir / "refusal.txt", f"{_reason(error)}; log: {workdir / 'log.txt'}")
         return 3
     return 0
+
+
+def _reason(error: BaseException) -> str:
+    """Of the first error: transformers says of a failed import only what could not be imported."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST]}"
+    return f"{reason}; {_OTHER_TORCH}" if "operator torchvision::" in reason else reason
 
 
 def _do(job: Any, progress: Progress) -> None:

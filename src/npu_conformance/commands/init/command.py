@@ -37,7 +37,9 @@ def init(folder: Path) -> int:
         (folder / place).write_text(_content(_FILES / name), encoding="utf-8")
     write_json(folder / _SCHEMA, config_schema())
     say(*places)
-    say("", f"next, in {folder}: npu-conformance run --twin Qwen3Guard-Gen-4B")
+    say("", f"next, in {folder}:")
+    say("  pip install --no-deps -r requirements-cpu.txt    # on a machine without vLLM and an accelerator")
+    say("  npu-conformance run --twin Qwen3Guard-Gen-4B")
     return 0
 
 
