@@ -33,10 +33,12 @@ _ROOMS = {
 _PR_SET_PDEATHSIG = 1
 # Of an engine's own error, which may quote a whole config.
 _LONGEST = 600
-_OTHER_TORCH = (
-    "torchvision here was built for another torch, and transformers imports no model beside it: remove it by `pip "
-    "uninstall torchvision`, or install the build that fits"
-)
+_REMEDIES = {
+    "operator torchvision::": "torchvision here was built for another torch, and transformers imports no model beside "
+    "it: remove it by `pip uninstall torchvision`, or install the build that fits",
+    "No module named 'torch'": "there is no engine in this environment: install the suite where vLLM is, such as a "
+    "vllm-ascend image, or vLLM for the CPU by the lock that `npu-conformance init` writes",
+}
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and of how much; 0 of 0 while that is unknown."""
@@ -76,7 +78,7 @@ def _reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     reason = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST]}"
-    return f"{reason}; {_OTHER_TORCH}" if "operator torchvision::" in reason else reason
+    return "; ".join([reason, *(remedy for sign, remedy in _REMEDIES.items() if sign in reason)])
 
 
 def _do(job: Any, progress: Progress) -> None:

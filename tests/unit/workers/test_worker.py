@@ -9,9 +9,18 @@ from npu_conformance.workers import worker
 from npu_conformance.workers.job import TwinJob
 
 
-def test_the_first_error_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Transformers names only the class that it could not import; a torchvision for another torch has a remedy."""
-    first = RuntimeError("operator torchvision::nms does not exist")
+@pytest.mark.parametrize(
+    ("first", "remedy"),
+    [
+        (RuntimeError("operator torchvision::nms does not exist"), "remove it by `pip uninstall torchvision`"),
+        (ModuleNotFoundError("No module named 'torch'"), "install the suite where vLLM is"),
+        (OSError("no space left"), ""),
+    ],
+)
+def test_the_first_error_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Exception, remedy: str
+) -> None:
+    """Transformers names only the class that it could not import. Where an environment is wrong, the remedy follows."""
 
     def run(*_: object) -> None:
         raise ModuleNotFoundError("Could not import module 'Qwen3ForCausalLM'") from first
@@ -23,8 +32,7 @@ def test_the_first_error_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(worker, "stay_on_host", lambda: None)
 
     assert worker.main(tmp_path) == 3
-    assert (tmp_path / "refusal.txt").read_text() == (
-        "RuntimeError: operator torchvision::nms does not exist; torchvision here was built for another torch, and "
-        "transformers imports no model beside it: remove it by `pip uninstall torchvision`, or install the build that "
-        f"fits; log: {tmp_path / 'log.txt'}"
-    )
+    told = (tmp_path / "refusal.txt").read_text()
+    assert told.startswith(f"{type(first).__name__}: {first}; ")
+    assert told.endswith(f"; log: {tmp_path / 'log.txt'}")
+    assert remedy in told
