@@ -86,6 +86,16 @@ def test_a_server_that_takes_less_is_asked_for_less(tmp_path: Path) -> None:
     assert trace.provenance["effective"]["likeliest_tokens"] == 5
 
 
+def test_trouble_is_no_lack_of_prompt_logprobs(tmp_path: Path) -> None:
+    """Else the prefill path would go unjudged without a word."""
+
+    def troubled(_path: str, asked: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any] | Sent:
+        return Sent(500, {"error": "out of memory"}) if "prompt_logprobs" in asked else answer
+
+    with pytest.raises(ServerError, match="out of memory"):
+        traced(tmp_path, troubled)
+
+
 @pytest.mark.parametrize("prompt_log_probs", [True, False])
 def test_given_tokens_are_scored(tmp_path: Path, prompt_log_probs: bool, capsys: pytest.CaptureFixture[str]) -> None:
     """In one prefill; or a request a token, which is said before."""

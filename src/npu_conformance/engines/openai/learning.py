@@ -1,12 +1,11 @@
 """What a server goes along with, found by asking it for one token."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from npu_conformance.engines.openai.client import Form, Question, Server
 from npu_conformance.engines.openai.token_names import TokenNames
-from npu_conformance.engines.openai.transport import RefusedError, ServerError
+from npu_conformance.engines.openai.transport import NamedByTextError, RefusedError, ServerError
 from npu_conformance.engines.tokenizer_file import TokenizerFile
 
 # The most that vLLM gives by default, then what every such server gives.
@@ -14,7 +13,8 @@ _TOPS = (20, 5)
 _LEAST = 2
 # Servers that keep requests apart by `cache_salt`, so that the same one is computed the same way again.
 _REPEATS = "vllm"
-_REFUSED = (400, 422)
+# Of a question that the server does not know or allow; any other status is trouble, and no answer to what it can.
+_REFUSED = (400, 422, 501)
 
 
 def learn(server: Server, prompt_ids: Sequence[int], tokenizer: TokenizerFile | None) -> None:
@@ -40,11 +40,11 @@ def learn(server: Server, prompt_ids: Sequence[int], tokenizer: TokenizerFile | 
             if error.status not in _REFUSED:
                 raise
             continue
-        except ServerError as error:
-            if form.names is None and names is not None and "by their text" in str(error):
-                problem = problem or error
-                continue
-            raise
+        except NamedByTextError as error:
+            if names is None:
+                raise
+            problem = problem or error
+            continue
         _check_words(server, len(said[0].log_probs) if said else form.top)
         server.form = replace(form, prompt_log_probs=_of_prompt(server, prompt_ids), repeats=server.kind == _REPEATS)
         return
@@ -70,6 +70,9 @@ def _check_words(server: Server, count: int) -> None:
 def _of_prompt(server: Server, prompt_ids: Sequence[int]) -> bool:
     if not server.form.more:
         return False
-    with suppress(RefusedError):
+    try:
         return server.answer(Question(tuple(prompt_ids), 1, of_prompt=True)).of_prompt is not None
-    return False
+    except RefusedError as error:
+        if error.status not in _REFUSED:
+            raise
+        return False

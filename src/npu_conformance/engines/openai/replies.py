@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from npu_conformance.checkpoints.headers import shown
 from npu_conformance.engines.openai.token_names import TokenNames
-from npu_conformance.engines.openai.transport import ServerError
+from npu_conformance.engines.openai.transport import NamedByTextError, ServerError
 
 _ID = re.compile("token_id:([0-9]{1,9})")
 # A log-probability, but for its rounding; vLLM writes -9999 for minus infinity.
@@ -215,7 +215,7 @@ def _id(url: str, names: TokenNames | None, text: str) -> int:
     if (found := _ID.fullmatch(text)) is not None:
         return int(found[1])
     if names is None:
-        raise ServerError(
+        raise NamedByTextError(
             f"{url}: names tokens by their text ({shown(repr(text))}), not by their ids as vLLM's server does"
         )
     token = names.id(text)

@@ -146,6 +146,10 @@ def _in_any_form(api_key: str) -> "re.Pattern[str]":
     return re.compile("".join(forms))
 
 
+class NamedByTextError(ServerError):
+    """The server names tokens by their text, and was asked to name them by their ids."""
+
+
 class RefusedError(ServerError):
     """The server answers, with a status that is an error."""
 
