@@ -40,7 +40,7 @@ def end_marked(token: str, group: int | None = None) -> int:
     """Kill a job's processes and wait for their end; how many there were.
 
     Args:
-        token: what they carry in their environment.
+        token: what they carry in their environment; what a job of theirs carries begins with it.
         group: a process group that is the job's too.
     """
     found = [process for process in psutil.process_iter() if alive(process) and _is_marked(process, token, group)]
@@ -67,7 +67,7 @@ def alive(process: psutil.Process) -> bool:
 
 def _is_marked(process: psutil.Process, token: str, group: int | None) -> bool:
     try:
-        return os.getpgid(process.pid) == group or process.environ().get(JOB_VARIABLE) == token
+        return os.getpgid(process.pid) == group or process.environ().get(JOB_VARIABLE, "").startswith(token)
     except (psutil.Error, ProcessLookupError):
         return False
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import psutil
 
-import npu_conformance
 from npu_conformance.errors import JobError
-from npu_conformance.machine.storage import JOB_VARIABLE, LOG_VARIABLE, sweep, write_text
+from npu_conformance.machine.storage import LOG_VARIABLE, sweep, write_text
 from npu_conformance.workers.guard import alive, end_marked
 from npu_conformance.workers.job import CLOSING, REFUSED, STARTING, Job
 from npu_conformance.workers.known_failures import explanation
 from npu_conformance.workers.option_names import in_the_yaml
+from npu_conformance.workers.started import environment_of, guarded
 
 LOG_LINES = 15
 _POLL = 0.1
@@ -72,18 +72,18 @@ def run_job(
     for stale in ("refusal.txt", "progress.json"):
         (workdir / stale).unlink(missing_ok=True)
     log, token = workdir / "log.txt", uuid.uuid4().hex[:16]
-    with log.open("wb") as sink, _guard(token, held) as guard:
+    with log.open("wb") as sink, guarded(token, held) as guard:
         worker = subprocess.Popen(
             [str(python or sys.executable), "-m", "npu_conformance.workers.worker", str(workdir)],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=_environment({**(environment or {}), LOG_VARIABLE: str(log)}, token),
+            env=environment_of({**(environment or {}), LOG_VARIABLE: str(log)}, token),
             pass_fds=held,
         )
         try:
-            _tell(guard, worker.pid)
+            guard.watch(worker.pid)
             problem = _watch(worker, workdir, deadline, observe, stop)
         finally:
             _end(worker, token)
@@ -99,7 +99,7 @@ def run_job(
         why = f"{refusal.read_text(encoding='utf-8')}{known}"
         raise JobError(f"{name}: {why}\n{in_the_yaml(why)}".rstrip(), part, starting=starting)
     killed = worker.returncode == -signal.SIGKILL if problem is None else problem.startswith(_LOST)
-    what = problem or _describe_exit(worker.returncode)
+    what = problem or f"the worker {described_exit(worker.returncode)}"
     known = explanation(log, killed=killed)
     end = tail(log)
     raise JobError(f"{name}: {what}\n{known}{in_the_yaml(end)}last lines of {log}:\n{end}", part, starting=starting)
@@ -184,38 +184,8 @@ def _end(worker: "subprocess.Popen[bytes]", token: str) -> None:
     end_marked(token)
 
 
-def _guard(token: str, held: Sequence[int]) -> "subprocess.Popen[bytes]":
-    """Another process that ends the job when its input ends: with the context, or because this process was killed."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "npu_conformance.workers.guard", token],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=_environment({}, None),
-        pass_fds=held,
-    )
-
-
-def _tell(guard: "subprocess.Popen[bytes]", group: int) -> None:
-    """Name the worker's process group; who is killed before has a worker that dies with him and has started nothing."""
-    with contextlib.suppress(BrokenPipeError):  # somebody killed the guard
-        if guard.stdin is not None:
-            os.write(guard.stdin.fileno(), str(group).encode())
-
-
-def _environment(extra: Mapping[str, str], token: str | None) -> dict[str, str]:
-    # The package must be importable also where --reference-python names an interpreter without it.
-    source = str(Path(npu_conformance.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    # SPT_NOENV: titles that processes give themselves must not write over the token, see `guard`.
-    marked = {} if token is None else {JOB_VARIABLE: token, "SPT_NOENV": "1"}
-    # Who crashes in native code says so in the log.
-    talking = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
-    return {**os.environ, "PYTHONPATH": path, **talking, **extra, **marked}
-
-
-def _describe_exit(code: int) -> str:
+def described_exit(code: int) -> str:
+    """How a process ended, as what follows its name."""
     if code < 0:
-        return f"the worker was killed by signal {signal.Signals(-code).name}"
-    return f"the worker ended with exit status {code}"
+        return f"was killed by signal {signal.Signals(-code).name}"
+    return f"ended with exit status {code}"

@@ -1,18 +1,14 @@
 """Faults judged over HTTP: the table of them, the server's options, and a fault's way in and out of a worker."""
 
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from npu_conformance.cli import main
-from npu_conformance.errors import JobError
 from npu_conformance.selftest import served_extension
 from npu_conformance.selftest.catalogue import CLEAN, KINDS, Kind
 from npu_conformance.selftest.live import Live
 from npu_conformance.selftest.over_http import OverHttp, over_http_table
-from npu_conformance.selftest.served import _flags, faulty_server
 from npu_conformance.selftest.served_extension import FaultyWorker
 
 
@@ -48,23 +44,6 @@ def test_the_table_counts_what_changes_something() -> None:
         f"| {KINDS['noise'].about} | 1 | drift | — | missed |",
         f"| {KINDS['head_lost'].about} | 1 | changes nothing here | — | changes nothing here |",
     ]
-
-
-def test_options_are_words_of_the_servers_command_line() -> None:
-    """Truths with and without no, mappings as JSON, nothing where there is nothing."""
-    options = {"dtype": "bfloat16", "enforce_eager": True, "enable_prefix_caching": False, "seed": None, "c": {"a": 1}}
-
-    assert list(_flags(options)) == [
-        "--dtype", "bfloat16", "--enforce-eager", "--no-enable-prefix-caching", "--c", '{"a": 1}',
-    ]  # fmt: skip
-
-
-def test_a_server_that_ends_at_once_names_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no process left to end, which must not hide why."""
-    monkeypatch.setattr(sys, "executable", "false")
-    log = tmp_path / "log.txt"
-    with pytest.raises(JobError, match=f"the server did not come up; log: {log}"), faulty_server(tmp_path, {}, {}, log):
-        pass
 
 
 def test_a_fault_takes_the_place_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
