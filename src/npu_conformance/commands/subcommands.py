@@ -11,7 +11,7 @@ from npu_conformance.config.model import config_schema
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import stay_on_host
-from npu_conformance.machine.storage import write_json
+from npu_conformance.machine.storage import write_json, write_text
 from npu_conformance.run.settings import Settings
 
 
@@ -33,6 +33,7 @@ def _names(text: str) -> list[str]:
 
 
 def _schema(options: argparse.Namespace) -> int:
+    from npu_conformance.commands.configuration import configuration_page
     from npu_conformance.report.model import report_schema
 
     for name in ("configs", "docs"):
@@ -44,6 +45,8 @@ def _schema(options: argparse.Namespace) -> int:
     ):
         write_json(path, schema)
         print(path)
+    write_text(options.docs / "configuration.md", configuration_page())
+    print(options.docs / "configuration.md")
     return 0
 
 

@@ -28,7 +28,7 @@ MAX_TOKENS = 2**17
 class PromptEntry(BaseModel):
     """One prompt of a set."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     id: Name
     """Unique in its set; reports name the prompt `set/id`."""
@@ -43,7 +43,7 @@ class PromptEntry(BaseModel):
 class PromptSet(BaseModel):
     """A file of `model_configs/prompts/`, or one of the suite's own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     description: str
     """What the set is for."""
@@ -52,12 +52,13 @@ class PromptSet(BaseModel):
     system: Annotated[str, Field(min_length=1)] | None = None
     """System message before each of a chat set's prompts."""
     prompts: Annotated[tuple[PromptEntry, ...], Field(min_length=1)]
+    """Asked one by one, and together where a check is about batches."""
 
 
 class PromptUse(BaseModel):
     """How a model uses a prompt set; a bare name means the set as it is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     set: Name
     """File name without `.yaml`."""

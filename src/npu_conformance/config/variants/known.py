@@ -70,7 +70,7 @@ class Variant(BaseModel):
     name: VariantName
     """As `-k` selects it."""
     options: dict[str, Any] = {}
-    """VLLM engine arguments."""
+    """Engine arguments of vLLM."""
     envs: Envs = {}
     """Environment variables of the engine's process, on top of the config's."""
 
