@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from npu_conformance.audit.scan import Scan
@@ -167,3 +168,26 @@ def test_gates_of_too_few_prompts_are_open(tmp_path: Path) -> None:
 
     assert {check.verdict for check in checks} == {"inconclusive"}
     assert {check.message for check in checks} == {"2 prompts: at least 3 are needed: use --prompts 3 or more"}
+
+
+def test_a_worst_case_that_could_hardly_fail_is_no_pass(tmp_path: Path) -> None:
+    """Floor runs that scatter over many orders, as a mixture's do; still, what is beyond even them fails."""
+    exact = logits(3, 60)
+
+    def scattered(seed: int, factor: float = 1.0) -> list[Rows]:
+        random = np.random.default_rng(seed)
+        sizes = [0.005 * np.exp(3 * random.standard_normal((len(rows), 1))) for rows in exact]
+        sizes[1][7] *= factor
+        noise = [random.standard_normal(rows.shape) for rows in exact]
+        return [
+            np.asarray(rows + size * one, dtype=np.float32) for rows, size, one in zip(exact, sizes, noise, strict=True)
+        ]
+
+    floor = [scattered(seed) for seed in range(4)]
+    for factor, verdict in ((1.0, "shown"), (1e12, "fail")):
+        evidence = evidence_of(tmp_path / verdict, scattered(9, factor), exact, floor)
+        (check,) = CHECKS["worst_positions"].judge(evidence)
+        assert check.verdict == verdict
+        assert check.limit is not None
+        assert check.limit > 100
+        assert ("times their error would fail" in (check.message or "")) is (verdict == "shown")
