@@ -59,6 +59,8 @@ _QUESTIONS = {
 
 # Of the floor's error. That of bfloat16 is about 0.5 %, and a hundred times as much is half of the logits themselves.
 _BLIND = 100.0
+# Gates whose limit is what floor runs scatter, in units of their error.
+_SCALED = ("worst_positions", "worst_logits", "worst_prompts")
 
 
 def _gate(name: str, english: str, chinese: str) -> None:
@@ -106,7 +108,7 @@ def _judge(evidence: Evidence, check: str, path: Path, found: GateResult, p_adju
     elif interval is not None and not interval[1] <= found.allowed:
         verdict = "inconclusive"
         message = _undecided(evidence, check, found, interval)
-    elif found.allowed > _BLIND:
+    elif check in _SCALED and found.allowed > _BLIND:
         verdict = "shown"
         message = (
             f"Floor runs scatter so widely here that only what is {found.allowed:.0f} times their error would fail: "

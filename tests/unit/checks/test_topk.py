@@ -67,8 +67,9 @@ def test_a_clean_run_is_judged_as_far_as_few_words_go(scene: Scene, tmp_path: Pa
     whole = verdicts(scene.evidence(), *JUDGED)
     assert {name: found[name] for name in JUDGED} == whole
     assert set(whole.values()) == {"pass", "inconclusive"}  # 600 positions leave the rate of agreement open
-    assert {found[name] for name in GATES} <= {"pass", "inconclusive", "not_applicable"}
-    assert [found[name] for name in GATES].count("pass") >= 7
+    # The floor of so few words scatters widely: its worst of many is shown.
+    assert {found[name] for name in GATES} <= {"pass", "inconclusive", "not_applicable", "shown"}
+    assert [found[name] for name in GATES].count("pass") >= 5
     assert {name: found[name] for name in WHOLE} == dict.fromkeys(WHOLE, "not_applicable")
     assert "error" not in found.values()
     assert "fail" not in found.values()

@@ -101,8 +101,10 @@ def test_a_blunt_run_quotes_less(scene: Scene, monkeypatch: pytest.MonkeyPatch) 
     assert _quoted(scene, whole) == set(limits)
     assert _quoted(scene, shared) == {"error_over_floor"}
     assert _quoted(scene, blunt) == set()
-    # Not for want of a pass.
-    assert {one.verdict for name in limits for one in CHECKS[name].judge(blunt)} == {"pass"}
+    # Not for want of a pass; the worst of many is too blunt even for that.
+    found = {name: {one.verdict for one in CHECKS[name].judge(blunt)} for name in limits}
+    assert found["error_over_floor"] == {"pass"}
+    assert all(verdicts <= {"pass", "shown"} for verdicts in found.values())
 
 
 def _limit(evidence: Evidence, gate: str) -> float:
