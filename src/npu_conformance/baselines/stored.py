@@ -21,6 +21,7 @@ from npu_conformance.machine.storage import digest
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.measure.topk import TopK, topk_deviations
+from npu_conformance.traces.performance import Performance
 from npu_conformance.traces.reading import read_saved
 from npu_conformance.traces.topk_rows import Ids, TopKRows, Values
 from npu_conformance.traces.trace import Answer, Trace
@@ -137,6 +138,8 @@ class Baseline(Part):
     reference: StoredReference
     run: StoredRun
     """The candidate, in base."""
+    performance: Performance | None = None
+    """The engine's speed as it is served; null where it was not measured."""
     floor: dict[str, StoredRun]
     """Floor runs of the noise floor by name."""
     digest: str = ""
@@ -165,6 +168,8 @@ class Baseline(Part):
         content = self.model_dump(mode="json", exclude={"digest"})
         if not self.identity.reference_files:
             del content["identity"]["reference_files"]
+        if self.performance is None:  # as in files that earlier versions wrote
+            del content["performance"]
         return digest(content)
 
     @property

@@ -26,6 +26,7 @@ from npu_conformance.measure.floor import FloorRun, NoiseFloor
 from npu_conformance.measure.module_errors import ModuleErrors
 from npu_conformance.measure.noise import Family, family
 from npu_conformance.measure.ties import TieWidths, tie_widths
+from npu_conformance.traces.performance import Performance
 from npu_conformance.traces.trace import BOUNDARY, COLD, PREFILL, Trace
 
 
@@ -69,6 +70,8 @@ class Evidence:
     """Why the baseline is outdated; None where it is not, or there is none."""
     replacing: bool = False
     """Whether the run is to take the place of the baseline."""
+    performance: Performance | None = None
+    """What was measured of the engine's speed; None where nothing was, or it is another variant's."""
     kept: Path | None = None
     """Folder of comparisons that the run kept in place of rows; None where all rows are there."""
     baseline_only: bool = False

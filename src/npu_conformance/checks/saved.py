@@ -20,6 +20,7 @@ from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.floor import FloorRun, NoiseFloor
 from npu_conformance.measure.kept import COMPARISONS, save_comparison
 from npu_conformance.measure.module_errors import MODULE_ERRORS, load_module_errors
+from npu_conformance.traces.performance import load_performance
 from npu_conformance.traces.reading import read_saved
 from npu_conformance.traces.trace import Trace, load_trace
 
@@ -90,6 +91,7 @@ def load_evidence(
         baseline=baseline,
         outdated=outdated,
         replacing=replacing,
+        performance=load_performance(traces) if variant == "as_served" else None,
         kept=kept if kept.is_dir() else None,
         baseline_only=_baseline_only(traces, scored_with(variant), baseline),
     )

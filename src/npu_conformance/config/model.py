@@ -14,6 +14,7 @@ from npu_conformance.config.labels import Labels
 from npu_conformance.config.limits import FIGURES, SCHEME_LIMITS, Dtype, Scheme
 from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.config.names import Name, check_name
+from npu_conformance.config.performance import Performance, refuse_too_long
 from npu_conformance.config.prompts import MAX_TOKENS, PromptUse
 from npu_conformance.config.serve import Section, Serve
 from npu_conformance.config.variants import (
@@ -95,11 +96,14 @@ class ModelConfig(Candidate):
     """Recipe of the trained stand-in that `--twin` uses."""
     hardware: str | None = None
     """The machine the model is meant for, shown in the report."""
+    performance: Performance | None = None
+    """Speed of the engine as it is served, measured by `vllm bench`; `--performance` measures it without this too."""
     deadline: Annotated[int, Field(gt=0, le=LONGEST_JOB, strict=True)] | None = None
     """Seconds one engine or reference job may take; by default 1800, and more for a reference that is forecast long."""
 
     @model_validator(mode="after")
-    def _one_source_of_weights(self) -> "ModelConfig":
+    def _fits_together(self) -> "ModelConfig":
+        refuse_too_long(self.performance, self.serve.max_model_len)
         if self.convert is not None and self.reference.model is not None:
             raise ValueError(
                 "convert: the reference of a converted checkpoint is the published one; remove reference.model"

@@ -37,6 +37,7 @@ from npu_conformance.report.part import Part
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow, label_rows, prompt_rows
 from npu_conformance.report.token_rows import TokenRows, floor_errors, token_rows
 from npu_conformance.report.tokens import Agreement, Mismatch, agreement, mismatches
+from npu_conformance.traces.performance import Performance
 
 
 class VariantDetails(Part):
@@ -85,6 +86,8 @@ class VariantDetails(Part):
     layers: list[LayerRow] = Field([])
     modules: list[ModuleRow] = Field([])
     """Attentions and MLPs against their own floor; base's only."""
+    performance: Performance | None = None
+    """The engine's speed by `vllm bench`; of `as_served` only, and null where it was not measured."""
     second_dtype: str | None = None
     """Dtype of the second reference, if the model config asks for one."""
 
@@ -188,5 +191,6 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         if evidence.base is None and not evidence.baseline_only
         else [],
         modules=module_rows(evidence) if evidence.variant == "base" else [],
+        performance=evidence.performance,
         second_dtype=None if evidence.second_reference is None else evidence.config.reference.also,
     )

@@ -21,6 +21,7 @@ from npu_conformance.measure.metrics import choice, root_mean_square
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.topk import WORDS as FLOOR_WORDS
 from npu_conformance.measure.topk import TopK, fewer, join, likeliest, topk
+from npu_conformance.traces.performance import Performance
 from npu_conformance.traces.trace import Trace
 
 LARGEST = 300_000
@@ -41,6 +42,7 @@ def make_baseline(
     facts: Mapping[str, Any],
     change: Change,
     before: Baseline | None,
+    performance: Performance | None = None,
 ) -> Baseline:
     """A baseline of a run of base.
 
@@ -52,6 +54,7 @@ def make_baseline(
         facts: the subject's, as the run saved them.
         change: why it is written.
         before: the one that it replaces, for the history.
+        performance: the engine's speed, where it was measured.
     """
     figures = _figures(checks)
     change = change.model_copy(update={"figures": figures.get("base", {})})
@@ -70,6 +73,7 @@ def make_baseline(
             reference_by=_provenance(evidence.reference),
             history=(*(before.history if before else ()), change),
             figures=figures,
+            performance=performance,
             eos_token_ids=evidence.candidate.eos_token_ids,
             pieces=_pieces(evidence),
             **_arrays(evidence, words),

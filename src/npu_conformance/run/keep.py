@@ -14,6 +14,7 @@ from npu_conformance.measure.floor import load_floor
 from npu_conformance.report.model import ModelReport, Report
 from npu_conformance.run.baseline import LARGEST, make_baseline
 from npu_conformance.run.session import Session
+from npu_conformance.traces.performance import load_performance
 
 
 class KeptBaseline(NamedTuple):
@@ -63,6 +64,7 @@ def _keep(session: Session, model: ModelReport, action: Action, command: str) ->
         facts=facts.model_dump(mode="json"),
         change=Change(date=now, action=action, reason=settings.reason or command, figures={}),
         before=read_baseline(path) if action == "update" else None,
+        performance=load_performance(traces),
     )
     write_baseline(path, baseline)
     size, words = path.stat().st_size, baseline.words.shape[1]

@@ -39,6 +39,11 @@ def add_run_options(add: Callable[..., Any]) -> None:
         help="judge the traces of this report folder again",
     )
     add(
+        "--performance",
+        action="store_true",
+        help="measure the engine's speed as it is served too, by vllm bench; see docs/performance.md",
+    )
+    add(
         "--keep-traces",
         action="store_true",
         help="keep the logits of variants that passed; default: what was measured of them, and base's logits",

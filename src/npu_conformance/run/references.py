@@ -30,7 +30,7 @@ from npu_conformance.run.settings import Settings
 from npu_conformance.traces.layers import Layers, load_layers
 from npu_conformance.traces.module_states import holds_module_states
 from npu_conformance.traces.trace import load_trace
-from npu_conformance.workers.job import FloorJob, ModulesJob, ReferenceJob, SeriesJob, StatesJob
+from npu_conformance.workers.job import FloorJob, ModulesJob, ReferenceJob, SeriesJob, SpeedJob, StatesJob
 from npu_conformance.workers.jobs import Jobs
 
 _STARTED = time()
@@ -121,6 +121,14 @@ class References:
             raise TraceError(f"{output}: cannot be read; run again")
         return found
 
+    def speed(self, prompt: tuple[int, ...], tokens: int, output: Path) -> None:
+        """Leave how long it takes to decode so many tokens after a prompt."""
+        common = self._common("float32", self._config.reference.attn_implementation)
+        job = SpeedJob(**common, output=output, prompt=prompt, tokens=tokens)
+        # Three answers, each token a pass over all weights.
+        lengths = [(len(prompt), 0)] * 3 + [(1, 0)] * tokens
+        self._run(job, f"{self._subject.name}: speed of the reference", self._deadline(lengths, {"float32"}))
+
     def _common(self, dtype: ReferenceDtype, attention: Attention) -> dict[str, Any]:
         prepared = self._prepared
         return {
@@ -141,7 +149,7 @@ class References:
             return said
         return reference_deadline(reference_cost(self._prepared.reference, list(lengths)).seconds, dtypes)
 
-    def _run(self, job: SeriesJob | StatesJob, name: str, deadline: float) -> None:
+    def _run(self, job: SeriesJob | SpeedJob | StatesJob, name: str, deadline: float) -> None:
         """Run it while nobody else runs these weights, so that what both want is computed once."""
         self._cache.parent.mkdir(parents=True, exist_ok=True)
         with locked(lock_of(self._cache), "computes the same reference", self._jobs.narrator.say):

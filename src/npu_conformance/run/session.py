@@ -31,6 +31,7 @@ from npu_conformance.run.judged_prompts import tell_other_prompts
 from npu_conformance.run.lacking import config_of, lacking
 from npu_conformance.run.model_run import ModelRun
 from npu_conformance.run.once import Once
+from npu_conformance.run.performance import measure, workload_of
 from npu_conformance.run.preparation import Prepared, prepare, save_prepared
 from npu_conformance.run.references import References
 from npu_conformance.run.rows import may_drop
@@ -181,6 +182,8 @@ class Session:
         else:
             traces = self.folder / "traces" / model
             self._run(config, model, variant)
+            if variant == "as_served" and (workload := workload_of(config, self.settings)) is not None:
+                measure(self.model_run(model), config, self.settings, workload)
             seal(traces)
         facts = saved_facts(traces / "subject.json", config).model_dump(mode="json")
         saved = self._once(("baseline", model), lambda: load_baseline(traces))

@@ -79,6 +79,8 @@ class Settings:
     """Why a baseline is updated."""
     tokens: Path | None = None
     """Captured folder whose tokens to take instead of choosing any."""
+    performance: bool = False
+    """Measure the engine's speed too, also of models whose YAML does not ask for it."""
     keep_traces: bool = False
     """Keep all rows of logits, also of variants that passed."""
     part: Literal["both", "candidate", "reference"] = "both"
@@ -167,6 +169,7 @@ class Settings:
     def words(self) -> list[str]:
         """The command line's words for these settings, where they differ from the default."""
         words = ["--twin"] if self.twin else []
+        words += ["--performance"] if self.performance else []
         words += ["--keep-traces"] if self.keep_traces else []
         words += ["--trust-remote-code"] if self.trust_remote_code else []
         for option, value, default in (

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from npu_conformance.config.limits import Dtype, ReferenceDtype
+from npu_conformance.config.performance import Workload
 from npu_conformance.config.prompts import Prompt
 
 STARTING, CLOSING = "starting vLLM", "closing"
@@ -177,6 +178,21 @@ class ProbeJob(CandidateJob):
         return self.output.stem
 
 
+class BenchJob(CandidateJob):
+    """Measure the engine's speed with one of vLLM's own tools; the output is a JSON file of a `Bench`."""
+
+    kind: Literal["bench"] = "bench"  # type: ignore[assignment]
+    tool: Literal["latency", "throughput", "serve"]
+    workload: Workload
+    ready: float
+    """Seconds in which a server must be ready."""
+
+    @property
+    def label(self) -> str:
+        """The tool's."""
+        return self.tool
+
+
 class ScorerJob(_Job):
     """What a model of transformers is asked about given tokens."""
 
@@ -248,6 +264,15 @@ class StatesJob(ScorerJob):
     prefixes: tuple[tuple[int, ...], ...]
 
 
+class SpeedJob(ScorerJob):
+    """Time the reference's own greedy decoding; the output is a JSON file of a `Bench`."""
+
+    kind: Literal["speed"] = "speed"
+    prompt: tuple[int, ...]
+    tokens: int
+    """That it decodes, besides the first."""
+
+
 class SeriesJob(BaseModel):
     """Jobs of a kind one after another in one process, which saves starting it; what fails ends the series."""
 
@@ -263,19 +288,8 @@ class SeriesJob(BaseModel):
 
 
 Job = Annotated[
-    TwinJob
-    | ScanJob
-    | ConvertJob
-    | AuditJob
-    | RenderJob
-    | CandidateJob
-    | FaultsJob
-    | ProbeJob
-    | ReferenceJob
-    | FloorJob
-    | ModulesJob
-    | StatesJob
-    | SeriesJob,
+    TwinJob | ScanJob | ConvertJob | AuditJob | RenderJob | CandidateJob | FaultsJob | ProbeJob | BenchJob
+    | ReferenceJob | FloorJob | ModulesJob | StatesJob | SpeedJob | SeriesJob,
     Field(discriminator="kind"),
-]
+]  # fmt: skip
 JOB: TypeAdapter[Job] = TypeAdapter(Job)

@@ -11,7 +11,7 @@ from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import Device, Platform, find_devices, host_cores, lendable, narrowed
 from npu_conformance.machine.leases import lease
 from npu_conformance.workers.emptying import wait_for_memory
-from npu_conformance.workers.job import CandidateJob, Job, ModulesJob, ReferenceJob, SeriesJob, StatesJob
+from npu_conformance.workers.job import CandidateJob, Job, ModulesJob, ReferenceJob, SeriesJob, SpeedJob, StatesJob
 from npu_conformance.workers.progress import Narrator, Observe
 from npu_conformance.workers.supervise import run_job
 
@@ -122,7 +122,7 @@ def _needed(job: Job) -> tuple[Platform, Sequence[Device], int]:
     No cores are lent.
     """
     parts = _parts(job)
-    if any(isinstance(part, ReferenceJob | ModulesJob | StatesJob) for part in parts):
+    if any(isinstance(part, ReferenceJob | ModulesJob | StatesJob | SpeedJob) for part in parts):
         return "cpu", (_TURN,), 1
     engines = [part for part in parts if isinstance(part, CandidateJob) and not engine_of(part.engine).remote]
     platform = find_devices(engines[0].device)[0] if engines else "cpu"

@@ -29,6 +29,8 @@ _ROOMS = {
     "faults": "npu_conformance.selftest.job",
     "probe": "npu_conformance.commands.probe.job",
     "states": "npu_conformance.engines.reference.states",
+    "bench": "npu_conformance.engines.vllm.bench",
+    "speed": "npu_conformance.engines.reference.speed",
 }
 _PR_SET_PDEATHSIG = 1
 # Of an engine's own error, which may quote a whole config.

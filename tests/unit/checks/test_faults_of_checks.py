@@ -28,6 +28,7 @@ def test_a_clean_run_passes_everything(scene: Scene) -> None:
 
     assert found.pop("variant_closeness") == "not_applicable"
     assert found.pop("regression") == "not_applicable", "it has no baseline"
+    assert found.pop("performance_regression") == "not_applicable", "no speed was measured"
     assert found.pop("quantisation_cost") == "not_applicable", "nothing is quantised"
     assert {found.pop("worst_prompts"), found.pop("sets_over_floor")} == {"not_applicable"}, "three prompts of a set"
     assert found.pop("token_agreement") == "inconclusive", "of a rate three prompts are too few to be sure"

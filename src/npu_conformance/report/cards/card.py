@@ -10,6 +10,7 @@ from npu_conformance.report.sections.errors import prompt_table
 from npu_conformance.report.sections.gates import figure_blocks, gate_table
 from npu_conformance.report.sections.labels import label_table
 from npu_conformance.report.sections.layers import layer_table
+from npu_conformance.report.sections.performance import bench_blocks, seen_blocks
 from npu_conformance.report.sections.published import claims_table
 from npu_conformance.report.sections.ruled_out import ruled_out_table
 from npu_conformance.report.sections.verdict import sentence
@@ -81,7 +82,8 @@ def _parts(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
             _of(conversion_table(view), 20),
             _of(claims_table(view), 10),
             _of(ruled_out_table(view), _MOST_FAULTS),
-            _titled(section("performance", view), 3),
+            _blocks(view.t("bench"), bench_blocks(view), 50),
+            _blocks(view.t("performance"), seen_blocks(view), 3),
         ]
     for name in ("serve", "known_limits", "reproduce", "citation"):
         found.append(_titled(section(name, view), 20))
@@ -97,8 +99,11 @@ def _short(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
 
 
 def _figures(view: View, variant: str) -> tuple[str, tuple[Block, ...], int] | None:
-    blocks = figure_blocks(view, variant)
-    return (view.t("metrics"), blocks, 40) if blocks else None
+    return _blocks(view.t("metrics"), figure_blocks(view, variant), 40)
+
+
+def _blocks(title: str, blocks: tuple[Block, ...], most: int) -> tuple[str, tuple[Block, ...], int] | None:
+    return (title, blocks, most) if blocks else None
 
 
 def _titled(one: Section | None, most: int) -> tuple[str, tuple[Block, ...], int] | None:

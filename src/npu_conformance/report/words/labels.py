@@ -4,6 +4,7 @@ from npu_conformance.report.words.cards import CARDS
 from npu_conformance.report.words.claimed import CLAIMED
 from npu_conformance.report.words.files import FILES
 from npu_conformance.report.words.layers import LAYERS
+from npu_conformance.report.words.performance import PERFORMANCE
 from npu_conformance.report.words.sections import SECTIONS
 from npu_conformance.report.words.signs import SIGNS
 
@@ -12,6 +13,7 @@ WORDS: dict[str, tuple[str, str]] = {
     **CLAIMED,
     **FILES,
     **LAYERS,
+    **PERFORMANCE,
     **SECTIONS,
     **SIGNS,
     "title": ("Precision conformance report", "精度对齐报告"),

@@ -1,5 +1,7 @@
 """Words for metrics and for where they are observed, in English and Chinese, by their ids."""
 
+from npu_conformance.report.words.performance import SPEED_AT
+
 METRICS: dict[str, tuple[str, str]] = {
     "token_agreement": ("Token agreement", "Token 一致率"),
     "top5_overlap": ("Top-5 overlap", "Top-5 重合率"),
@@ -74,9 +76,11 @@ METRICS: dict[str, tuple[str, str]] = {
     "error_growth": ("Growth of the error since the baseline", "相对基线的误差增长"),
     "flips_growth": ("Growth of the share of flips since the baseline", "相对基线的 argmax 翻转率增长"),
     "baseline_kl": ("KL(baseline‖candidate), mean, at least", "与基线的平均 KL 散度（下界）"),
+    "speed_over_baseline": ("Speed over the baseline's", "速度与基线之比"),
     "baseline_tokens": ("Tokens of the baseline", "与基线相同的 token"),
 }
 AT: dict[str, tuple[str, str]] = {
+    **SPEED_AT,
     "boundary": ("at prompts cut at block boundaries", "在块边界处截断的提示词"),
     "cold": ("before the prefix cache was warm", "冷缓存"),
     "batch:copies": ("identical prompts in a batch", "同一批次中的相同提示词"),

@@ -3,6 +3,10 @@
 import re
 
 REASONS: tuple[tuple[str, str], ...] = (
+    (
+        r"vllm bench latency draws token ids below ([\d,]+), this vocabulary has ([\d,]+)",
+        r"vllm bench latency 使用 \1 以内的 token id，该词表只有 \2",
+    ),
     (r"no traces of (\S+) in (\S+) in (.+)", r"没有 \1 的 \2 变体的 trace（\3）"),
     (r"no traces of (\S+) in (.+): run it without --from", r"没有 \1 的 trace（\2）：请去掉 --from 重新运行"),
     (
