@@ -8,6 +8,7 @@ from npu_conformance.config.engines import DEFAULT, engine
 from npu_conformance.measure.results import Result
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.prompt_rows import LabelRow, PromptRow
+from npu_conformance.traces.performance import Performance
 
 _BOUNDS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _PRINTED = {"=": "", "~": "~ ", "<": "< ", "<=": "≤ ", ">": "> ", ">=": "≥ "}
@@ -78,16 +79,40 @@ class _Measured:
     remark: str | None = None
 
 
-def published_rows(published: Published, checks: list[Result], variant: VariantDetails) -> list[PublishedRow]:
+# Published speeds by what `vllm bench` measures, the first that is there, in the unit that they are printed in.
+_BENCHED = {
+    "tokens_per_second": ("tokens/s", "single_tokens_per_s"),
+    "milliseconds_per_token": ("ms", "single_tpot_p50_ms"),
+    "latency_p50": ("ms", "latency_p50_ms", "single_latency_p50_ms"),
+    "latency_p99": ("ms", "latency_p99_ms", "single_latency_p99_ms"),
+    "engine_start": ("s", "start_s"),
+    "engine_init": ("s", "init_s"),
+    "torch_compile": ("s", "compile_s"),
+    "weights_load": ("s", "weights_s"),
+    "graph_capture": ("s", "graph_s"),
+    "kv_cache": ("tokens", "kv_cache_tokens"),
+    "kv_cache_size": ("GiB", "kv_cache_gib"),
+    "reference_milliseconds_per_token": ("ms", "reference_tpot_ms"),
+    "speed_over_cpu": (None, "speed_over_reference"),
+}
+
+
+def published_rows(
+    published: Published, checks: list[Result], variant: VariantDetails, speed: Performance | None = None
+) -> list[PublishedRow]:
     """Pair every published figure and timing with what a variant measured.
 
     Args:
         published: the published report.
         checks: the model's checks; those of other variants are passed over.
         variant: the variant's details.
+        speed: what `vllm bench` measured.
     """
     quantities = {**published.figures, **published.timings}
-    return [_row(name, quantity, _measure(name, checks, variant)) for name, quantity in quantities.items()]
+    return [
+        _row(name, quantity, _benched(name, quantity, speed) or _measure(name, checks, variant))
+        for name, quantity in quantities.items()
+    ]
 
 
 def published_prompts(published: Published, variant: VariantDetails) -> list[PublishedPromptRow]:
@@ -143,6 +168,14 @@ def _remark(quantity: Quantity, measured: _Measured | None) -> str | None:
         inside = _BOUNDS[quantity.relation](measured.value, quantity.value)
         return "published_inside" if inside else "published_outside"
     return measured.remark
+
+
+def _benched(name: str, quantity: Quantity, speed: Performance | None) -> _Measured | None:
+    unit, *names = _BENCHED.get(name, (None,))
+    if speed is None or quantity.unit != unit:
+        return None
+    found = next((speed.figures[one] for one in names if one in speed.figures), None)
+    return None if found is None else _Measured(found.value, found.n, "published_bench")
 
 
 def _measure(name: str, checks: list[Result], variant: VariantDetails) -> _Measured | None:

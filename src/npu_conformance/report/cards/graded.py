@@ -8,7 +8,7 @@ import re
 from npu_conformance.report.cards.markdown import cell, table
 from npu_conformance.report.prompt_rows import LabelRow
 from npu_conformance.report.sections.blocks import Cell, Table
-from npu_conformance.report.sections.performance import measured
+from npu_conformance.report.sections.performance import speed_of
 from npu_conformance.report.sections.view import View
 from npu_conformance.report.values import percent
 
@@ -78,7 +78,7 @@ def _figure(view: View, name: str) -> str:
 
 def _latency(view: View) -> str:
     """P50 of a whole request, one at a time; of the server where the tool without one says nothing of this model."""
-    found = measured(view)
+    found = speed_of(view)
     for name in ("latency_p50_ms", "single_latency_p50_ms"):
         if found is not None and (figure := found.figures.get(name)) is not None:
             asked, tool = found.workload, found.tool_of(name)

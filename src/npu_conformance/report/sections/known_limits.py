@@ -2,7 +2,7 @@
 
 from npu_conformance.report.rows import variant_rows
 from npu_conformance.report.sections.blocks import Items, Section
-from npu_conformance.report.sections.performance import measured
+from npu_conformance.report.sections.performance import speed_of
 from npu_conformance.report.sections.view import View
 
 
@@ -24,4 +24,4 @@ def _items(view: View) -> list[str]:
         found.append(view.t("limit_skipped").format(name=row.name, why=why))
     if view.model.not_judged:
         found.append(view.t("partial_note").format(count=len(view.model.not_judged)))
-    return [*found, view.t("limit_any" if measured(view) is None else "limit_any_but_speed")]
+    return [*found, view.t("limit_any" if speed_of(view) is None else "limit_any_but_speed")]

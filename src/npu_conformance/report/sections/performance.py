@@ -23,14 +23,14 @@ def seen_blocks(view: View) -> tuple[Block, ...]:
     return (table, Paragraph(view.t("note_performance"))) if table.rows else ()
 
 
-def measured(view: View) -> Performance | None:
+def speed_of(view: View) -> Performance | None:
     """What `vllm bench` measured of a model; None where nothing was."""
     return next((one.performance for one in view.model.variants if one.performance is not None), None)
 
 
 def bench_blocks(view: View) -> tuple[Block, ...]:
     """Figures, how they were measured, what could not be, and the commands."""
-    found = measured(view)
+    found = speed_of(view)
     if found is None:
         return ()
     asked = found.workload

@@ -3,6 +3,7 @@
 from npu_conformance.measure.rates import rate_interval
 from npu_conformance.report.published import PublishedRow, published_prompts, published_rows
 from npu_conformance.report.sections.blocks import Block, Cell, Fold, Paragraph, Section, Table
+from npu_conformance.report.sections.performance import speed_of
 from npu_conformance.report.sections.view import View, number
 from npu_conformance.report.words.labels import WORDS
 
@@ -45,7 +46,9 @@ def claims_table(view: View) -> Table | None:
 
 def _figures(view: View) -> Table:
     published, base = view.model.published, view.base
-    rows = [] if published is None or base is None else published_rows(published, view.model.checks, base)
+    rows = (
+        [] if published is None or base is None else published_rows(published, view.model.checks, base, speed_of(view))
+    )
     measured = view.t(f"published_measured_{view.model.subject}")
     columns = (view.t("metric"), view.t("published_value"), "n", measured, "n", view.t("published_remark"))
     return Table(view.t("metrics"), columns, tuple(_row(view, row) for row in rows))

@@ -77,6 +77,10 @@ PERFORMANCE: dict[str, tuple[str, str]] = {
         "the engine's log does not say: {names}",
         "引擎日志中没有：{names}",
     ),
+    "published_bench": (
+        "measured by vllm bench in the served configuration, with this run's lengths",
+        "以 vllm bench 在服务配置下测得，输入输出长度见性能部分",
+    ),
     "bench_times": ("Times of requests", "请求时延"),
     "bench_others": ("Throughput, start and memory", "吞吐、启动与内存"),
     "bench_commands": ("Commands", "命令"),
