@@ -8,12 +8,9 @@ from npu_conformance.config.model import config_schema
 from npu_conformance.config.prompts import PromptSet
 
 Schema = Mapping[str, Any]
-_SECTIONS = {
-    "Serve": "Section serve",
-    "Reference": "Section reference",
+_ENTRIES = {
     "PromptUse": "Entry of prompts",
     "Variant": "Entry of variants",
-    "Labels": "Section labels",
     "Limit": "Entry of limits",
     "PromptEntry": "Prompt of a set",
 }
@@ -34,9 +31,14 @@ def configuration_page() -> str:
     """Markdown: a table of each section's keys, with what they take and their default."""
     config, prompts = config_schema(), PromptSet.model_json_schema()
     entries = config["$defs"] | prompts["$defs"]
-    tables = [("Model config", config), *((_SECTIONS[name], entries[name]) for name in config["$defs"])]
-    tables += [("Prompt set", prompts), *((_SECTIONS[name], entries[name]) for name in prompts["$defs"])]
+    tables = [("Model config", config), *((_title(name), entries[name]) for name in config["$defs"])]
+    tables += [("Prompt set", prompts), *((_title(name), entries[name]) for name in prompts["$defs"])]
     return "\n".join([_INTRODUCTION, *(line for title, schema in tables for line in _table(title, schema))])
+
+
+def _title(name: str) -> str:
+    """Of a class's table: most are a section of their name."""
+    return _ENTRIES.get(name, f"Section {name.lower()}")
 
 
 def _table(title: str, schema: Schema) -> Iterator[str]:
@@ -63,7 +65,7 @@ def _values(schema: Schema) -> str:
     if "anyOf" in schema:
         return ", or ".join(_values(one) for one in schema["anyOf"] if one.get("type") != "null")
     if "$ref" in schema:
-        title = _SECTIONS[schema["$ref"].rpartition("/")[2]]
+        title = _title(schema["$ref"].rpartition("/")[2])
         return f"[{title[0].lower()}{title[1:]}](#{title.lower().replace(' ', '-')})"
     if "enum" in schema:
         shown = schema["enum"] if len(schema["enum"]) <= _MANY else []
