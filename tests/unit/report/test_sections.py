@@ -58,11 +58,11 @@ def test_a_run_has_sections_in_their_order(runs: Runs) -> None:
 
 
 def test_every_module_with_a_section_has_its_place() -> None:
-    """On a page; features are a card's alone, where a page has the variants."""
+    """On a page."""
     named = {one.name for one in iter_modules(package.__path__)}
     with_section = {name for name in named if hasattr(import_module(f"{package.__name__}.{name}"), "section")}
 
-    assert with_section == {*ORDER, "features"}
+    assert with_section == set(ORDER)
     assert len(set(ORDER)) == len(ORDER)
 
 
