@@ -75,15 +75,15 @@ def make_baseline(
             figures=figures,
             performance=performance,
             eos_token_ids=evidence.candidate.eos_token_ids,
-            pieces=_pieces(evidence),
-            **_arrays(evidence, words),
+            pieces=pieces_of(evidence),
+            **stored_arrays(evidence, words),
         ).sealed()
         if len(baseline.text().encode()) <= LARGEST:
             break
     return baseline
 
 
-def _arrays(evidence: Evidence, count: int) -> dict[str, Any]:
+def stored_arrays(evidence: Evidence, count: int) -> dict[str, Any]:
     """All that has a value a position."""
     reference = evidence.reference
     judged = [reference.judged(index) for index in range(len(reference.answers))]
@@ -128,7 +128,7 @@ def _provenance(trace: Trace) -> Provenance:
     return cast(Provenance, {name: trace.provenance[name] for name in _PROVENANCE if name in trace.provenance})
 
 
-def _pieces(evidence: Evidence) -> dict[int, str]:
+def pieces_of(evidence: Evidence) -> dict[int, str]:
     """Text of the tokens that were taken or chosen."""
     seen: set[int] = set()
     for trace in (evidence.candidate, evidence.reference):

@@ -1,0 +1,191 @@
+"""Published results and rows against those that follow from the data."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isclose, isnan
+from typing import Any
+
+from npu_conformance.checks.evidence import Evidence
+from npu_conformance.commands.hand_in.again import JUDGED_AGAIN, judge_again
+from npu_conformance.commands.hand_in.findings import Finding, differs, follows, unchecked
+from npu_conformance.config.limits import keeps
+from npu_conformance.measure.results import Result
+from npu_conformance.report.details import VariantDetails
+from npu_conformance.report.model import ModelReport
+from npu_conformance.report.part import Part
+from npu_conformance.report.prompt_rows import label_rows, prompt_rows
+from npu_conformance.report.token_rows import floor_errors
+from npu_conformance.report.tokens import agreement, mismatches
+
+# Single precision of what is kept, and half precision of the floor's errors of leads, of which spreads are made.
+_CLOSE = 1e-5
+_SPREADS = 3e-4
+_FIELDS = ("observed", "limit", "n", "interval", "p_value", "p_adjusted", "verdict")
+_NOT_KEPT = {"repeated", "second_matches"}
+_KEPT = "does not carry the data: only the manifest and the report's own consistency hold it"
+
+
+def results(model: ModelReport, evidence: Evidence) -> Iterator[Finding]:
+    """Every published result: base's against those that follow, others as what they are."""
+    again = {_key(one): one for one in judge_again(evidence)}
+    published = [one for one in model.checks if one.variant == "base" and one.check in JUDGED_AGAIN]
+    for one in published:
+        found = again.pop(_key(one), None)
+        if found is None:
+            yield unchecked(_named(one), f"the hand-in {_KEPT}")
+        else:
+            told = list(_different(one, found))
+            yield differs(_named(one), "; ".join(told)) if told else follows(_named(one), _shown(found))
+    for one in again.values():
+        if one.verdict not in ("not_applicable", "shown"):
+            yield differs(_named(one), f"is not published, the data give {_shown(one)}")
+    others = [one for one in model.checks if one not in published]
+    for variant in dict.fromkeys(one.variant for one in others):
+        names = dict.fromkeys(one.check for one in others if one.variant == variant and one.observed is not None)
+        if names:
+            yield unchecked(f"{variant}: {', '.join(names)}", f"the hand-in {_KEPT}")
+
+
+def rows(model: ModelReport, evidence: Evidence) -> Iterator[Finding]:
+    """Tables of base: a row a prompt, labels, tokens, and the numbers of each position."""
+    details = next(one for one in model.variants if one.variant == "base")
+    comparison = evidence.comparison
+    yield from _list("prompts", details.prompts, prompt_rows(evidence, comparison), lambda row: row.prompt)
+    yield from _list("labels", details.labels, label_rows(evidence), lambda row: row.prompt)
+    yield from _list("mismatches", details.mismatches, mismatches(evidence, comparison), lambda row: row.prompt)
+    found = agreement(evidence, comparison)
+    for name, one in (("agreement", details.agreement), ("agreement of the model", _of_base(model))):
+        if one is not None and found is not None:
+            told = list(_parts(one.model_dump(), found.model_dump(), {"expected_ties", "expected_range", "router_ties"}))
+            yield differs(f"base: {name}", "; ".join(told)) if told else follows(f"base: {name}")
+    for name, mine, exact in (
+        ("relative_l2", details.relative_l2, comparison.values["relative_l2"].tolist()),
+        ("floor_l2", details.floor_l2, floor_errors(evidence)),
+    ):
+        wrong = [at for at, (a, b) in enumerate(zip(mine, exact, strict=False)) if not isclose(a, b, rel_tol=2e-3, abs_tol=1e-7)]
+        whole = len(mine) == len(exact) or not mine
+        yield (
+            differs(f"base: {name}", f"position {wrong[0] if wrong else 'count'}: is not what the data give")
+            if wrong or not whole
+            else follows(f"base: {name}", f"{len(mine)} positions")
+        )
+    yield from _tokens(details, evidence)
+
+
+def variants(model: ModelReport) -> Iterator[Finding]:
+    """Means and worst errors of other variants, from the errors by position that the report itself has."""
+    for details in model.variants:
+        if details.variant == "base" or not details.relative_l2:
+            continue
+        values, prompts = details.relative_l2, details.prompts
+        matches, tokens = sum(row.matches for row in prompts), sum(row.tokens for row in prompts)
+        expected = {"relative_l2_mean": sum(values) / len(values), "relative_l2_max": max(values)}
+        expected |= {"token_agreement": matches / tokens} if tokens else {}
+        for one in model.checks:
+            right = (one.variant, one.path, one.at) == (details.variant, "decode", "answers")
+            if right and one.check in ("logits_closeness", "token_agreement") and one.metric in expected:
+                value = expected[one.metric]
+                same = one.observed is not None and isclose(one.observed, value, rel_tol=1e-3, abs_tol=1e-6)
+                yield follows(_named(one), "from the report's own rows") if same else differs(
+                    _named(one), f"is {one.observed:g}, the report's own rows give {value:g}"
+                )
+
+
+def _tokens(details: VariantDetails, evidence: Evidence) -> Iterator[Finding]:
+    """The token table: ids, marks, and what both sides' logits say of each other."""
+    table, comparison = details.token_rows, evidence.comparison
+    if table is None:
+        return
+    if (there := comparison.tokens.tolist()) != table.tokens:
+        at = next((at for at, (a, b) in enumerate(zip(table.tokens, there, strict=False)) if a != b), len(there))
+        yield differs("base: tokens", f"position {at} is not the token of the data")
+    choices = table.reference_words[:: table.words]
+    if choices != comparison.choices.tolist():
+        at = next(at for at, (a, b) in enumerate(zip(choices, comparison.choices.tolist(), strict=False)) if a != b)
+        yield differs("base: likeliest tokens of the reference", f"position {at} is not that of the data")
+    same = sum(mark == "=" for mark in table.marks)
+    if same != int(comparison.matches.sum()):
+        yield differs("base: marks of tokens", f"{same} are the reference's, the data have {comparison.matches.sum()}")
+    wrong = [at for at, (a, b) in enumerate(zip(table.kl, comparison.values["kl"].tolist(), strict=False)) if not isclose(a, b, rel_tol=1e-2, abs_tol=1e-9)]
+    yield differs("base: KL by token", f"position {wrong[0]}") if wrong else follows("base: tokens", f"{len(there)}")
+
+
+def _list(name: str, mine: Sequence[Part], theirs: Sequence[Part], label: Any) -> Iterator[Finding]:
+    if len(mine) != len(theirs):
+        yield differs(f"base: {name}", f"{len(mine)} rows, the data give {len(theirs)}")
+        return
+    told = [
+        f"{label(a)}: {one}"
+        for a, b in zip(mine, theirs, strict=True)
+        for one in _parts(a.model_dump(), b.model_dump(), _NOT_KEPT)
+    ]
+    if told:
+        yield differs(f"base: {name}", "; ".join(told[:3]))
+    elif mine:
+        yield follows(f"base: {name}", f"{len(mine)} rows")
+
+
+def _parts(mine: Mapping[str, Any], theirs: Mapping[str, Any], without: set[str]) -> Iterator[str]:
+    for name, value in mine.items():
+        other = theirs[name]
+        if name in without:
+            continue
+        if isinstance(value, dict) and isinstance(other, dict):
+            yield from (f"{name}.{told}" for told in _parts(value, other, without))
+        elif not _same(value, other, 2e-3 if name == "width" else _CLOSE):
+            yield f"{name} is {value!r}, the data give {other!r}"
+
+
+def _of_base(model: ModelReport) -> Any:
+    found = model.agreement
+    return found if found is not None and found.variant == "base" else None
+
+
+def _different(one: Result, found: Result) -> Iterator[str]:
+    for name in _FIELDS:
+        mine, theirs = getattr(one, name), getattr(found, name)
+        if name == "verdict" and mine != theirs and _floor_decides(one, found):
+            continue
+        near = _SPREADS if one.metric in ("unlikely_flips", "excess_flips") or name == "limit" else _CLOSE
+        if not _same(mine, theirs, near, loss=one.relation == ">="):
+            yield f"{name} is {_text(mine)}, the data give {_text(theirs)}"
+
+
+def _floor_decides(one: Result, found: Result) -> bool:
+    """Whether a limit is only shown for the floor breaks it itself, whose values by position are not kept."""
+    if one.verdict != "shown" or found.verdict not in ("fail", "inconclusive") or one.floor is None:
+        return False
+    limit = found.limit
+    return limit is not None and not keeps(2 * one.floor if one.relation == "<=" else 2 * one.floor - 1, limit, one.relation)
+
+
+def _same(mine: Any, theirs: Any, near: float, *, loss: bool = False) -> bool:
+    if isinstance(mine, tuple | list) and isinstance(theirs, tuple | list):
+        return len(mine) == len(theirs) and all(_same(a, b, near, loss=loss) for a, b in zip(mine, theirs, strict=True))
+    if isinstance(mine, float) and isinstance(theirs, int | float):
+        if isnan(mine) or isnan(theirs):
+            return isnan(mine) and isnan(theirs)
+        # What is near 1 is told by what it lacks of it.
+        if loss and 0.5 < mine <= 1 and 0.5 < theirs <= 1:
+            return isclose(1 - mine, 1 - theirs, rel_tol=near, abs_tol=1e-12)
+        return isclose(mine, theirs, rel_tol=near, abs_tol=1e-12)
+    return bool(mine == theirs)
+
+
+def _key(one: Result) -> tuple[str, ...]:
+    return one.check, one.path, one.metric, one.at
+
+
+def _named(one: Result) -> str:
+    parts = [one.metric, *([] if one.path in ("decode", "none") else [one.path]), *([] if one.at == "answers" else [one.at])]
+    return f"{one.variant}: {one.check}: {', '.join(parts)}"
+
+
+def _shown(one: Result) -> str:
+    n = "" if one.n is None else f", n = {one.n}"
+    return f"{_text(one.observed)}{n}, {one.verdict}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " to ".join(map(_text, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,182 @@
+"""The data of a hand-in: both sides' likeliest words, and what was measured, position by position.
+
+A file of JSON, compressed: with it base is judged again on any machine, without an engine and without the weights.
+"""
+
+import gzip
+import zlib
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from npu_conformance.baselines.packed import Packed, Part
+from npu_conformance.baselines.stored import StoredPrompt, StoredReference, StoredRun
+from npu_conformance.config.prompts import Prompt
+from npu_conformance.errors import TraceError
+from npu_conformance.machine.storage import digest
+from npu_conformance.measure.metrics import METRICS_VERSION
+from npu_conformance.measure.topk import TopK
+from npu_conformance.traces.reading import first_problem
+
+SCHEMA_VERSION = 1
+LARGEST = 300_000
+"""Bytes that the file should stay below; very many positions make a larger one."""
+NEAR_ONE = ("cosine", "pearson")
+"""Metrics that are kept as what they lack of 1, which float32 resolves."""
+# What a file may unpack to: a damaged one is not to fill the memory.
+_MOST = 1 << 26
+
+
+class StoredDeviations(Part):
+    """What a run deviates (see `measure.deviations`), but for what its words tell."""
+
+    row: Packed
+    logit: Packed
+    gain: Packed
+    difference: Packed
+
+
+class HandedData(Part):
+    """Base of one model: candidate, reference and noise floor at every judged position."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    model: str
+    subject: Literal["real", "twin"]
+    """A twin's says nothing about the model."""
+    metrics_version: int = METRICS_VERSION
+    vocabulary: int
+    """Words of a row of logits."""
+    routed: bool
+    """Whether the model is a mixture of experts."""
+    false_alarms: float
+    """Base's share of the run's rate of false alarms."""
+    reference_digest: str
+    """Of the weights that the reference loaded."""
+    eos_token_ids: tuple[int, ...]
+    pieces: dict[int, str]
+    """Text of the tokens that occur."""
+    asked: tuple[Prompt, ...]
+    """The prompts as they were asked, with what their answers must contain."""
+    prompts: tuple[StoredPrompt, ...]
+    reference: StoredReference
+    run: StoredRun
+    """The candidate."""
+    values: dict[str, Packed]
+    """Metrics by name [positions]; of `NEAR_ONE` what they lack of 1."""
+    token_logits: Packed
+    """[positions, 4], as in `Comparison`."""
+    own_shortfall: Packed
+    deviations: StoredDeviations
+    prefill_row: Packed | None
+    """`row` of the prefill path; null where it was not captured."""
+    floor: dict[str, StoredDeviations]
+    """Floor runs by name."""
+    digest: str = ""
+    """Of everything else in the file."""
+
+    def sealed(self) -> "HandedData":
+        """The same with its digest."""
+        return self.model_copy(update={"digest": self.own_digest()})
+
+    def own_digest(self) -> str:
+        """What `digest` should be."""
+        return digest(self.model_dump(mode="json", exclude={"digest"}))
+
+    def packed(self) -> bytes:
+        """What its file holds, the same on every machine."""
+        return gzip.compress((self.model_dump_json() + "\n").encode(), 9, mtime=0)
+
+    @cached_property
+    def bounds(self) -> tuple[int, ...]:
+        """Prompt i has the positions bounds[i] to bounds[i + 1]."""
+        return (0, *np.cumsum([prompt.token_ids.shape[0] for prompt in self.prompts]).tolist())
+
+    @cached_property
+    def tokens(self) -> NDArray[np.int64]:
+        """The candidate's, judged ones [positions]."""
+        return np.concatenate([prompt.token_ids.array() for prompt in self.prompts]).astype(np.int64)
+
+    @cached_property
+    def words(self) -> NDArray[np.int64]:
+        """The reference's likeliest words [positions, words]."""
+        return self.reference.words.array().astype(np.int64)
+
+    @cached_property
+    def exact(self) -> TopK:
+        """The reference's distributions."""
+        log_probs, tail = (one.array().astype(np.float64) for one in (self.reference.log_probs, self.reference.tail))
+        return TopK(log_probs, tail, self.words[:, 0])
+
+    @cached_property
+    def candidate(self) -> TopK:
+        """The candidate's distributions."""
+        return self.run.topk(self.exact)
+
+    @cached_property
+    def sizes(self) -> NDArray[np.float64]:
+        """Root mean square of the reference's logits [positions]."""
+        return self.reference.size.array().astype(np.float64)
+
+    @cached_property
+    def metrics(self) -> dict[str, NDArray[np.float64]]:
+        """Values by name [positions]."""
+        found = {name: one.array().astype(np.float64) for name, one in self.values.items()}
+        return {name: 1 - one if name in NEAR_ONE else one for name, one in found.items()}
+
+    def spans(self) -> list[slice]:
+        """The positions of each prompt."""
+        return [slice(start, end) for start, end in pairwise(self.bounds)]
+
+    def problem(self) -> str | None:
+        """Why its arrays do not fit together; None where they do."""
+        n, words = self.bounds[-1], self.words.shape[-1]
+        shapes: dict[str, tuple[Packed, tuple[int, ...]]] = {
+            "words": (self.reference.words, (n, words)),
+            "log_probs": (self.reference.log_probs, (n, words)),
+            "errors": (self.run.errors, (n, words)),
+            "token_logits": (self.token_logits, (n, 4)),
+            **{name: (one, (n,)) for name, one in self._flat().items()},
+        }
+        wrong = [f"{name} {one.array().shape}" for name, (one, shape) in shapes.items() if one.array().shape != shape]
+        if wrong or words < 2 or not n:
+            return f"{n} positions of {words} words, but {', '.join(wrong) or 'nothing to judge'}"
+        if {len(self.reference.texts), len(self.asked)} != {len(self.prompts)}:
+            return f"{len(self.prompts)} answers, {len(self.asked)} prompts, {len(self.reference.texts)} texts"
+        return None
+
+    def _flat(self) -> Mapping[str, Packed]:
+        parts: dict[str, StoredDeviations] = {"deviations": self.deviations, **self.floor}
+        named = {f"{name}.{what}": getattr(one, what) for name, one in parts.items() for what in ("row", "logit", "gain")}
+        reference, run = self.reference, self.run
+        more: dict[str, Any] = {"tail": reference.tail, "size": reference.size, "run.tail": run.tail}
+        more |= {"choices": run.choices, "own_shortfall": self.own_shortfall}
+        more |= {} if self.prefill_row is None else {"prefill_row": self.prefill_row}
+        return {**self.values, **named, **more}
+
+
+def read_data(path: Path) -> HandedData:
+    """Read the data of a hand-in, also where it was altered: who reads compares the digest.
+
+    Raises:
+        TraceError: it is not there, is none, or its arrays do not fit together.
+    """
+    try:
+        with gzip.open(path, "rb") as file:
+            content = file.read(_MOST + 1)
+        if len(content) > _MOST:
+            raise ValueError(f"unpacks to more than {_MOST >> 20} MiB")
+        found = HandedData.model_validate_json(content)
+        problem = found.problem()
+    except ValidationError as error:
+        raise TraceError(f"{path}: {first_problem(error)}") from error
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise TraceError(f"{path}: cannot be read: {error}") from error
+    if problem is not None:
+        raise TraceError(f"{path}: {problem}")
+    return found
