@@ -13,6 +13,7 @@ GROUPS = {
     "Judge a model": ("init", "check", "doctor", "run", "report"),
     "Find out what is wrong, and since when": ("bisect", "compare"),
     "Several machines, a server": ("capture", "merge", "watch"),
+    "Hand in": ("deliver", "verify"),
     "All else": ("dev",),
 }
 """Subcommands by what one wants to do."""
@@ -129,6 +130,22 @@ def make_parser() -> argparse.ArgumentParser:
     )
     render.add_argument("--graded", action="store_true", help="also <Model>.graded.md, the rows that a contest grades")
     render.set_defaults(subcommand="report")
+
+    deliver = _add(commands, "deliver", what="write a model's hand-in: cards, reports, scripts, vllm-ascend's files")
+    deliver.add_argument("model", help="file name of its config, without .yaml")
+    deliver.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to make")
+    deliver.add_argument(
+        "--run", type=Path, default=Path("reports/latest"), metavar="DIR", help="that judged it; default: %(default)s"
+    )
+    deliver.add_argument(
+        "--vllm-ascend", type=Path, metavar="DIR", help="checkout that the patch is for; default: a known snapshot"
+    )
+    folders(deliver, "configs")
+    deliver.set_defaults(subcommand="deliver")
+
+    verify = _add(commands, "verify", what="say which published numbers follow from a hand-in's data")
+    verify.add_argument("folder", type=Path, metavar="DIR", help="a folder that `deliver` made")
+    verify.set_defaults(subcommand="verify")
 
     dev = _add(commands, "dev", what="what developers of the suite need, and rarer commands")
     add_developers(dev.add_subparsers(required=True, metavar="SUBCOMMAND"))

@@ -189,6 +189,18 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _deliver(options: argparse.Namespace) -> int:
+    from npu_conformance.commands.hand_in.deliver import deliver
+
+    return deliver(options.model, options.output, options.run, options.configs, options.vllm_ascend)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from npu_conformance.commands.hand_in.command import verify
+
+    return verify(options.folder)
+
+
 def _history(options: argparse.Namespace) -> int:
     from npu_conformance.commands.history import history
 
@@ -232,6 +244,8 @@ RUN: dict[str, Callable[[argparse.Namespace], int]] = {
     "suggest": _suggest,
     "cache": _cache,
     "report": _report,
+    "deliver": _deliver,
+    "verify": _verify,
     "history": _history,
 }
 """By the subcommand's name, as parsers say it."""

@@ -23,7 +23,9 @@ def contradictions(data: HandedData) -> Iterator[str]:
     for what, test in _TESTS.items():
         wrong = np.flatnonzero(~test(data))  # written so that NaN is wrong
         if len(wrong):
-            yield f"{_place(data, int(wrong[0]))}: {what}" + (f" (and at {len(wrong) - 1} more)" if wrong[1:].size else "")
+            yield f"{_place(data, int(wrong[0]))}: {what}" + (
+                f" (and at {len(wrong) - 1} more)" if wrong[1:].size else ""
+            )
 
 
 def _place(data: HandedData, position: int) -> str:
@@ -70,7 +72,9 @@ def _logits(data: HandedData, side: int) -> NDArray[np.bool_]:
     known = there.any(axis=1)
     mine = np.where(there, run, 0.0).sum(axis=1)
     room = 1e-4 + _HALF * np.abs(data.run.errors.array().astype(np.float64)).max(axis=1) * (2 if side == 0 else 0)
-    return np.asarray(~known | (np.abs((pair[:, 0] - pair[:, 1]) - (mine - run[:, 0])) <= room + 1e-5 * np.abs(pair).max(axis=1)))
+    return np.asarray(
+        ~known | (np.abs((pair[:, 0] - pair[:, 1]) - (mine - run[:, 0])) <= room + 1e-5 * np.abs(pair).max(axis=1))
+    )
 
 
 def _errors(data: HandedData) -> tuple[Values, Values]:
@@ -95,7 +99,9 @@ def _means(data: HandedData) -> NDArray[np.bool_]:
 
 def _angle(data: HandedData) -> NDArray[np.bool_]:
     """No error is shorter than the way from the reference's direction to the candidate's."""
-    return np.asarray(np.square(data.metrics["relative_l2"]) >= (1 - np.square(data.metrics["cosine"])) * (1 - 1e-3) - 1e-12)
+    return np.asarray(
+        np.square(data.metrics["relative_l2"]) >= (1 - np.square(data.metrics["cosine"])) * (1 - 1e-3) - 1e-12
+    )
 
 
 def _within_words(data: HandedData) -> NDArray[np.bool_]:
@@ -129,8 +135,12 @@ _TESTS: dict[str, Callable[[HandedData], NDArray[np.bool_]]] = {
     "the candidate's probabilities do not add up to 1": _candidate_sums,
     "the candidate's token is not its greedy choice": _greedy,
     "the candidate's choice is not its likeliest word": _choice_leads,
-    "the candidate's logits of the two tokens are not as far apart as their log-probabilities": lambda data: _logits(data, 0),
-    "the reference's logits of the two tokens are not as far apart as their log-probabilities": lambda data: _logits(data, 1),
+    "the candidate's logits of the two tokens are not as far apart as their log-probabilities": lambda data: _logits(
+        data, 0
+    ),
+    "the reference's logits of the two tokens are not as far apart as their log-probabilities": lambda data: _logits(
+        data, 1
+    ),
     "the relative and the largest error are not those of the gates": _same_columns,
     "mean, root mean square and largest error are not in this order": _means,
     "the cosine is farther from 1 than the relative error allows": _angle,

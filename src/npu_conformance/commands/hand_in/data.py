@@ -152,7 +152,9 @@ class HandedData(Part):
 
     def _flat(self) -> Mapping[str, Packed]:
         parts: dict[str, StoredDeviations] = {"deviations": self.deviations, **self.floor}
-        named = {f"{name}.{what}": getattr(one, what) for name, one in parts.items() for what in ("row", "logit", "gain")}
+        named = {
+            f"{name}.{what}": getattr(one, what) for name, one in parts.items() for what in ("row", "logit", "gain")
+        }
         reference, run = self.reference, self.run
         more: dict[str, Any] = {"tail": reference.tail, "size": reference.size, "run.tail": run.tail}
         more |= {"choices": run.choices, "own_shortfall": self.own_shortfall}

@@ -34,7 +34,9 @@ def make_data(evidence: Evidence, model: str, facts: SubjectFacts) -> HandedData
             "has them not: run the model again, on an engine that gives them"
         )
     if evidence.candidate.forced:
-        raise TraceError(f"{evidence.candidate.folder}: took given tokens, so that none are its own: run the model again")
+        raise TraceError(
+            f"{evidence.candidate.folder}: took given tokens, so that none are its own: run the model again"
+        )
     require_finite(evidence.comparison)
     common = _measured(evidence) | {
         "model": model,
