@@ -145,6 +145,17 @@ def make_parser() -> argparse.ArgumentParser:
 
     verify = _add(commands, "verify", what="say which published numbers follow from a hand-in's data")
     verify.add_argument("folder", type=Path, metavar="DIR", help="a folder that `deliver` made")
+    verify.add_argument(
+        "--models-root", type=Path, metavar="DIR", help="with the weights: compute the reference again at some prompts"
+    )
+    verify.add_argument(
+        "--reference",
+        type=int,
+        metavar="N",
+        help="at N prompts, chosen at random; of a twin too; default: 3 with weights",
+    )
+    verify.add_argument("--seed", type=int, metavar="N", help="of the choice; default: another one each time, printed")
+    verify.add_argument("--trust-remote-code", action="store_true", help="as of pytest, for the reference")
     verify.set_defaults(subcommand="verify")
 
     dev = _add(commands, "dev", what="what developers of the suite need, and rarer commands")

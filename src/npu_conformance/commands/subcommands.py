@@ -198,7 +198,13 @@ def _deliver(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from npu_conformance.commands.hand_in.command import verify
 
-    return verify(options.folder)
+    return verify(
+        options.folder,
+        root=options.models_root,
+        prompts=options.reference,
+        seed=options.seed,
+        trust_remote_code=options.trust_remote_code,
+    )
 
 
 def _history(options: argparse.Namespace) -> int:

@@ -68,7 +68,7 @@ class _Handed(Evidence):
 
     @cached_property
     def calibrated(self) -> Family:
-        """The tests with one rate of false alarms, among them that of the layers, of which the p-value is taken over."""
+        """The tests with one rate of false alarms; of the layers' only the p-value is known."""
         limits = {figure.name: self.config.limit(figure.name) or float("nan") for figure in NOISE_FIGURES}
         found = dict(family(self.deviations, self.given_prefill, self.floor, limits, self.false_alarms).found)
         tested = {key: one for key, one in found.items() if isinstance(one, GateResult)}

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isclose, isnan
 from typing import Any
 
+import numpy as np
+
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.commands.hand_in.again import JUDGED_AGAIN, judge_again
+from npu_conformance.commands.hand_in.data import HandedData
 from npu_conformance.commands.hand_in.findings import Finding, differs, follows, unchecked
 from npu_conformance.config.limits import keeps
 from npu_conformance.measure.results import Result
@@ -13,12 +16,14 @@ from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.model import ModelReport
 from npu_conformance.report.part import Part
 from npu_conformance.report.prompt_rows import label_rows, prompt_rows
-from npu_conformance.report.token_rows import floor_errors
+from npu_conformance.report.token_rows import TokenRows, floor_errors
 from npu_conformance.report.tokens import agreement, mismatches
 
 # Single precision of what is kept, and half precision of the floor's errors of leads, of which spreads are made.
 _CLOSE = 1e-5
 _SPREADS = 3e-4
+# Logits of the table have four decimals; of the candidate half precision of errors is kept.
+_ROUNDED, _HALF = 3e-4, 2.0**-9
 _FIELDS = ("observed", "limit", "n", "interval", "p_value", "p_adjusted", "verdict")
 _NOT_KEPT = {"repeated", "second_matches"}
 _KEPT = "no data of it is handed in"
@@ -45,7 +50,7 @@ def results(model: ModelReport, evidence: Evidence) -> Iterator[Finding]:
             yield unchecked(f"{variant}: {', '.join(names)}", _KEPT)
 
 
-def rows(model: ModelReport, evidence: Evidence) -> Iterator[Finding]:
+def rows(model: ModelReport, evidence: Evidence, data: HandedData) -> Iterator[Finding]:
     """Tables of base: a row a prompt, labels, tokens, and the numbers of each position."""
     details = next(one for one in model.variants if one.variant == "base")
     comparison = evidence.comparison
@@ -74,7 +79,7 @@ def rows(model: ModelReport, evidence: Evidence) -> Iterator[Finding]:
             if wrong or not whole
             else follows(f"base: {name}", f"{len(mine)} positions")
         )
-    yield from _tokens(details, evidence)
+    yield from _tokens(details, evidence, data)
 
 
 def variants(model: ModelReport) -> Iterator[Finding]:
@@ -98,7 +103,7 @@ def variants(model: ModelReport) -> Iterator[Finding]:
                 )
 
 
-def _tokens(details: VariantDetails, evidence: Evidence) -> Iterator[Finding]:
+def _tokens(details: VariantDetails, evidence: Evidence, data: HandedData) -> Iterator[Finding]:
     """The token table: ids, marks, and what both sides' logits say of each other."""
     table, comparison = details.token_rows, evidence.comparison
     if table is None:
@@ -110,6 +115,8 @@ def _tokens(details: VariantDetails, evidence: Evidence) -> Iterator[Finding]:
     if choices != comparison.choices.tolist():
         at = next(at for at, (a, b) in enumerate(zip(choices, comparison.choices.tolist(), strict=False)) if a != b)
         yield differs("base: likeliest tokens of the reference", f"position {at} is not that of the data")
+    else:
+        yield from _token_logits(table, data)
     same = sum(mark == "=" for mark in table.marks)
     if same != int(comparison.matches.sum()):
         yield differs("base: marks of tokens", f"{same} are the reference's, the data have {comparison.matches.sum()}")
@@ -119,6 +126,26 @@ def _tokens(details: VariantDetails, evidence: Evidence) -> Iterator[Finding]:
         if not isclose(a, b, rel_tol=1e-2, abs_tol=1e-9)
     ]
     yield differs("base: KL by token", f"position {wrong[0]}") if wrong else follows("base: tokens", f"{len(there)}")
+
+
+def _token_logits(table: TokenRows, data: HandedData) -> Iterator[Finding]:
+    """Logits of the table are as far apart as the log-probabilities of the data, where these have the token."""
+    for side, ids, logits, run in (
+        ("reference", table.reference_words, table.reference_logits, data.exact),
+        ("candidate", table.candidate_words, table.candidate_logits, data.candidate),
+    ):
+        shown, values = (np.array(one).reshape(-1, table.words) for one in (ids, logits))
+        there = shown[:, :, None] == data.words[:, None, :]
+        known, told = there.any(axis=2), np.where(there, run.log_probs[:, None, :], 0).sum(axis=2)
+        away = np.abs((values - values[:, :1]) - (told - told[:, :1]))
+        room = _ROUNDED + (
+            _HALF * np.abs(data.run.errors.array()).max(axis=1, keepdims=True) if side == "candidate" else 0
+        )
+        wrong = np.flatnonzero((away > room) & known & known[:, :1])
+        if len(wrong):
+            yield differs(
+                f"base: {side}'s logits by token", f"position {wrong[0] // table.words} is not what the data give"
+            )
 
 
 def _list(name: str, mine: Sequence[Part], theirs: Sequence[Part], label: Any) -> Iterator[Finding]:
@@ -143,7 +170,7 @@ def _parts(mine: Mapping[str, Any], theirs: Mapping[str, Any], without: set[str]
             continue
         if isinstance(value, dict) and isinstance(other, dict):
             yield from (f"{name}.{told}" for told in _parts(value, other, without))
-        elif not _same(value, other, 2e-3 if name == "width" else _CLOSE):
+        elif not _same(value, other, 2e-3 if name == "width" else _CLOSE, loss=name.startswith("cosine")):
             yield f"{name} is {value!r}, the data give {other!r}"
 
 

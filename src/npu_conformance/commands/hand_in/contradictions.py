@@ -44,10 +44,15 @@ def _ordered(data: HandedData) -> NDArray[np.bool_]:
 
 
 def _candidate_sums(data: HandedData) -> NDArray[np.bool_]:
+    whole = np.exp(data.candidate.log_probs).sum(axis=1) + data.candidate.tail
+    return np.asarray(np.abs(whole - 1) <= _SINGLE + _rounding(data))
+
+
+def _rounding(data: HandedData) -> Values:
+    """What half precision may take from a mean of the candidate's errors, by the words' probabilities."""
     likely, errors = np.exp(data.candidate.log_probs), np.abs(data.run.errors.array().astype(np.float64))
     shift = np.abs(data.run.tail.array().astype(np.float64))
-    room = _SINGLE + _HALF * ((likely * errors).sum(axis=1) + data.candidate.tail * shift)
-    return np.asarray(np.abs(likely.sum(axis=1) + data.candidate.tail - 1) <= room)
+    return np.asarray(_HALF * ((likely * errors).sum(axis=1) + data.candidate.tail * shift))
 
 
 def _greedy(data: HandedData) -> NDArray[np.bool_]:
@@ -126,7 +131,7 @@ def _leads(data: HandedData) -> NDArray[np.bool_]:
 
 def _divergence(data: HandedData) -> NDArray[np.bool_]:
     least = kl_at_least(data.candidate, data.exact)
-    return np.asarray(data.metrics["kl"] >= least * (1 - 16 * _HALF) - 1e-6)
+    return np.asarray(data.metrics["kl"] >= least * (1 - _SINGLE) - _rounding(data) - 1e-7)
 
 
 _TESTS: dict[str, Callable[[HandedData], NDArray[np.bool_]]] = {

@@ -117,10 +117,12 @@ def _write(stage: Path, subject: Subject, data: HandedData, tree: Tree, config: 
         write_text(stage / name, text)
         if name.endswith(".sh"):
             (stage / name).chmod(0o755)
-    for name, content in rendered(subject).items():
-        if name.endswith(".png"):
-            (stage / name).write_bytes(content)
+    for name, content in rendered(subject, pictures=True).items():
+        (stage / name).write_bytes(content)
     (stage / DATA).write_bytes(data.packed())
+    for use in subject.config.prompts:  # sets of one's own, so that the hand-in is whole
+        if (own := config.parent / "prompts" / f"{use.set}.yaml").is_file():
+            write_text(stage / "evidence" / "prompts" / own.name, mark + own.read_text(encoding="utf-8"))
 
 
 def _manifest(subject: Subject, tree: Tree) -> Manifest:

@@ -1,7 +1,7 @@
 """Lines and files for a tree of others, as a patch that `git apply` takes; from the tree itself, or from a snapshot.
 
-Where lines go is found by what stands around them. `vllm_ascend.json` has that of the snapshot that was read: a few lines
-of context, so that a patch can be written where no tree is at hand.
+Where lines go is found by what stands around them. `vllm_ascend.json` has that of the snapshot that was read: a few
+lines of context, so that a patch can be written where no tree is at hand.
 """
 
 import json

@@ -9,14 +9,15 @@ from npu_conformance.commands.hand_in.patch import Tree
 from npu_conformance.commands.hand_in.subject import Subject
 from npu_conformance.commands.hand_in.summary import summary
 from npu_conformance.commands.hand_in.upstream import upstream
-from npu_conformance.report.renderers import render
+from npu_conformance.report.renderers import render_by, renderer_names
 
 REPORT = "report.json"
 DATA = "evidence/data.json.gz"
 PATCH = "vllm-ascend.patch"
 CARDS = {"README.md": ".zh.md", "README.en.md": ".md"}
 """The card's file, and how the report names it behind the model's name."""
-_OF_ONE = (".html", ".zh.html", ".png")
+_OF_ONE = (".html", ".zh.html")
+_PICTURE = "picture"
 _OF_ALL = ("details.md", "details.zh.md")
 
 
@@ -47,15 +48,19 @@ def texts(subject: Subject, data: HandedData, tree: Tree) -> dict[str, str]:
     }
     if subject.lora:
         found["serve_lora.sh"] = templates.serve_script(subject, lora=True)
-    return found | {name: one.decode() for name, one in rendered(subject).items() if not name.endswith(".png")}
+    return found | {name: one.decode() for name, one in rendered(subject, pictures=False).items()}
 
 
-def rendered(subject: Subject) -> dict[str, bytes]:
-    """The report's own files: cards, pages, tables and picture, by their names in the hand-in."""
+def rendered(subject: Subject, *, pictures: bool) -> dict[str, bytes]:
+    """The report's own files: cards, pages and tables, or pictures, by their names in the hand-in."""
     name, found = subject.name, dict[str, bytes]()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        render(subject.report, place)
+        for renderer in renderer_names():
+            if (renderer == _PICTURE) == pictures:
+                render_by(renderer, subject.report, place)
+        if pictures:
+            return {path.name: path.read_bytes() for path in place.glob("*.png")}
         for card, ending in CARDS.items():
             end = templates.card_end(subject, zh=card == "README.md")
             found[card] = (place / f"{name}{ending}").read_bytes().rstrip(b"\n") + f"\n\n{end}".encode()

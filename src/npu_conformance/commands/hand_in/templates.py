@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from npu_conformance.commands.hand_in.subject import Subject
 from npu_conformance.errors import printable
+from npu_conformance.measure.results import worst
 from npu_conformance.report.cards.graded import graded
 from npu_conformance.report.cards.markdown import cell, lines, table
 from npu_conformance.report.sections.features import feature_table
@@ -167,6 +168,7 @@ def adaptation(subject: Subject) -> str:
         conversion="无" if facts.conversion is None else f"{facts.conversion['scheme']} → {facts.conversion['dtype']}",
         reasons="引擎不支持该量化格式，已转换权重" if facts.conversion else "未发现（本次运行未作改动）",
         said=view.said(subject.model.verdict),
+        eager=view.said(worst(one.verdict for one in view.checks("base"))),
         longest=f"{subject.longest} 个 token 的提示词",
         conclusion=sentence(view),
         graded="\n".join(graded(view)),

