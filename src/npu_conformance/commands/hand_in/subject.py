@@ -148,6 +148,11 @@ class Subject:
         """Ranks of one layer."""
         return int(self.engine_options.get("tensor_parallel_size", 1))
 
+    @property
+    def timed(self) -> bool:
+        """Whether the run measured its speed."""
+        return any(getattr(one, "performance", None) is not None for one in self.model.variants)
+
     def view(self, language: Any = "zh") -> View:
         """For sections of the report."""
         return View(self.report, self.model, language)

@@ -45,7 +45,7 @@ def summary(subject: Subject, data: HandedData) -> str:
         "features": [
             {"feature": one.name, "state": one.mark, "variants": one.variants} for one in subject.states("en")
         ],
-        "not_measured": ["task scores", "latency", "throughput"],
+        "not_measured": ["task scores", *([] if subject.timed else ["latency", "throughput"])],
         "candidate": made_by(subject.base.candidate),
         "outputs": [
             {"prompt": asked.text, "answer": said.text, "token_ids": said.token_ids.array().tolist()}

@@ -11,12 +11,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from npu_conformance.commands.hand_in.subject import Subject
 from npu_conformance.errors import printable
 from npu_conformance.measure.results import worst
-from npu_conformance.report.cards.graded import graded
+from npu_conformance.report.cards.graded import graded, graded_rows
 from npu_conformance.report.cards.markdown import cell, lines, table
+from npu_conformance.report.sections import section
 from npu_conformance.report.sections.features import feature_table
 from npu_conformance.report.sections.gates import figure_blocks
 from npu_conformance.report.sections.serve import commands
 from npu_conformance.report.sections.verdict import sentence
+from npu_conformance.report.sections.view import View
 from npu_conformance.report.sections.weights import parameter_table
 from npu_conformance.report.values import value
 
@@ -172,7 +174,15 @@ def adaptation(subject: Subject) -> str:
         longest=f"{subject.longest} 个 token 的提示词",
         conclusion=sentence(view),
         graded="\n".join(graded(view)),
+        latency=graded_rows(view)["NPU latency_ms"],
+        speed=_speed(view),
     )
+
+
+def _speed(view: View) -> str:
+    """What the report says of times, with its note on what that measures."""
+    found = section("performance", view)
+    return "" if found is None else "\n".join(lines(found.blocks, 20, "")).rstrip()
 
 
 def runbook(subject: Subject) -> str:
@@ -198,6 +208,7 @@ def tutorial(subject: Subject) -> str:
         precision=[(view.title(one), f"{value(one, 'observed')} (n = {one.n})") for one in figures],
         dataset=f"{len(subject.base.prompts)} prompts",
         serve=" \\\n  ".join([f"vllm serve ./{shlex.quote(subject.weights)}", *served, *lora, "--port 8000"]),
+        speed=_speed(view) if subject.timed else "",
         answer=answer.replace("```", "'''").strip(),
         weight_size=f"{int(subject.facts.architecture.get('weight_bytes', 0)) / 1e9:.2f} GB",
     )
