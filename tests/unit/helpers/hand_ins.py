@@ -84,7 +84,7 @@ def edit_report(folder: Path, change: Callable[[dict[str, Any]], object]) -> Non
 def write_again(folder: Path) -> None:
     """Write everything that follows from report and data anew, and seal the manifest."""
     report, data = load_report(folder), read_data(folder / DATA)
-    config = load_config(folder / yaml_place(MODEL))
+    config = load_config(folder / yaml_place(data.model))
     longest = max(one.prompt_ids.shape[0] for one in data.prompts)
     for name, text in texts(Subject(report, config, data.asked, longest), data, known_tree()).items():
         write_text(folder / name, text)

@@ -44,6 +44,7 @@ class _Handed(Evidence):
     given_prefill: Deviations | None = None
     given_floor: dict[str, Deviations] | None = None
     given_routed: bool = False
+    given_quantised: bool = False
     layers_p: float | None = None
 
     @cached_property
@@ -65,6 +66,11 @@ class _Handed(Evidence):
     def routed(self) -> bool:
         """As the engine said."""
         return self.given_routed
+
+    @property
+    def plain_floor(self) -> bool:
+        """Whether the floor was of other weights than a quantised candidate's."""
+        return self.config.scheme is not None and not self.given_quantised
 
     @cached_property
     def calibrated(self) -> Family:
@@ -103,6 +109,7 @@ def evidence_of(data: HandedData, config: ModelConfig, published: Sequence[Resul
         given_prefill=_prefill(data),
         given_floor={name: _deviations(data, one) for name, one in data.floor.items()},
         given_routed=data.routed,
+        given_quantised=data.quantised,
         layers_p=layers_p,
     )
 

@@ -206,7 +206,7 @@ def _same(mine: Any, theirs: Any, near: float, *, loss: bool = False) -> bool:
         if isnan(mine) or isnan(theirs):
             return isnan(mine) and isnan(theirs)
         # What is near 1 is told by what it lacks of it.
-        if loss and 0.5 < mine <= 1 and 0.5 < theirs <= 1:
+        if loss and 0.5 < mine < 1.5 and 0.5 < theirs < 1.5:
             return isclose(1 - mine, 1 - theirs, rel_tol=near, abs_tol=1e-12)
         return isclose(mine, theirs, rel_tol=near, abs_tol=1e-12)
     return bool(mine == theirs)

@@ -20,6 +20,8 @@ from npu_conformance.baselines.stored import StoredPrompt, StoredReference, Stor
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import digest
+from npu_conformance.measure.columns import METRICS
+from npu_conformance.measure.kernel import RUNNERS_UP
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.measure.topk import TopK
 from npu_conformance.traces.reading import first_problem
@@ -53,6 +55,8 @@ class HandedData(Part):
     """Words of a row of logits."""
     routed: bool
     """Whether the model is a mixture of experts."""
+    quantised: bool
+    """Whether the floor is that of a quantised candidate's own arithmetic."""
     false_alarms: float
     """Base's share of the run's rate of false alarms."""
     reference_digest: str
@@ -135,26 +139,33 @@ class HandedData(Part):
 
     def problem(self) -> str | None:
         """Why its arrays do not fit together; None where they do."""
-        n, words = self.bounds[-1], self.words.shape[-1]
+        flat = [one for prompt in self.prompts for one in (prompt.prompt_ids, prompt.token_ids)]
+        if not flat or any(len(one.shape) != 1 for one in flat) or len(self.reference.words.shape) != 2:
+            return "prompts without token ids, or words that are no table"
+        n, words = self.bounds[-1], self.reference.words.shape[1]
         shapes: dict[str, tuple[Packed, tuple[int, ...]]] = {
             "words": (self.reference.words, (n, words)),
             "log_probs": (self.reference.log_probs, (n, words)),
             "errors": (self.run.errors, (n, words)),
             "token_logits": (self.token_logits, (n, 4)),
+            **{f"{name}.difference": (one.difference, (n, RUNNERS_UP)) for name, one in self._runs().items()},
             **{name: (one, (n,)) for name, one in self._flat().items()},
         }
         wrong = [f"{name} {one.array().shape}" for name, (one, shape) in shapes.items() if one.array().shape != shape]
         if wrong or words < 2 or not n:
             return f"{n} positions of {words} words, but {', '.join(wrong) or 'nothing to judge'}"
+        if not self.values.keys() >= set(METRICS) or ((self.words < 0) | (self.words >= self.vocabulary)).any():
+            return f"a metric is missing, or a word is none of {self.vocabulary}"
         if {len(self.reference.texts), len(self.asked)} != {len(self.prompts)}:
             return f"{len(self.prompts)} answers, {len(self.asked)} prompts, {len(self.reference.texts)} texts"
         return None
 
+    def _runs(self) -> dict[str, StoredDeviations]:
+        return {"deviations": self.deviations, **self.floor}
+
     def _flat(self) -> Mapping[str, Packed]:
-        parts: dict[str, StoredDeviations] = {"deviations": self.deviations, **self.floor}
-        named = {
-            f"{name}.{what}": getattr(one, what) for name, one in parts.items() for what in ("row", "logit", "gain")
-        }
+        kinds = ("row", "logit", "gain")
+        named = {f"{name}.{what}": getattr(one, what) for name, one in self._runs().items() for what in kinds}
         reference, run = self.reference, self.run
         more: dict[str, Any] = {"tail": reference.tail, "size": reference.size, "run.tail": run.tail}
         more |= {"choices": run.choices, "own_shortfall": self.own_shortfall}

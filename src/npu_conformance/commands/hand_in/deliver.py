@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from npu_conformance.checks.saved import load_evidence
+from npu_conformance.baselines.keeping import outdated
+from npu_conformance.checks.saved import load_baseline, load_evidence
 from npu_conformance.commands.console import say
 from npu_conformance.commands.hand_in.data import HandedData
 from npu_conformance.commands.hand_in.findings import Finding
@@ -17,7 +18,7 @@ from npu_conformance.config.model import ModelConfig, config_path, load_config
 from npu_conformance.errors import ConfigError, TraceError, printable
 from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import digest, staged_dir, write_text
-from npu_conformance.measure.floor import load_floor
+from npu_conformance.measure.floor import load_floor, load_quantised
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.report.model import ModelReport, Report, load_report
 from npu_conformance.run.shares import share_of
@@ -100,11 +101,24 @@ def _data(report: Report, run: Path, model: str, config: ModelConfig, facts: Sub
     if traces is None:
         raise TraceError(f"{places[-1]}: is not there: a hand-in is made of a run's traces: run the model again")
     require_sealed(traces, ["base"])
-    judged = [one.variant for other in report.models for one in other.variants]
     evidence = load_evidence(
-        traces, "base", config, noise=load_floor(traces / "base"), false_alarms=share_of("base", judged)
+        traces,
+        "base",
+        config,
+        noise=load_floor(traces / "base"),
+        quantised=load_quantised(traces / "base"),
+        false_alarms=_share(report, traces, facts),
     )
     return make_data(evidence, model, facts)
+
+
+def _share(report: Report, traces: Path, facts: SubjectFacts) -> float:
+    """Base's share of the run's false alarms, as the session that judged it gave it."""
+    pairs = {(one.name, check.variant) for one in report.models for check in one.checks if check.verdict != "skipped"}
+    share = share_of("base", [variant for _, variant in sorted(pairs)])
+    baseline = load_baseline(traces)
+    held = baseline is not None and outdated(baseline, facts.model_dump(mode="json")) is None
+    return share / 2 if held else share
 
 
 def _write(stage: Path, subject: Subject, data: HandedData, tree: Tree, config: Path) -> None:

@@ -42,6 +42,7 @@ def make_data(evidence: Evidence, model: str, facts: SubjectFacts) -> HandedData
         "model": model,
         "subject": facts.kind,
         "routed": evidence.routed,
+        "quantised": evidence.quantised is not None,
         "false_alarms": evidence.false_alarms,
         "reference_digest": facts.reference_digest,
         "vocabulary": evidence.reference.logits(0, slice(0, 1)).shape[1],

@@ -59,10 +59,13 @@ def check_files(folder: Path, manifest: Manifest) -> Iterator[Finding]:
         yield differs(name, "is missing")
     for name in sorted(there - listed):
         yield differs(name, "is not in the manifest")
-    changed = [name for name in sorted(there & listed) if sha256(folder / name) != manifest.files[name]]
+    links = [name for name in sorted(there) if (folder / name).is_symlink() or not (folder / name).is_file()]
+    yield from (differs(name, "is a link, or no plain file") for name in links)
+    plain = sorted((there & listed) - set(links))
+    changed = [name for name in plain if sha256(folder / name) != manifest.files[name]]
     for name in changed:
         yield differs(name, "its SHA-256 is not the manifest's")
-    if not changed and there == listed:
+    if not changed and not links and there == listed:
         yield follows("all files", f"{len(there)} have the SHA-256 of the manifest")
 
 
