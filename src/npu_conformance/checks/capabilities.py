@@ -5,12 +5,12 @@ from typing import Literal
 
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.config.engines import DEFAULT, engine
-from npu_conformance.config.variants import JUDGED
+from npu_conformance.config.variants import JUDGED, is_served
 from npu_conformance.traces.trace import PREFILL, WITHOUT_ADAPTER
 
 Capability = Literal[
     "own_prompts", "weights", "modules", "topk", "full_logits", "full_reference", "floor", "prefill", "hidden_states",
-    "module_errors", "repeat", "batches", "base", "adapter", "quantisation",
+    "module_errors", "repeat", "batches", "base", "adapter", "quantisation", "served", "served_adapter",
 ]  # fmt: skip
 """`topk`: at least the likeliest words of each row were captured; `full_logits`: the candidate's whole rows;
 `full_reference`: the reference's."""
@@ -128,6 +128,16 @@ def _quantisation(evidence: Evidence) -> str | None:
     return "the checkpoint does not ask for quantised activations"
 
 
+def _served(evidence: Evidence) -> str | None:
+    return None if is_served(evidence.variant) else "a server is asked in serving only"
+
+
+def _served_adapter(evidence: Evidence) -> str | None:
+    if (why := _served(evidence)) is not None:
+        return why
+    return None if evidence.config.adapter is not None else "the model config has no adapter"
+
+
 _LACKS: Mapping[Capability, Callable[[Evidence], str | None]] = {
     "own_prompts": _own_prompts,
     "weights": _weights,
@@ -144,4 +154,6 @@ _LACKS: Mapping[Capability, Callable[[Evidence], str | None]] = {
     "base": _base,
     "adapter": _adapter,
     "quantisation": _quantisation,
+    "served": _served,
+    "served_adapter": _served_adapter,
 }

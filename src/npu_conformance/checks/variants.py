@@ -4,14 +4,14 @@ import numpy as np
 
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judge_figure, same_tokens
-from npu_conformance.checks.hard import all_of, by_limit, first, first_difference
+from npu_conformance.checks.generated import difference
+from npu_conformance.checks.hard import all_of, by_limit, first
 from npu_conformance.checks.pair import Pair
 from npu_conformance.checks.registry import check
 from npu_conformance.config.limits import FIGURES, VARIANT_SPREAD
 from npu_conformance.config.variants import CATALOGUE
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.comparison import require_finite
-from npu_conformance.measure.metrics import choice, root_mean_square, tied
 from npu_conformance.measure.results import Result
 from npu_conformance.traces.trace import Trace
 
@@ -110,22 +110,8 @@ def _bitwise(evidence: Evidence, pair: Pair, at: str) -> Result:
 
 def _generated_tokens(evidence: Evidence, base: Trace) -> Result:
     """Tokens that were generated without logits to look at, against base's: equal up to a tie, if not to the end."""
-    broken, ties = [], 0
-    for index, (mine, theirs) in enumerate(zip(evidence.candidate.answers, base.answers, strict=True)):
-        if mine.token_ids == theirs.token_ids:
-            continue
-        at = first_difference(mine.token_ids, theirs.token_ids)
-        row = base.logits(index)[at : at + 1] if at < len(theirs.token_ids) else None
-        now = mine.token_ids[at] if at < len(mine.token_ids) else None
-        if row is not None and now is not None:
-            margin = row[0, int(choice(row)[0])] - row[0, now]
-            if tied(margin, root_mean_square(row)[0], evidence.tie_width_at(mine.prompt, at)):
-                ties += 1
-                continue
-        told = [
-            evidence.reference.piece(ids[at]) if at < len(ids) else "the end"
-            for ids in (mine.token_ids, theirs.token_ids)
-        ]
-        broken.append(f"{mine.prompt}, position {at}: {told[0]}, base {told[1]}")
+    found = [difference(evidence, base, index, one.token_ids) for index, one in enumerate(evidence.candidate.answers)]
+    broken = [one.where for one in found if one is not None and not one.tied]
+    ties = sum(one is not None and one.tied for one in found)
     result = all_of(evidence, _CHECK, "base_tokens", broken, first(broken), len(base.answers))
     return result.model_copy(update={"message": f"{ties} tied"}) if ties else result

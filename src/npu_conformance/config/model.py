@@ -24,6 +24,7 @@ from npu_conformance.config.variants import (
     Known,
     Variant,
     engine_options,
+    is_served,
     known_changes,
 )
 from npu_conformance.config.yamlfile import load_yaml
@@ -210,6 +211,8 @@ class ModelConfig(Candidate):
 
     def options(self, variant: str) -> dict[str, Any]:
         """VLLM engine arguments of a variant."""
+        if is_served(variant):
+            variant = "as_served"
         return engine_options(self.serve, variant, self.changes(variant))
 
     def limit(self, figure: str, *, same_weights: bool = False) -> float | None:

@@ -19,7 +19,7 @@ from npu_conformance.run.preparation import Prepared
 from npu_conformance.run.room import refuse_what_has_no_room
 from npu_conformance.run.schedule import Served, schedule
 from npu_conformance.run.settings import Settings
-from npu_conformance.workers.job import CandidateJob, Job, SeriesJob, Watched
+from npu_conformance.workers.job import CandidateJob, Job, SeriesJob, ServingJob, Watched
 from npu_conformance.workers.jobs import Jobs
 
 # Inline, so that the schedule is not a race between processes; see docs/how-it-works.md.
@@ -30,6 +30,8 @@ _ENGINE_ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "HF_HUB_OFFLINE": "1",
 }
+# Of a job's time, what a server may take until it is ready.
+_READY = 0.75
 
 
 class Candidates:
@@ -138,6 +140,8 @@ class Candidates:
     def job(self, variant: str) -> CandidateJob:
         """A variant's job."""
         one = self.served.engine(variant)
+        if one.mode == "serving":
+            return self._serving(self._traces / variant / "candidate", one.options)
         return self._job(
             self._traces / variant / "candidate",
             one.options,
@@ -148,6 +152,21 @@ class Candidates:
             layer_prompts=one.layer_prompts,
             module_prompts=one.module_prompts,
         )
+
+    def _serving(self, output: Path, options: dict[str, Any]) -> ServingJob:
+        """A server's job: of one that runs already, else of one that is started on devices of its own."""
+        server, named = self._settings.server_for_checks(self._config)
+        asked = self._job(output, options, mode="serving").model_dump(exclude={"kind"})
+        adapted = asked["adapter"] is not None
+        own = self._config.adapter if adapted and self._config.adapter is not None else self._config.model
+        job = {
+            "engine": asked["engine"] if server is None else "openai",
+            "server": server,
+            "served_model": named or (own if server is None else None),
+            "base_name": self._config.model if adapted or named is None else named,
+            "ready": self._settings.deadline_for(self._config) * _READY,
+        }
+        return ServingJob.model_validate(asked | job)
 
     def forced(
         self,

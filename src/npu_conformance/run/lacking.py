@@ -83,7 +83,7 @@ def _wrong_release(known: Known, platform: Platform) -> str | None:
 def _differs(config: ModelConfig, variant: str) -> bool:
     """Whether a variant changes base's options or variables; those that change none on purpose do what it does not."""
     known = CATALOGUE.get(variant)
-    if known is not None and (known.bitwise or known.long or known.tight_cache):
+    if known is not None and (known.bitwise or known.long or known.tight_cache or known.served):
         return True
     own = {name: config.envs.get(name) for name in config.changed_envs(variant)}
     return own != config.changed_envs(variant) or config.options(variant) != config.options("base")

@@ -25,6 +25,7 @@ def add_run_options(add: Callable[..., Any]) -> None:
     """Declare the suite's options, of pytest and of `npu-conformance run`."""
     add_subject_options(add)
     add_candidate_options(add)
+    add("--serving", action="store_true", help="judge each model behind vLLM's server too, as the variant of this name")
     add(
         "--require-weights",
         action="store_true",

@@ -30,8 +30,9 @@ from npu_conformance.run.settings import Settings
 from npu_conformance.traces.layers import Layers, load_layers
 from npu_conformance.traces.module_states import holds_module_states
 from npu_conformance.traces.trace import load_trace
-from npu_conformance.workers.job import FloorJob, ModulesJob, ReferenceJob, SeriesJob, SpeedJob, StatesJob
+from npu_conformance.workers.job import SeriesJob
 from npu_conformance.workers.jobs import Jobs
+from npu_conformance.workers.scorer_job import FloorJob, ModulesJob, ReferenceJob, SpeedJob, StatesJob
 
 _STARTED = time()
 """When this process began: what it used of the cache, it used later."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from npu_conformance.config.engines import engine
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.config.variants import CATALOGUE, JUDGED, is_long, needs_base, scored_with, warms_cache
+from npu_conformance.config.variants import CATALOGUE, JUDGED, is_long, is_served, needs_base, scored_with, warms_cache
 from npu_conformance.engines.vllm.boundary import LONGEST_TEXT, long_texts
 from npu_conformance.machine.devices import Platform
 from npu_conformance.measure.reference_runs import ReferenceRun, noise_floor, quantisation, reference
@@ -99,7 +99,7 @@ class Served:
         """A variant's engine; `as_served` alone keeps vLLM's own longest request."""
         known, options = CATALOGUE.get(variant), self.config.options(variant)
         mode = _mode(variant, options)
-        if variant != "as_served":
+        if variant != "as_served" and not is_served(variant):
             options = self.bounded(options, long=is_long(variant))
         return Engine(
             variant=variant,
@@ -171,6 +171,8 @@ def _mode(variant: str, options: dict[str, Any]) -> Mode:
     if variant in JUDGED:
         return "generate"
     known = CATALOGUE.get(variant)
+    if known is not None and known.served:
+        return "serving"
     if known is not None and known.tokens_only:
         return "tokens only"
     if known is not None and known.long:

@@ -15,9 +15,9 @@ from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.saved import keep_comparisons, load_base, load_baseline, load_evidence
 from npu_conformance.config.engines import DEFAULT, engine
-from npu_conformance.config.model import ModelConfig, check_remote_code, config_path, load_config
+from npu_conformance.config.model import ModelConfig, check_remote_code, config_path
 from npu_conformance.config.prompts import Prompt, load_prompts, most_prompts
-from npu_conformance.config.variants import JUDGED, is_long, needs_base, scored_with
+from npu_conformance.config.variants import JUDGED, is_long, is_served, needs_base, scored_with
 from npu_conformance.errors import ConfigError, ConformanceError, TraceError, WeightsError
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.floor import load_floor, load_quantised
@@ -73,7 +73,8 @@ class Session:
 
     def _why_not(self, model: str, variant: str) -> str | None:
         name = self._engine(model)
-        if not engine(name).serve_options and variant != "base" and self.settings.from_dir is None:
+        own = variant == "base" or (engine(name).remote and is_served(variant))
+        if not engine(name).serve_options and not own and self.settings.from_dir is None:
             return f"not applicable: {name} has no serve options, so {variant} would be base again"
         if self.settings.baseline == "only" and is_long(variant):
             return f"not applicable: a baseline has base's tokens, {variant} uses the suite's own long texts"
@@ -158,7 +159,7 @@ class Session:
         )
 
     def _yaml(self, model: str) -> ModelConfig:
-        return self._once(("yaml", model), lambda: load_config(config_path(self.settings.configs, model)))
+        return self._once(("yaml", model), lambda: self.settings.load(model))
 
     def _load_config(self, model: str) -> ModelConfig:
         path, config = config_path(self.settings.configs, model), self._yaml(model)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from npu_conformance.config.engines import DEFAULT, engine, engine_names
-from npu_conformance.config.model import LONGEST_JOB, ModelConfig
+from npu_conformance.config.model import LONGEST_JOB, ModelConfig, config_path, load_config
 from npu_conformance.config.server import check_server
+from npu_conformance.config.variants import SERVING
 from npu_conformance.errors import ConfigError
 from npu_conformance.run.deadlines import USUAL
 
@@ -61,6 +62,8 @@ class Settings:
     """Address of an engine that is a server."""
     served_model: str | None = None
     """The model's name at that server."""
+    serving: bool = False
+    """Judge each model behind vLLM's server too."""
     device: Literal["npu", "cuda", "cpu"] | None = None
     candidate_weights: Path | None = None
     candidate_adapter: Path | None = None
@@ -133,10 +136,19 @@ class Settings:
         if self.server is not None:
             check_server(self.server)
         for option, value in (("--server", self.server), ("--served-model", self.served_model)):
-            if value is not None and self.candidate is not None and not engine(name).remote:
-                raise ConfigError(f"{option}: {name} is no server: add --candidate {' or '.join(_remote())}")
+            if value is not None and self.candidate is not None and not engine(name).remote and not self.serving:
+                raise ConfigError(
+                    f"{option}: {name} is no server: add --candidate {' or '.join(_remote())}, or --serving"
+                )
         if self.candidate is not None and engine(name).remote and self.server is None and self.from_dir is None:
             raise ConfigError(f"--candidate {name}: is a server: name its address, --server http://HOST:PORT")
+
+    def load(self, model: str) -> ModelConfig:
+        """A model's YAML, with the variant that the command line adds (see `load_config` for errors)."""
+        config = load_config(config_path(self.configs, model))
+        if not self.serving or SERVING in config.variant_names:
+            return config
+        return config.model_copy(update={"variants": (*config.variants, SERVING)})
 
     def engine_of(self, config: ModelConfig) -> str:
         """Name of a model's engine under test."""
@@ -146,6 +158,13 @@ class Settings:
         """Address of a model's engine, where it is a server, and the model's name there."""
         if not engine(self.engine_of(config)).remote:
             return None, None
+        return self.server or config.server, self.served_model or config.served_model_name
+
+    def server_for_checks(self, config: ModelConfig) -> tuple[str | None, str | None]:
+        """Address of a server that runs already and that `serving` asks, and what was judged is named there.
+
+        None where one is to be started, under the name.
+        """
         return self.server or config.server, self.served_model or config.served_model_name
 
     @property
@@ -171,6 +190,7 @@ class Settings:
         words = ["--twin"] if self.twin else []
         words += ["--performance"] if self.performance else []
         words += ["--keep-traces"] if self.keep_traces else []
+        words += ["--serving"] if self.serving else []
         words += ["--trust-remote-code"] if self.trust_remote_code else []
         for option, value, default in (
             ("--models-root", self.models_root, None),

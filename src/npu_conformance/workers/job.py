@@ -5,17 +5,20 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from npu_conformance.config.limits import Dtype, ReferenceDtype
+from npu_conformance.config.limits import Dtype
 from npu_conformance.config.performance import Workload
 from npu_conformance.config.prompts import Prompt
+from npu_conformance.workers.job_base import JobBase
+from npu_conformance.workers.scorer_job import FloorJob, ModulesJob, ReferenceJob, SpeedJob, StatesJob
 
 STARTING, CLOSING = "starting vLLM", "closing"
 """What a worker says it does until its engine has come up, and when its output is whole."""
 REFUSED = 2
 """A worker's exit status when it gives the reason itself."""
-Mode = Literal["generate", "forced", "forced warm", "forced long", "tokens only"]
+Mode = Literal["generate", "forced", "forced warm", "forced long", "tokens only", "serving"]
 """What a candidate does: choose its tokens, with all that is asked of `base` and `as_served`; take those of another
-trace; the same, its cache warm; take long texts; choose its tokens without its logits being captured."""
+trace; the same, its cache warm; take long texts; choose its tokens without its logits being captured; be asked over
+HTTP, as a server."""
 
 
 ForcedPart = Literal["answers", "cold", "boundary"]
@@ -31,24 +34,7 @@ class Watched(NamedTuple):
     step: int
 
 
-class _Job(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    output: Path
-    """What the job leaves, whole or not at all."""
-
-    @property
-    def stages(self) -> set[Path]:
-        """Folders in which a killed job may leave something half made."""
-        return {self.output.parent}
-
-    @property
-    def label(self) -> str:
-        """Its name among the jobs of a series."""
-        return self.output.name
-
-
-class TwinJob(_Job):
+class TwinJob(JobBase):
     """Build a twin's checkpoint folder."""
 
     kind: Literal["twin"] = "twin"
@@ -58,14 +44,14 @@ class TwinJob(_Job):
     """Folder of the twin it is made from."""
 
 
-class ScanJob(_Job):
+class ScanJob(JobBase):
     """Look through a checkpoint's weights; the output is a JSON file."""
 
     kind: Literal["scan"] = "scan"
     checkpoint: Path
 
 
-class ConvertJob(_Job):
+class ConvertJob(JobBase):
     """Write a quantised checkpoint again as plain weights."""
 
     kind: Literal["convert"] = "convert"
@@ -73,7 +59,7 @@ class ConvertJob(_Job):
     dtype: Dtype
 
 
-class AuditJob(_Job):
+class AuditJob(JobBase):
     """Hold a candidate's weights against the published ones; the output is a JSON file."""
 
     kind: Literal["audit"] = "audit"
@@ -81,17 +67,17 @@ class AuditJob(_Job):
     candidate: Path
 
 
-class RenderJob(_Job):
+class RenderJob(JobBase):
     """Render prompts into token ids, once for all engines; the output is a JSON file."""
 
     kind: Literal["render"] = "render"
     checkpoint: Path
     prompts: tuple[Prompt, ...]
-    chat_template_kwargs: dict[str, Any] = {}
+    chat_template_kwargs: dict[str, Any] = Field({})
     trust_remote_code: bool = False
 
 
-class CandidateJob(_Job):
+class CandidateJob(JobBase):
     """Run the engine under test greedily over rendered prompts and leave a trace."""
 
     kind: Literal["candidate"] = "candidate"
@@ -113,7 +99,7 @@ class CandidateJob(_Job):
     """Prompts of which is kept what attentions and MLPs are given and give."""
     watched: tuple[Watched, ...] = ()
     """Positions of a forced decode whose hidden states are kept; the engine must be started with a hook."""
-    chat_template_kwargs: dict[str, Any] = {}
+    chat_template_kwargs: dict[str, Any] = Field({})
     options: dict[str, Any]
     """Engine options of the variant, by vLLM's names."""
     envs: tuple[str, ...] = ()
@@ -165,6 +151,16 @@ class FaultsJob(CandidateJob):
         return {self.output.parent, self.output}
 
 
+class ServingJob(CandidateJob):
+    """Ask vLLM's server over HTTP, one that runs already or one that is started; leave a trace and a record."""
+
+    kind: Literal["serving"] = "serving"  # type: ignore[assignment]
+    base_name: str
+    """The model's name at a server that is started; `served_model` is the LoRA's where there is one."""
+    ready: float
+    """Seconds in which a server that is started must be ready."""
+
+
 class ProbeJob(CandidateJob):
     """One engine that `probe` asks whether the suite's machinery holds in it; the output is a JSON file."""
 
@@ -193,86 +189,6 @@ class BenchJob(CandidateJob):
         return self.tool
 
 
-class ScorerJob(_Job):
-    """What a model of transformers is asked about given tokens."""
-
-    checkpoint: Path
-    checkpoint_digest: str
-    adapter: Path | None = None
-    adapter_digest: str | None = None
-    dtype: ReferenceDtype = "float32"
-    attn_implementation: str
-    dither: int | None = None
-    """Seed of noise, of half a unit in the last place of the dtype, on every layer's input: another floor run of the
-    same rounding."""
-    quantised: bool = False
-    """Whether what enters its layers is quantised too, as the checkpoint says."""
-    cache: Path
-    """Folder of what is computed already, one entry a sequence."""
-    trust_remote_code: bool = False
-
-    @property
-    def stages(self) -> set[Path]:
-        """The output's folder and the cache."""
-        return {self.output.parent, self.cache}
-
-
-class ReferenceJob(ScorerJob):
-    """Score the candidate's tokens with the float32 reference and leave a trace."""
-
-    kind: Literal["reference"] = "reference"
-    candidate: Path
-    """Trace whose tokens are forced."""
-    rendered: Path | None
-    """Output of a RenderJob, whose prompts the candidate must have been given; None of the suite's own long texts."""
-    logits_only: bool = False
-    """Whether nothing else of it is compared: no hidden states, and not what its modules were made with."""
-
-
-class FloorJob(ScorerJob):
-    """Measure a floor run against the reference over the same tokens; the output is a file (see `save_floor_run`)."""
-
-    kind: Literal["floor"] = "floor"
-    reference: Path
-    """Trace of the reference, which is there before."""
-
-    @property
-    def label(self) -> str:
-        """Its name among the jobs of a series."""
-        return self.output.stem
-
-
-class ModulesJob(ScorerJob):
-    """Compute a candidate's attentions and MLPs again, from what it gave them; the output holds `ModuleErrors`."""
-
-    kind: Literal["modules"] = "modules"
-    candidate: Path
-    """Trace that holds what they were given and gave."""
-    floor_dtype: Dtype
-    """The candidate's."""
-
-    @property
-    def label(self) -> str:
-        """Its name among the jobs of a series."""
-        return self.output.stem
-
-
-class StatesJob(ScorerJob):
-    """Hidden states at the end of given prefixes, layer by layer; the output is a file of `Layers`."""
-
-    kind: Literal["states"] = "states"
-    prefixes: tuple[tuple[int, ...], ...]
-
-
-class SpeedJob(ScorerJob):
-    """Time the reference's own greedy decoding; the output is a JSON file of a `Bench`."""
-
-    kind: Literal["speed"] = "speed"
-    prompt: tuple[int, ...]
-    tokens: int
-    """That it decodes, besides the first."""
-
-
 class SeriesJob(BaseModel):
     """Jobs of a kind one after another in one process, which saves starting it; what fails ends the series."""
 
@@ -288,7 +204,7 @@ class SeriesJob(BaseModel):
 
 
 Job = Annotated[
-    TwinJob | ScanJob | ConvertJob | AuditJob | RenderJob | CandidateJob | FaultsJob | ProbeJob | BenchJob
+    TwinJob | ScanJob | ConvertJob | AuditJob | RenderJob | CandidateJob | FaultsJob | ServingJob | ProbeJob | BenchJob
     | ReferenceJob | FloorJob | ModulesJob | StatesJob | SpeedJob | SeriesJob,
     Field(discriminator="kind"),
 ]  # fmt: skip

@@ -11,8 +11,9 @@ from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import Device, Platform, find_devices, host_cores, lendable, narrowed
 from npu_conformance.machine.leases import lease
 from npu_conformance.workers.emptying import wait_for_memory
-from npu_conformance.workers.job import CandidateJob, Job, ModulesJob, ReferenceJob, SeriesJob, SpeedJob, StatesJob
+from npu_conformance.workers.job import CandidateJob, Job, SeriesJob
 from npu_conformance.workers.progress import Narrator, Observe
+from npu_conformance.workers.scorer_job import ModulesJob, ReferenceJob, SpeedJob, StatesJob
 from npu_conformance.workers.supervise import run_job
 
 # No device, but lent like one: a reference takes all cores and the memory of float32 weights, so that on a machine with

@@ -27,6 +27,7 @@ _ROOMS = {
     "floor": "npu_conformance.engines.reference.floor",
     "modules": "npu_conformance.engines.reference.module_errors",
     "faults": "npu_conformance.selftest.job",
+    "serving": "npu_conformance.engines.openai.serving.job",
     "probe": "npu_conformance.commands.probe.job",
     "states": "npu_conformance.engines.reference.states",
     "bench": "npu_conformance.engines.vllm.bench",

@@ -26,6 +26,8 @@ def test_a_clean_run_passes_everything(scene: Scene) -> None:
     """Rounding to bfloat16 is no fault."""
     found = scene.verdicts()
 
+    asked_of_servers = {name for name, check in CHECKS.items() if {"served", "served_adapter"} & set(check.requires)}
+    assert {found.pop(name) for name in asked_of_servers} == {"not_applicable"}
     assert found.pop("variant_closeness") == "not_applicable"
     assert found.pop("regression") == "not_applicable", "it has no baseline"
     assert found.pop("performance_regression") == "not_applicable", "no speed was measured"

@@ -43,7 +43,7 @@ def test_no_file_asks_for_an_engine_by_its_name(name: str) -> None:
     ]
 
     # There it is a package.
-    packages = ("machine/provenance.py", "commands/doctor/versions.py")
+    packages = ("machine/provenance.py", "commands/doctor/versions.py", "workers/vllm_command.py")
     assert [place for place in asking if not place.startswith(packages)] == []
 
 

@@ -38,12 +38,13 @@ def test_a_variant_changes_one_thing_of_base(variant: str) -> None:
 
 
 def test_the_variants_that_change_no_option_change_something_else() -> None:
-    """Another start, or other texts."""
+    """Another start, a server, or other texts."""
     unchanged = {name for name, known in CATALOGUE.items() if not known.options and not known.envs}
 
-    assert unchanged == {"fresh_engine", "long_prompt"}
+    assert unchanged == {"fresh_engine", "serving", "long_prompt"}
     assert CATALOGUE["fresh_engine"].bitwise
     assert CATALOGUE["long_prompt"].long
+    assert CATALOGUE["serving"].served
 
 
 @pytest.mark.parametrize(

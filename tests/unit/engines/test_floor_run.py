@@ -14,7 +14,7 @@ from npu_conformance.measure.reference_runs import FLOOR
 from npu_conformance.measure.stored import read_stored, write_stored
 from npu_conformance.traces.rows import storage_of, unpack
 from npu_conformance.traces.trace import load_trace
-from npu_conformance.workers.job import FloorJob, ScorerJob
+from npu_conformance.workers.scorer_job import FloorJob, ScorerJob
 from tests.unit.helpers.small_traces import write_trace
 
 TOKENS = [(4, 5, 6), (7, 8), (9, 10, 11, 12)]

@@ -20,7 +20,7 @@ from npu_conformance.traces.module_states import (
     module_states_file,
     save_module_states,
 )
-from npu_conformance.workers.job import ModulesJob
+from npu_conformance.workers.scorer_job import ModulesJob
 from tests.unit.helpers.small_traces import logits, write_trace
 
 IDS = tuple(range(3, 23))

@@ -16,7 +16,7 @@ from npu_conformance.measure.noise import GateResult, family
 from npu_conformance.measure.reference_runs import noise_floor, quantisation
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
-from npu_conformance.workers.job import FloorJob, ScorerJob
+from npu_conformance.workers.scorer_job import FloorJob, ScorerJob
 from tests.unit.helpers.modelslim_checkpoints import save_modelslim, save_plain, texts
 from tests.unit.helpers.rounded_rows import ALARMS, LIMITS, measured
 from tests.unit.helpers.small_traces import write_trace

@@ -10,7 +10,7 @@ import pytest
 from npu_conformance.engines.reference import scoring
 from npu_conformance.engines.reference.router import experts_a_token
 from npu_conformance.engines.reference.scoring import Scorer
-from npu_conformance.workers.job import ScorerJob
+from npu_conformance.workers.scorer_job import ScorerJob
 
 LAYERS, EXPERTS, CHOSEN = 2, 6, 2
 SEQUENCES = [((1, 2, 3, 4), (5, 6)), ((7, 8, 9), (10, 11))]

@@ -16,8 +16,9 @@ from npu_conformance.run.made_by import cached_at
 from npu_conformance.run.references import References
 from npu_conformance.run.schedule import passes
 from npu_conformance.run.settings import Settings
-from npu_conformance.workers.job import ReferenceJob, SeriesJob
+from npu_conformance.workers.job import SeriesJob
 from npu_conformance.workers.jobs import Jobs
+from npu_conformance.workers.scorer_job import ReferenceJob
 from tests.unit.helpers.small_traces import logits, write_trace
 
 RUNS = passes(ModelConfig.model_validate({"model": "a/b"}), ("base",))[0].runs

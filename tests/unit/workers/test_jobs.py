@@ -19,9 +19,10 @@ from npu_conformance.machine.leases import lease
 from npu_conformance.run.references import References
 from npu_conformance.run.schedule import passes
 from npu_conformance.run.settings import Settings
-from npu_conformance.workers.job import CandidateJob, Job, RenderJob, SeriesJob, StatesJob
+from npu_conformance.workers.job import CandidateJob, Job, RenderJob, SeriesJob
 from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Narrator
+from npu_conformance.workers.scorer_job import StatesJob
 
 
 class Started:

@@ -39,6 +39,8 @@ _ALONE, _JOIN, _LATER = 4, 8, 2
 # Requests that vLLM runs side by side.
 _SIDE_BY_SIDE = 256
 _POSITIONS = 32768
+# Times that a server answers as many tokens as all prompts have.
+_SERVED = 4
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,9 @@ def _work(load: Load, asked: Engine, candidate: str) -> _Work:
         return _Work(tokens=tokens, steps=steps, passes=1, kept=rows, scratch=rows)
     if asked.mode == "tokens only":
         return _Work(tokens=tokens, steps=steps, passes=1, kept=0, scratch=0)
+    if asked.mode == "serving":
+        # One after another, once more as a crowd of clients, and about as much for all else that is asked.
+        return _Work(tokens=_SERVED * tokens, steps=_SERVED * rows, passes=_SERVED, kept=0, scratch=0)
     probed, probes, probe_steps = _probed(load)
     if asked.mode == "generate":
         again, one_by_one = COPIES + _ALONE + _JOIN, _ALONE * rows // count

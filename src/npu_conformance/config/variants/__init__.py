@@ -4,11 +4,12 @@
 base's tokens, and is compared with base and with the reference at every position.
 """
 
-from npu_conformance.config.variants.catalogue import CATALOGUE
+from npu_conformance.config.variants.catalogue import CATALOGUE, SERVING
 from npu_conformance.config.variants.effect import follows, implied_signs, no_effect, signs_of, unconfirmed
 from npu_conformance.config.variants.kinds import (
     JUDGED,
     is_long,
+    is_served,
     known_changes,
     needs_base,
     scored_with,
@@ -20,6 +21,7 @@ from npu_conformance.config.variants.options import engine_options, merged, rank
 __all__ = [
     "CATALOGUE",
     "JUDGED",
+    "SERVING",
     "Bound",
     "Envs",
     "Known",
@@ -30,6 +32,7 @@ __all__ = [
     "follows",
     "implied_signs",
     "is_long",
+    "is_served",
     "known_changes",
     "merged",
     "needs_base",

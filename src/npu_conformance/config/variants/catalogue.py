@@ -3,6 +3,8 @@
 from npu_conformance.config.variants.ascend import ASCEND
 from npu_conformance.config.variants.known import Bound, Known
 
+SERVING = "serving"
+"""The variant that `--serving` adds."""
 CATALOGUE: dict[str, Known] = {
     "graph": Known(
         options={"enforce_eager": False},
@@ -80,6 +82,7 @@ CATALOGUE: dict[str, Known] = {
             ),
         ),
     ),
+    SERVING: Known(changes="vLLM's server, asked over HTTP", tokens_only=True, served=True),
     "long_prompt": Known(changes="prompts of more than 1,000 and 4,000 tokens", long=True),
     **ASCEND,
 }

@@ -24,6 +24,11 @@ def is_long(variant: str) -> bool:
     return variant in CATALOGUE and CATALOGUE[variant].long
 
 
+def is_served(variant: str) -> bool:
+    """Whether a variant is vLLM's server, asked over HTTP."""
+    return variant in CATALOGUE and CATALOGUE[variant].served
+
+
 def needs_base(variant: str) -> bool:
     """Whether a variant is compared with base, and so needs its trace."""
     return variant not in JUDGED and not is_long(variant)

@@ -142,6 +142,8 @@ class Known(BaseModel):
     """Must give base's logits bit for bit."""
     tokens_only: bool = False
     """The engine refuses logits processors: it generates, and its tokens are compared."""
+    served: bool = False
+    """The engine is vLLM's server with the YAML's own options, asked over HTTP."""
     long: bool = False
     """Forced decodes long texts of its own instead of base's prompts."""
     tight_cache: bool = False

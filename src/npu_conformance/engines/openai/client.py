@@ -14,7 +14,7 @@ from npu_conformance.engines.openai.transport import ServerError, ask_together
 TOP = 5
 """Likeliest tokens asked for where nobody found more: as many as every such server gives."""
 _NAMED = 10
-_PLAIN: dict[str, Any] = {
+PLAIN: dict[str, Any] = {
     "temperature": 0.0,
     "top_p": 1.0,
     "presence_penalty": 0.0,
@@ -22,9 +22,10 @@ _PLAIN: dict[str, Any] = {
     "n": 1,
     "stream": False,
 }
+"""Greedy, in fields of OpenAI's API."""
 # What a server otherwise takes from the model's generation_config.json, where a penalty makes it choose other tokens;
 # tokens by their ids (vLLM's fields); and nothing taken from a cache that other requests filled (vLLM's is by salt).
-_MORE: dict[str, Any] = {
+MORE: dict[str, Any] = {
     "top_k": 0,
     "min_p": 0.0,
     "repetition_penalty": 1.0,
@@ -32,6 +33,7 @@ _MORE: dict[str, Any] = {
     "return_token_ids": True,
     "cache_prompt": False,
 }
+"""The rest of it, in fields that vLLM has."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,9 @@ class Server:
         prompt: Any = list(question.prompt_ids)
         if not form.ids and form.names is not None:
             prompt = form.names.text(question.prompt_ids)
-        fields = {"model": self.model, "prompt": prompt, "max_tokens": question.tokens, "logprobs": form.top, **_PLAIN}
+        fields = {"model": self.model, "prompt": prompt, "max_tokens": question.tokens, "logprobs": form.top, **PLAIN}
         if form.more:
-            fields |= _MORE if question.salt is None else _MORE | {"cache_salt": question.salt}
+            fields |= MORE if question.salt is None else MORE | {"cache_salt": question.salt}
         return fields | ({"prompt_logprobs": form.top} if question.of_prompt else {})
 
     def own_ids(
@@ -166,7 +168,7 @@ class Server:
         Raises:
             ServerError: see `answer`; or it does not even tell their number.
         """
-        fields: dict[str, Any] = {"model": self.model, "max_tokens": 1, **_PLAIN}
+        fields: dict[str, Any] = {"model": self.model, "max_tokens": 1, **PLAIN}
         if self.form.more:
             fields["return_token_ids"] = True
         if isinstance(prompt, str):

@@ -49,6 +49,9 @@ class _Model(BaseModel):
     owned_by: str | None = None
     root: str | None = None
     """What it was loaded from (vLLM's field): a model of several names has one, a LoRA its own."""
+    parent: str | None = None
+    """Of a LoRA the model that it belongs to (vLLM's field)."""
+    max_model_len: int | None = None
 
 
 class Models(BaseModel):
@@ -79,33 +82,57 @@ class _LogProb(BaseModel):
     logprob: float | None
 
 
-class _Choice(BaseModel):
+class Choice(BaseModel):
+    """An answer to a prompt, or a part of one."""
+
     text: str = ""
     finish_reason: str | None = None
+    stop_reason: int | str | None = None
     logprobs: _LogProbs | None = None
     token_ids: list[int] | None = None
     prompt_token_ids: list[int] | None = None
     prompt_logprobs: list[dict[int, _LogProb] | None] | None = None
 
 
-class _Usage(BaseModel):
+class Usage(BaseModel):
+    """Tokens that it counts."""
+
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
 
 
 class Completion(BaseModel):
     """The answer to a prompt."""
 
     model: str | None = None
-    choices: list[_Choice]
-    usage: _Usage | None = None
+    choices: list[Choice]
+    usage: Usage | None = None
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    reasoning: str | None = None
+
+
+class ChatChoice(BaseModel):
+    """An answer to messages, or a part of one."""
+
+    message: _Message = _Message()
+    delta: _Message = _Message()
+    """Of a stream's part."""
+    finish_reason: str | None = None
+    stop_reason: int | str | None = None
+    token_ids: list[int] | None = None
 
 
 class Chat(BaseModel):
-    """The answer to messages, of which only what became of these is read."""
+    """The answer to messages, whole or a part of a stream."""
 
+    model: str | None = None
+    choices: list[ChatChoice] = []
     prompt_token_ids: list[int] | None = None
-    usage: _Usage | None = None
+    usage: Usage | None = None
 
 
 def read_reply(url: str, names: Names, prompt_ids: Sequence[int], tokens: int, answer: Completion) -> Reply:

@@ -7,9 +7,9 @@ time of all of it, and takes an answer of any shape.
 import asyncio
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from npu_conformance.checkpoints.headers import shown
 from npu_conformance.errors import ConformanceError
@@ -30,6 +30,8 @@ _PASSING = (429, 502, 503, 504)
 _FIRST, _LONGEST = 0.5, 30.0
 # Of a key that is looked for in answers; a shorter one would stand in them by chance.
 _SECRET = 8
+
+_Found = TypeVar("_Found")
 
 
 class ServerError(ConformanceError):
@@ -55,28 +57,47 @@ def ask_together(
     Raises:
         ServerError: it cannot be reached, refuses, redirects, answers too much or takes too long.
     """
+    allowed = seconds or SECONDS
+
+    async def all_of_them(client: "httpx.AsyncClient") -> list[bytes]:
+        asked = (asyncio.wait_for(_asked_often(client, url, api_key, one), allowed) for one in questions)
+        return list(await asyncio.gather(*asked))
+
+    return asking(url, api_key, all_of_them, allowed)
+
+
+def asking(
+    url: str, api_key: str, do: "Callable[[httpx.AsyncClient], Coroutine[Any, Any, _Found]]", seconds: float
+) -> _Found:
+    """What a client is told by a server that is asked here; what keeps it from that is one error.
+
+    Args:
+        url: of the server, for messages.
+        api_key: its key.
+        do: asks it.
+        seconds: that a read may take; `do` bounds the rest.
+
+    Raises:
+        ServerError: see `ask_together`.
+    """
     import httpx
 
     if not (api_key.isascii() and api_key.isprintable()) or api_key != api_key.strip():  # httpx would say it
         raise ServerError(f"{url}: OPENAI_API_KEY has a character that no header can hold, or a space at an end")
-    allowed = seconds or SECONDS
+
+    async def whole() -> _Found:
+        limits = httpx.Limits(max_connections=None)
+        headers = {"authorization": f"Bearer {api_key}", "accept-encoding": "identity"}
+        async with httpx.AsyncClient(headers=headers, timeout=seconds, verify=_certificates(), limits=limits) as client:
+            return await do(client)
+
     try:
-        return asyncio.run(_all(url, api_key, questions, allowed))
+        return asyncio.run(whole())
     except (TimeoutError, asyncio.TimeoutError) as error:  # two classes before Python 3.11
-        raise ServerError(f"{url}: gave no whole answer in {allowed:g} s") from error
+        raise ServerError(f"{url}: gave no whole answer in {seconds:g} s") from error
     # ImportError: of a SOCKS proxy, for which httpx needs one more package.
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
-        raise ServerError(f"{url}: {shown(_without(api_key, str(error) or type(error).__name__))}") from error
-
-
-async def _all(url: str, api_key: str, questions: Sequence[dict[str, Any] | None], seconds: float) -> list[bytes]:
-    import httpx
-
-    limits = httpx.Limits(max_connections=None)
-    headers = {"authorization": f"Bearer {api_key}", "accept-encoding": "identity"}
-    async with httpx.AsyncClient(headers=headers, timeout=seconds, verify=_certificates(), limits=limits) as client:
-        asked = (asyncio.wait_for(_asked_often(client, url, api_key, one), seconds) for one in questions)
-        return list(await asyncio.gather(*asked))
+        raise ServerError(f"{url}: {shown(without_key(api_key, str(error) or type(error).__name__))}") from error
 
 
 async def _asked_often(client: "httpx.AsyncClient", url: str, api_key: str, question: dict[str, Any] | None) -> bytes:
@@ -86,26 +107,34 @@ async def _asked_often(client: "httpx.AsyncClient", url: str, api_key: str, ques
     for turn in range(_TRIES - 1):
         wait = _FIRST * 2**turn
         try:
-            status, content, asked = await _asked(client, url, question)
+            status, content, asked = await asked_once(client, url, question)
         except httpx.TransportError:
             status, content, asked = _PASSING[1], b"", None
         if status not in _PASSING:
             return _good(url, api_key, status, content)
         await asyncio.sleep(wait if asked is None else min(max(asked, 0.0), _LONGEST))
-    status, content, _ = await _asked(client, url, question)
+    status, content, _ = await asked_once(client, url, question)
     return _good(url, api_key, status, content)
 
 
-async def _asked(
-    client: "httpx.AsyncClient", url: str, question: dict[str, Any] | None
+async def asked_once(
+    client: "httpx.AsyncClient", url: str, question: dict[str, Any] | bytes | None
 ) -> tuple[int, bytes, float | None]:
     """The status and the bytes of an answer, as they were sent: what is packed could be of any size.
 
     And after how many seconds it wants to be asked again, where it says so.
+
+    Args:
+        client: asks.
+        url: what is asked.
+        question: posted as JSON, or as bytes that should be; None gets the address.
     """
     content = bytearray()
     method = "GET" if question is None else "POST"
-    async with client.stream(method, url, json=question, follow_redirects=False) as response:
+    sent: dict[str, Any] = {"json": question}
+    if isinstance(question, bytes):
+        sent = {"content": question, "headers": {"content-type": "application/json"}}
+    async with client.stream(method, url, follow_redirects=False, **sent) as response:
         async for part in response.aiter_raw():
             content += part
             if len(content) > BYTES:
@@ -124,7 +153,7 @@ def _certificates() -> "ssl.SSLContext":
 
 def _good(url: str, api_key: str, status: int, content: bytes) -> bytes:
     """The content without the key: a server may repeat it, and all of this comes into traces, logs and reports."""
-    text = _without(api_key, content.decode(errors="replace"))
+    text = without_key(api_key, content.decode(errors="replace"))
     if status == 200:
         return text.encode()
     if 300 <= status < 400:
@@ -133,7 +162,8 @@ def _good(url: str, api_key: str, status: int, content: bytes) -> bytes:
     raise RefusedError(status, f"{url}: answers with status {status}{said and f': {said}'}")
 
 
-def _without(api_key: str, text: str) -> str:
+def without_key(api_key: str, text: str) -> str:
+    """A server's text with its own key taken out."""
     if len(api_key) < _SECRET:
         return text
     return _in_any_form(api_key).sub("(key)", text)

@@ -20,7 +20,7 @@ from npu_conformance.measure.topk import WORDS
 from npu_conformance.traces.trace import load_trace
 
 if TYPE_CHECKING:
-    from npu_conformance.workers.job import FloorJob
+    from npu_conformance.workers.scorer_job import FloorJob
     from npu_conformance.workers.worker import Progress
 
 

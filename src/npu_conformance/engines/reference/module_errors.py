@@ -19,7 +19,7 @@ from npu_conformance.traces.module_states import ModuleStates, drop_module_state
 from npu_conformance.traces.trace import load_trace
 
 if TYPE_CHECKING:
-    from npu_conformance.workers.job import ModulesJob
+    from npu_conformance.workers.scorer_job import ModulesJob
     from npu_conformance.workers.worker import Progress
 
 # Of the floor's runs: none, and one.

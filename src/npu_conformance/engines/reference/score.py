@@ -30,7 +30,7 @@ from npu_conformance.traces.trace import (
 )
 
 if TYPE_CHECKING:
-    from npu_conformance.workers.job import ReferenceJob
+    from npu_conformance.workers.scorer_job import ReferenceJob
     from npu_conformance.workers.worker import Progress
 
 # Words near the top whose text is kept for messages.

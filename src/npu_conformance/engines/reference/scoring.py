@@ -24,7 +24,7 @@ from npu_conformance.traces.rows import Rows, pack
 from npu_conformance.traces.trace import ModuleValue
 
 if TYPE_CHECKING:
-    from npu_conformance.workers.job import ScorerJob
+    from npu_conformance.workers.scorer_job import ScorerJob
     from npu_conformance.workers.worker import Progress
 
 SCORING_VERSION = 4

@@ -8,7 +8,7 @@ from npu_conformance.machine.storage import write_text
 from npu_conformance.traces.performance import Bench, Figure
 
 if TYPE_CHECKING:
-    from npu_conformance.workers.job import SpeedJob
+    from npu_conformance.workers.scorer_job import SpeedJob
     from npu_conformance.workers.worker import Progress
 
 

@@ -8,7 +8,7 @@ from npu_conformance.machine.storage import staged_file
 from npu_conformance.traces.layers import write_layers
 
 if TYPE_CHECKING:
-    from npu_conformance.workers.job import StatesJob
+    from npu_conformance.workers.scorer_job import StatesJob
     from npu_conformance.workers.worker import Progress
 
 

@@ -1,6 +1,7 @@
 """Words for metrics and for where they are observed, in English and Chinese, by their ids."""
 
 from npu_conformance.report.words.performance import SPEED_AT
+from npu_conformance.report.words.serving import SERVED
 
 METRICS: dict[str, tuple[str, str]] = {
     "token_agreement": ("Token agreement", "Token 一致率"),
@@ -78,6 +79,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "baseline_kl": ("KL(baseline‖candidate), mean, at least", "与基线的平均 KL 散度（下界）"),
     "speed_over_baseline": ("Speed over the baseline's", "速度与基线之比"),
     "baseline_tokens": ("Tokens of the baseline", "与基线相同的 token"),
+    **SERVED,
 }
 AT: dict[str, tuple[str, str]] = {
     **SPEED_AT,

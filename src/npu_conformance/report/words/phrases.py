@@ -22,6 +22,7 @@ PHRASES: dict[str, str] = {
     "two replicas": "两个副本",
     "LoRA kernels on, no adapter asked for": "启用 LoRA 算子，但不请求适配器",
     "speculative decoding from n-grams of the prompt": "基于提示词 n-gram 的投机解码",
+    "vLLM's server, asked over HTTP": "通过 HTTP 请求的 vLLM 服务器",
     "prompts of more than 1,000 and 4,000 tokens": "超过 1,000 和 4,000 个 token 的提示词",
     "weights in plain layout": "权重采用普通布局",
     "all weights in NZ layout": "全部权重采用 NZ 布局",

@@ -11,6 +11,7 @@ A "wrong" token has the last addend of its layer's output, the MLP's, scaled by 
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,12 @@ _SCALE = 1.3
 _LAYER_SCALE = 1.01
 _NOISE = 0.01
 
+_ELSEWHERE = {
+    "engine_stops": ("stops_early", "runs_on"),
+    "engine_slow": ("slow",),
+    "engine_processors": ("rows_exchanged", "rows_late"),
+    "server_faults": ("lora_by_base", "double_bos", "label_flips", "stream_drops_chunk"),
+}
 # What a layer returns, (hidden_states, residual), in and out.
 _Outputs = tuple[Any, Any]
 
@@ -143,29 +150,6 @@ def _tp_rank_1() -> None:
     RowParallelLinear.forward = forward
 
 
-def _rows_exchanged() -> None:
-    """Processors of logits are shown the first two requests' rows the wrong way round; what is sampled from is not."""
-
-    def exchanged(logits: Any) -> Any:
-        import torch
-
-        return logits[torch.tensor([1, 0, *range(2, len(logits))])] if len(logits) > 1 else logits
-
-    _patch_processors(exchanged, exchanged)
-
-
-def _rows_late() -> None:
-    """Processors of logits are shown those of the step before; what they change is changed."""
-    before: list[Any] = []
-
-    def late(logits: Any) -> Any:
-        before.append(logits.clone())
-        shown = before[-2:][0]
-        return shown if shown.shape == logits.shape else logits
-
-    _patch_processors(late, None)
-
-
 def _hooks_blind() -> None:
     """No hook on a layer is called."""
     from vllm.model_executor.models.qwen3 import Qwen3DecoderLayer
@@ -197,24 +181,8 @@ def _weight_left_out() -> None:
     DefaultModelLoader.track_weights_loading = track_weights_loading
 
 
-def _patch_processors(show: Callable[[Any], Any], back: Callable[[Any], Any] | None) -> None:
-    """Let `show` choose what processors of logits are shown; of what they give, only what they changed counts.
-
-    `back` undoes `show`; without it a change counts where it was made.
-    """
-    from vllm.v1.sample.sampler import Sampler
-
-    original = Sampler.apply_logits_processors
-
-    def apply(self: Any, logits: Any, *args: Any, **named: Any) -> Any:
-        shown = show(logits).clone()
-        given = original(self, shown.clone(), *args, **named)
-        changed = given != shown
-        if back is not None:
-            changed, given = back(changed), back(given)
-        return given.where(changed, logits)
-
-    Sampler.apply_logits_processors = apply
+def _of(module: str, name: str) -> None:
+    getattr(import_module(f"conformance_{module}"), name)()
 
 
 FAULTS: dict[str, Callable[[], None]] = {
@@ -228,11 +196,8 @@ FAULTS: dict[str, Callable[[], None]] = {
     "layer_scaled": _layer_scaled,
     "noise": _noise,
     "weight_left_out": _weight_left_out,
-    **import_module("conformance_engine_stops").FAULTS,
-    "slow": lambda: import_module("conformance_engine_slow").slow(),
-    "rows_exchanged": _rows_exchanged,
-    "rows_late": _rows_late,
     "hooks_blind": _hooks_blind,
+    **{name: partial(_of, module, name) for module, names in _ELSEWHERE.items() for name in names},
 }
 
 

@@ -31,6 +31,3 @@ def _patch_stops(change: Callable[[Any, bool], bool]) -> None:
         return ended
 
     scheduler.check_stop = check_stop
-
-
-FAULTS = {"stops_early": stops_early, "runs_on": runs_on}

@@ -1,0 +1,25 @@
+"""Words for what is measured of a server, in English and Chinese."""
+
+SERVED: dict[str, tuple[str, str]] = {
+    "served_names": ("Names that the server lists", "服务器列出的名称"),
+    "answered_names": ("Answers under the name that was asked for", "以被请求名称给出的回答"),
+    "served_text_ids": ("Texts with the tokenizer's own token ids", "token id 与分词器一致的文本"),
+    "served_chat_ids": ("Conversations with the template's own token ids", "token id 与对话模板一致的对话"),
+    "greedy_settings": ("Defaults that leave greedy answers as they are", "不改变贪心回答的默认采样参数"),
+    "default_answers": ("Answers to requests that name no sampling", "未指定采样参数的请求得到的相同回答"),
+    "chat_tokens": ("Answers in the chat with the same tokens", "对话接口中 token 相同的回答"),
+    "chat_texts": ("Answers in the chat with the same text", "对话接口中文本相同的回答"),
+    "whole_streams": ("Streams that are the whole answer", "与完整回答一致的流"),
+    "stopped_answers": ("Answers that end at a stop string", "在停止字符串处结束的回答"),
+    "cut_answers": ("Answers that end after max_tokens", "达到 max_tokens 即结束的回答"),
+    "usage_counts": ("Answers with right counts of tokens", "token 计数正确的回答"),
+    "served_log_probs": ("Answers with a log-probability of each token", "每个 token 均有对数概率的回答"),
+    "adapter_names": ("Names under which the right weights answer", "由正确权重回答的名称"),
+    "different_names": ("Prompts that the LoRA and its base answer differently", "LoRA 与基座回答不同的提示词"),
+    "concurrent_labels": ("Labels among many clients as alone", "并发时与单独请求相同的标签"),
+    "concurrent_answers": ("Answers among many clients as alone", "并发时与单独请求相同的回答"),
+    "repeated_answers": ("One request asked many times, as alone", "同一请求重复多次、与单独请求相同的回答"),
+    "refused_requests": ("Bad requests refused with a status 4xx", "以 4xx 状态拒绝的错误请求"),
+    "answers_afterwards": ("Right answers after bad requests", "错误请求之后的正确回答"),
+    "freed_requests": ("Requests freed whose client went away", "客户端断开后被释放的请求"),
+}
