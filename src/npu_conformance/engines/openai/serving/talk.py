@@ -77,8 +77,8 @@ class Talk:
 
         try:
             status, content, _ = await asked_once(client, address, question)
-        except httpx.RemoteProtocolError as error:  # it hung up
-            return Told(None, str(error))
+        except (httpx.RemoteProtocolError, httpx.ReadError) as error:  # it hung up
+            return Told(None, str(error) or type(error).__name__)
         return Told(status, without_key(self.key, content.decode(errors="replace")))
 
     def good(self, path: str, question: Question, shape: type[_Shape]) -> _Shape:
@@ -93,7 +93,8 @@ class Talk:
         """
         if told.status != 200:
             said = shown(told.text[:1000].strip())
-            raise ServerError(f"{self.url}{path}: answers a right request with status {told.status}: {said}")
+            what = "breaks the connection" if told.status is None else f"answers with status {told.status}"
+            raise ServerError(f"{self.url}{path}: {what} at a right request: {said}")
         return self._parsed(path, told.text, shape)
 
     def _parsed(self, path: str, text: str, shape: type[_Shape]) -> _Shape:
@@ -130,7 +131,7 @@ class Talk:
             if response.status_code != 200:
                 content = (await response.aread())[:1000].decode(errors="replace")
                 said = shown(without_key(self.key, content))
-                raise ServerError(f"{address}: answers a right request with status {response.status_code}: {said}")
+                raise ServerError(f"{address}: answers with status {response.status_code} at a right request: {said}")
             async for line in response.aiter_lines():
                 size += len(line)
                 if size > BYTES:
