@@ -144,9 +144,10 @@ class Settings:
             raise ConfigError(f"--candidate {name}: is a server: name its address, --server http://HOST:PORT")
 
     def load(self, model: str) -> ModelConfig:
-        """A model's YAML, with the variant that the command line adds (see `load_config` for errors)."""
+        """A model's YAML, with the variant that this command line or the run before added (see `load_config`)."""
         config = load_config(config_path(self.configs, model))
-        if not self.serving or SERVING in config.variant_names:
+        left = self.from_dir is not None and (self.from_dir / "traces" / model / SERVING).is_dir()
+        if not (self.serving or left) or SERVING in config.variant_names:
             return config
         return config.model_copy(update={"variants": (*config.variants, SERVING)})
 

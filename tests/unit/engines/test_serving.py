@@ -226,3 +226,12 @@ def test_a_stream_is_left_in_its_middle_and_bounded(monkeypatch: pytest.MonkeyPa
     assert whole.ended
     assert whole.parts[:2] == part.parts
     assert not part.ended
+
+
+def test_no_longer_answer_is_asked_for_than_the_server_has_room_for(tmp_path: Path) -> None:
+    """It would refuse the request, where an engine without a server ends the answer by itself."""
+    with faking() as url:
+        run(job_for(url, tmp_path, max_tokens=5000), silent)
+    served = load_served(tmp_path / "serving" / "candidate")
+
+    assert all(one.finish_reason == "stop" for one in served.answers)

@@ -56,7 +56,7 @@ def answered(path: str, asked: dict[str, Any]) -> tuple[int, Any]:
         return 400, {"error": {"message": "messages"}}
     prompt = asked["messages"][-1]["content"] if chat else asked["prompt"]
     ids = ids_of(prompt, chat=chat) if isinstance(prompt, str) else prompt
-    if len(ids) > LONGEST:
+    if len(ids) + asked["max_tokens"] > LONGEST:
         return 400, {"error": {"message": "too long"}}
     said = reply(ids, asked["model"])
     if asked.get("ignore_eos"):

@@ -37,20 +37,30 @@ class Asked:
     """Arguments of the chat template."""
     progress: "Progress"
 
+    longest: int | None = None
+    """Tokens of the longest request, where the server tells it: it refuses one that might become longer."""
+
     @property
     def adapted(self) -> bool:
         """Whether a LoRA is served beside the model."""
         return self.name != self.base
 
+    def length(self, index: int) -> int:
+        """The longest answer to a prompt in tokens; an engine without a server cuts it by itself."""
+        wanted = self.rendered.lengths(self.max_tokens)[index]
+        if self.longest is None:
+            return wanted
+        return max(1, min(wanted, self.longest - len(self.rendered.prompt_ids[index])))
+
     def ids(self, index: int, **changes: Any) -> dict[str, Any]:
         """A completion of a prompt's token ids, all sampling written out; `changes` on top."""
-        length = self.rendered.lengths(self.max_tokens)[index]
+        length = self.length(index)
         prompt = list(self.rendered.prompt_ids[index])
         return {"model": self.name, "prompt": prompt, "max_tokens": length, "logprobs": TOP, **WRITTEN_OUT, **changes}
 
     def messages(self, index: int, **changes: Any) -> dict[str, Any]:
         """The same of a prompt as a conversation."""
-        length = self.rendered.lengths(self.max_tokens)[index]
+        length = self.length(index)
         template = {"chat_template_kwargs": self.template} if self.template else {}
         said = as_messages(self.rendered.prompts[index])
         return {"model": self.name, "messages": said, "max_tokens": length, **template, **WRITTEN_OUT, **changes}

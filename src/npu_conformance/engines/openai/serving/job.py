@@ -90,6 +90,7 @@ def _asked(job: "ServingJob", url: str, progress: "Progress") -> tuple[Asked, tu
         max_tokens=job.max_tokens,
         template=job.chat_template_kwargs,
         progress=progress,
+        longest=next((one.max_model_len for one in listed if one.id == base), None),
     ), listed
 
 
@@ -114,8 +115,8 @@ def ask_all(job: "ServingJob", asked: Asked, listed: tuple[Listed, ...]) -> Serv
         clients=CLIENTS,
         crowd=crowd,
         repeated=repeated,
-        refused=tuple(ask_mistakes(asked, listed)),
-        hung_up=hang_up(asked, listed),
+        refused=tuple(ask_mistakes(asked)),
+        hung_up=hang_up(asked),
     )
 
 

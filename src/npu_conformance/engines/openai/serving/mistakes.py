@@ -3,14 +3,14 @@
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
 from npu_conformance.engines.openai.serving.asked import CHAT, COMPLETIONS, Asked
 from npu_conformance.engines.openai.serving.talk import Question
 from npu_conformance.engines.openai.transport import ServerError
-from npu_conformance.traces.serving import HungUp, Listed, Refused, Said
+from npu_conformance.traces.serving import HungUp, Refused, Said
 
 _CUT = 300
 _AFTER = 8
@@ -26,9 +26,9 @@ class _Mistake(NamedTuple):
     question: Question
 
 
-def ask_mistakes(asked: Asked, listed: Sequence[Listed]) -> Iterator[Refused]:
+def ask_mistakes(asked: Asked) -> Iterator[Refused]:
     """One after another."""
-    found = list(_mistakes(asked, listed))
+    found = list(_mistakes(asked))
     for done, one in enumerate(found):
         asked.progress("asking what must be refused", done, len(found))
         told = asked.talk.ask(one.path, one.question)
@@ -41,11 +41,11 @@ def ask_mistakes(asked: Asked, listed: Sequence[Listed]) -> Iterator[Refused]:
         )
 
 
-def _mistakes(asked: Asked, listed: Sequence[Listed]) -> Iterator[_Mistake]:
+def _mistakes(asked: Asked) -> Iterator[_Mistake]:
     nobody = f"{asked.name}-that-nobody-serves"
     yield _Mistake("a model that is not served", COMPLETIONS, asked.ids(0, model=nobody))
     yield _Mistake("a model that is not served, in the chat", CHAT, asked.messages(0, model=nobody))
-    if (longest := _longest(listed)) is not None:
+    if (longest := asked.longest) is not None:
         ids = list(asked.rendered.prompt_ids[0])
         long = (ids * (longest // len(ids) + 1))[:longest] + ids[:1]
         yield _Mistake("a prompt of one token more than the longest request", COMPLETIONS, asked.ids(0, prompt=long))
@@ -58,15 +58,15 @@ def _mistakes(asked: Asked, listed: Sequence[Listed]) -> Iterator[_Mistake]:
 def right_answer(asked: Asked) -> Said | None:
     """A short right answer; None where there is none."""
     with suppress(ServerError):
-        return asked.completion(0, max_tokens=min(_AFTER, asked.rendered.lengths(asked.max_tokens)[0]))
+        return asked.completion(0, max_tokens=min(_AFTER, asked.length(0)))
     return None
 
 
-def hang_up(asked: Asked, listed: Sequence[Listed]) -> HungUp:
+def hang_up(asked: Asked) -> HungUp:
     """Go away in the middle of an answer as long as the longest request has room for."""
     asked.progress("hanging up in the middle of a stream", 0, 0)
-    room = (_longest(listed) or 0) - len(asked.rendered.prompt_ids[0]) - 1
-    long = asked.ids(0, stream=True, ignore_eos=True, max_tokens=max(asked.max_tokens, room))
+    room = asked.length(0) if asked.longest is None else asked.longest - len(asked.rendered.prompt_ids[0])
+    long = asked.ids(0, stream=True, ignore_eos=True, max_tokens=max(1, room))
     asked.talk.stream(COMPLETIONS, long, leave_after=_PARTS)
     after = running = None
     for _ in range(_LOOKS):
@@ -77,11 +77,6 @@ def hang_up(asked: Asked, listed: Sequence[Listed]) -> HungUp:
         if not running:
             break
     return HungUp(running=running, after=after)
-
-
-def _longest(listed: Sequence[Listed]) -> int | None:
-    """Tokens of the longest request; None where the server does not tell."""
-    return next((one.max_model_len for one in listed if one.max_model_len is not None), None)
 
 
 def _running(asked: Asked) -> int | None:
