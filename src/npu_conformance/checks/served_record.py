@@ -21,6 +21,8 @@ def record(evidence: Evidence) -> Served:
     asked |= {one.said.prompt for found in (served.crowd, served.repeated, served.stops, served.cuts) for one in found}
     asked |= {one.whole.prompt for one in served.streams} | {one.prompt for one in served.firsts}
     asked |= {one.prompt for one in served.read}
+    after = [one.after for one in (*served.refused, served.hung_up) if one is not None]
+    asked |= {one.prompt for one in after if one is not None}
     if not asked <= set(there):
         raise TraceError(f"{evidence.candidate.folder}: the server's record names prompts that its trace has not")
     return served

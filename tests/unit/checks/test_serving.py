@@ -8,7 +8,7 @@ import pytest
 from npu_conformance.checks import CHECKS
 from npu_conformance.traces.serving import Defaults, Said, Served, Times
 from tests.unit.helpers.scenes import Scene
-from tests.unit.helpers.served_records import LORA, MODEL, Change, clean_record, judged, serving
+from tests.unit.helpers.served_records import LORA, MODEL, Change, judged, serving
 
 OF_SERVERS = {name for name, check in CHECKS.items() if {"served", "served_adapter"} & set(check.requires)}
 
@@ -168,6 +168,14 @@ def test_both_names_alike_are_told(scene: Scene) -> None:
     assert "answers as the model without the LoRA does offline" in (results["adapter_names"].where or "")
 
 
+@pytest.mark.parametrize("changes", [{"log_probs": {99: -1.0}}, {"log_probs": {}}, {"name": "third"}])
+def test_first_positions_that_cannot_be_compared_are_an_error(scene: Scene, changes: dict[str, Any]) -> None:
+    """Words that the model has not, none, or another name's."""
+    found = CHECKS["served_adapter"].judge(serving(scene, changed("firsts", 1, **changes)))
+
+    assert [one.verdict for one in found] == ["error"]
+
+
 def test_a_tie_of_base_explains_another_token_and_its_label(scene: Scene) -> None:
     """From there on nothing is compared; the message counts them."""
 
@@ -195,6 +203,7 @@ def test_a_record_of_other_prompts_is_an_error(scene: Scene) -> None:
     for change in (
         lambda served: served.model_copy(update={"answers": served.answers[1:]}),
         changed("chat", 0, prompt="another"),
+        changed("refused", 0, after=Said(prompt="another", text="")),
     ):
         evidence = serving(scene, change)
         assert {CHECKS[name].judge(evidence)[0].verdict for name in OF_SERVERS} == {"error"}
@@ -213,4 +222,4 @@ def test_nothing_passes_for_lack_of_answers(scene: Scene) -> None:
         name for name, failing in found.items() if failing
     }
     assert found["concurrent_answers"] == {"concurrent_answers", "repeated_answers"}
-    assert clean_record(scene).clients == 16
+    assert found["served_adapter"] == {"served_adapter"}
