@@ -6,6 +6,7 @@ from pathlib import Path
 
 from npu_conformance.commands.adding import described, folders
 from npu_conformance.commands.dev_parser import add_developers
+from npu_conformance.report.words import CHOICES
 from npu_conformance.run.options import add_run_options
 from npu_conformance.run.settings import add_candidate_options, add_subject_options
 
@@ -129,6 +130,7 @@ def make_parser() -> argparse.ArgumentParser:
         "folder", type=Path, nargs="?", default=Path("reports/latest"), help="of a run; default: %(default)s"
     )
     render.add_argument("--graded", action="store_true", help="also <Model>.graded.md, the rows that a contest grades")
+    render.add_argument("--report-lang", choices=tuple(CHOICES), default="both", help="default: %(default)s")
     render.set_defaults(subcommand="report")
 
     deliver = _add(commands, "deliver", what="write a model's hand-in: cards, reports, scripts, vllm-ascend's files")

@@ -181,10 +181,12 @@ def _cache(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from npu_conformance.report.model import load_report
     from npu_conformance.report.renderers import render
+    from npu_conformance.report.words import CHOICES
     from npu_conformance.report.write import write_graded
 
     report = load_report(options.folder)
-    for path in [*render(report, options.folder), *(write_graded(report, options.folder) if options.graded else ())]:
+    written = render(report, options.folder, CHOICES[options.report_lang])
+    for path in [*written, *(write_graded(report, options.folder) if options.graded else ())]:
         print(path)
     return 0
 

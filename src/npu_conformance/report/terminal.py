@@ -17,7 +17,7 @@ from npu_conformance.report.messages import allowed, number
 from npu_conformance.report.model import ModelReport, Report
 from npu_conformance.report.tables import table, table_lines
 from npu_conformance.report.unsettled import Unsettled, unsettled
-from npu_conformance.report.words import title
+from npu_conformance.report.words import Language, file_name, title
 
 WIDTH = 100
 """Characters of a line, at most; a narrower terminal has less."""
@@ -38,17 +38,18 @@ Line = tuple[str, str]
 """Text and style."""
 
 
-def summary_lines(report: Report, folder: Path, width: int = WIDTH) -> list[Line]:
+def summary_lines(report: Report, folder: Path, width: int = WIDTH, language: Language = "en") -> list[Line]:
     """The whole summary, on as many lines as fit on a screen where that can be done.
 
     Args:
         report: what was judged.
         folder: the run's.
         width: characters of a line.
+        language: of the page that is named.
     """
     lines: list[Line] = []
     for join, most, deep in _LEVELS:
-        lines = _models(report, width, join, most, deep) + _end(report, folder)
+        lines = _models(report, width, join, most, deep) + _end(report, folder / file_name("index", "html", language))
         if len(lines) <= LINES:
             break
     return lines
@@ -175,7 +176,7 @@ def _all_skipped(model: str, checks: Sequence[Result], width: int) -> list[Line]
     return lines
 
 
-def _end(report: Report, folder: Path) -> list[Line]:
+def _end(report: Report, page: Path) -> list[Line]:
     lines: list[Line] = []
     if any(model.subject == "twin" for model in report.models):
         lines += [("A twin is a small stand-in: its result says nothing about the model itself.", "")]
@@ -186,13 +187,13 @@ def _end(report: Report, folder: Path) -> list[Line]:
     spread = f"; {min(positions)} to {max(positions)} positions a variant" if len(positions) > 1 else ""
     spread = f"; {min(positions)} positions a variant" if len(positions) == 1 else spread
     lines += [(f"engines started: {report.run.engine_starts}{spread}", "")]
-    traces = Path(report.run.judged_from or folder)
+    traces = Path(report.run.judged_from or page.parent)
     failed = [model.name for model in report.models if model.verdict == "fail"]
     if failed and (traces / "traces").is_dir():
         again = ["python", "-m"] if report.run.command.startswith("python ") else []
         words = [*again, "pytest", "-v", f"--from={traces}", "-k", " or ".join(failed)]
         lines += [("each failed check in full:", ""), (f"  {shlex.join(words)}", "")]
-    return [*lines, (f"report: {folder / 'report.md'}", "")]
+    return [*lines, (f"report: {page}", "")]
 
 
 def _wrapped(label: str, text: str, width: int, most: int = _MESSAGE_LINES, style: str = "") -> list[Line]:

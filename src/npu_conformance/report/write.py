@@ -10,12 +10,13 @@ from npu_conformance.report.cards.graded import graded
 from npu_conformance.report.model import Report
 from npu_conformance.report.renderers import render
 from npu_conformance.report.sections.view import View
+from npu_conformance.report.words import LANGUAGES, Language
 
 
-def write_report(report: Report, folder: Path) -> None:
-    """Write `report.json` and what it is rendered into; point `latest` beside the folder at it."""
+def write_report(report: Report, folder: Path, languages: tuple[Language, ...] = LANGUAGES) -> None:
+    """Write `report.json` and what it is rendered into, in these languages; point `latest` beside the folder at it."""
     write_text(folder / "report.json", report.model_dump_json(indent=1) + "\n")
-    render(report, folder)
+    render(report, folder, languages)
     _point_latest(folder)
 
 

@@ -10,6 +10,7 @@ import pytest
 from npu_conformance.config.model import config_names
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.storage import run_folder
+from npu_conformance.report.words import CHOICES
 from npu_conformance.run.settings import Settings, add_candidate_options, add_subject_options
 
 
@@ -57,6 +58,12 @@ def add_run_options(add: Callable[..., Any]) -> None:
         "computing no reference",
     )
     add("--reason", metavar="TEXT", help="why a baseline is updated")
+    add(
+        "--report-lang",
+        choices=tuple(CHOICES),
+        default="both",
+        help="language of pages and cards: English, Chinese, or both (default)",
+    )
     add(
         "--conformance-plan",
         action="store_true",

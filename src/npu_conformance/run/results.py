@@ -18,6 +18,7 @@ from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.screen import ModelsDone, Screen, in_ci, status_of
 from npu_conformance.report.selection import Identity, nothing_selected
 from npu_conformance.report.terminal import Line, fits, rendered, skipped_lines, summary_lines
+from npu_conformance.report.words import CHOICES
 from npu_conformance.report.write import write_report
 from npu_conformance.run.keep import keep_baselines
 from npu_conformance.run.options import baselines_folder
@@ -127,11 +128,14 @@ class Results:
             describe_run(typed(sys.argv), config.rootpath, own.settings.from_dir),
             baselines_folder(config),
         )
-        write_report(report, own.folder)
+        write_report(report, own.folder, CHOICES[config.getoption("report_lang")])
         kept = list(keep_baselines(own, report))
         removed = drop_judged(own.folder, report) if own.settings.drops_rows else 0
         said = [*(one.line for one in kept), *([removed_line(removed)] if removed else [])]
-        self._lines = [*summary_lines(report, own.folder, **width), *((line, "") for line in said)]
+        self._lines = [
+            *summary_lines(report, own.folder, language=CHOICES[config.getoption("report_lang")][0], **width),
+            *((line, "") for line in said),
+        ]
         self._annotations = annotations(report) if on_github() else []
         if not all(one.written for one in kept) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

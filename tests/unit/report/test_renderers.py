@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from npu_conformance.cli import main
+from npu_conformance.machine.storage import write_text
 from npu_conformance.report import renderers
+from npu_conformance.report.terminal import summary_lines
+from npu_conformance.report.words import LANGUAGES
 from npu_conformance.report.write import write_report
 from tests.unit.helpers.report_runs import Runs
 
@@ -36,3 +40,26 @@ def test_a_report_is_written_by_all_of_them(runs: Runs, tmp_path: Path) -> None:
 
     assert {"report.md", "report.zh.md", "Model.png"} <= said
     assert {path.name for path in (tmp_path / "written").iterdir()} == said | {"report.json"}
+
+
+@pytest.mark.parametrize(("said", "other"), [("en", ".zh."), ("zh", None)])
+def test_a_report_can_be_in_one_language(
+    runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str], said: str, other: str | None
+) -> None:
+    """No file of the other is written, and no page leads to one."""
+    write_text(tmp_path / "report.json", runs.report().model_dump_json())
+
+    assert main(["report", str(tmp_path), "--report-lang", said]) == 0
+    names = [Path(line).name for line in capsys.readouterr().out.splitlines()]
+    texts = [name for name in names if not name.endswith(".png")]
+    assert len(texts) == 5
+    assert all((".zh." in name) == (other is None) for name in texts)
+    pages = [(tmp_path / name).read_text(encoding="utf-8") for name in texts if name.endswith(".html")]
+    assert [page for page in pages if "hreflang" in page] == []
+
+
+def test_the_terminal_names_the_page_of_its_language(runs: Runs, tmp_path: Path) -> None:
+    """In its last line."""
+    last = [summary_lines(runs.report(), tmp_path, language=language)[-1][0] for language in LANGUAGES]
+
+    assert last == [f"report: {tmp_path / 'index.html'}", f"report: {tmp_path / 'index.zh.html'}"]

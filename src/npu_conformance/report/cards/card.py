@@ -17,7 +17,7 @@ from npu_conformance.report.sections.verdict import sentence
 from npu_conformance.report.sections.view import View
 from npu_conformance.report.sections.weights import conversion_table, parameter_table
 from npu_conformance.report.values import value
-from npu_conformance.report.words import Language
+from npu_conformance.report.words import Language, file_name
 
 MOST = 10
 """Rows of a table of prompts."""
@@ -39,17 +39,12 @@ def card(report: Report, model: ModelReport, language: Language, *, short: bool 
     view = View(report, model, language)
     found = [f"{'#' * level} {cell(view.t('card_title').format(name=view.name))}", "", *_head(view)]
     for title, blocks, most in _short(view) if short else _parts(view):
-        more = view.t("rows_more").format(count="{count}", file=_details(language))
+        more = view.t("rows_more").format(count="{count}", file=f"`{file_name('details', 'md', language)}`")
         shown = lines(blocks, most, more)
         found += [f"{'#' * (level + 1)} {title}", "", *shown] if shown else []
     while found[-1] == "":
         found.pop()
     return [*found, ""]
-
-
-def _details(language: Language) -> str:
-    name = "details.md" if language == "en" else f"details.{language}.md"
-    return f"`{name}`"
 
 
 def _head(view: View) -> list[str]:

@@ -11,16 +11,16 @@ from npu_conformance.report.model import Report
 from npu_conformance.report.sections.blocks import Cell, Table
 from npu_conformance.report.sections.verdict import sentence
 from npu_conformance.report.sections.view import View
-from npu_conformance.report.words import LANGUAGES, Language, verdict, word
+from npu_conformance.report.words import LANGUAGES, Language, file_name, verdict, word
 
 
-def render(report: Report, folder: Path) -> list[Path]:
+def render(report: Report, folder: Path, languages: tuple[Language, ...] = LANGUAGES) -> list[Path]:
     """Write a card a model, and `report.md` with all of them."""
     files = {}
-    for language in LANGUAGES:
-        files[folder / _file("report", language)] = cards(report, language)
+    for language in languages:
+        files[folder / file_name("report", "md", language)] = cards(report, language)
         for model in report.models:
-            files[folder / _file(model.name, language)] = "\n".join(card(report, model, language))
+            files[folder / file_name(model.name, "md", language)] = "\n".join(card(report, model, language))
     for path, text in files.items():
         write_text(path, printable(text))
     return list(files)
@@ -36,11 +36,7 @@ def cards(report: Report, language: Language) -> str:
         view, said = View(report, model, language), Cell(verdict(language, model.verdict), model.verdict)
         rows.append((Cell(view.name), said, Cell(sentence(view))))
     words = (word(language, "title"), word(language, "cards_text"))
-    links = [f"- [{cell(model.name)}]({quote(_file(model.name, language))})" for model in report.models]
+    links = [f"- [{cell(model.name)}]({quote(file_name(model.name, 'md', language))})" for model in report.models]
     summary = table(Table("", columns, tuple(rows)), len(rows))
     head = [f"# {words[0]}", "", *summary, "", words[1], "", *links, ""]
     return "\n".join([*head, *(line for model in report.models for line in card(report, model, language, short=True))])
-
-
-def _file(name: str, language: Language) -> str:
-    return f"{name}.md" if language == "en" else f"{name}.{language}.md"

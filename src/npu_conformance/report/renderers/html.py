@@ -17,7 +17,7 @@ from npu_conformance.report.sections import sections
 from npu_conformance.report.sections.blocks import Bullets, Chart
 from npu_conformance.report.sections.verdict import sentence
 from npu_conformance.report.sections.view import View
-from npu_conformance.report.words import LANGUAGES, Language, metric, verdict, word
+from npu_conformance.report.words import LANGUAGES, Language, file_name, metric, verdict, word
 from npu_conformance.report.words.labels import WORDS
 
 _SIGNS = {
@@ -26,12 +26,14 @@ _SIGNS = {
 }  # fmt: skip
 
 
-def render(report: Report, folder: Path) -> list[Path]:
+def render(report: Report, folder: Path, languages: tuple[Language, ...] = LANGUAGES) -> list[Path]:
     """Write a page a model, `<Model>.html`, and `index.html`; and the same in Chinese, `<Model>.zh.html`."""
     written = []
-    for language in LANGUAGES:
-        pages = {page_name(model.name, language): model_page(report, model, language) for model in report.models}
-        for name, text in {page_name("index", language): index_page(report, language), **pages}.items():
+    for language in languages:
+        pages = {page_name("index", language): index_page(report, language, languages)}
+        for model in report.models:
+            pages[page_name(model.name, language)] = model_page(report, model, language, languages)
+        for name, text in pages.items():
             write_text(folder / name, text)
             written.append(folder / name)
     return written
@@ -39,21 +41,25 @@ def render(report: Report, folder: Path) -> list[Path]:
 
 def page_name(name: str, language: Language) -> str:
     """The file of a model's page, or of the index."""
-    return f"{name}.html" if language == "en" else f"{name}.{language}.html"
+    return file_name(name, "html", language)
 
 
-def model_page(report: Report, model: ModelReport, language: Language) -> str:
+def model_page(
+    report: Report, model: ModelReport, language: Language, languages: tuple[Language, ...] = LANGUAGES
+) -> str:
     """The page of one model."""
-    return rendered("model.html.j2", language, model.name, model=model, sections=sections(report, model, language))
+    found = sections(report, model, language)
+    return rendered("model.html.j2", language, model.name, languages, model=model, sections=found)
 
 
-def index_page(report: Report, language: Language) -> str:
+def index_page(report: Report, language: Language, languages: tuple[Language, ...] = LANGUAGES) -> str:
     """The page that leads to all models of a run."""
     rows = [(model, View(report, model, language)) for model in report.models]
     return rendered(
         "index.html.j2",
         language,
         "index",
+        languages,
         report=report,
         rows=rows,
         sentence=sentence,
@@ -61,13 +67,16 @@ def index_page(report: Report, language: Language) -> str:
     )
 
 
-def rendered(template: str, language: Language, name: str, **entries: object) -> str:
+def rendered(
+    template: str, language: Language, name: str, languages: tuple[Language, ...] = LANGUAGES, **entries: object
+) -> str:
     """A page.
 
     Args:
         template: of the page.
         language: of its words.
         name: of its file, for the link to the other language.
+        languages: of all that are written; with one there is no link.
         entries: what the template asks for besides.
     """
     other = LANGUAGES[1 - LANGUAGES.index(language)]
@@ -82,7 +91,7 @@ def rendered(template: str, language: Language, name: str, **entries: object) ->
         "tokens": tokens,
         "token_json": lambda answers: Markup(token_json(answers)),  # noqa: S704 (escaped there)
         "levels": LEVELS,
-        "other_page": quote(page_name(name, other)),
+        "other_page": quote(page_name(name, other)) if other in languages else "",
         "other_language": other,
         "index": page_name("index", language),
     }

@@ -31,7 +31,7 @@ from npu_conformance.report.values import (
     value,
     without,
 )
-from npu_conformance.report.words import Language, metric, phrase, place, title, verdict, word
+from npu_conformance.report.words import LANGUAGES, Language, file_name, metric, phrase, place, title, verdict, word
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.words.log import LOG
 
@@ -49,9 +49,9 @@ _MARKS = {
 _MOST = 20
 
 
-def render(report: Report, folder: Path) -> list[Path]:
+def render(report: Report, folder: Path, languages: tuple[Language, ...] = LANGUAGES) -> list[Path]:
     """Write `details.md` and, in Chinese, `details.zh.md`."""
-    files: dict[Path, Language] = {folder / "details.md": "en", folder / "details.zh.md": "zh"}
+    files = {folder / file_name("details", "md", language): language for language in languages}
     for path, language in files.items():
         write_text(path, render_markdown(report, language))
     return list(files)

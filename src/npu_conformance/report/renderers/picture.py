@@ -11,6 +11,7 @@ from npu_conformance.config.variants import JUDGED
 from npu_conformance.machine.storage import staged_file
 from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.model import ModelReport, Report
+from npu_conformance.report.words import LANGUAGES, Language
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +23,8 @@ _MISMATCH = "#b3261e"
 _MOST = 24
 
 
-def render(report: Report, folder: Path) -> list[Path]:
-    """Draw `<Model>.png` of every model that has something to draw."""
+def render(report: Report, folder: Path, _languages: tuple[Language, ...] = LANGUAGES) -> list[Path]:
+    """Draw `<Model>.png` of every model that has something to draw; one for all languages."""
     files = {folder / f"{model.name}.png": model for model in report.models if drawn(model)}
     for path, model in files.items():
         draw(model, path)

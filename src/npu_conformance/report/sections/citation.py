@@ -2,6 +2,7 @@
 
 from npu_conformance.report.sections.blocks import Cell, Code, Section, Table
 from npu_conformance.report.sections.view import View
+from npu_conformance.report.words import file_name
 
 
 def section(view: View) -> Section:
@@ -12,8 +13,7 @@ def section(view: View) -> Section:
 def file_table(view: View) -> Table:
     """What stands beside the card."""
     name = view.model.name
-    details = "details.md" if view.language == "en" else f"details.{view.language}.md"
-    page = f"{name}.html" if view.language == "en" else f"{name}.{view.language}.html"
+    details, page = file_name("details", "md", view.language), file_name(name, "html", view.language)
     files = [(page, "file_page"), (details, "file_details"), ("report.json", "file_json")]
     if any(one.relative_l2 for one in view.model.variants):
         files.append((f"{name}.png", "file_picture"))

@@ -2,13 +2,13 @@
 
 from npu_conformance.measure.results import Result
 from npu_conformance.report.words.labels import WORDS
-from npu_conformance.report.words.languages import LANGUAGES, Language
+from npu_conformance.report.words.languages import CHOICES, LANGUAGES, Language, file_name
 from npu_conformance.report.words.metrics import AT, METRICS
 from npu_conformance.report.words.phrases import PHRASES
 from npu_conformance.report.words.reasons import reason
 from npu_conformance.report.words.verdicts import VERDICTS
 
-__all__ = ["LANGUAGES", "Language", "metric", "phrase", "place", "title", "verdict", "word"]
+__all__ = ["CHOICES", "LANGUAGES", "Language", "file_name", "metric", "phrase", "place", "title", "verdict", "word"]
 
 
 def word(language: Language, key: str) -> str:
