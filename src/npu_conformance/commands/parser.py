@@ -113,6 +113,8 @@ def make_parser() -> argparse.ArgumentParser:
     compare.add_argument("before", type=Path, metavar="BEFORE", help="the earlier run's report folder")
     compare.add_argument("after", type=Path, metavar="AFTER", help="the later run's")
     compare.add_argument("--model", nargs="+", default=[], metavar="NAME", help="only these; default: all in both")
+    compare.add_argument("-o", "--output", type=Path, metavar="DIR", help="of pages; default: beside AFTER")
+    compare.add_argument("--report-lang", choices=tuple(CHOICES), default="both", help="default: %(default)s")
     compare.set_defaults(subcommand="compare")
 
     watch = _add(commands, "watch", what="check a live server every few minutes against a baseline")

@@ -141,13 +141,14 @@ def _merge(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from npu_conformance.commands.captures.manifest import is_capture
     from npu_conformance.commands.versions.command import compare_runs
+    from npu_conformance.report.words import CHOICES
 
     if is_capture(options.before) or is_capture(options.after):
         raise ConfigError(
             f"compare is of two runs: two captures are put together by npu-conformance merge {options.before} "
             f"{options.after}"
         )
-    return compare_runs(options.before, options.after, options.model)
+    return compare_runs(options.before, options.after, options.model, options.output, CHOICES[options.report_lang])
 
 
 def _watch(options: argparse.Namespace) -> int:

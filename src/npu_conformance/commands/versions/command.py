@@ -1,4 +1,4 @@
-"""`npu-conformance compare`: from two report folders to a table that says what got worse."""
+"""`npu-conformance compare`: from two report folders to a table and pages that say what got worse."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,18 +13,31 @@ from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.measure.growth import FLIPS, GROWTH, Judged, RunPair, judge
 from npu_conformance.measure.statistics import Tested, more_often
+from npu_conformance.report.compared import Compared, Place, TwoRuns
+from npu_conformance.report.compared_pages import write_compared
+from npu_conformance.report.model import Report, load_report
+from npu_conformance.report.words import LANGUAGES, Language
 
 # Places named where something is open; elsewhere one.
 _PLACES = 3
+_LEFT_OUT = "not compared: "
 
 
-def compare_runs(before: Path, after: Path, models: Sequence[str]) -> int:
-    """Print what became of each model in each variant; 0 where nothing is worse, else 1.
+def compare_runs(
+    before: Path,
+    after: Path,
+    models: Sequence[str],
+    output: Path | None = None,
+    languages: tuple[Language, ...] = LANGUAGES,
+) -> int:
+    """Print what became of each model in each variant, and write pages of it; 0 where nothing is worse, else 1.
 
     Args:
         before: report folder of the earlier version.
         after: of the later one.
         models: names of those to compare; all where empty.
+        output: folder of the pages; None: `compare-BEFORE-AFTER` beside the later run.
+        languages: of the pages.
 
     Raises:
         ConfigError: a folder has no traces of a model that was named.
@@ -39,7 +52,7 @@ def compare_runs(before: Path, after: Path, models: Sequence[str]) -> int:
         try:
             found.append((side, other, pair(side, other)))
         except TraceError as error:
-            notes.append((f"not compared: {error}", _name(side)))
+            notes.append((f"{_LEFT_OUT}{error}", _name(side)))
             continue
         notes += [(line, _name(side)) for line in differences(side, other)]
     if not found:
@@ -50,7 +63,40 @@ def compare_runs(before: Path, after: Path, models: Sequence[str]) -> int:
     for (side, other, two), one in zip(found, judged, strict=True):
         out.print("", *_account(side, other, two, one), sep="\n", soft_wrap=True)
     out.print("", *_gathered(notes), _rule(len(found)), sep="\n", soft_wrap=True)
+    names = before.resolve().name, after.resolve().name
+    pairs = tuple(_compared(*one) for one in zip(found, judged, strict=True))
+    unpaired = tuple((where, line.removeprefix(_LEFT_OUT)) for line, where in notes if line.startswith(_LEFT_OUT))
+    runs = TwoRuns(*names, pairs, unpaired, (_report(before), _report(after)))
+    folder = output or after.resolve().parent / f"compare-{names[0]}-{names[1]}"
+    out.print(f"pages: {write_compared(runs, folder, languages)[0]}", soft_wrap=True)
     return int(any(one.verdict == "worse" for one in judged))
+
+
+def _report(folder: Path) -> Report | None:
+    """None of a folder without one that this version can read: figures are not shown then."""
+    try:
+        return load_report(folder)
+    except TraceError:
+        return None
+
+
+def _compared(found: tuple[SavedRun, SavedRun, RunPair], judged: Judged) -> Compared:
+    side, other, two = found
+    places = tuple(_places_of(other, two, _PLACES))
+    return Compared(side.model, side.variant, two, judged, places, tuple(differences(side, other)))
+
+
+def _places_of(after: SavedRun, two: RunPair, count: int) -> Iterator[Place]:
+    """Positions whose error grew most, with the candidate's token and the reference's."""
+    reference, compared = after.reference, comparison(after, "decode")
+    if compared is None:
+        return
+    places = {prompt: index for index, prompt in enumerate(compared.prompts)}
+    for prompt, step, error, grown in two.worst(count):
+        at = compared.bounds[places[two.prompts[prompt]]] + step
+        own, choice = int(compared.tokens[at]), int(compared.choices[at])
+        other = "" if own == choice else reference.piece(choice)
+        yield Place(two.prompts[prompt], step, error, grown, reference.piece(own), other)
 
 
 def _both(before: Path, after: Path, models: Sequence[str]) -> tuple[list[SavedRun], list[tuple[str, str]]]:
@@ -69,7 +115,7 @@ def _both(before: Path, after: Path, models: Sequence[str]) -> tuple[list[SavedR
                 sides.append(side)
             else:
                 when = "before" if variant in then.get(model, []) else "now"
-                notes.append((f"not compared: traces only {when}", _name(side)))
+                notes.append((f"{_LEFT_OUT}traces only {when}", _name(side)))
     return sides, notes
 
 
@@ -103,15 +149,9 @@ def _account(before: SavedRun, after: SavedRun, two: RunPair, one: Judged) -> It
         f"(p {more_often(then, now):.2g}); {newly} newly and {no_longer} no longer at {len(two.turned)} positions "
         "after the same tokens"
     )
-    reference, compared = after.reference, comparison(after, "decode")
-    if compared is None:
-        return
-    places = {prompt: index for index, prompt in enumerate(compared.prompts)}
-    for prompt, step, error, grown in two.worst(1 if one.verdict == "no worse" else _PLACES):
-        at = compared.bounds[places[two.prompts[prompt]]] + step
-        own, choice = int(compared.tokens[at]), int(compared.choices[at])
-        tokens = f"token {reference.piece(own)}" + ("" if own == choice else f", reference {reference.piece(choice)}")
-        yield f"  {two.prompts[prompt]}, position {step}: error {error:.3g} before, {grown:.3g} now; {tokens}"
+    for at in _places_of(after, two, 1 if one.verdict == "no worse" else _PLACES):
+        tokens = f"token {at.token}" + (f", reference {at.reference}" if at.reference else "")
+        yield f"  {at.prompt}, position {at.position}: error {at.before:.3g} before, {at.now:.3g} now; {tokens}"
 
 
 def _gathered(notes: Sequence[tuple[str, str]]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from npu_conformance.report.words.cards import CARDS
 from npu_conformance.report.words.claimed import CLAIMED
+from npu_conformance.report.words.compared import COMPARED
 from npu_conformance.report.words.features import MATRIX
 from npu_conformance.report.words.files import FILES
 from npu_conformance.report.words.layers import LAYERS
@@ -12,6 +13,7 @@ from npu_conformance.report.words.signs import SIGNS
 WORDS: dict[str, tuple[str, str]] = {
     **CARDS,
     **CLAIMED,
+    **COMPARED,
     **FILES,
     **MATRIX,
     **LAYERS,

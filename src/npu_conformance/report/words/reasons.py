@@ -2,6 +2,8 @@
 
 import re
 
+from npu_conformance.report.words.compared import COMPARED_REASONS
+
 REASONS: tuple[tuple[str, str], ...] = (
     (
         r"vllm bench latency draws token ids below ([\d,]+), this vocabulary has ([\d,]+)",
@@ -20,6 +22,7 @@ REASONS: tuple[tuple[str, str], ...] = (
     ),
     (r"(\S+) is an option of platform (\S+), this one is (\S+)", r"\1 是平台 \2 的选项，当前平台为 \3"),
     (r"(.+): (\d+) in this run, at least (\d+) show the feature", r"\1：本次运行为 \2，至少为 \3 才说明该特性生效"),
+    *COMPARED_REASONS,
 )
 
 
