@@ -281,9 +281,6 @@ def _answers(baseline: Baseline, texts: Sequence[str]) -> tuple[Answer, ...]:
     )
 
 
-_BASELINE = TypeAdapter(Baseline)
-
-
 def read_baseline(path: Path) -> Baseline:
     """Read the file of a baseline.
 
@@ -292,7 +289,7 @@ def read_baseline(path: Path) -> Baseline:
     """
     again = "restore it, or write it anew with `--baseline=create` once it is removed"
     try:
-        baseline = read_saved(path, _BASELINE, again)
+        baseline = read_saved(path, TypeAdapter(Baseline), again)
     except TraceError as error:
         raise ConfigError(str(error)) from error
     try:

@@ -246,11 +246,9 @@ class Evidence:
     @cached_property
     def against_base(self) -> Pair | None:
         """This variant against base at base's positions; None where there are none."""
-        return (
-            None
-            if self.base is None or self.tokens_only
-            else self._against("base", self.candidate, self.base.candidate)
-        )
+        if self.base is None or self.tokens_only:
+            return None
+        return self._against("base", self.candidate, self.base.candidate)
 
     @cached_property
     def boundary_against_base(self) -> Pair | None:
