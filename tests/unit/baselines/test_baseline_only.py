@@ -26,8 +26,9 @@ def test_baseline_only_a_clean_run_passes(scene: Scene) -> None:
     verdicts = {one.id: [result.verdict for result in one.judge(evidence)] for one in CHECKS.values()}
 
     assert {name for name, found in verdicts.items() if {"fail", "error"} & set(found)} == set()
-    for name in ("error_over_floor", "worst_positions", "unlikely_flips", "finite_logits"):
+    for name in ("error_over_floor", "unlikely_flips", "finite_logits"):
         assert "pass" in verdicts[name], name
+    assert set(verdicts["worst_positions"]) <= {"pass", "shown"}  # shown: a baseline's few words scatter widely
 
 
 def test_baseline_only_each_row_is_read_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
