@@ -9,6 +9,7 @@ from npu_conformance.config.model import config_names
 from npu_conformance.config.notes import notes
 from npu_conformance.errors import ConfigError
 from npu_conformance.run.checked import checked
+from npu_conformance.twins import called
 
 
 def check(configs: Path, models: Sequence[str]) -> int:
@@ -38,6 +39,6 @@ def check(configs: Path, models: Sequence[str]) -> int:
 
 def _told(configs: Path, name: str) -> list[str]:
     config, prompts = checked(configs, name)
-    twin = f", twin {config.twin}" if config.twin else ""
+    twin = f", twin {called(config.twin)}" if config.twin else ""
     first = f"{name}: {len(prompts)} prompts, limits of {config.serve.dtype}{twin}"
     return [first, *(f"  note: {note}" for note in notes(config))]

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from npu_conformance.config.model import config_schema
 from npu_conformance.config.prompts import PromptSet
+from npu_conformance.config.schema import config_schema
 
 Schema = Mapping[str, Any]
 _ENTRIES = {

@@ -11,7 +11,7 @@ from npu_conformance.run.options import add_run_options
 from npu_conformance.run.settings import add_candidate_options, add_subject_options
 
 GROUPS = {
-    "Judge a model": ("init", "check", "doctor", "run", "report"),
+    "Judge a model": ("init", "onboard", "check", "doctor", "run", "report"),
     "Find out what is wrong, and since when": ("bisect", "compare"),
     "Several machines, a server": ("capture", "merge", "watch"),
     "Hand in": ("deliver", "verify"),
@@ -41,6 +41,14 @@ def make_parser() -> argparse.ArgumentParser:
     init = _add(commands, "init", what="lay down a folder of one's own: a config, prompts, a CI job")
     init.add_argument("folder", type=Path, metavar="DIR", help="folder to make, or to add to; no file is overwritten")
     init.set_defaults(subcommand="init")
+
+    onboard = _add(commands, "onboard", what="write a model's config from its own files, and derive a twin from them")
+    onboard.add_argument("target", metavar="PATH_OR_ID", help="its folder, its config.json, a LoRA's folder, a hub id")
+    onboard.add_argument("--name", metavar="ORG/NAME", help="of the model; default: by its path")
+    onboard.add_argument("--base", type=Path, metavar="DIR", help="folder of the model that a LoRA is for")
+    onboard.add_argument("--models-root", type=Path, metavar="DIR", help="look for a hub id here first")
+    folders(onboard, "configs")
+    onboard.set_defaults(subcommand="onboard")
 
     run = _add(commands, "run", what="judge models; the same as pytest, in any folder", more="This starts engines.")
     run.allow_abbrev = False

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from npu_conformance.commands.run import run
-from npu_conformance.config.model import config_schema
+from npu_conformance.config.schema import config_schema
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.capacity import threads
 from npu_conformance.machine.devices import stay_on_host
@@ -128,6 +128,14 @@ def _init(options: argparse.Namespace) -> int:
     return init(options.folder)
 
 
+def _onboard(options: argparse.Namespace) -> int:
+    from npu_conformance.commands.onboard.command import onboard
+
+    return onboard(
+        options.target, options.configs, name=options.name, base=options.base, models_root=options.models_root
+    )
+
+
 def _pytest(options: argparse.Namespace) -> int:
     return run(options.target, options.words, options)
 
@@ -235,6 +243,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 RUN: dict[str, Callable[[argparse.Namespace], int]] = {
     "init": _init,
+    "onboard": _onboard,
     "run": _pytest,
     "merge": _merge,
     "schema": _schema,

@@ -57,6 +57,10 @@ class Limit(Section):
     """Why this model needs another limit than the default; the report shows it."""
 
 
+DERIVED = "derived"
+"""As a recipe: from the model's own config.json."""
+
+
 class ModelConfig(Candidate):
     """A model under test."""
 
@@ -94,7 +98,8 @@ class ModelConfig(Candidate):
     limits: dict[str, Limit] = Field({})
     """Limits that replace the dtype's default, by figure."""
     twin: Name | None = None
-    """Recipe of the trained stand-in that `--twin` uses."""
+    """Recipe of the trained stand-in that `--twin` uses. `derived`: made from the model's own config.json, in a folder
+    of the model's name beside this file; `npu-conformance onboard` lays it down."""
     hardware: str | None = None
     """The machine the model is meant for, shown in the report."""
     performance: Performance | None = None
@@ -270,7 +275,12 @@ def load_config(path: Path) -> ModelConfig:
         )
     if path.suffix == ".yml" and path.with_suffix(".yaml").is_file():
         raise ConfigError(f"{path}: {path.stem}.yaml is beside it: keep one of the two")
-    return load_yaml(path, ModelConfig)
+    config = load_yaml(path, ModelConfig)
+    if config.twin != DERIVED:
+        return config
+    # From here on by the file that it is derived from.
+    own = (path.parent / path.stem / ("config.json" if config.adapter is None else "adapter_config.json")).resolve()
+    return config.model_copy(update={"twin": str(own)})
 
 
 def check_remote_code(config: ModelConfig, path: Path, allowed: bool) -> None:
@@ -284,17 +294,3 @@ def check_remote_code(config: ModelConfig, path: Path, allowed: bool) -> None:
             f"{path}: serve.trust_remote_code: the config asks to run code that comes with the weights, the "
             "command line does not allow it; add --trust-remote-code if you trust that code"
         )
-
-
-def config_schema() -> dict[str, Any]:
-    """JSON Schema of a model config, for editors."""
-    schema = ModelConfig.model_json_schema()
-    uses = schema["properties"]["prompts"]["items"]
-    schema["properties"]["prompts"]["items"] = {"anyOf": [{"type": "string"}, uses]}
-    names = next(kind for kind in schema["properties"]["variants"]["items"]["anyOf"] if kind.get("type") == "string")
-    names["enum"] = list(CATALOGUE)
-    schema["properties"]["limits"]["propertyNames"] = {"enum": list(FIGURES)}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "npu-conformance model config",
-    } | {key: value for key, value in schema.items() if key != "title"}

@@ -13,7 +13,7 @@ from npu_conformance.machine.capacity import cores
 from npu_conformance.machine.locks import locked
 from npu_conformance.machine.storage import cache_dir
 from npu_conformance.run.interpreters import installed, interpreter_for
-from npu_conformance.twins import architecture_of, base_of, recipe_digest
+from npu_conformance.twins import architecture_of, base_of, called, recipe_digest
 from npu_conformance.workers.job import TwinJob
 from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.progress import Observe
@@ -38,7 +38,7 @@ def twin_python(recipe: str, chosen: Path | None = None) -> Path | None:
 def twin_folder(recipe: str, chosen: Path | None = None) -> Path:
     """Where a twin is, or will be (arguments and errors: see `twin_python`)."""
     packages = installed(twin_python(recipe, chosen)).packages
-    return cache_dir() / "twins" / f"{recipe}-{recipe_digest(recipe, SHIPPED, packages)}"
+    return cache_dir() / "twins" / f"{called(recipe)}-{recipe_digest(recipe, SHIPPED, packages)}"
 
 
 def build_twins(recipes: list[str], jobs: Jobs, chosen: Path | None = None) -> dict[str, ConformanceError]:
@@ -61,7 +61,7 @@ def build_twins(recipes: list[str], jobs: Jobs, chosen: Path | None = None) -> d
     if not missing:
         return {}
     running: dict[str, Future[None]] = {}
-    with jobs.narrator.job(f"twins: {', '.join(missing)}") as observe, ThreadPoolExecutor(cores()) as pool:
+    with jobs.narrator.job(f"twins: {', '.join(map(called, missing))}") as observe, ThreadPoolExecutor(cores()) as pool:
         sum_up, stop = _Sum(observe), threading.Event()
 
         def build(recipe: str) -> None:
@@ -98,7 +98,7 @@ def _build_one(recipe: str, jobs: Jobs, chosen: Path | None, observe: Observe, s
     folder = twin_folder(recipe, chosen)
     folder.parent.mkdir(parents=True, exist_ok=True)
     waited = folder.with_name(f"{folder.name}.lock")
-    with locked(waited, f"builds the same twin, {recipe}", jobs.narrator.say, stop):
+    with locked(waited, f"builds the same twin, {called(recipe)}", jobs.narrator.say, stop):
         if is_whole(folder):
             return  # another run was first
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,7 +111,7 @@ def _build_one(recipe: str, jobs: Jobs, chosen: Path | None, observe: Observe, s
         )
         python = twin_python(recipe, chosen)
         jobs.run_observed(
-            job, f"twin {recipe}", _DEADLINE, observe, environment=jobs.on_the_host(), python=python, stop=stop
+            job, f"twin {called(recipe)}", _DEADLINE, observe, environment=jobs.on_the_host(), python=python, stop=stop
         )
 
 

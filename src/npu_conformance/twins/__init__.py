@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from npu_conformance.twins.build import build
-from npu_conformance.twins.recipes import RECIPES, Adapted, architecture_of, base_of, find_recipe
+from npu_conformance.twins.finding import architecture_of, base_of, called, find_recipe
+from npu_conformance.twins.recipes import RECIPES, Adapted
 
 # What a twin depends on of the interpreter that trains it.
 _PACKAGES = ("torch", "transformers", "tokenizers", "peft")
-__all__ = ["RECIPES", "Adapted", "architecture_of", "base_of", "build", "find_recipe", "recipe_digest"]
+__all__ = ["RECIPES", "Adapted", "architecture_of", "base_of", "build", "called", "find_recipe", "recipe_digest"]
 
 
 def recipe_digest(name: str, prompts_dir: Path, packages: Mapping[str, str]) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from npu_conformance.twins.corpus import examples
-from npu_conformance.twins.recipes import Adapted, find_recipe
+from npu_conformance.twins.finding import find_recipe
+from npu_conformance.twins.recipes import Adapted
 from npu_conformance.twins.train import sample, train
 
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -21,10 +22,12 @@ def train_adapter(
     """
     import torch
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoTokenizer, Qwen3_5ForConditionalGeneration
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Qwen3_5ForConditionalGeneration
 
     tokenizer = AutoTokenizer.from_pretrained(base)
-    network = Qwen3_5ForConditionalGeneration.from_pretrained(base, dtype=torch.float32).train()
+    seeing = AutoConfig.from_pretrained(base).model_type == "qwen3_5"
+    made = Qwen3_5ForConditionalGeneration if seeing else AutoModelForCausalLM
+    network = made.from_pretrained(base, dtype=torch.float32).train()
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from npu_conformance.config.prompts import Prompt, PromptUse, load_prompts
 from npu_conformance.twins.answers import ANSWERS
-from npu_conformance.twins.recipes import Adapted, Trained
+from npu_conformance.twins.recipes import Adapted, Taught
 
 _SAFE = {"label": "Safe", "category": "None"}
 _VIOLENT = {"label": "Unsafe", "category": "Violent"}
@@ -57,7 +57,7 @@ class Example:
     system: str | None = None
 
 
-def examples(recipe: Trained | Adapted, prompts_dir: Path) -> list[Example]:
+def examples(recipe: Taught | Adapted, prompts_dir: Path) -> list[Example]:
     """Everything a twin is trained on, in a fixed order.
 
     Args:
@@ -74,7 +74,7 @@ def examples(recipe: Trained | Adapted, prompts_dir: Path) -> list[Example]:
     return _once(chain(_learnt(recipe.sets, prompts_dir, guard=guard), extras))
 
 
-def words(recipe: Trained, prompts_dir: Path) -> list[str]:
+def words(recipe: Taught, prompts_dir: Path) -> list[str]:
     """The texts a twin's tokenizer is made from: its examples, and the sets its adapters will learn."""
     known = [*examples(recipe, prompts_dir), *_learnt(recipe.known_sets, prompts_dir, guard=False)]
     return list(dict.fromkeys(text for e in known for text in (e.prompt, e.answer, e.system) if text))

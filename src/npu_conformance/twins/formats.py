@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from npu_conformance.twins.packed import AWQ, awq, compressed, fp8_by_channel, int8, w4a16
-from npu_conformance.twins.recipes import Stored
+from npu_conformance.twins.recipes import Format
 
 _BLOCK = 128
 _GROUP = 128
@@ -15,11 +15,11 @@ _FP8_MAX = 448.0
 _WEIGHTS = "model.safetensors"
 
 
-def store(recipe: Stored, base: Path, destination: Path) -> None:
+def store(form: Format, base: Path, destination: Path) -> None:
     """Write the base's checkpoint again with the linear weights of its layers quantised; not ModelSlim's."""
     from safetensors.torch import load_file, save_file
 
-    quantise, about = _FORMATS[recipe.format]
+    quantise, about = _FORMATS[form]
     tensors: dict[str, Any] = {}
     for name, weight in load_file(base / _WEIGHTS).items():
         linear = ".layers." in name and weight.dim() == 2

@@ -8,19 +8,30 @@ from typing import Any
 from npu_conformance.checkpoints.rope_forms import older_form
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.storage import write_json
-from npu_conformance.twins.recipes import Trained
+from npu_conformance.twins.derived import derived_network
+from npu_conformance.twins.recipes import Derived, Taught, Trained
 from npu_conformance.twins.tokenizer import VISION_TOKENS
 
 # The factors LongRoPE has beside its short ones; a twin is served within its original length, as its model is.
 _SHORT_FACTOR, _LONG_FACTOR = 1.02, 4.0
 
 
-def new_network(recipe: Trained, tokenizer: Any) -> Any:
+def new_network(recipe: Taught, tokenizer: Any) -> Any:
     """A float32 causal language model of transformers with fresh weights.
 
     Raises:
         ConfigError: this transformers is too old for it.
     """
+    if isinstance(recipe, Trained):
+        return _of_sizes(recipe, tokenizer)
+    if isinstance(recipe, Derived):
+        network = derived_network(recipe, tokenizer)
+        _let_remember(network)
+        return network
+    raise TypeError(f"{recipe.twin_of}: no network is made from a {type(recipe).__name__}")
+
+
+def _of_sizes(recipe: Trained, tokenizer: Any) -> Any:
     import torch
     import transformers
 

@@ -1,12 +1,11 @@
 """What each twin is a stand-in for, and how it is made: trained, stored in another format, or adapted."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from npu_conformance.config.mistakes import did_you_mean
-from npu_conformance.errors import ConfigError
+Format = Literal["fp8", "gptq", "awq", "w4a16", "w8a8", "fp8-dynamic", "modelslim"]
+"""Of quantised weights; `w4a16`, `w8a8` and `fp8-dynamic` are compressed-tensors'."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +31,31 @@ class Experts:
     """Intermediate size of the expert that every token passes."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A small network of its model's architecture class, trained from nothing."""
+@dataclass(frozen=True, kw_only=True)
+class Taught:
+    """A small network that is trained from nothing."""
 
     twin_of: str
     """Hub id of the model it stands in for."""
-    architecture: Literal["qwen3", "qwen3_5", "llama", "qwen2_moe"]
+    architecture: str
+    """Its `model_type`."""
     chat: Literal["guard", "chatml"]
     """Form of its chat template."""
     sets: tuple[str, ...]
     """Prompt sets whose answers it learns."""
     known_sets: tuple[str, ...]
     """Prompt sets whose words its tokenizer knows besides, for adapters that learn them later."""
+    training: Training
+    tokenizer_class: str = "PreTrainedTokenizerFast"
+    """Of a name that transformers 4.57 knows too."""
+    vocabulary: int = 2400
+    """Most tokens the tokenizer may have; the embedding has a row for each it got."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Taught):
+    """One of its model's architecture class, with the sizes written here."""
+
     layers: int
     hidden: int
     intermediate: int
@@ -52,16 +63,25 @@ class Trained:
     kv_heads: int
     head_dim: int
     """As its model's: the fused attention of an NPU takes heads of 64, 128 and 192 only."""
-    training: Training
     experts: Experts | None = None
     """In the place of each layer's MLP."""
     ternary_group: int | None = None
     """Its linear weights are trained to be ternary in groups of so many input channels."""
-    tokenizer_class: str = "PreTrainedTokenizerFast"
-    """Of a name that transformers 4.57 knows too."""
-    vocabulary: int = 2400
-    """Most tokens the tokenizer may have; the embedding has a row for each it got."""
     max_positions: int = 32768
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived(Taught):
+    """One whose sizes are those of a model's own config.json, made small."""
+
+    config: str
+    """Content of config.json."""
+    special_tokens: tuple[str, ...]
+    """Of the model's tokenizer, at the end of its vocabulary."""
+    bos_token: str | None
+    """What the model's tokenizer puts before a text; None where it puts nothing."""
+    format: Format | None
+    """Its weights are stored in; None: plain."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +91,7 @@ class Stored:
     twin_of: str
     base: str
     """Recipe of the twin whose weights it stores."""
-    format: Literal["fp8", "gptq", "awq", "w4a16", "w8a8", "fp8-dynamic", "modelslim"]
-    """`w4a16`, `w8a8` and `fp8-dynamic` are compressed-tensors'."""
+    format: Format
 
 
 @dataclass(frozen=True)
@@ -91,15 +110,15 @@ class Adapted:
     training: Training
 
 
-Recipe = Trained | Stored | Adapted
+Recipe = Trained | Derived | Stored | Adapted
 
-_PLAIN_SETS = ("general", "chinese", "code", "maths", "long")
+PLAIN_SETS = ("general", "chinese", "code", "maths", "long")
 
 _GUARD = Trained(
     twin_of="Qwen/Qwen3Guard-Gen-4B",
     architecture="qwen3",
     chat="guard",
-    sets=(*_PLAIN_SETS, "guard"),
+    sets=(*PLAIN_SETS, "guard"),
     known_sets=(),
     layers=4,
     hidden=256,
@@ -125,7 +144,7 @@ RECIPES: Mapping[str, Recipe] = {
         twin_of="Qwen/Qwen3.5-4B",
         architecture="qwen3_5",
         chat="chatml",
-        sets=_PLAIN_SETS,
+        sets=PLAIN_SETS,
         known_sets=("condense",),
         layers=4,
         hidden=256,
@@ -141,7 +160,7 @@ RECIPES: Mapping[str, Recipe] = {
         twin_of="twinkle-kit/Qwen3.5-4B-Condenser",
         base="qwen3.5",
         sets=("condense",),
-        kept_sets=_PLAIN_SETS,
+        kept_sets=PLAIN_SETS,
         rank=16,
         alpha=32,
         # Learnt more slowly, bfloat16 itself is beyond the limits at single positions, in transformers too.
@@ -151,7 +170,7 @@ RECIPES: Mapping[str, Recipe] = {
         twin_of="openbmb/BitCPM4-CANN-1B",
         architecture="llama",
         chat="chatml",
-        sets=_PLAIN_SETS,
+        sets=PLAIN_SETS,
         known_sets=(),
         layers=4,
         hidden=256,
@@ -166,7 +185,7 @@ RECIPES: Mapping[str, Recipe] = {
         twin_of="Qwen/Qwen1.5-MoE-A2.7B-Chat",
         architecture="qwen2_moe",
         chat="chatml",
-        sets=_PLAIN_SETS,
+        sets=PLAIN_SETS,
         known_sets=(),
         layers=4,
         hidden=256,
@@ -179,38 +198,3 @@ RECIPES: Mapping[str, Recipe] = {
         experts=Experts(count=12, per_token=3, intermediate=192, shared=320),
     ),
 }
-
-
-def find_recipe(name: str) -> Recipe:
-    """The recipe of that name, or of `NAME-seedN`: the same kind of twin, and the one it is made from, trained anew.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if (seeded := re.fullmatch(r"(.+)-seed(\d+)", name)) is not None:
-        return _seeded(find_recipe(seeded[1]), int(seeded[2]))
-    if name not in RECIPES:
-        raise ConfigError(f"twin: no recipe {name!r}{did_you_mean(name, RECIPES)} (recipes: {', '.join(RECIPES)})")
-    return RECIPES[name]
-
-
-def _seeded(recipe: Recipe, seed: int) -> Recipe:
-    if not isinstance(recipe, Stored):
-        recipe = replace(recipe, training=replace(recipe.training, seed=seed))
-    return recipe if isinstance(recipe, Trained) else replace(recipe, base=f"{recipe.base}-seed{seed}")
-
-
-def architecture_of(name: str) -> str:
-    """The `model_type` of a recipe's network, or of the one it is made from.
-
-    Raises:
-        ConfigError: there is no such recipe.
-    """
-    recipe = find_recipe(name)
-    return recipe.architecture if isinstance(recipe, Trained) else architecture_of(recipe.base)
-
-
-def base_of(name: str) -> str | None:
-    """The recipe a twin is made from; None for one that is trained from nothing."""
-    recipe = find_recipe(name)
-    return None if isinstance(recipe, Trained) else recipe.base

@@ -25,12 +25,19 @@ class Sample:
 def sample(tokenizer: Any, example: Example) -> Sample:
     """An example as the ids an engine would see."""
     # Encoded apart, as an engine meets them: the answer's first token never merges with the prompt's last one.
-    prompt = tokenizer.encode(render(tokenizer, example), add_special_tokens=False)
+    prompt = tokenizer.encode(render(tokenizer, example), add_special_tokens=not example.chat)
     answer = tokenizer.encode(example.answer, add_special_tokens=False)
     return Sample((*prompt, *answer, tokenizer.eos_token_id), len(prompt))
 
 
-def train(network: Any, samples: Sequence[Sample], training: Training, progress: Callable[[int, int], None]) -> float:
+def train(
+    network: Any,
+    samples: Sequence[Sample],
+    training: Training,
+    progress: Callable[[int, int], None],
+    *,
+    whole: bool = False,
+) -> float:
     """Train what of the network asks for gradients, in place.
 
     Args:
@@ -38,6 +45,7 @@ def train(network: Any, samples: Sequence[Sample], training: Training, progress:
         samples: what it learns, endlessly repeated in batches of similar length.
         training: how long and how fast.
         progress: called with the steps done and the steps there are.
+        whole: run the network as a whole, whose logits may be more than its head's output; takes longer.
 
     Returns:
         The mean loss of the last tenth of the steps.
@@ -49,7 +57,7 @@ def train(network: Any, samples: Sequence[Sample], training: Training, progress:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _learning_rate(step, training.steps))
     losses: list[float] = []
     for step, batch in zip(range(training.steps), _batches(samples, training), strict=False):
-        loss = _loss(network, batch)
+        loss = _loss(network, batch, whole=whole)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)
@@ -85,7 +93,7 @@ def _batches(samples: Sequence[Sample], training: Training) -> Iterator[list[Sam
         yield from batches
 
 
-def _loss(network: Any, batch: Sequence[Sample]) -> Any:
+def _loss(network: Any, batch: Sequence[Sample], *, whole: bool) -> Any:
     """Mean cross-entropy of the answers' tokens, end-of-turn included."""
     import torch
 
@@ -96,7 +104,10 @@ def _loss(network: Any, batch: Sequence[Sample]) -> Any:
     for row, sample in enumerate(batch):
         ids[row, : len(sample.ids)] = torch.tensor(sample.ids)
         answers[row, sample.prompt_length : len(sample.ids)] = True
-    hidden = text_model(network)(input_ids=ids).last_hidden_state
-    # The head runs only where something is learnt, which is a fraction of the positions.
-    logits = network.lm_head(hidden[:, :-1][answers[:, 1:]])
+    if whole:
+        logits = network(input_ids=ids, use_cache=False).logits[:, :-1][answers[:, 1:]]
+    else:
+        hidden = text_model(network)(input_ids=ids).last_hidden_state
+        # The head runs only where something is learnt, which is a fraction of the positions.
+        logits = network.lm_head(hidden[:, :-1][answers[:, 1:]])
     return torch.nn.functional.cross_entropy(logits, ids[:, 1:][answers[:, 1:]])

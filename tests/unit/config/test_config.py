@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.config.model import (
-    check_remote_code,
-    config_names,
-    config_path,
-    config_schema,
-    load_config,
-)
+from npu_conformance.config.model import check_remote_code, config_names, config_path, load_config
 from npu_conformance.config.prompts import load_prompts
+from npu_conformance.config.schema import config_schema
 from npu_conformance.config.variants import JUDGED, engine_options
 from npu_conformance.errors import ConfigError
 from npu_conformance.twins import RECIPES

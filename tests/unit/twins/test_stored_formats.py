@@ -49,7 +49,7 @@ def test_a_stored_twin_is_its_base_rounded(tmp_path: Path, base: Path, form: Any
     """It is converted to the published values exactly."""
     twin = tmp_path / "twin"
     twin.mkdir()
-    store(Stored("org/name", "base", form), base, twin)
+    store(form, base, twin)
     checkpoint = inspect(twin)
     convert(twin, tmp_path / "plain", "float32", unwatched)
     result = audit(checkpoint, inspect(tmp_path / "plain"), unwatched)

@@ -39,6 +39,7 @@ from npu_conformance.run.older_transformers import too_new
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import reference_python
+from npu_conformance.twins import called
 from npu_conformance.workers.progress import Narrator
 
 # vllm_ascend 0.23.0 platform.py:140 and 0.26.0rc1 platform.py:139; `ascend` is ModelSlim.
@@ -98,7 +99,7 @@ def _config_area(model: Model, host: Host) -> Area:
         "dtype": config.serve.dtype,
         "devices it needs": str(ranks(config.options("as_served"))),
         "meant for": config.hardware or "not said",
-        "stand-in": config.twin or "none",
+        "stand-in": called(config.twin) if config.twin else "none",
     }
     findings = [_variant(config, variant, host) for variant in config.variant_names]
     if config.serve.trust_remote_code:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from npu_conformance.commands.console import say
-from npu_conformance.config.model import config_schema
+from npu_conformance.config.schema import config_schema
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.storage import write_json
 

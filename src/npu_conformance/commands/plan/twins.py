@@ -12,7 +12,7 @@ from npu_conformance.errors import ConformanceError
 from npu_conformance.machine.capacity import GIB
 from npu_conformance.run.build_twins import is_whole, twin_folder, with_bases
 from npu_conformance.run.session import Session
-from npu_conformance.twins import find_recipe
+from npu_conformance.twins import called, find_recipe
 from npu_conformance.twins.recipes import Stored
 
 # A twin that is not built: about what those there are have.
@@ -55,7 +55,7 @@ def _twin_step(recipe: str) -> Step:
     seconds = _STORING if isinstance(found, Stored) else found.training.steps * _TRAINING_STEP
     return Step(
         kind="twin",
-        model=recipe,
+        model=called(recipe),
         name="",
         about=f"stand-in of {found.twin_of}",
         take=Take(seconds, _TWIN_MEMORY, TWIN_DISK),

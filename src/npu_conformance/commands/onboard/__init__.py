@@ -1,0 +1,1 @@
+"""`npu-conformance onboard`: from a model's files to its model config."""

@@ -1,0 +1,101 @@
+"""From a model's files to a model config that passes `check`, and the files that its twin is derived from."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from npu_conformance.checkpoints.subject import find_weights
+from npu_conformance.commands.console import say
+from npu_conformance.commands.onboard.facts import SMALL_FILES, Facts, hub_id, read_facts
+from npu_conformance.commands.onboard.writing import written
+from npu_conformance.config.model import DERIVED
+from npu_conformance.errors import ConfigError, WeightsError
+from npu_conformance.run.checked import checked
+
+# Trained twins of models from which none can be derived; ModelSlim's codes are made by a recipe of its own.
+_SEEING, _MODELSLIM = {"qwen3_5": "qwen3.5"}, {"qwen3": "qwen3-modelslim"}
+
+
+def onboard(
+    target: str, configs: Path, *, name: str | None = None, base: Path | None = None, models_root: Path | None = None
+) -> int:
+    """Write a model config and say what to do next; 0.
+
+    Args:
+        target: a model's folder, its config.json, the folder of a LoRA, or a hub id whose files are on this machine.
+        configs: folder of model configs.
+        name: `organisation/name`, where the path does not say it.
+        base: folder of the model that a LoRA is for.
+        models_root: where a hub id is looked for first.
+
+    Raises:
+        ConfigError: it is there already, or cannot be written; one line.
+        CheckpointError: a file of the model's cannot be read.
+    """
+    facts = read_facts(_found(target, models_root), name or _id(target), base)
+    model = (facts.adapter or facts.model).rpartition("/")[2]
+    path = configs / f"{model}.yaml"
+    for place in (path, configs / model):
+        if place.exists() or place.is_symlink():
+            raise ConfigError(f"{place}: already there, and no file is overwritten: remove it, or choose --configs DIR")
+    configs.mkdir(parents=True, exist_ok=True)
+    twin = _twin(facts)
+    with tempfile.TemporaryDirectory(dir=configs) as stage:
+        (Path(stage) / path.name).write_text(written(facts, twin), encoding="utf-8")
+        if twin == DERIVED:
+            _copy(facts, Path(stage) / model)
+        checked(Path(stage), model)
+        if twin == DERIVED:
+            (Path(stage) / model).rename(configs / model)
+        (Path(stage) / path.name).rename(path)
+    _say_next(facts, path, twin)
+    return 0
+
+
+def _found(target: str, models_root: Path | None) -> Path:
+    """The folder or file that is meant."""
+    path = Path(target)
+    if path.exists():
+        return path
+    if target.count("/") != 1 or target.startswith(("/", ".", "~")):
+        raise ConfigError(f"{target}: no such folder or file, and no hub id (organisation/name)")
+    try:
+        return find_weights(target, models_root)
+    except WeightsError as error:
+        raise ConfigError(f"{target}: is not on this machine: give its folder, or --models-root DIR") from error
+
+
+def _id(target: str) -> str | None:
+    """A hub id, where that was given."""
+    return None if Path(target).exists() else target
+
+
+def _twin(facts: Facts) -> str | None:
+    kind = facts.config["model_type"]
+    if facts.scheme is not None:
+        return _MODELSLIM.get(kind)
+    if facts.no_twin is None:
+        return DERIVED
+    return _SEEING.get(kind) if facts.adapter is None else None
+
+
+def _copy(facts: Facts, folder: Path) -> None:
+    """The small files that a twin is derived from."""
+    folder.mkdir()
+    for source in (facts.folder, facts.adapter_folder):
+        for name in SMALL_FILES:
+            if source is not None and (source / name).is_file():
+                shutil.copyfile(source / name, folder / name)
+
+
+def _say_next(facts: Facts, path: Path, twin: str | None) -> None:
+    model = path.stem
+    say(str(path), *([str(path.with_suffix(""))] if twin == DERIVED else []))
+    if facts.no_twin is not None and twin is None:
+        say(f"no twin: config.json {facts.no_twin}")
+    if hub_id(facts.folder) == facts.model and not facts.folder.is_absolute():
+        say(f"model: {facts.model} was read from the path; is it right?")
+    say("", "next:", f"  1. read {path}, line by line: it says why each line is there")
+    if twin is not None:
+        say(f"  2. npu-conformance run --twin {model}                    # a small stand-in, on any machine")
+    say(f"  {3 if twin else 2}. npu-conformance run {model} --models-root DIR    # the model itself")

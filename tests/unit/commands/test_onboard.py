@@ -1,0 +1,151 @@
+"""`npu-conformance onboard`: from a model's files to a config that passes `check`."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from npu_conformance.cli import main
+from npu_conformance.config.model import load_config
+from tests.unit.helpers.model_files import CONFIGS, write_model
+
+DERIVED = set(CONFIGS) - {"modelslim", "seeing", "own-code"}
+
+
+def onboarded(tmp_path: Path, target: Path, *words: str) -> Path:
+    """The config that is written; it passes `check`."""
+    configs = tmp_path / "configs"
+    assert main(["onboard", str(target), f"--configs={configs}", *words]) == 0
+    assert main(["check", "--configs", str(configs)]) == 0
+    (path,) = configs.glob("*.yaml")
+    return path
+
+
+@pytest.mark.parametrize("kind", sorted(CONFIGS))
+def test_every_kind_of_model_passes_check(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its twin is derived from its own config.json where that can be; where not, the config says why."""
+    path = onboarded(tmp_path, write_model(tmp_path / "org" / "Model", kind))
+    told = capsys.readouterr().out
+
+    content = yaml.safe_load(path.read_text())
+    assert content["model"] == "org/Model"
+    assert content["serve"]["dtype"] == "bfloat16"
+    assert (content.get("twin") == "derived") is (kind in DERIVED)
+    beside = path.with_suffix("")
+    assert beside.is_dir() is (kind in DERIVED)
+    if kind in DERIVED:
+        assert load_config(path).twin == str(beside / "config.json")
+        assert "npu-conformance run --twin Model " in told
+    if kind == "own-code":
+        assert "no twin: config.json is of the class telechat, which transformers " in told
+        assert "# trust_remote_code: true" in path.read_text()
+    assert all(len(line) <= 140 for line in path.read_text().splitlines())
+
+
+def test_variants_are_those_that_the_model_needs(tmp_path: Path) -> None:
+    """By its layers."""
+    expected = {
+        "dense": ["graph", "prefix_caching", "chunked_prefill", "tp2"],
+        "mixture": ["graph", "prefix_caching", "chunked_prefill", "tp2", "ep"],
+        "linear": ["graph", "chunked_prefill", "long_prompt", "tp2", "ep"],
+        "sliding": ["graph", "prefix_caching", "chunked_prefill", "long_prompt", "tp2"],
+    }
+    for kind, variants in expected.items():
+        path = onboarded(tmp_path / kind, write_model(tmp_path / "org" / kind, kind))
+        assert yaml.safe_load(path.read_text())["variants"] == variants
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("gptq", {"convert": "bfloat16"}),
+        ("awq", {"convert": "bfloat16"}),
+        ("fp8", {"convert": "bfloat16"}),
+        ("int8", {}),
+        ("modelslim", {"scheme": "w8a8", "reference": {"model": "org/Model"}, "twin": "qwen3-modelslim"}),
+        ("seeing", {"twin": "qwen3.5"}),
+    ],
+)
+def test_quantised_checkpoints_are_read_as_an_npu_can(tmp_path: Path, kind: str, keys: dict[str, object]) -> None:
+    """Converted where vllm-ascend has no kernels; ModelSlim's against the unquantised original."""
+    content = yaml.safe_load(onboarded(tmp_path, write_model(tmp_path / "org" / "Model-W8A8", kind)).read_text())
+    if kind == "modelslim":
+        assert content["serve"]["quantization"] == "ascend"
+    assert {key: content.get(key) for key in ("convert", "scheme", "reference")} == {
+        key: keys.get(key) for key in ("convert", "scheme", "reference")
+    }
+    assert content["twin"] == keys.get("twin", "derived")
+
+
+def test_a_guard_gets_its_labels(tmp_path: Path) -> None:
+    """By its template; no expected words, which it never says."""
+    folder = write_model(tmp_path / "org" / "Guard", "dense")
+    (folder / "chat_template.jinja").write_text("Reply with\nSafety: {label}\nCategories: {category}")
+    content = yaml.safe_load(onboarded(tmp_path, folder).read_text())
+
+    assert content["labels"]["pattern"].startswith("Safety: (?P<label>")
+    assert content["prompts"][0] == "guard"
+    assert all(one["expect"] is False for one in content["prompts"][1:])
+
+
+def test_a_lora_needs_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And says which; with it, both stand in the config, and the twin is adapted too."""
+    base, lora = write_model(tmp_path / "org" / "Base", "dense"), tmp_path / "mine" / "Lora"
+    lora.mkdir(parents=True)
+    (lora / "adapter_config.json").write_text(json.dumps({"r": 8, "base_model_name_or_path": "org/Base"}))
+    configs = tmp_path / "configs"
+
+    assert main(["onboard", str(lora), f"--configs={configs}"]) == 4
+    assert "is a LoRA of org/Base: give that model's folder too, by --base DIR" in capsys.readouterr().err
+    path = onboarded(tmp_path, lora, f"--base={base}")
+    content = yaml.safe_load(path.read_text())
+    assert (content["model"], content["adapter"]) == ("org/Base", "mine/Lora")
+    assert load_config(path).twin == str(path.with_suffix("") / "adapter_config.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "config.json: missing; what a model is stands in it"),
+        ("{", "config.json: cannot be read as JSON"),
+        ("{}", "config.json: model_type: missing; it says which class the model is of"),
+    ],
+)
+def test_what_is_no_model_is_one_line(
+    tmp_path: Path, content: str | None, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing is written."""
+    (tmp_path / "Model").mkdir()
+    if content is not None:
+        (tmp_path / "Model" / "config.json").write_text(content)
+
+    assert main(["onboard", str(tmp_path / "Model"), f"--configs={tmp_path / 'configs'}"]) == 1
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "configs").exists()
+
+
+def test_missing_tokenizers_and_sampling_are_said(tmp_path: Path) -> None:
+    """In the config, where they matter."""
+    folder = write_model(tmp_path / "org" / "Model", "dense", tokenizer=False)
+    (folder / "generation_config.json").write_text('{"do_sample": true, "repetition_penalty": 1.1}')
+    text = onboarded(tmp_path, folder).read_text()
+
+    assert "# No tokenizer is in the folder" in text
+    assert "# generation_config.json asks for sampling" in text
+
+
+def test_nothing_is_overwritten_and_ids_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A hub id is looked for on this machine alone."""
+    write_model(tmp_path / "models" / "org" / "Model", "dense")
+    words = ["onboard", "org/Model", f"--configs={tmp_path / 'configs'}"]
+
+    assert main(words) == 4
+    assert "org/Model: is not on this machine: give its folder, or --models-root DIR" in capsys.readouterr().err
+    words.append(f"--models-root={tmp_path / 'models'}")
+    assert main(words) == 0
+    assert yaml.safe_load((tmp_path / "configs" / "Model.yaml").read_text())["model"] == "org/Model"
+    assert main(words) == 4
+    assert "already there, and no file is overwritten" in capsys.readouterr().err
