@@ -49,6 +49,18 @@ def test_latency_is_in_milliseconds() -> None:
     assert found["latency_p50_ms"].n == len(saved("latency")["latencies"])
 
 
+@pytest.mark.parametrize("version", ["0.18.0", "0.26.0"])
+def test_other_versions_have_the_same_keys(version: str) -> None:
+    """Runs of 12 requests of 32 tokens, and of `latency` ten iterations."""
+    asked = Workload(requests=12, output_tokens=32)
+    found = throughput(saved(f"throughput-{version}"), asked) | served("single", saved(f"single-{version}"), asked)
+
+    assert {one.n for one in found.values()} == {12}
+    assert len(found) == 13
+    assert min(one.value for one in found.values()) > 0
+    assert latency(saved("latency-0.18.0"))["latency_p99_ms"].n == 10
+
+
 def test_a_request_that_failed_is_told() -> None:
     """It would make the rest look faster."""
     with pytest.raises(JobError, match="serve: 31 of 32 requests were answered"):
