@@ -24,7 +24,8 @@ GUARD = (
 )
 CONDENSER = (
     "model: a/Faulty\nadapter: a/LoRA\ntwin: qwen3.5-condenser\nserve: {max_model_len: 2048, enforce_eager: true}\n"
-    "variants: [serving]\nprompts: [{set: general, expect: false}]\nchat_template_kwargs: {enable_thinking: false}\n"
+    "variants: [serving]\nprompts: [{set: general, chat: true, expect: false}]\n"
+    "chat_template_kwargs: {enable_thinking: false}\n"
 )
 LABELS = (" Safe", " Unsafe")
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.usefixtures("twin")]
