@@ -92,12 +92,12 @@ def test_a_repetition_penalty_of_generation_config_fails(own_configs: Path, tmp_
     own = tmp_path / "own"
     shutil.copytree(twin, own)
     path = own / "generation_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"repetition_penalty": 1.5, "temperature": 0.7}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"repetition_penalty": 4.0, "temperature": 0.7}))
     found = judged(tmp_path / "reports", own_configs, GUARD, "nothing", f"--candidate-weights={own}")
     told = failing(found)
 
     assert {one.partition(":")[0] for one in told} - {"shared_inputs"} == {"served_defaults"}, found.output
-    assert "repetition_penalty 1.5, judged with 1.0" in told["served_defaults: greedy_settings"]
+    assert "repetition_penalty 4.0, judged with 1.0" in told["served_defaults: greedy_settings"]
     assert "served_defaults: default_answers" in told
 
 

@@ -30,7 +30,7 @@ def ask_crowd(asked: Asked) -> tuple[tuple[Times, ...], tuple[Times, ...]]:
     told = asked.talk.ask_many(COMPLETIONS, [asked.ids(questions[place]) for place in order], CLIENTS)
     by_place = dict(zip(order, told, strict=True))
     said = [asked.read(questions[place], by_place[place]) for place in range(len(questions))]
-    return _counted(said[: -TIMES or None]), _counted(said[-TIMES:])
+    return _counted(said[:-TIMES]), _counted(said[-TIMES:])
 
 
 def _counted(said: Sequence[Said]) -> tuple[Times, ...]:
