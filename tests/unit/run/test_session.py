@@ -103,6 +103,24 @@ def test_transformers_has_no_serve_options(configs_dir: Path, tmp_path: Path) ->
 
     assert own.why_not("Converted", "base") is None
     assert "not applicable" in (own.why_not("Converted", "as_served") or "")
+    assert "not applicable" in (own.why_not("Converted", "serving") or "")
+
+
+def test_a_server_is_judged_as_one_too(configs_dir: Path, tmp_path: Path) -> None:
+    """Of all variants that one alone says something of it."""
+    put(tmp_path / "models" / "org" / "Converted")
+    put(tmp_path / "models" / "org" / "Original")
+    told: dict[str, Any] = {
+        "models_root": tmp_path / "models",
+        "candidate": "openai",
+        "server": "http://host",
+        "serving": True,
+    }
+    own = Session(Settings(configs=configs_dir, **told), tmp_path, Narrator())
+
+    assert own.variants("Converted")[-1] == "serving"
+    assert own.why_not("Converted", "serving") is None
+    assert "not applicable" in (own.why_not("Converted", "as_served") or "")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"kind": "other"}'])
