@@ -17,8 +17,11 @@ from npu_conformance.commands.hand_in.data import LARGEST, read_data
 from npu_conformance.commands.hand_in.deliver import deliver
 from npu_conformance.commands.hand_in.manifest import read_manifest
 from npu_conformance.commands.hand_in.published import DATA
+from npu_conformance.commands.hand_in.verify import findings
+from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.machine.storage import sha256
+from tests.unit.helpers.baseline_runs import baseline_of
 from tests.unit.helpers.hand_ins import MODEL, judged_run
 from tests.unit.helpers.scenes import clean_scene
 from tests.unit.helpers.suite_runs import ROOT
@@ -199,6 +202,37 @@ def test_data_are_the_same_on_every_machine_and_read_back(tmp_path: Path) -> Non
     assert data.digest == data.own_digest()
     assert data.problem() is None
     assert data.bounds == (0, 200, 400, 600)
+
+
+def quantised(traces: Path) -> None:
+    """The run has what quantisation costs by itself."""
+    (traces / "base" / "quantised").mkdir()
+    shutil.copyfile(traces / "base" / "floor" / "sdpa.npz", traces / "base" / "quantised" / "float32.npz")
+
+
+@pytest.mark.parametrize("change", [quantised, lambda _: None])
+def test_a_quantised_candidate_is_judged_as_its_run_judged_it(tmp_path: Path, change) -> None:  # type: ignore[no-untyped-def]
+    """With a floor of its own arithmetic gates count; without one they are not applicable, again."""
+    (tmp_path / "scene").mkdir()
+    more = "scheme: w8a8\nreference: {model: a/c}\n"
+    folder = judged_run(clean_scene(tmp_path / "scene"), tmp_path, "real", more, change)
+    found = list(findings(delivered(folder)))
+
+    gate = next(one for one in found if one.what.startswith("base: error_over_floor: error_over_floor"))
+    assert gate.status == "follows"
+    assert ("not_applicable" in gate.why) == (change is not quantised)
+
+
+def test_a_run_with_a_baseline_is_judged_as_its_run_judged_it(tmp_path: Path) -> None:
+    """There base has half of its share of false alarms."""
+    (tmp_path / "scene").mkdir()
+    scene = clean_scene(tmp_path / "scene")
+    made = baseline_of(scene.evidence(), model=MODEL)
+    place = "baseline.json"
+    folder = judged_run(scene, tmp_path, "real", "", lambda traces: (traces / place).write_text(made.text()))
+    data = read_data(delivered(folder) / DATA)
+
+    assert data.false_alarms == FALSE_ALARMS / 2
 
 
 def test_programs_are_programs(tmp_path: Path) -> None:

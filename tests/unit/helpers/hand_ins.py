@@ -29,9 +29,22 @@ from tests.unit.helpers.scenes import Scene
 MODEL = "Model"
 
 
-def judged_run(scene: Scene, folder: Path, kind: str = "twin") -> Path:
-    """A folder with `run`, judged and with its report, and the `configs` of its model."""
+def judged_run(
+    scene: Scene, folder: Path, kind: str = "twin", more: str = "", change: Callable[[Path], object] = lambda _: None
+) -> Path:
+    """A folder with `run`, judged and with its report, and the `configs` of its model.
+
+    Args:
+        scene: the made-up run.
+        folder: to fill.
+        kind: of its subject.
+        more: lines of its YAML.
+        change: of its traces, before they are judged.
+    """
     run = saved_run(scene, folder)
+    with (folder / "configs" / f"{MODEL}.yaml").open("a", encoding="utf-8") as file:
+        file.write(more)
+    change(run / TRACES)
     path = run / TRACES / "subject.json"
     facts = json.loads(path.read_text(encoding="utf-8"))
     config = load_config(folder / "configs" / f"{MODEL}.yaml")

@@ -7,7 +7,7 @@ from pathlib import Path
 from npu_conformance.commands.console import say
 from npu_conformance.commands.hand_in.findings import Finding, Status
 from npu_conformance.commands.hand_in.manifest import read_manifest
-from npu_conformance.commands.hand_in.verify import Weights, findings
+from npu_conformance.commands.hand_in.verify import Weights, checked
 from npu_conformance.errors import ConfigError, ConformanceError
 
 _PROMPTS = 3
@@ -36,7 +36,7 @@ def verify(
     if manifest.subject == "twin":
         say(f"{manifest.model}: {manifest.note}")
     try:
-        found.extend(findings(folder, weights))
+        found.extend(checked(folder, weights))
     except ConformanceError as error:
         broken = str(error)
     for status in _ORDER:

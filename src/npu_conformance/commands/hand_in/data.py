@@ -142,6 +142,9 @@ class HandedData(Part):
         flat = [one for prompt in self.prompts for one in (prompt.prompt_ids, prompt.token_ids)]
         if not flat or any(len(one.shape) != 1 for one in flat) or len(self.reference.words.shape) != 2:
             return "prompts without token ids, or words that are no table"
+        ids = [one.id for one in self.prompts]
+        if ids != [one.id for one in self.asked] or len(set(ids)) < len(ids) or len(ids) != len(self.reference.texts):
+            return f"{len(ids)} answers that are not to the {len(self.asked)} prompts asked, one each"
         n, words = self.bounds[-1], self.reference.words.shape[1]
         shapes: dict[str, tuple[Packed, tuple[int, ...]]] = {
             "words": (self.reference.words, (n, words)),
@@ -152,12 +155,13 @@ class HandedData(Part):
             **{name: (one, (n,)) for name, one in self._flat().items()},
         }
         wrong = [f"{name} {one.array().shape}" for name, (one, shape) in shapes.items() if one.array().shape != shape]
+        if strange := [name for name, (one, _) in shapes.items() if not np.isfinite(one.array()).all()]:
+            return f"{strange[0]}: holds what is no number"
         if wrong or words < 2 or not n:
             return f"{n} positions of {words} words, but {', '.join(wrong) or 'nothing to judge'}"
-        if not self.values.keys() >= set(METRICS) or ((self.words < 0) | (self.words >= self.vocabulary)).any():
-            return f"a metric is missing, or a word is none of {self.vocabulary}"
-        if {len(self.reference.texts), len(self.asked)} != {len(self.prompts)}:
-            return f"{len(self.prompts)} answers, {len(self.asked)} prompts, {len(self.reference.texts)} texts"
+        known = [self.words, self.tokens, *(one.array() for one in flat)]
+        if not self.values.keys() >= set(METRICS) or any(((a < 0) | (a >= self.vocabulary)).any() for a in known):
+            return f"a metric is missing, or a token is none of {self.vocabulary}"
         return None
 
     def _runs(self) -> dict[str, StoredDeviations]:

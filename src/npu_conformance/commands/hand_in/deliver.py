@@ -13,7 +13,7 @@ from npu_conformance.commands.hand_in.manifest import Manifest, suite_code, writ
 from npu_conformance.commands.hand_in.patch import Tree, known_tree, read_tree
 from npu_conformance.commands.hand_in.published import DATA, REPORT, rendered, texts, yaml_place
 from npu_conformance.commands.hand_in.subject import TWIN, Subject
-from npu_conformance.commands.hand_in.verify import findings
+from npu_conformance.commands.hand_in.verify import checked
 from npu_conformance.config.model import ModelConfig, config_path, load_config
 from npu_conformance.errors import ConfigError, TraceError, printable
 from npu_conformance.machine.provenance import package_versions
@@ -61,7 +61,7 @@ def deliver(model: str, output: Path, run: Path, configs: Path, vllm_ascend: Pat
         for name, text in _logs(run, report, model).items():
             write_text(stage / "logs" / name, text)
         write_manifest(stage, _manifest(subject, tree))
-        _refuse_what_does_not_follow(list(findings(stage)), model)
+        _refuse_what_does_not_follow(list(checked(stage)), model)
     files = [one for one in output.rglob("*") if one.is_file()]
     say(f"{output}: {len(files)} files, {sum(one.stat().st_size for one in files) / 1e6:.1f} MB")
     say(f"data of both sides: {(output / DATA).stat().st_size / 1e3:.0f} kB, {data.words.shape[1]} words a position")

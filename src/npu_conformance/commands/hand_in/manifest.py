@@ -32,6 +32,12 @@ class Manifest(BaseModel):
     """Commit of vllm-ascend that the patch is for; `the tree at hand` where one was named."""
     files: dict[str, str]
     """SHA-256 of each file by its path, but for this one."""
+    digest: str = ""
+    """Of everything else in it."""
+
+    def own_digest(self) -> str:
+        """What `digest` should be."""
+        return digest(self.model_dump(mode="json", exclude={"digest"}))
 
 
 _MANIFEST = TypeAdapter(Manifest)
@@ -40,6 +46,7 @@ _MANIFEST = TypeAdapter(Manifest)
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it, with the files that are there."""
     found = manifest.model_copy(update={"files": {name: sha256(folder / name) for name in _names(folder)}})
+    found = found.model_copy(update={"digest": found.own_digest()})
     write_text(folder / MANIFEST, found.model_dump_json(indent=1) + "\n")
 
 
@@ -54,6 +61,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 def check_files(folder: Path, manifest: Manifest) -> Iterator[Finding]:
     """Files that are not as the manifest names them."""
+    if manifest.digest != manifest.own_digest():
+        yield differs(MANIFEST, "its digest is not that of what it says")
     there, listed = set(_names(folder)), set(manifest.files)
     for name in sorted(listed - there):
         yield differs(name, "is missing")
