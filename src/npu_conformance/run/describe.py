@@ -9,9 +9,9 @@ from npu_conformance.checkpoints.inspect import Checkpoint, weight_bytes
 from npu_conformance.checkpoints.published_digests import compare_digests
 from npu_conformance.checkpoints.rope import plain_settings
 from npu_conformance.checkpoints.subject import Subject, folder_digest
+from npu_conformance.config.identity import config_digest
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.conversion.stage import find_record
-from npu_conformance.machine.storage import digest
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.run.preparation import Prepared
 
@@ -34,7 +34,7 @@ def describe_subject(subject: Subject, config: ModelConfig, prepared: Prepared, 
         weights_digest=folder_digest(candidate.folder),
         reference_weights=str(reference.folder),
         reference_digest=folder_digest(reference.folder),
-        config_digest=digest(config.model_dump(mode="json")),
+        config_digest=config_digest(config),
         own_weights=own,
         variants=list(config.variant_names),
         adapter=None if prepared.adapter is None else str(prepared.adapter),

@@ -11,6 +11,7 @@ import pytest
 
 from npu_conformance.commands.hand_in.command import verify
 from npu_conformance.commands.hand_in.deliver import deliver
+from npu_conformance.commands.hand_in.manifest import suite_code
 from npu_conformance.commands.hand_in.published import DATA
 from npu_conformance.commands.hand_in.verify import findings
 from npu_conformance.errors import ConformanceError
@@ -234,3 +235,19 @@ def test_damaged_data_are_one_line(hand_in: Path, content: bytes, capsys: pytest
 
     assert verify(hand_in, root=None, prompts=None, seed=None) == 1
     assert f"does not follow    {hand_in / DATA}" in capsys.readouterr().out
+
+
+def test_of_a_hand_in_of_other_code_only_numbers_are_read(hand_in: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other words follow from nothing and contradict nothing; another number does not follow."""
+    path = hand_in / "manifest.json"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace(f'"code": "{suite_code()}"', '"code": "x"'), encoding="utf-8"
+    )
+    edit_text(hand_in, "README.en.md", "precision report", "report of precision")
+    seal_again(hand_in)
+    assert verify(hand_in, root=None, prompts=None, seed=None) == 0
+    assert "cannot be checked  this suite: is other code" in capsys.readouterr().out
+
+    edit_text(hand_in, "README.en.md", "0.999999", "0.123456")
+    seal_again(hand_in)
+    assert "README.en.md, line" in "".join(wrong(hand_in))

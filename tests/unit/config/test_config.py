@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.config.model import check_remote_code, config_names, config_path, load_config
+from npu_conformance.config.identity import config_digest
+from npu_conformance.config.model import ModelConfig, check_remote_code, config_names, config_path, load_config
 from npu_conformance.config.prompts import load_prompts
 from npu_conformance.config.schema import config_schema
 from npu_conformance.config.variants import JUDGED, engine_options
@@ -204,3 +205,11 @@ def test_what_contradicts_itself_is_refused(tmp_path: Path, text: str, message: 
     """One line, naming the key."""
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_config(write(tmp_path, f"model: a/b\n{text}\n"))
+
+
+def test_a_digest_is_of_what_a_config_says() -> None:
+    """A key that is left out does not count, nor does the default that is written; another value does."""
+    plain = ModelConfig(model="a/b")
+
+    assert config_digest(plain) == config_digest(ModelConfig(model="a/b", max_tokens=48))
+    assert config_digest(plain) != config_digest(ModelConfig(model="a/b", max_tokens=47))

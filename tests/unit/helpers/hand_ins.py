@@ -15,8 +15,9 @@ from npu_conformance.commands.hand_in.manifest import read_manifest, write_manif
 from npu_conformance.commands.hand_in.patch import known_tree
 from npu_conformance.commands.hand_in.published import DATA, REPORT, texts, yaml_place
 from npu_conformance.commands.hand_in.subject import Subject
+from npu_conformance.config.identity import config_digest
 from npu_conformance.config.model import load_config
-from npu_conformance.machine.storage import digest, write_json, write_text
+from npu_conformance.machine.storage import write_json, write_text
 from npu_conformance.report.model import Report, build_report, load_report
 from npu_conformance.run.session import Session
 from npu_conformance.run.settings import Settings
@@ -48,7 +49,7 @@ def judged_run(
     path = run / TRACES / "subject.json"
     facts = json.loads(path.read_text(encoding="utf-8"))
     config = load_config(folder / "configs" / f"{MODEL}.yaml")
-    told = {"kind": kind, "config_digest": digest(config.model_dump(mode="json")), "variants": ["base", "as_served"]}
+    told = {"kind": kind, "config_digest": config_digest(config), "variants": ["base", "as_served"]}
     architecture = {"architecture": "Qwen3ForCausalLM", "hidden_layers": 2, "weight_bytes": 1000}
     write_json(path, facts | told | {"architecture": architecture})
     reseal(run)

@@ -14,10 +14,11 @@ from npu_conformance.commands.hand_in.patch import Tree, known_tree, read_tree
 from npu_conformance.commands.hand_in.published import DATA, REPORT, rendered, texts, yaml_place
 from npu_conformance.commands.hand_in.subject import TWIN, Subject
 from npu_conformance.commands.hand_in.verify import checked
+from npu_conformance.config.identity import config_digest
 from npu_conformance.config.model import ModelConfig, config_path, load_config
 from npu_conformance.errors import ConfigError, TraceError, printable
 from npu_conformance.machine.provenance import package_versions
-from npu_conformance.machine.storage import digest, staged_dir, write_text
+from npu_conformance.machine.storage import staged_dir, write_text
 from npu_conformance.measure.floor import load_floor, load_quantised
 from npu_conformance.report.details import SubjectFacts
 from npu_conformance.report.model import ModelReport, Report, load_report
@@ -84,7 +85,7 @@ def _of_model(report: Report, model: str, run: Path) -> ModelReport:
 def _facts(model: ModelReport, config: ModelConfig, path: Path, run: Path) -> SubjectFacts:
     facts = model.facts
     assert facts is not None  # noqa: S101 (see `_of_model`)
-    if digest(config.model_dump(mode="json")) != facts.config_digest:
+    if config_digest(config) != facts.config_digest:
         raise ConfigError(
             f"{path}: is not the config that {run} judged: judge the model again, or put the config back; a hand-in "
             "says nothing that was not measured"
