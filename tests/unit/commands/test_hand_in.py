@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -97,6 +98,19 @@ def test_what_was_not_measured_is_said_so(tmp_path: Path) -> None:
     short = json.loads((found / "precision_report.json").read_text(encoding="utf-8"))
     assert short["not_measured"] == ["task scores", "latency", "throughput"]
     assert short["subject"] == "twin"
+
+
+def test_a_model_that_fails_is_handed_in_as_one_that_fails(tmp_path: Path) -> None:
+    """In words, figures and the gates' own, which follow from its data all the same."""
+    (tmp_path / "scene").mkdir()
+    scene = clean_scene(tmp_path / "scene")
+    scene.edit_logits("candidate", 1, lambda rows: rows * np.float32(1.2))
+    found = delivered(judged_run(scene, tmp_path))
+    short = json.loads((found / "precision_report.json").read_text(encoding="utf-8"))
+
+    assert short["verdict"] == "FAIL"
+    assert "❌" in (found / "README.md").read_text(encoding="utf-8").split("## ")[0]
+    assert {one.status for one in findings(found)} == {"follows", "cannot be checked"}
 
 
 def test_a_folder_that_is_there_is_refused(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from npu_conformance.report.tokens import agreement, mismatches
 # Single precision of what is kept, and half precision of the floor's errors of leads, of which spreads are made.
 _CLOSE = 1e-5
 _SPREADS = 3e-4
+# Of a chance far out in a tail, which falls fast; reports show two digits.
+_CHANCES = 1e-2
 # Logits of the table have four decimals; of the candidate half precision of errors is kept.
 _ROUNDED, _HALF = 3e-4, 2.0**-9
 _FIELDS = ("observed", "limit", "n", "interval", "p_value", "p_adjusted", "verdict")
@@ -184,7 +186,13 @@ def _different(one: Result, found: Result) -> Iterator[str]:
         mine, theirs = getattr(one, name), getattr(found, name)
         if name == "verdict" and mine != theirs and _floor_decides(one, found):
             continue
-        near = _SPREADS if one.metric in ("unlikely_flips", "excess_flips") or name == "limit" else _CLOSE
+        near = (
+            _CHANCES
+            if name.startswith("p_")
+            else _SPREADS
+            if one.metric in ("unlikely_flips", "excess_flips") or name == "limit"
+            else _CLOSE
+        )
         if not _same(mine, theirs, near, loss=one.relation == ">="):
             yield f"{name} is {_text(mine)}, the data give {_text(theirs)}"
 

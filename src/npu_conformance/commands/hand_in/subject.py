@@ -151,7 +151,7 @@ class Subject:
     @property
     def timed(self) -> bool:
         """Whether the run measured its speed."""
-        return any(getattr(one, "performance", None) is not None for one in self.model.variants)
+        return any(one.performance is not None for one in self.model.variants)
 
     def view(self, language: Any = "zh") -> View:
         """For sections of the report."""
