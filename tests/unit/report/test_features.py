@@ -1,5 +1,7 @@
 """The feature matrix: each row says works, fails, not run or not applicable, and by which variants."""
 
+import re
+
 import pytest
 
 from npu_conformance.report.model import ModelReport, Report
@@ -87,6 +89,17 @@ def test_a_variant_of_ones_own_is_known_by_its_options() -> None:
 
     assert found["Prefix caching"].variants == found["MTP"].variants == ("mine",)
     assert found["Speculative decoding"].mark == "skipped"
+
+
+def test_serving_is_told_by_its_checks() -> None:
+    """It has no positions: what passed is counted; one that fails is named."""
+    model = made("serving")
+    found = matrix(model)["Serving (OpenAI API)"]
+    assert (found.mark, found.variants) == ("pass", ("serving",))
+    assert re.fullmatch(r"serving: \d+ checks passed", found.evidence)
+
+    broken = check("finite_logits", "serving", "fail", observed=0, limit=1)
+    assert matrix(model.model_copy(update={"checks": [*model.checks, broken]}))["Serving (OpenAI API)"].mark == "fail"
 
 
 def test_a_skipped_feature_says_why() -> None:

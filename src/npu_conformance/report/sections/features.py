@@ -206,5 +206,6 @@ def _said(view: View, row: VariantRow) -> str:
     if seen is not None and seen.same_answers is not None:
         return f"{seen.same_answers.equal}/{seen.same_answers.answers} {view.t('same_answers')}"
     if seen is None or row.error is None or row.agreement is None:
-        return "—"
+        passed = {one.check for one in view.checks(row.name) if one.verdict == "pass"}
+        return view.t("feature_checks").format(count=len(passed)) if passed else "—"
     return view.t("feature_said").format(agreement=percent(row.agreement), error=percent(row.error), n=seen.positions)

@@ -37,5 +37,6 @@ MATRIX: dict[str, tuple[str, str]] = {
     "feature_text_only": ("config.json names a model of text", "config.json 为纯文本模型"),
     "feature_serving": ("Serving (OpenAI API)", "在线服务（OpenAI API）"),
     "feature_max_length": ("Long prompts", "长文本（最大长度）"),
+    "feature_checks": ("{count} checks passed", "{count} 项检查通过"),
     "feature_no_variant": ("no variant of this run shows it", "本次运行没有相应的变体"),
 }
