@@ -44,7 +44,7 @@ def test_inference_runs_as_it_is(hand_in: Path, twin: Path, tmp_path: Path) -> N
     """With vLLM and nothing of the suite; it gives the tokens of the run."""
     link_or_copy(hand_in / "inference.py", tmp_path / "inference.py")
     done = subprocess.run(
-        [sys.executable, "inference.py", "--model", str(twin)],
+        [sys.executable, "inference.py", "--model", str(twin), "--gpu-memory-utilization", "0.3"],
         cwd=tmp_path,
         env=clean_environment(VLLM_CPU_KVCACHE_SPACE="1", VLLM_ENABLE_V1_MULTIPROCESSING="0", PYTHONPATH=""),
         capture_output=True,
