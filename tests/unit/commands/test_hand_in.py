@@ -249,9 +249,34 @@ def test_a_run_with_a_baseline_is_judged_as_its_run_judged_it(tmp_path: Path) ->
     assert data.false_alarms == FALSE_ALARMS / 2
 
 
-def test_programs_are_programs(tmp_path: Path) -> None:
-    """Python parses; shell too."""
-    found = delivered(run_of(tmp_path))
+def no_floor(traces: Path) -> None:
+    """The run measured no noise floor."""
+    shutil.rmtree(traces / "base" / "floor")
+
+
+def test_a_run_without_a_noise_floor_follows_too(tmp_path: Path) -> None:
+    """Its gates are not applicable, and are so again."""
+    (tmp_path / "scene").mkdir()
+    folder = judged_run(clean_scene(tmp_path / "scene"), tmp_path, "real", "", no_floor)
+    found = {one.what: one for one in findings(delivered(folder))}
+
+    assert "does not follow" not in {one.status for one in found.values()}
+    assert "not_applicable" in found["base: error_over_floor: error_over_floor"].why
+
+
+def odd_names(traces: Path) -> None:
+    """The candidate was given weights and a LoRA of odd names."""
+    path = traces / "subject.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    odd = '/own/it\'s $(my) "model"'
+    path.write_text(json.dumps(facts | {"own_weights": True, "weights": odd, "adapter": odd, "adapter_digest": "l"}))
+
+
+@pytest.mark.parametrize("change", [lambda _: None, odd_names])
+def test_programs_are_programs(tmp_path: Path, change) -> None:  # type: ignore[no-untyped-def]
+    """Python parses; shell too, whatever folders are called."""
+    (tmp_path / "scene").mkdir()
+    found = delivered(judged_run(clean_scene(tmp_path / "scene"), tmp_path, "twin", "", change))
     ast.parse((found / "inference.py").read_text(encoding="utf-8"))
     for path in found.glob("*.sh"):
         assert subprocess.run(["bash", "-n", path], capture_output=True, check=False).returncode == 0  # noqa: S607

@@ -1,5 +1,6 @@
 """What the files of a hand-in say of a model: all of it from the report of its run and from its YAML."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,19 +109,22 @@ class Subject:
 
     @property
     def published(self) -> str:
-        """Folder of the published weights."""
-        return PurePath(self.facts.model).name
+        """Folder of the published weights, or of the run's own."""
+        return _name(self.facts.weights if self.facts.own_weights else self.facts.model)
 
     @property
     def weights(self) -> str:
         """Folder that is served: the published weights', or what they were converted into."""
         conversion = self.facts.conversion
-        return f"{self.published}-{conversion['dtype']}" if conversion else self.published
+        return (
+            f"{self.published}-{conversion['dtype']}" if conversion and not self.facts.own_weights else self.published
+        )
 
     @property
     def hub(self) -> str:
         """What vLLM loads: a hub's name, or the folder of converted weights."""
-        return f"./{self.weights}" if self.facts.conversion else self.facts.model
+        local = self.facts.conversion or self.facts.own_weights
+        return f"./{self.weights}" if local else self.facts.model
 
     @property
     def notes(self) -> list[str]:
@@ -132,7 +136,7 @@ class Subject:
     def lora(self) -> str:
         """Name of the LoRA; empty where there is none."""
         adapter = self.facts.adapter_model or self.facts.adapter
-        return PurePath(adapter).name if adapter else ""
+        return _name(adapter) if adapter else ""
 
     @property
     def cards(self) -> int:
@@ -160,3 +164,8 @@ class Subject:
     def states(self, language: Any = "zh") -> list[State]:
         """The feature matrix."""
         return states(self.view(language))
+
+
+def _name(path: str) -> str:
+    """Of a hub's name or of a folder the last part, in letters that no file's language takes for its own."""
+    return re.sub(r"[^\w.-]+", "-", PurePath(path).name)
