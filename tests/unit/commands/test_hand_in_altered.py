@@ -251,3 +251,20 @@ def test_of_a_hand_in_of_other_code_only_numbers_are_read(hand_in: Path, capsys:
     edit_text(hand_in, "README.en.md", "0.999999", "0.123456")
     seal_again(hand_in)
     assert "README.en.md, line" in "".join(wrong(hand_in))
+
+
+def test_a_variant_that_does_not_fit_its_own_rows_is_named(hand_in: Path) -> None:
+    """Of other variants the report's rows are all there is: they are held against each other."""
+
+    def add_variant(model: dict[str, Any]) -> None:
+        model["variants"].append(model["variants"][0] | {"variant": "graph", "token_rows": None, "floor_l2": []})
+        chosen = [one | {"variant": "graph"} for one in model["checks"] if one["check"] == "logits_closeness"]
+        model["checks"] += [one | {"observed": 0.5} if one["metric"] == "relative_l2_max" else one for one in chosen]
+
+    edit_report(hand_in, add_variant)
+
+    assert any(
+        one.startswith("graph: logits_closeness: relative_l2_max: is 0.5, the report's own") for one in wrong(hand_in)
+    )
+    told = [f"{one.what}: {one.status}" for one in findings(hand_in)]
+    assert "graph: relative_l2_mean: cannot be checked" in told

@@ -85,24 +85,31 @@ def rows(model: ModelReport, evidence: Evidence, data: HandedData) -> Iterator[F
 
 
 def variants(model: ModelReport) -> Iterator[Finding]:
-    """Means and worst errors of other variants, from the errors by position that the report itself has."""
+    """Means and worst errors of other variants, from the rows that the report itself has."""
     for details in model.variants:
         if details.variant == "base" or not details.relative_l2:
             continue
-        values, prompts = details.relative_l2, details.prompts
-        matches, tokens = sum(row.matches for row in prompts), sum(row.tokens for row in prompts)
-        expected = {"relative_l2_mean": sum(values) / len(values), "relative_l2_max": max(values)}
-        expected |= {"token_agreement": matches / tokens} if tokens else {}
-        for one in model.checks:
-            right = (one.variant, one.path, one.at) == (details.variant, "decode", "answers")
-            if right and one.check in ("logits_closeness", "token_agreement") and one.metric in expected:
-                value = expected[one.metric]
-                same = one.observed is not None and isclose(one.observed, value, rel_tol=1e-3, abs_tol=1e-6)
-                yield (
-                    unchecked(_named(one), f"agrees with the report's own rows; {_KEPT}")
-                    if same
-                    else differs(_named(one), f"is {one.observed:g}, the report's own rows give {value:g}")
-                )
+        agreeing = []
+        for one, value in _own_rows(model, details):
+            if one.observed is not None and isclose(one.observed, value, rel_tol=1e-3, abs_tol=1e-6):
+                agreeing.append(one.metric)
+            else:
+                yield differs(_named(one), f"is {_text(one.observed)}, the report's own rows give {value:g}")
+        if agreeing:
+            told = f"no more than that they agree with the report's own rows: {_KEPT}"
+            yield unchecked(f"{details.variant}: {', '.join(agreeing)}", told)
+
+
+def _own_rows(model: ModelReport, details: VariantDetails) -> Iterator[tuple[Result, float]]:
+    """Results of a variant, with what its rows give."""
+    values, prompts = details.relative_l2, details.prompts
+    matches, tokens = sum(row.matches for row in prompts), sum(row.tokens for row in prompts)
+    expected = {"relative_l2_mean": sum(values) / len(values), "relative_l2_max": max(values)}
+    expected |= {"token_agreement": matches / tokens} if tokens else {}
+    for one in model.checks:
+        here = (one.variant, one.path, one.at) == (details.variant, "decode", "answers")
+        if here and one.check in ("logits_closeness", "token_agreement") and one.metric in expected:
+            yield one, expected[one.metric]
 
 
 def _tokens(details: VariantDetails, evidence: Evidence, data: HandedData) -> Iterator[Finding]:
