@@ -6,28 +6,26 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+from npu_conformance.audit.audit import Audit
+from npu_conformance.audit.statistics import TensorStatistics
 from npu_conformance.report.cards.card import card
+from npu_conformance.report.cards.front_matter import front_matter
 from npu_conformance.report.cards.markdown import cell, code
 from npu_conformance.report.model import Report
 from npu_conformance.report.renderers.card import cards, render
 from npu_conformance.report.sections.serve import commands, options
+from npu_conformance.report.sections.view import View
 from npu_conformance.report.words import LANGUAGES, Language, word
-from tests.unit.helpers.finished_reports import failing_report, green_report
+from npu_conformance.report.words.parameters import PARAMETERS
+from tests.unit.helpers.finished_reports import check, failing_report, green_report
 from tests.unit.helpers.report_runs import Runs, exchanged
+from tests.unit.helpers.seed_tables import SEED_TABLES, missing
 from tests.unit.helpers.suite_runs import ROOT
 
 LINES = 300
 """Of a card, at most."""
-COMMON = ("facts", "environment", "metrics", "per_prompt", "performance", "serve", "known_limits", "citation")
-# The tables that each published report has, by the card's headings.
-PUBLISHED = {
-    "Qwen3Guard-Gen-4B": (*COMMON, "features", "error_source", "labels"),
-    "Qwen3.5-4B-Condenser": (*COMMON, "greedy_determinism", "error_source"),
-    "Qwen3-4B-FP8": (*COMMON, "features", "conversion", "error_source"),
-    "Qwen3-1.7B-GPTQ-Int8-FP16": (*COMMON, "published_layers", "conversion"),
-    "BitCPM4-CANN-1B": (*COMMON, "greedy_determinism", "conversion", "features"),
-}
 LINT = ROOT / "node_modules" / ".bin" / "markdownlint-cli2"
 """Put there by `npm install --no-save markdownlint-cli2`."""
 HOSTILE = "a | b\n| c | <script>x</script> [l](http://e) `q` **w** ~~s~~ $x$ # h _i_ ``` " + "z" * 10_000
@@ -49,13 +47,41 @@ def text(report: Report, language: Language) -> str:
     return "\n".join(card(report, report.models[0], language))
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_a_card_has_every_table_of_the_published_report(report: Report, name: str, language: Language) -> None:
-    """Under a heading of its own."""
-    found = {line.lstrip("# ") for line in text(report, language).splitlines() if line.startswith("## ")}
+def like(report: Report, name: str) -> Report:
+    """The report with what the files of such a model have."""
+    base, facts = report.models[0].variants[0], report.models[0].facts
+    assert facts is not None
+    facts.architecture = {**dict.fromkeys(PARAMETERS, 4), "architecture": "Qwen3ForCausalLM", "dtype": "bfloat16"}
+    base.reference["setting"] = {"dtype": "float32"}
+    base.candidate["asked"] = {"tensor_parallel_size": 1}
+    scales = ("min_scale", "mean_scale", "max_scale", "max_absolute_error", "relative_rms_error")
+    facts.conversion = {"scheme": "gptq", "dtype": "float16"} | dict.fromkeys(scales, 0.01)
+    common = {"parameters": 4, "exact": 4, "broken": 0, "max_abs": 0.1, "mean_abs": 0.01, "allowed": 0.1}
+    facts.audit = Audit.model_validate(common | {"relative_rms": 0.01, "worst": [], "problems": []})
+    numbers = {"mean": 0.0, "std": 0.1, "min": -1.0, "max": 1.0, "operator_norm": 28.0}
+    tensor = {"name": "model.layers.0.mlp.up_proj.weight", "shape": (4, 4), "dtype": "F16", "of": "values"} | numbers
+    facts.weights_shown = [TensorStatistics.model_validate(tensor)]
+    for variant in ("as_served", "chunked_prefill", "prefix_caching"):
+        report.models[0].checks.append(check("token_agreement", variant))
+        report.models[0].variants.append(base.model_copy(update={"variant": variant, "token_rows": None}))
+    if name != "Qwen3Guard-Gen-4B":
+        base.labels = []
+    if name == "Qwen3.5-4B-Condenser":
+        facts.adapter = facts.adapter_model = "Some/Lora"
+    return report
 
-    assert [key for key in PUBLISHED[name] if word(language, key) not in found] == []
+
+@pytest.mark.parametrize("name", SEED_TABLES)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_card_has_every_table_of_the_published_report(report: Report, name: str, language: Language) -> None:
+    """Under its heading, with its rows and columns; what is not there is named."""
+    card_lines = text(like(report, name), language).splitlines()
+
+    assert missing(card_lines, name, language) == []
+    gone = [line for line in card_lines if line != f"## {word(language, 'metrics')}"]
+    assert any(word(language, "metrics") in one for one in missing(gone, name, language)) == (
+        any(key == "metrics" for _, key, _ in SEED_TABLES[name])
+    )
 
 
 def test_both_languages_have_the_same_figures(report: Report) -> None:
@@ -79,7 +105,7 @@ def test_a_card_is_no_longer_than_it_may_be(report: Report, language: Language) 
     shown = text(report, language)
 
     assert len(shown.splitlines()) <= LINES
-    assert re.search(r"110 .*`details", shown)
+    assert re.search(r"113 .*`details", shown)
 
 
 def test_every_figure_has_its_n_and_limit(report: Report) -> None:
@@ -188,3 +214,60 @@ def test_cards_lint(report: Report, tmp_path: Path) -> None:
     done = subprocess.run([LINT, "**/*.md"], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_front_matter_says_only_what_is_known(report: Report, tmp_path: Path) -> None:
+    """A twin has no base model; the licence is for its owner to state; a file that is pasted has it, a summary not."""
+    model = report.models[0]
+    assert model.facts is not None
+    twin = yaml.safe_load("\n".join(front_matter(View(report, model, "en"))[1:-2]))
+    model.subject, model.facts.model = "real", "Qwen/Qwen3-8B"
+    model.variants[0].candidate["platform"] = "npu"
+    real = yaml.safe_load("\n".join(front_matter(View(report, model, "en"))[1:-2]))
+    render(report, tmp_path)
+
+    assert "base_model" not in twin
+    assert "twin" in twin["tags"]
+    assert real == {
+        "base_model": "Qwen/Qwen3-8B",
+        "pipeline_tag": "text-generation",
+        "library_name": "transformers",
+        "tags": ["vllm", "precision", "ascend", "npu"],
+    }
+    assert (tmp_path / "Model.md").read_text(encoding="utf-8").startswith("---\nbase_model: ")
+    assert (tmp_path / "report.md").read_text(encoding="utf-8").startswith("# ")
+    assert front_matter(View(green_report(), green_report().models[-1], "en")) == []
+
+
+def test_what_failed_is_never_cut(report: Report) -> None:
+    """A prompt with another token and a gate that fails stand in the card, wherever they stood in their table."""
+    base = report.models[0].variants[0]
+    odd = base.prompts[0].model_copy(update={"text": "the odd one", "matches": 0, "first_divergence": 0})
+    base.prompts = [*base.prompts * 6, odd]
+    gates = [place for place, one in enumerate(report.models[0].checks) if one.p_value is not None]
+    last = report.models[0].checks[gates[-1]]
+    assert last.variant != "base" or len(gates) > 6
+    own = max(place for place in gates if report.models[0].checks[place].variant == "base")
+    report.models[0].checks[own] = report.models[0].checks[own].model_copy(update={"verdict": "fail"})
+    shown = text(report, "en")
+
+    assert "the odd one" in shown
+    gate_rows = shown.split(f"## {word('en', 'gates')}\n")[1].split("\n## ")[0]
+    assert "❌ fail" in gate_rows
+    assert "more gates pass" in gate_rows
+
+
+def test_a_deep_model_shows_a_dozen_layers(report: Report) -> None:
+    """The first, the last, some between, and the worst."""
+    base = report.models[0].variants[0]
+    layer = base.layers[0]
+    base.layers = [
+        layer.model_copy(update={"point": f"model.layers.{number}", "relative_l2": 0.5 if number == 33 else 0.001})
+        for number in range(64)
+    ]
+    rows = text(report, "en").split(f"## {word('en', 'published_layers')}\n")[1].split("\n## ")[0]
+
+    assert rows.count("| model.layers.") <= 13
+    for number in (0, 33, 63):
+        assert f"| model.layers.{number} |" in rows
+    assert "layers between them are left out" in rows

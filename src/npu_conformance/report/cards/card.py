@@ -1,28 +1,20 @@
 """A model's card: the sections that somebody pastes into a model's repository, none of them long."""
 
+from npu_conformance.report.cards import excerpts
 from npu_conformance.report.cards.markdown import cell, lines
 from npu_conformance.report.model import ModelReport, Report
 from npu_conformance.report.sections import section
-from npu_conformance.report.sections.blocks import Block, Section, Table
-from npu_conformance.report.sections.determinism import batch_table, repeated_table
-from npu_conformance.report.sections.environment import environment_table
-from npu_conformance.report.sections.errors import prompt_table
-from npu_conformance.report.sections.gates import figure_blocks, gate_table
+from npu_conformance.report.sections.blocks import Block, Items, Section, Table
+from npu_conformance.report.sections.known_limits import known_limits
 from npu_conformance.report.sections.labels import label_table
-from npu_conformance.report.sections.layers import layer_table
 from npu_conformance.report.sections.performance import bench_blocks, seen_blocks
 from npu_conformance.report.sections.published import claims_table
-from npu_conformance.report.sections.ruled_out import ruled_out_table
+from npu_conformance.report.sections.reproduce import commands
 from npu_conformance.report.sections.verdict import sentence
 from npu_conformance.report.sections.view import View
-from npu_conformance.report.sections.weights import conversion_table, parameter_table
 from npu_conformance.report.values import value
 from npu_conformance.report.words import Language, file_name
 
-MOST = 10
-"""Rows of a table of prompts."""
-_MOST_LAYERS = 48
-_MOST_FAULTS = 8
 _HEADLINE = ("token_agreement", "cosine_mean", "relative_l2_mean", "error_over_floor")
 
 
@@ -62,43 +54,48 @@ def _head(view: View) -> list[str]:
 def _parts(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
     """Title, blocks, and how many rows of their tables are shown."""
     base = view.base
-    found = [_titled(section("features", view), 40), _of(parameter_table(view), 40)]
+    found = [_titled(section("features", view), 40), _of(excerpts.parameters(view), 40)]
     if base is not None:
         found += [
-            _of(environment_table(view), 20),
-            _figures(view, base.variant),
-            _of(gate_table(view, base.variant), 40),
+            _of(excerpts.environment(view), 20),
+            _all("metrics", excerpts.figures(view, base.variant), view),
+            _all("gates", excerpts.gates(view, base.variant), view),
             _titled(section("error_source", view), 10),
-            _of(prompt_table(view, base), MOST),
-            _of(label_table(view), MOST),
-            _of(repeated_table(view), 4),
-            _of(batch_table(view), 4),
-            _of(layer_table(view), _MOST_LAYERS),
-            _of(conversion_table(view), 20),
+            _of(excerpts.prompts(view, base), excerpts.PROMPTS),
+            _of(excerpts.answers(view, base), excerpts.PROMPTS),
+            _of(label_table(view), excerpts.PROMPTS),
+            _all("greedy_determinism", excerpts.again(view), view),
+            _all("published_layers", excerpts.layers(view), view),
+            _all("conversion", excerpts.conversion(view), view),
             _of(claims_table(view), 10),
-            _of(ruled_out_table(view), _MOST_FAULTS),
-            _blocks(view.t("bench"), bench_blocks(view), 50),
-            _blocks(view.t("performance"), seen_blocks(view), 3),
+            _all("ruled_out", excerpts.ruled_out(view), view),
+            _all("bench", bench_blocks(view), view, 50),
+            _all("performance", seen_blocks(view), view, 2),
         ]
-    for name in ("serve", "known_limits", "reproduce", "citation"):
-        found.append(_titled(section(name, view), 20))
+    found += [_titled(section("serve", view), 20), _limits(view)]
+    found += [_all("reproduce_section", (*commands(view), excerpts.provenance(view)), view)]
+    found += [_titled(section("citation", view), 20)]
     return [one for one in found if one is not None]
+
+
+def _limits(view: View) -> tuple[str, tuple[Block, ...], int] | None:
+    """Without that a twin is one, which stands at the top."""
+    items = tuple(one for one in known_limits(view) if one != view.t("twin_note"))
+    return _all("known_limits", (Items(items),), view)
+
+
+def _all(
+    title: str, blocks: tuple[Block, ...], view: View, most: int = 40
+) -> tuple[str, tuple[Block, ...], int] | None:
+    return (view.t(title), blocks, most) if blocks else None
 
 
 def _short(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
     """What decides at a glance."""
     base = view.base
     found = [_titled(section("features", view), 40)]
-    found += [] if base is None else [_figures(view, base.variant)]
+    found += [] if base is None else [_all("metrics", excerpts.figures(view, base.variant), view)]
     return [one for one in found if one is not None]
-
-
-def _figures(view: View, variant: str) -> tuple[str, tuple[Block, ...], int] | None:
-    return _blocks(view.t("metrics"), figure_blocks(view, variant), 40)
-
-
-def _blocks(title: str, blocks: tuple[Block, ...], most: int) -> tuple[str, tuple[Block, ...], int] | None:
-    return (title, blocks, most) if blocks else None
 
 
 def _titled(one: Section | None, most: int) -> tuple[str, tuple[Block, ...], int] | None:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from npu_conformance.errors import printable
 from npu_conformance.machine.storage import write_text
 from npu_conformance.report.cards.card import card
+from npu_conformance.report.cards.front_matter import front_matter
 from npu_conformance.report.cards.markdown import cell, table
 from npu_conformance.report.model import Report
 from npu_conformance.report.sections.blocks import Cell, Table
@@ -20,7 +21,9 @@ def render(report: Report, folder: Path, languages: tuple[Language, ...] = LANGU
     for language in languages:
         files[folder / file_name("report", "md", language)] = cards(report, language)
         for model in report.models:
-            files[folder / file_name(model.name, "md", language)] = "\n".join(card(report, model, language))
+            files[folder / file_name(model.name, "md", language)] = "\n".join(
+                [*front_matter(View(report, model, language)), *card(report, model, language)]
+            )
     for path, text in files.items():
         write_text(path, printable(text))
     return list(files)

@@ -1,8 +1,8 @@
 """The generated text, token by token: how far each is off, and what both sides preferred."""
 
 from npu_conformance.report.details import VariantDetails
-from npu_conformance.report.sections.blocks import Answer, Answers, Block, Fold, Paragraph, Section
-from npu_conformance.report.sections.view import View
+from npu_conformance.report.sections.blocks import Answer, Answers, Block, Cell, Fold, Mark, Paragraph, Section, Table
+from npu_conformance.report.sections.view import View, number
 from npu_conformance.report.token_rows import OTHER
 from npu_conformance.report.values import percent
 
@@ -20,6 +20,24 @@ def section(view: View) -> Section | None:
         found = _answers(view, one)
         blocks.append(found if one is seen[0] else Fold(one.variant, (found,)))
     return Section("answers", view.t("answers_section"), tuple(blocks))
+
+
+def answer_table(view: View, one: VariantDetails) -> Table:
+    """A row a prompt of which something is expected: what, the answer, whether a second run gave it again."""
+    columns = ("prompt", "expected", "answer", "n_tokens", "repeated", "as_expected")
+    rows = tuple(
+        (
+            Cell(row.text), Cell(" · ".join(row.expected)), Cell(row.answer), number(str(row.tokens)),
+            Cell("" if row.repeated is not None else "—", _mark(row.repeated)), Cell("", _mark(row.expected_found)),
+        )
+        for row in one.prompts
+        if row.expected
+    )  # fmt: skip
+    return Table(view.t("expected_answers"), tuple(map(view.t, columns)), rows)
+
+
+def _mark(holds: bool | None) -> Mark:
+    return "" if holds is None else "pass" if holds else "fail"
 
 
 def _answers(view: View, one: VariantDetails) -> Answers:

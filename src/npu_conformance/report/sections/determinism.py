@@ -5,7 +5,7 @@ from npu_conformance.report.sections.view import View, number
 from npu_conformance.report.values import flips, percent
 from npu_conformance.report.words import place
 
-_REPEATED = ("repeated_tokens", "repeated_rows")
+REPEATED = ("repeated_tokens", "repeated_rows")
 
 
 def section(view: View) -> Section | None:
@@ -21,7 +21,7 @@ def repeated_table(view: View) -> Table:
     rows = tuple(
         (Cell(one.variant), Cell(view.title(one)), number(f"{one.observed:g} / {one.n}"), view.judged(one.verdict))
         for one in view.model.checks
-        if one.metric in _REPEATED and one.observed is not None
+        if one.metric in REPEATED and one.observed is not None
     )
     columns = tuple(map(view.t, ("variant", "metric", "observed", "verdict")))
     return Table(view.t("greedy_determinism"), columns, rows)

@@ -8,10 +8,11 @@ from npu_conformance.report.sections.view import View
 
 def section(view: View) -> Section:
     """Always there."""
-    return Section("known_limits", view.t("known_limits"), (Items(tuple(_items(view))),))
+    return Section("known_limits", view.t("known_limits"), (Items(tuple(known_limits(view))),))
 
 
-def _items(view: View) -> list[str]:
+def known_limits(view: View) -> list[str]:
+    """A sentence each."""
     found = [view.t("twin_note")] if view.model.subject == "twin" else []
     base = view.base
     if base is not None:

@@ -20,7 +20,8 @@ def commands(view: View) -> list[Block]:
     twin = " --twin" if view.model.subject == "twin" else " --models-root DIR"
     name = shlex.quote(view.model.name)
     traces = shlex.quote(view.report.run.judged_from or "reports/RUN")
-    return [Code(f"python -m pytest{twin} -k {name}"), Code(f"python -m pytest{twin} -k {name} --from {traces}")]
+    again = f"python -m pytest{twin} -k {name}"
+    return [Code(f"{again}\n{again} --from {traces}")]
 
 
 def provenance_table(view: View) -> Table:

@@ -15,9 +15,9 @@ def section(view: View) -> Section | None:
     if facts is None:
         return None
     blocks: list[Block] = [parameter_table(view)]
-    blocks += [table for table in (conversion_table(view), _audit(view)) if table.rows]
+    blocks += [table for table in (conversion_table(view), audit_table(view)) if table.rows]
     found = "\n".join(facts.findings)
-    folded = [_files(view), *(_statistics(view, *one) for one in _shown(view))]
+    folded = [_files(view), *statistics_tables(view)]
     if found:
         folded.append(Table(view.t("finding"), (view.t("finding"),), tuple((Cell(one),) for one in facts.findings)))
     return Section("weights", view.t("weights_section"), (*blocks, Fold(view.t("files_statistics"), tuple(folded))))
@@ -27,7 +27,9 @@ def parameter_table(view: View) -> Table:
     """Architecture and digests."""
     facts = view.model.facts
     entries = (
-        [] if facts is None else [(_named(view, key), _value(key, one)) for key, one in facts.architecture.items()]
+        []
+        if facts is None
+        else [(parameter_name(view, key), _value(key, one)) for key, one in facts.architecture.items()]
     )
     if facts is not None:
         entries += [(view.t("weights_digest"), facts.weights_digest)]
@@ -43,11 +45,12 @@ def parameter_table(view: View) -> Table:
 def conversion_table(view: View) -> Table:
     """What converting weights cost."""
     cost = (view.model.facts.conversion if view.model.facts else None) or {}
-    rows = tuple((Cell(_named(view, key)), Cell(_value(key, one))) for key, one in cost.items())
+    rows = tuple((Cell(parameter_name(view, key)), Cell(_value(key, one))) for key, one in cost.items())
     return Table(view.t("conversion"), (view.t("item"), view.t("entry")), rows)
 
 
-def _audit(view: View) -> Table:
+def audit_table(view: View) -> Table:
+    """Weights as they are loaded against the published ones."""
     found = view.model.facts.audit if view.model.facts else None
     entries = () if found is None else (
         ("audit_parameters", str(found.parameters)), ("audit_exact", str(found.exact)),
@@ -64,6 +67,11 @@ def _files(view: View) -> Table:
     files = [*(facts.files if facts else []), *(facts.reference_files if facts else [])]
     rows = tuple((Cell(one.name), Cell(one.sha256 or "—"), Cell(view.t(f"digest_{one.published}"))) for one in files)
     return Table(view.t("files"), (view.t("file"), "SHA-256", view.t("as_published")), rows)
+
+
+def statistics_tables(view: View) -> list[Table]:
+    """Statistics of some tensors, as loaded and as published."""
+    return [_statistics(view, *one) for one in _shown(view)]
 
 
 def _shown(view: View) -> list[tuple[str, list[TensorStatistics]]]:
@@ -94,7 +102,8 @@ def _statistics(view: View, heading: str, tensors: list[TensorStatistics]) -> Ta
     return Table(view.t(heading), columns, rows)
 
 
-def _named(view: View, key: str) -> str:
+def parameter_name(view: View, key: str) -> str:
+    """A parameter in words."""
     return PARAMETERS[key][view.language == "zh"] if key in PARAMETERS else key
 
 

@@ -10,6 +10,18 @@ CARDS: dict[str, tuple[str, str]] = {
         "{agreement} of tokens equal, error {error}, n = {n}",
         "Token 一致率 {agreement}，相对误差 {error}，n = {n}",
     ),
+    "the_same": ("the same", "相同"),
+    "gates_more": ("{count} more gates pass.", "其余 {count} 项判定均通过。"),
+    "layers_more": (
+        "{count} layers between them are left out; the worst is shown.",
+        "省略其间 {count} 层；误差最大的一层已列出。",
+    ),
+    "faults_more": ("And {count} more kinds of faults.", "以及另外 {count} 种错误。"),
+    "batches_alike": (
+        "The same tokens in other batches ({scenarios}): every row bitwise the same (n = {n}).",
+        "其他批次中的相同 token（{scenarios}）：所有行均比特级一致（n = {n}）。",
+    ),
+    "as_expected": ("As expected", "符合期望"),
     "performance": ("Time and memory", "耗时与内存"),
     "note_performance": (
         "Seen in this run, which asks all prompts at once and captures logits: no measurement of speed.",
