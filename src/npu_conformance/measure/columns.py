@@ -26,6 +26,9 @@ COLUMNS = (
 """What `columns_of` measures."""
 HASHES = "hashes"
 """Beside these, of whole rows: see `row_hashes`. What was measured before it was kept has none."""
+SHOWN = ("log_probs", "words", "word_logits")
+"""Beside these too, for who looks at one token: natural log-probabilities of the candidate's token on both sides
+[positions, 2], and of each side the likeliest words with their logits [positions, 2, 5]."""
 
 
 def columns_of(mine: Rows, theirs: Rows, taken: Sequence[int] | None) -> Columns:
@@ -44,6 +47,8 @@ def columns_of(mine: Rows, theirs: Rows, taken: Sequence[int] | None) -> Columns
     shortfall = np.zeros(len(own))
     if taken is not None:
         shortfall = mine.max(axis=1).astype(np.float64) - mine[steps, tokens]
+    likeliest = np.stack([found.words, found.reference_words], axis=1)
+    token_logits = np.stack([side[steps, one].astype(np.float64) for side in (mine, theirs) for one in words], axis=1)
     return {
         **{name: getattr(found, name) for name in _AS_FOUND},
         "tokens": tokens,
@@ -51,8 +56,11 @@ def columns_of(mine: Rows, theirs: Rows, taken: Sequence[int] | None) -> Columns
         "own_shortfall": shortfall,
         "equal": (mine.view(np.uint32) == theirs.view(np.uint32)).all(axis=1),
         HASHES: row_hashes(mine),
-        "token_logits": np.stack(
-            [side[steps, one].astype(np.float64) for side in (mine, theirs) for one in words], axis=1
+        "token_logits": token_logits,
+        "log_probs": token_logits[:, ::2] - found.log_sums,
+        "words": likeliest.astype(np.int32),
+        "word_logits": np.stack(
+            [np.take_along_axis(side, likeliest[:, place], axis=1) for place, side in enumerate((mine, theirs))], axis=1
         ),
         **deviations_of(found),
     }

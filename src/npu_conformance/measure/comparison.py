@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from npu_conformance.errors import TraceError
 from npu_conformance.measure import metrics
-from npu_conformance.measure.columns import HASHES, METRICS, Columns, joined
+from npu_conformance.measure.columns import HASHES, METRICS, SHOWN, Columns, joined
 from npu_conformance.measure.deviations import DEVIATIONS, Deviations, sets_of
 
 _BY_POSITION = (
@@ -50,6 +50,14 @@ class Comparison:
     """What gates rest on."""
     unrepeated: tuple[int, ...]
     """By prompt the rows of the candidate that a second run did not repeat bit for bit; 0 where there was none."""
+    log_probs: NDArray[np.float64] | None = None
+    """Natural log-probability of the candidate's token, the candidate's and the reference's [positions, 2]; None where
+    it was not kept, as are the next two."""
+    words: NDArray[np.int32] | None = None
+    """The likeliest words of the candidate, then of the reference, largest logit first [positions, 2, 5 or fewer]; None
+    too where a side has few words."""
+    word_logits: NDArray[np.float32] | None = None
+    """Their logits."""
     hashes: NDArray[np.uint64] | None = None
     """Of the candidate's rows (see `row_hashes`); None of few words, and where they were not kept."""
 
@@ -75,6 +83,8 @@ class Comparison:
         index = np.concatenate([np.arange(*self.bounds[prompt : prompt + 2]) for prompt in prompts])
         deviations = self.deviations.choose(prompts)
         of_positions = {name: getattr(self, name)[index] for name in _BY_POSITION}
+        kept = {name: one for name in SHOWN if (one := getattr(self, name)) is not None}
+        of_positions |= {name: one[index] for name, one in kept.items()}
         return replace(
             self,
             prompts=tuple(self.prompts[prompt] for prompt in prompts),
@@ -133,7 +143,7 @@ def comparison_of(
         values={name: whole[name] for name in METRICS if name in whole},
         deviations=Deviations(bounds, **deviations, sets=sets_of(prompts)),
         unrepeated=tuple(unrepeated),
-        hashes=whole.get(HASHES),
+        **{name: whole.get(name) for name in (*SHOWN, HASHES)},
     )
 
 

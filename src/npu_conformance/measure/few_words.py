@@ -58,6 +58,7 @@ def measure_words(prompt: str, mine: Side, theirs: Side, taken: Sequence[int] | 
         "finite": finite,
         "reference_finite": reference_finite,
         "token_logits": np.concatenate([of_mine[:, :2], of_theirs[:, :2]], axis=1),
+        "log_probs": np.stack([of_mine[:, 0], of_theirs[:, 0]], axis=1),
         "rms": sizes,
         "kl": kl_at_least(run, exact),
         "top5": np.where(finite & reference_finite, _overlap(mine, theirs), np.nan),

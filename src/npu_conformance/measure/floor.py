@@ -13,7 +13,7 @@ import numpy as np
 
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import staged_file
-from npu_conformance.measure.columns import COLUMNS, HASHES, Columns, columns_of, joined
+from npu_conformance.measure.columns import COLUMNS, HASHES, SHOWN, Columns, columns_of, joined
 from npu_conformance.measure.comparison import Comparison, comparison_of
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.reference_runs import FLOOR, QUANTISED
@@ -82,7 +82,8 @@ def floor_columns(rows: Rows, exact: Rows, margins: Margins | None = None) -> Co
 
 def _some_columns(rows: Rows, exact: Rows) -> Columns:
     few = topk(rows, likeliest(exact, WORDS))
-    return columns_of(rows, exact, None) | {_LOG_PROBS: few.log_probs, _TAIL: few.tail}
+    found = {name: one for name, one in columns_of(rows, exact, None).items() if name not in SHOWN}
+    return found | {_LOG_PROBS: few.log_probs, _TAIL: few.tail}
 
 
 def save_floor_run(

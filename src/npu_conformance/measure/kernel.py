@@ -54,6 +54,11 @@ class Measured(NamedTuple):
     """By how much the reference's choice leads its runners-up, in logits [rows, RUNNERS_UP]; NaN as above."""
     rms: Values
     """Root mean square of the reference's logits; NaN only where these are not finite."""
+    log_sums: Values
+    """Logarithm of the sum of exponentials of the candidate's logits and of the reference's [rows, 2]."""
+    words: Ids
+    """The candidate's words with the largest logits, largest first [rows, TOP or fewer]; of finite rows."""
+    reference_words: Ids
     choice: Ids
     """The candidate's greedy word, -1 where a NaN leaves none; of equal logits the first wins."""
     reference_choice: Ids
@@ -62,7 +67,19 @@ class Measured(NamedTuple):
     reference_finite: Flags
 
 
-_NUMBERS = ("cosine", "pearson", "relative_l2", "kl", "max_abs", "mean_abs", "top5", "gain", "leads", "margins")
+_NUMBERS = (
+    "cosine",
+    "pearson",
+    "relative_l2",
+    "kl",
+    "max_abs",
+    "mean_abs",
+    "top5",
+    "gain",
+    "leads",
+    "margins",
+    "log_sums",
+)
 
 
 class _Sums(NamedTuple):
@@ -99,7 +116,14 @@ def measure(candidate: Rows, reference: Rows) -> Measured:
         top, other = largest_words(reference), largest_words(candidate)
         mine, theirs = (np.take_along_axis(side, top, axis=1).astype(float) for side in (candidate, reference))
         sums = _sums(candidate, reference, mine[:, :1] - theirs[:, :1])
-        return _measured(candidate, reference, (top, other), (_leads(mine - theirs), _leads(theirs)), sums)
+        leads = (_leads(mine - theirs), _leads(theirs))
+        return _measured(candidate, reference, (top, other), leads, sums, _log_sums(mine[:, 0], theirs[:, 0], sums))
+
+
+def _log_sums(mine: Values, theirs: Values, sums: _Sums) -> Values:
+    """Of both sides [rows, 2], from their logits of the reference's choice, whose weight is 1."""
+    of_mine = sums.w + sums.wy + sums.excess
+    return np.stack([mine + np.log(of_mine), theirs + np.log(sums.w)], axis=1)
 
 
 def _leads(largest: Values) -> Values:
@@ -164,7 +188,12 @@ def _dot(a: Values, b: Values) -> Values:
 
 
 def _measured(
-    candidate: Rows, reference: Rows, words: tuple[Ids, Ids], leads: tuple[Values, Values], sums: _Sums
+    candidate: Rows,
+    reference: Rows,
+    words: tuple[Ids, Ids],
+    leads: tuple[Values, Values],
+    sums: _Sums,
+    log_sums: Values,
 ) -> Measured:
     n, (top, other) = reference.shape[1], words
     cc, cr = _of_candidate(candidate, reference, sums)
@@ -183,6 +212,9 @@ def _measured(
         leads=leads[0],
         margins=leads[1],
         rms=np.where(reference_finite, np.sqrt(sums.rr / n), np.nan),
+        log_sums=log_sums,
+        words=other,
+        reference_words=top,
         choice=_choices(candidate, other, finite),
         reference_choice=_choices(reference, top, reference_finite),
         finite=finite,

@@ -77,6 +77,10 @@ class VariantDetails(Part):
     """Limits of the model's config that replace the dtype's, with their reasons."""
     relative_l2: list[float]
     """Per judged position, for pictures."""
+    log_probs: list[float] = Field([])
+    """Natural log-probability of the candidate's token at each judged position; empty where it was not kept."""
+    tokens: list[int] = Field([])
+    """The candidate's token there: of its own largest logit where it was made to take others; empty as above."""
     floor_l2: list[float] = Field([])
     """The same of the floor runs, geometric mean of them; empty without a noise floor."""
     token_rows: TokenRows | None = None
@@ -95,7 +99,7 @@ class VariantDetails(Part):
     def _positions_add_up(self) -> "VariantDetails":
         tokens, errors = sum(row.tokens for row in self.prompts), len(self.relative_l2)
         rows = 0 if self.token_rows is None else len(self.token_rows.tokens)
-        if {tokens, errors, len(self.floor_l2), rows} - {0, self.positions}:
+        if {tokens, errors, len(self.floor_l2), len(self.log_probs), len(self.tokens), rows} - {0, self.positions}:
             raise ValueError(f"{self.positions} positions, {errors} values of relative_l2, prompts of {tokens} tokens")
         return self
 
@@ -163,6 +167,8 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
     # Where logits could not be seen, neither a comparison nor a row a prompt can be made; some have no whole rows.
     seen = None if evidence.tokens_only else evidence.comparison
     whole = seen if whole_rows(evidence) else None
+    kept = None if whole is None else whole.log_probs
+    log_probs = [] if kept is None else [round(float(one), 6) for one in kept[:, 0]]
     return VariantDetails(
         variant=evidence.variant,
         candidate=cast(Provenance, evidence.candidate.provenance),
@@ -182,6 +188,8 @@ def _variant_details(evidence: Evidence) -> VariantDetails:
         positions=0 if seen is None else len(seen),
         own_limits=evidence.config.limits,
         relative_l2=[] if whole is None else [round(float(value), 7) for value in whole.values["relative_l2"]],
+        log_probs=log_probs,
+        tokens=whole.tokens.tolist() if whole is not None and log_probs else [],
         floor_l2=[] if whole is None else floor_errors(evidence),
         token_rows=None if whole is None else token_rows(evidence, whole),
         prompts=[] if whole is None else prompt_rows(evidence, whole),

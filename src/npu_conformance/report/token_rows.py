@@ -7,11 +7,8 @@ from pydantic import Field, model_validator
 from npu_conformance.checks.capabilities import whole_rows
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.measure.comparison import Comparison
-from npu_conformance.measure.topk import likeliest
 from npu_conformance.report.part import Part
 
-WORDS = 5
-"""Tokens that are kept of each side and position."""
 SAME, TIED, OTHER = "=", "~", "x"
 """Marks of a position: the reference's token, one that is tied with it, another."""
 
@@ -45,27 +42,18 @@ class TokenRows(Part):
 
 
 def token_rows(evidence: Evidence, comparison: Comparison) -> TokenRows | None:
-    """Both sides' likeliest tokens; None where nobody looks, or no rows are kept.
+    """Both sides' likeliest tokens; None where nobody looks, or they were not kept.
 
     They are base's, and those of a variant with a token that rounding does not explain, or with a position beyond the
-    limit of the largest error: rows of these stay in the run's folder, so that they can be made again.
+    limit of the largest error.
     """
-    sides = evidence.candidate, evidence.reference
-    if not whole_rows(evidence) or not all(side.has_rows and side.rows == "full" for side in sides):
+    if comparison.words is None or comparison.word_logits is None or not whole_rows(evidence):
         return None
     marks = _marks(evidence, comparison)
     if evidence.variant != "base" and OTHER not in marks and not _beyond(evidence, comparison):
         return None
-    words: list[list[NDArray[np.int32]]] = [[], []]
-    logits: list[list[NDArray[np.float32]]] = [[], []]
-    for index in range(len(comparison.prompts)):
-        span = comparison.span(index)
-        for place, side in enumerate(sides):
-            rows = side.logits(index, slice(0, span.stop - span.start))
-            found = likeliest(np.nan_to_num(rows, nan=-np.inf, posinf=np.inf), WORDS)
-            words[place].append(found)
-            logits[place].append(np.take_along_axis(rows, found, axis=1))
-    mine, theirs = (np.concatenate(side) for side in words)
+    mine, theirs = comparison.words[:, 0], comparison.words[:, 1]
+    logits = comparison.word_logits
     seen = {*comparison.tokens.tolist(), *mine.ravel().tolist(), *theirs.ravel().tolist()}
     pieces = evidence.reference.pieces
     return TokenRows(
@@ -74,9 +62,9 @@ def token_rows(evidence: Evidence, comparison: Comparison) -> TokenRows | None:
         marks=marks,
         kl=[float(f"{value:.3g}") for value in comparison.values["kl"]],
         candidate_words=mine.ravel().tolist(),
-        candidate_logits=_rounded(logits[0]),
+        candidate_logits=_rounded(logits[:, 0]),
         reference_words=theirs.ravel().tolist(),
-        reference_logits=_rounded(logits[1]),
+        reference_logits=_rounded(logits[:, 1]),
         pieces={token: pieces[token] for token in sorted(seen) if token in pieces},
     )
 
@@ -99,5 +87,5 @@ def _beyond(evidence: Evidence, comparison: Comparison) -> bool:
     return limit is not None and not bool((comparison.values["relative_l2"] <= limit).all())
 
 
-def _rounded(rows: list[NDArray[np.float32]]) -> list[float]:
-    return [round(float(value), 4) for row in rows for value in row.ravel()]
+def _rounded(logits: NDArray[np.float32]) -> list[float]:
+    return [round(float(value), 4) for value in logits.ravel()]

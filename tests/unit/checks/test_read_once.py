@@ -34,6 +34,4 @@ def test_each_row_is_read_once(scene: Scene, tmp_path: Path, monkeypatch: pytest
 
     assert len(results) > 20
     assert {folder.split("/")[0] for folder, *_ in read} >= {"reference", "candidate"}
-    again = {place[0]: count for place, count in read.items() if count > 1}
-    # Of base a report also shows both sides' likeliest words.
-    assert again == ({"candidate": 2, "reference": 2} if variant == "base" else {})
+    assert {place: count for place, count in read.items() if count > 1} == {}

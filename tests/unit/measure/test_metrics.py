@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cosine as scipy_cosine_distance
-from scipy.special import log_softmax, rel_entr, softmax
+from scipy.special import log_softmax, logsumexp, rel_entr, softmax
 from scipy.stats import pearsonr
 
 from npu_conformance.measure import metrics as measuring
@@ -54,6 +54,18 @@ def test_kl_is_scipys_relative_entropy_of_the_softmaxes(pair: tuple[Rows, Rows])
 
     np.testing.assert_allclose(metrics.kl_divergence(candidate, reference), expected, rtol=1e-9)
     assert (metrics.kl_divergence(reference, candidate) != metrics.kl_divergence(candidate, reference)).all()
+
+
+def test_log_sums_are_scipys(pair: tuple[Rows, Rows]) -> None:
+    """Of both sides, also where they are far apart; NaN where a logit is not finite."""
+    candidate, reference = pair
+    far = candidate * 3 - 40
+    far[4, 17] = np.inf
+    for side in (candidate, far):
+        found = measuring.measured(side, reference).log_sums
+        expected = np.stack([logsumexp(side, axis=1), logsumexp(reference, axis=1)], axis=1)
+        expected[~np.isfinite(side).all(axis=1)] = np.nan
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def test_kl_of_a_case_done_by_hand() -> None:

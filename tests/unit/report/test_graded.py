@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from npu_conformance.cli import main
 from npu_conformance.report.cards.graded import HEADING, NOT_MEASURED, graded, graded_rows
+from npu_conformance.report.cards.steps import step_table
 from npu_conformance.report.sections.view import View
 from npu_conformance.report.write import write_report
 from tests.unit.helpers.finished_reports import green_report
-from tests.unit.helpers.report_runs import Runs
+from tests.unit.helpers.report_runs import Runs, exchanged
 
 NAMES = [
     "参考端", "适配端", "真实权重加载", "真实权重路径", "max_abs_diff", "mean_abs_diff", "cosine_similarity",
@@ -81,3 +84,27 @@ def test_the_command_writes_it_where_asked_for(runs: Runs, tmp_path: Path, capsy
     assert text.startswith(f"## {HEADING}")
     assert "| 对比项 | 数值 |" in text
     assert "| 原始权重模型地址 | https://www.modelscope.cn/models/" in text
+
+
+def test_steps_have_their_log_probabilities(runs: Runs) -> None:
+    """In the exact columns: of base, of its second run where that was the same to the bit, and of a fresh start."""
+    runs.variant("fresh_engine", change=exchanged)
+    report = runs.report()
+    view = View(report, report.models[0], "zh")
+    logits = runs.base.logits(0).astype(np.float64)
+    expected = logits.max(axis=1) - logsumexp(logits, axis=1)
+    text = "\n".join(graded(view))
+    table, told = step_table(view)
+    assert table is not None
+
+    assert "| 提示词 | 步骤 | 令牌 | 运行1对数概率 | 运行2对数概率 | 运行3对数概率 | 匹配 |" in text
+    assert len(table.rows) == 3 * 8
+    for step, row in enumerate(table.rows[:8]):
+        assert float(row[3].text) == pytest.approx(expected[step], abs=2e-6)
+        assert row[4] == row[3]
+        assert row[-1].mark == ("fail" if step == 0 else "pass")  # there the fresh start has another token
+    assert "运行3：fresh_engine" in told
+
+    report.models[0].variants[0].log_probs = []
+    assert step_table(view) == (None, "")
+    assert f"逐步对数概率：{NOT_MEASURED}" in graded(view)

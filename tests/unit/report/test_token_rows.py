@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from npu_conformance.report.token_rows import WORDS, TokenRows, floor_errors, token_rows
+from npu_conformance.measure.kernel import TOP as WORDS
+from npu_conformance.report.token_rows import TokenRows, floor_errors, token_rows
 from npu_conformance.traces.rows import Rows
 from tests.unit.helpers.report_runs import Runs, exchanged
 from tests.unit.helpers.scenes import Scene

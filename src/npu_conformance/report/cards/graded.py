@@ -6,6 +6,7 @@ A row that the run did not measure says so: nothing is made up, and a twin's fig
 import re
 
 from npu_conformance.report.cards.markdown import cell, table
+from npu_conformance.report.cards.steps import step_table
 from npu_conformance.report.prompt_rows import LabelRow
 from npu_conformance.report.sections.blocks import Cell, Table
 from npu_conformance.report.sections.performance import speed_of
@@ -26,7 +27,11 @@ def graded(view: View) -> list[str]:
     found = [f"## {HEADING}", "", *shown, ""]
     scores = tuple(tuple(map(Cell, row)) for row in _scores(view))
     columns = ("数据集", "GPU 参考精度", "NPU 实测精度", "绝对误差", "相对误差", "阈值", "状态")
-    return [*found, *table(Table("", columns, scores), len(scores)), ""]
+    found += [*table(Table("", columns, scores), len(scores)), ""]
+    steps, told = step_table(view)
+    if steps is None:
+        return [*found, f"逐步对数概率：{NOT_MEASURED}", ""]
+    return [*found, *table(steps, len(steps.rows)), "", told, ""]
 
 
 def graded_rows(view: View) -> dict[str, str]:
