@@ -6,6 +6,7 @@ from npu_conformance.config.limits import FIGURES, SHOWN
 from npu_conformance.measure.results import Result
 from npu_conformance.report.findings import BatchRow, Distances
 from npu_conformance.report.tokens import Rate
+from npu_conformance.report.words import Language, phrase, word
 
 # The figures a report publishes of a variant; the same of other comparisons stand among the other checks.
 _PUBLISHED = ("token_agreement", "logits_closeness", "hidden_states")
@@ -55,12 +56,12 @@ def flips(found: Distances | BatchRow) -> str:
     return f"{found.flips}" + (f" (+ {found.ties})" if found.ties else "")
 
 
-def remark(check: Result) -> str:
+def remark(check: Result, language: Language = "en") -> str:
     """Where a check's worst place is, shortly if all is well, and what else there is to say."""
     where = check.where or ""
     if check.verdict in ("pass", "shown"):
         where = "" if check.relation == "<=" and check.observed == 0 else where.split(": ")[0]  # without the logits
-    return "; ".join(part for part in (where, check.message) if part)
+    return word(language, "message_join").join(phrase(language, part) for part in (where, check.message) if part)
 
 
 def besides(checks: list[Result]) -> list[Result]:

@@ -10,7 +10,7 @@ from npu_conformance.report.sections.labels import label_table
 from npu_conformance.report.sections.performance import bench_blocks, seen_blocks
 from npu_conformance.report.sections.published import claims_table
 from npu_conformance.report.sections.reproduce import commands
-from npu_conformance.report.sections.verdict import sentence
+from npu_conformance.report.sections.verdict import failures, sentence
 from npu_conformance.report.sections.view import View
 from npu_conformance.report.values import value
 from npu_conformance.report.words import Language, file_name
@@ -57,6 +57,7 @@ def _parts(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
     found = [_titled(section("features", view), 40), _of(excerpts.parameters(view), 40)]
     if base is not None:
         found += [
+            _of(failures(view), 12),
             _of(excerpts.environment(view), 20),
             _all("metrics", excerpts.figures(view, base.variant), view),
             _all("gates", excerpts.gates(view, base.variant), view),

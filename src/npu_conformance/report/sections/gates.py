@@ -74,7 +74,7 @@ def _others(view: View, variant: str) -> Table:
     rows = tuple(
         (
             Cell(one.check), Cell(view.title(one)), number(value(one, "observed")), number(value(one, "limit")),
-            Cell("—") if one.verdict == "shown" else view.judged(one.verdict), Cell(remark(one)),
+            Cell("—") if one.verdict == "shown" else view.judged(one.verdict), Cell(remark(one, view.language)),
         )
         for one in besides(view.checks(variant))
     )  # fmt: skip

@@ -1,11 +1,12 @@
 """The first screen: the verdict in a sentence with its confidence, what was run, what decided, and a few figures."""
 
+from npu_conformance.checks import CHECKS
 from npu_conformance.measure.results import Result
 from npu_conformance.report.causes import Cause, causes
-from npu_conformance.report.sections.blocks import Block, Cell, Paragraph, Section, Table, Tile, Tiles
-from npu_conformance.report.sections.view import View
+from npu_conformance.report.sections.blocks import Block, Cell, Fold, Paragraph, Section, Table, Tile, Tiles
+from npu_conformance.report.sections.view import View, number
 from npu_conformance.report.unsettled import unsettled
-from npu_conformance.report.values import interval, percent, value
+from npu_conformance.report.values import interval, percent, remark, value
 from npu_conformance.report.words import metric
 
 _TILES = ("token_agreement", "error_over_floor", "relative_l2_mean", "cosine_mean", "kl_mean")
@@ -25,7 +26,30 @@ def section(view: View) -> Section:
     blocks.append(Table(view.t("what_ran"), (view.t("item"), view.t("entry")), tuple(_ran(view))))
     if decided := tuple(_decided(view)):
         blocks.append(Table(view.t("what_decided"), (view.t("item"), view.t("entry")), decided))
+    if (failed := failures(view)).rows:
+        blocks.append(Fold(failed.caption, (failed,)))
     return Section("verdict", view.t("verdict"), tuple(blocks))
+
+
+def failures(view: View) -> Table:
+    """A row a figure that failed: what must hold, what was found, what is allowed, and the worst place."""
+    columns = ("variant", "property", "observed", "limit", "n", "where")
+    rows = tuple(
+        (
+            Cell(one.variant, "fail"), Cell(f"{_property(view, one.check)} ({view.title(one)})"),
+            number(value(one, "observed")), number(value(one, "limit")), number(str(one.n or "—")),
+            Cell(remark(one, view.language)),
+        )
+        for one in view.model.checks
+        if one.verdict == "fail"
+    )  # fmt: skip
+    return Table(view.t("failures").format(count=len(rows)), tuple(map(view.t, columns)), rows)
+
+
+def _property(view: View, check: str) -> str:
+    """What must hold, in a sentence."""
+    known = CHECKS.get(check)
+    return check if known is None else known.question[view.language == "zh"].rstrip(".。")
 
 
 def sentence(view: View) -> str:
@@ -61,7 +85,7 @@ def _confidence(view: View) -> str:
 
 def _measured(view: View, check: Result) -> str:
     if check.observed is None:
-        return check.message or check.check
+        return view.phrase(check.message or check.check)
     return view.t("measured_is").format(
         what=view.title(check), observed=value(check, "observed"), limit=value(check, "limit")
     )
@@ -99,7 +123,12 @@ def _decided(view: View) -> list[tuple[Cell, ...]]:
     for cause in causes(view.model)[:_MOST_CAUSES]:
         rows += _cause(view, cause)
     for one in unsettled(view.model)[:_MOST_CAUSES]:
-        rows.append((Cell(", ".join(one.checks), "inconclusive"), Cell(f"{', '.join(one.variants)}: {one.why}")))
+        rows.append(
+            (
+                Cell(", ".join(one.checks), "inconclusive"),
+                Cell(f"{', '.join(one.variants)}{view.t('colon')}{view.phrase(one.why)}"),
+            )
+        )
     if not rows and view.model.verdict == "pass" and (nearest := _nearest(view)):
         text = view.t("nearest").format(what=_measured(view, nearest), variant=nearest.variant)
         rows.append((Cell(view.t("nearest_limit")), Cell(text)))

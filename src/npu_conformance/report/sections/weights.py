@@ -58,7 +58,9 @@ def audit_table(view: View) -> Table:
         ("audit_mean", f"{found.mean_abs:.3g}"),
     )  # fmt: skip
     rows = [(Cell(view.t(name)), Cell(entry)) for name, entry in entries]
-    rows += [(Cell(view.t("broken"), "fail"), Cell(problem)) for problem in (found.problems if found else [])]
+    rows += [
+        (Cell(view.t("broken"), "fail"), Cell(view.phrase(problem))) for problem in (found.problems if found else [])
+    ]
     return Table(view.t("audit"), (view.t("item"), view.t("entry")), tuple(rows))
 
 

@@ -3,6 +3,9 @@
 import re
 
 from npu_conformance.report.words.compared import COMPARED_REASONS
+from npu_conformance.report.words.messages import MESSAGES
+from npu_conformance.report.words.mistakes import MISTAKES
+from npu_conformance.report.words.phrases import PHRASES
 
 REASONS: tuple[tuple[str, str], ...] = (
     (
@@ -26,9 +29,25 @@ REASONS: tuple[tuple[str, str], ...] = (
 )
 
 
+_PATTERNS = tuple((re.compile(pattern, re.DOTALL), chinese) for pattern, chinese in (*MISTAKES, *MESSAGES, *REASONS))
+_PART = re.compile(r"\\(\d+)|<(\d+)>")
+_JOINTS = (("; ", "；"), (". ", "。"))
+"""Between messages, with the sign that stands there in Chinese."""
+
+
 def reason(english: str) -> str:
-    """A reason in Chinese; the English where it is none of these."""
-    for pattern, chinese in REASONS:
-        if found := re.fullmatch(pattern, english):
-            return found.expand(chinese)
+    """A reason or a check's message in Chinese; what is none of these stays as it is."""
+    for pattern, chinese in _PATTERNS:
+        if found := pattern.fullmatch(english):
+            return _PART.sub(lambda part, told=found: _filled(part, told), chinese)  # type: ignore[misc]
+    for joint, sign in _JOINTS:
+        first, found_joint, rest = english.partition(joint)
+        if found_joint and (said := reason(first)) != first:
+            return f"{said}{sign}{reason(rest)}"
     return english
+
+
+def _filled(part: re.Match[str], found: re.Match[str]) -> str:
+    r"""A part of the English where the Chinese has `\1`, or `<1>` where it is said in Chinese too."""
+    text = found[int(part[1] or part[2])] or ""
+    return text if part[1] else PHRASES.get(text) or reason(text)

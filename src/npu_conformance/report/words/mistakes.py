@@ -1,0 +1,51 @@
+"""Chinese for what a weight that is not the published one looks like, by a pattern of the English."""
+
+MISTAKES: tuple[tuple[str, str], ...] = (
+    (r"as if (.+)", r"相当于<1>"),
+    (r"(.+?): (differs from the published weights by .+)", r"\1：<2>"),
+    (r"differs from the published weights by (\S+) % \(allowed (\S+) %\)", r"与公开权重相差 \1 %（允许 \2 %）"),
+    (
+        r"(.+?: )?(\d+) of (\d+) elements differ from the published ones by more than rounding, most at (.+): (\S+) "
+        r"for (\S+)",
+        r"\1\3 个元素中有 \2 个与公开值的差超出舍入，最大在 \4：\5，应为 \6",
+    ),
+    (r"(\d+) more parameters differ from the published weights", r"另有 \1 个参数与公开权重不同"),
+    (r"(.+): has shape (\(.+?\)), the published one (\(.+?\))", r"\1：形状为 \2，公开权重为 \3"),
+    (
+        r"(.+): has shape (\(.+?\)), the published one (\(.+?\)), as if it had been transposed",
+        r"\1：形状为 \2，公开权重为 \3，相当于被转置",
+    ),
+    (r"no known mistake explains it(.*)", r"没有已知错误可以解释\1"),
+    (r"the scale blocks were transposed", "分块 scale 被转置"),
+    (r"the scales were transposed", "scale 被转置"),
+    (r"no scale had been applied", "未应用 scale"),
+    (r"it had been divided by its scale instead of multiplied", "除以了 scale 而不是乘以"),
+    (r"its scale had been applied twice", "scale 被应用了两次"),
+    (r"one scale had been taken for the whole tensor", "整个张量只用了一个 scale"),
+    (
+        r"the zero point were one too low \(checkpoint_format gptq read as gptq_v2\)",
+        "零点偏低 1（checkpoint_format gptq 被当作 gptq_v2）",
+    ),
+    (
+        r"the zero point were one too high \(checkpoint_format gptq_v2 read as gptq\)",
+        "零点偏高 1（checkpoint_format gptq_v2 被当作 gptq）",
+    ),
+    (r"its unsigned codes had been read as signed, without a zero point", "无符号编码被当作有符号读取，且没有零点"),
+    (r"no zero point had been subtracted", "未减去零点"),
+    (r"(weight_)?g_idx had been ignored", r"忽略了 \1g_idx"),
+    (r"the codes in a word had been read in reverse order", "字内编码的读取顺序相反"),
+    (r"every group had the scales of the next one", "每组用了下一组的 scale"),
+    (r"every group had the scales of the one before", "每组用了上一组的 scale"),
+    (r"the group size were -1, one group a row", "group size 为 -1，每行一组"),
+    (r"the group size were (\d+)", r"group size 为 \1"),
+    (r"its packed codes had been read as two's complement", "打包的编码被当作补码读取"),
+    (r"the columns of a word had been taken in the order they are packed in", "字内各列按打包顺序读取"),
+    (r"it had been filled with zeros", "被全部置零"),
+    (r"it had been transposed", "被转置"),
+    (r"only its signs had been kept and the ternary scale lost", "只保留了符号，丢失了三元 scale"),
+    (r"it had been multiplied", "被乘以一个系数"),
+    (r"it had been multiplied by (\S+)", r"被乘以 \1"),
+    (r"every row had been multiplied by a factor of its own", "每行被乘以各自的系数"),
+    (r"every column had been multiplied by a factor of its own", "每列被乘以各自的系数"),
+    (r"it had been rounded to (\S+) on the way", r"中途被舍入为 \1"),
+)
