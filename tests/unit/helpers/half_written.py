@@ -8,8 +8,10 @@ import numpy as np
 
 from npu_conformance.baselines.stored import read_baseline
 from npu_conformance.report.cards.card import card
+from npu_conformance.report.cards.front_matter import front_matter
 from npu_conformance.report.model import Report
 from npu_conformance.report.renderers.markdown import render_markdown
+from npu_conformance.report.sections.view import View
 from npu_conformance.report.words import Language
 
 _END_OF_PICTURE = b"IEND\xaeB`\x82"
@@ -46,7 +48,9 @@ def _read(path: Path) -> None:
     elif path.suffix == ".md" and path.name not in _LANGUAGES:
         report = Report.model_validate_json((path.parent / "report.json").read_bytes())
         language: Language = "zh" if path.name.endswith(".zh.md") else "en"
-        if path.read_text(encoding="utf-8") != "\n".join(card(report, report.models[0], language)):
+        model = report.models[0]
+        front = [] if path.name.startswith("report.") else front_matter(View(report, model, language))
+        if path.read_text(encoding="utf-8") != "\n".join([*front, *card(report, model, language)]):
             raise ValueError("is not what report.json is rendered into")
     elif path.name in _LANGUAGES:
         report = Report.model_validate_json((path.parent / "report.json").read_bytes())

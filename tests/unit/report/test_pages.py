@@ -157,6 +157,19 @@ def test_a_long_run_fits_a_page_that_opens_at_once(chromium: Any, report: Report
         assert took < 2000
 
 
+def test_a_run_of_the_usual_size_has_small_pages(report: Report, tmp_path: Path) -> None:
+    """Five models, 16 prompts of 64 tokens, two variants of each by token: under 3 MB a page, in both languages."""
+    base, graph = (_longer(one, 16, 64) for one in report.models[0].variants)
+    model = report.models[0].model_copy(update={"variants": [base, graph]})
+    five = [model.model_copy(update={"name": f"Model{number}"}) for number in range(5)]
+    written = render(report.model_copy(update={"models": five}), tmp_path)
+
+    assert len(written) == 12
+    sizes = [path.stat().st_size for path in written if not path.name.startswith("index")]
+    assert min(sizes) > 100_000
+    assert max(sizes) < 3_000_000
+
+
 def _longer(one: VariantDetails, prompts: int, tokens: int) -> VariantDetails:
     """A variant with more prompts, all of one length, whose rows are its own again and again."""
     count, rows = prompts * tokens, one.token_rows
@@ -173,6 +186,8 @@ def _longer(one: VariantDetails, prompts: int, tokens: int) -> VariantDetails:
         "prompts": [row] * prompts,
         "relative_l2": again(one.relative_l2),
         "floor_l2": again(one.floor_l2),
+        "log_probs": again(one.log_probs),
+        "tokens": again(one.tokens),
         "token_rows": rows.model_copy(update=sides | flat),
     }
     return one.model_copy(update=updated)
