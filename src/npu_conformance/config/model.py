@@ -6,7 +6,7 @@ This module is the one place where a default is written down; the schema that ed
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from npu_conformance.config.candidate import Candidate
 from npu_conformance.config.hub_id import HubId
@@ -48,6 +48,9 @@ class Reference(Section):
     """A second reference in this dtype, whose tokens are reported beside and never judged."""
 
 
+DERIVED = "derived"  # a twin, from the model's own config.json
+
+
 class Limit(Section):
     """A limit of this model that differs from the dtype's default."""
 
@@ -55,10 +58,6 @@ class Limit(Section):
     """The least or greatest value allowed, in the figure's own unit (a rate is 0 to 1)."""
     reason: Annotated[str, Field(min_length=10)]
     """Why this model needs another limit than the default; the report shows it."""
-
-
-DERIVED = "derived"
-"""As a recipe: from the model's own config.json."""
 
 
 class ModelConfig(Candidate):
@@ -106,6 +105,7 @@ class ModelConfig(Candidate):
     """Speed of the engine as it is served, measured by `vllm bench`; `--performance` measures it without this too."""
     deadline: Annotated[int, Field(gt=0, le=LONGEST_JOB, strict=True)] | None = None
     """Seconds one engine or reference job may take; by default 1800, and more for a reference that is forecast long."""
+    _path: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
     def _fits_together(self) -> "ModelConfig":
@@ -220,6 +220,14 @@ class ModelConfig(Candidate):
             variant = "as_served"
         return engine_options(self.serve, variant, self.changes(variant))
 
+    @property
+    def recipe(self) -> str | None:
+        """The recipe of its twin; of one that is derived, the path of the file that it is derived from."""
+        if self.twin != DERIVED:
+            return self.twin
+        name = "config.json" if self.adapter is None else "adapter_config.json"
+        return str((self._path.with_suffix("") / name).resolve())
+
     def limit(self, figure: str, *, same_weights: bool = False) -> float | None:
         """The limit in force for a figure; None where it is shown only.
 
@@ -276,11 +284,8 @@ def load_config(path: Path) -> ModelConfig:
     if path.suffix == ".yml" and path.with_suffix(".yaml").is_file():
         raise ConfigError(f"{path}: {path.stem}.yaml is beside it: keep one of the two")
     config = load_yaml(path, ModelConfig)
-    if config.twin != DERIVED:
-        return config
-    # From here on by the file that it is derived from.
-    own = (path.parent / path.stem / ("config.json" if config.adapter is None else "adapter_config.json")).resolve()
-    return config.model_copy(update={"twin": str(own)})
+    config._path = path
+    return config
 
 
 def check_remote_code(config: ModelConfig, path: Path, allowed: bool) -> None:

@@ -271,11 +271,11 @@ class Session:
 
     def _prepare(self, config: ModelConfig, subject: Subject, traces: Path) -> Prepared:
         """Build the twin and make the weights ready, once a model."""
-        if config.twin is not None and subject.kind == "twin":
+        if config.recipe is not None and subject.kind == "twin":
             group = tuple(self._selected) if subject.name in self._selected else (subject.name,)
             problems = self._once(("twins", *group), lambda: self._build_twins(group))
-            if config.twin in problems:
-                raise problems[config.twin]
+            if config.recipe in problems:
+                raise problems[config.recipe]
         prepared = prepare(
             config,
             subject,
@@ -295,6 +295,6 @@ class Session:
         for model in models:
             with contextlib.suppress(ConformanceError):  # its own tests will say
                 self.subject(model)
-                recipes.append(self.config(model).twin)
+                recipes.append(self.config(model).recipe)
         settings = self.settings
         return build_twins([recipe for recipe in recipes if recipe], self._jobs, settings.reference_python)

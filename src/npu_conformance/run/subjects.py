@@ -60,13 +60,13 @@ def reference_python(reference: Path, settings: Settings) -> Path | None:
 
 
 def _twin(model: str, config: ModelConfig, settings: Settings) -> Subject:
-    if config.twin is None:
+    if config.recipe is None:
         raise WeightsError(
             f"{model} has no twin: name a recipe in its YAML (twin: {' | '.join(RECIPES)}), or run its real weights"
         )
-    recipe = find_recipe(config.twin)
-    python = twin_python(config.twin, chosen := settings.reference_python)
-    folder, adapter = twin_folder(config.twin, chosen), None
+    recipe = find_recipe(config.recipe)
+    python = twin_python(config.recipe, chosen := settings.reference_python)
+    folder, adapter = twin_folder(config.recipe, chosen), None
     if isinstance(recipe, Adapted):
         folder, adapter = twin_folder(recipe.base, chosen), folder
     candidate, reference = None if config.convert is not None and settings.part != "reference" else folder, folder
@@ -82,9 +82,9 @@ def check_twin(config: ModelConfig, path: Path) -> None:
     Raises:
         ConfigError: the config names one.
     """
-    if config.twin is not None:
+    if config.recipe is not None:
         try:
-            find_recipe(config.twin)
+            find_recipe(config.recipe)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
 

@@ -35,7 +35,7 @@ def test_every_kind_of_model_passes_check(tmp_path: Path, kind: str, capsys: pyt
     beside = path.with_suffix("")
     assert beside.is_dir() is (kind in DERIVED)
     if kind in DERIVED:
-        assert load_config(path).twin == str(beside / "config.json")
+        assert load_config(path).recipe == str(beside / "config.json")
         assert "npu-conformance run --twin Model " in told
     if kind == "own-code":
         assert "no twin: config.json is of the class telechat, which transformers " in told
@@ -101,7 +101,7 @@ def test_a_lora_needs_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path = onboarded(tmp_path, lora, f"--base={base}")
     content = yaml.safe_load(path.read_text())
     assert (content["model"], content["adapter"]) == ("org/Base", "mine/Lora")
-    assert load_config(path).twin == str(path.with_suffix("") / "adapter_config.json")
+    assert load_config(path).recipe == str(path.with_suffix("") / "adapter_config.json")
 
 
 @pytest.mark.parametrize(

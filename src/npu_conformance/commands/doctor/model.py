@@ -99,7 +99,7 @@ def _config_area(model: Model, host: Host) -> Area:
         "dtype": config.serve.dtype,
         "devices it needs": str(ranks(config.options("as_served"))),
         "meant for": config.hardware or "not said",
-        "stand-in": called(config.twin) if config.twin else "none",
+        "stand-in": called(config.recipe) if config.recipe else "none",
     }
     findings = [_variant(config, variant, host) for variant in config.variant_names]
     if config.serve.trust_remote_code:

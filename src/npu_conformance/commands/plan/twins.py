@@ -39,7 +39,7 @@ def twin_steps(session: Session, models: Sequence[str]) -> list[Step]:
     for model in models:
         with contextlib.suppress(ConformanceError):  # no interpreter here knows its class: its own steps say so
             session.subject(model)
-            recipes += [recipe for recipe in (session.config(model).twin,) if recipe]
+            recipes += [recipe for recipe in (session.config(model).recipe,) if recipe]
     chosen = session.settings.reference_python
     return [_twin_step(one) for one in with_bases(recipes) if not is_whole(twin_folder(one, chosen))]
 
