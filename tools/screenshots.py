@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 _WINDOW = {"width": 1240, "height": 900}
+_SIGNS: dict[str, str | int | None] = {"✅": "✓", "❌": "✗", "⏭": "–", "❓": "?", "⛔": "!"}
 _STYLE = (
     "<meta charset=utf-8><style>body{font:15px/1.5 sans-serif;margin:24px;max-width:1000px}"
     "table{border-collapse:collapse}"
@@ -22,7 +23,8 @@ _STYLE = (
 
 def card_page(path: Path) -> str:
     """A card as a viewer of GitHub's flavour of Markdown shows it, with signs that every font has."""
-    text = path.read_text(encoding="utf-8").replace("✅", "✓").replace("❌", "✗")
+    text = path.read_text(encoding="utf-8").translate(str.maketrans(_SIGNS))
+    text = text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text  # front matter is for the hub alone
     return _STYLE + str(MarkdownIt("commonmark").enable("table").render(text))
 
 

@@ -137,7 +137,11 @@ def conversion(view: View) -> tuple[Block, ...]:
     if not cost.rows:
         return ()
     statistics = [replace(table, rows=table.rows[:_TENSORS]) for table in statistics_tables(view)[:1]]
-    joined = replace(cost, rows=(*cost.rows, *audited.rows))
+    named = tuple(
+        (Cell(f"{view.t('against_published')}{view.t('colon')}{row[0].text}", row[0].mark), *row[1:])
+        for row in audited.rows
+    )
+    joined = replace(cost, rows=(*cost.rows, *named))
     return joined, *(table for table in statistics if table.rows)
 
 

@@ -36,7 +36,7 @@ def failures(view: View) -> Table:
     columns = ("variant", "property", "observed", "limit", "n", "where")
     rows = tuple(
         (
-            Cell(one.variant, "fail"), Cell(f"{_property(view, one.check)} ({view.title(one)})"),
+            Cell(one.variant, "fail"), Cell(_property(view, one)),
             number(value(one, "observed")), number(value(one, "limit")), number(str(one.n or "—")),
             Cell(remark(one, view.language)),
         )
@@ -46,10 +46,11 @@ def failures(view: View) -> Table:
     return Table(view.t("failures").format(count=len(rows)), tuple(map(view.t, columns)), rows)
 
 
-def _property(view: View, check: str) -> str:
-    """What must hold, in a sentence."""
-    known = CHECKS.get(check)
-    return check if known is None else known.question[view.language == "zh"].rstrip(".。")
+def _property(view: View, one: Result) -> str:
+    """What must hold, in a sentence, and the figure that does not."""
+    known = CHECKS.get(one.check)
+    what = one.check if known is None else known.question[view.language == "zh"].rstrip(".。")
+    return view.t("property_of").format(what=what, figure=view.title(one))
 
 
 def sentence(view: View) -> str:

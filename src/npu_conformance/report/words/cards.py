@@ -21,6 +21,7 @@ CARDS: dict[str, tuple[str, str]] = {
         "The same tokens in other batches ({scenarios}): every row bitwise the same (n = {n}).",
         "其他批次中的相同 token（{scenarios}）：所有行均比特级一致（n = {n}）。",
     ),
+    "against_published": ("Against the published", "与发布权重比对"),
     "as_expected": ("As expected", "符合期望"),
     "performance": ("Time and memory", "耗时与内存"),
     "note_performance": (

@@ -42,6 +42,7 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "what_decided": ("What decided", "判定依据"),
     "ran_sample": ("{prompts} prompts, {positions} positions", "{prompts} 条提示词，{positions} 个位置"),
     "failures": ("All that failed: {count} figures", "全部不通过项：{count} 项"),
+    "property_of": ("{what} ({figure})", "{what}（{figure}）"),
     "property": ("What must hold", "应满足的性质"),
     "nearest_limit": ("Nearest to its limit", "最接近阈值的一项"),
     "nearest": ("{what}, in {variant}", "{what}（{variant}）"),
