@@ -31,8 +31,7 @@ from npu_conformance.config.yamlfile import load_yaml
 from npu_conformance.errors import ConfigError
 from npu_conformance.machine.provenance import without_secrets
 
-LONGEST_JOB = 30 * 24 * 3600
-"""Seconds that a job may be given."""
+LONGEST_JOB = 30 * 24 * 3600  # seconds that a job may be given
 # Beside the variants in a run's folders.
 _RESERVED = "subject"
 
