@@ -63,11 +63,14 @@ def test_variants_are_those_that_the_model_needs(tmp_path: Path) -> None:
         ("awq", {"convert": "bfloat16"}),
         ("fp8", {"convert": "bfloat16"}),
         ("int8", {}),
+        ("sinks", {"reference": {"attn_implementation": "eager"}}),
         ("modelslim", {"scheme": "w8a8", "reference": {"model": "org/Model"}, "twin": "qwen3-modelslim"}),
         ("seeing", {"twin": "qwen3.5"}),
     ],
 )
-def test_quantised_checkpoints_are_read_as_an_npu_can(tmp_path: Path, kind: str, keys: dict[str, object]) -> None:
+def test_checkpoints_are_read_as_an_npu_and_the_reference_can(
+    tmp_path: Path, kind: str, keys: dict[str, object]
+) -> None:
     """Converted where vllm-ascend has no kernels; ModelSlim's against the unquantised original."""
     content = yaml.safe_load(onboarded(tmp_path, write_model(tmp_path / "org" / "Model-W8A8", kind)).read_text())
     if kind == "modelslim":

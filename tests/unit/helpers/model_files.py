@@ -79,6 +79,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "sliding_window": 1024,
         "layer_types": (["sliding_attention"] * 5 + ["full_attention"]) * 5 + ["sliding_attention"] * 2,
     },
+    "sinks": {"model_type": "gpt_oss", "num_local_experts": 32, "num_experts_per_tok": 4, "head_dim": 64},
     "fp8": _quantised(quant_method="fp8", weight_block_size=[128, 128]),
     "gptq": _quantised(quant_method="gptq", bits=8, group_size=128),
     "gptq-int4": _quantised(quant_method="gptq", bits=4, group_size=128),

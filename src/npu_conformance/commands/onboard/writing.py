@@ -9,6 +9,8 @@ from npu_conformance.config.notes import ON_NPU
 # Longest texts of the suite, with their answers, fit into this.
 _ROOM = 8192
 _WIDTH = 36
+# Classes whose attention has sinks, which torch's own does not know.
+_EAGER = ("gpt_oss",)
 # Labels as Qwen3Guard and Llama Guard write them, by what their templates say.
 _GUARDS = {
     "Safety:": r"Safety: (?P<label>Safe|Unsafe|Controversial)\s+Categories: (?P<category>[^\n]+)",
@@ -56,6 +58,8 @@ def _subject(facts: Facts, twin: str | None) -> Iterator[str]:
         )
     elif facts.method == "fp8":
         yield _line(f"convert: {facts.dtype}", "an Atlas A2 has no FP8 arithmetic; leave it out where there is")
+    if facts.config["model_type"] in _EAGER:
+        yield _line("reference: {attn_implementation: eager}", "transformers has no other attention for its class")
     if twin is not None:
         told = "a small stand-in, from the config.json in the folder beside" if twin == "derived" else "a stand-in"
         yield _line(f"twin: {twin}", f"{told}, for --twin")
