@@ -1,11 +1,12 @@
 """Twins derived from a model's own config.json: any model whose class transformers has, without its weights."""
 
 import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from npu_conformance.checkpoints.headers import read_json
+from npu_conformance.checkpoints.headers import read_json, shown
 from npu_conformance.checkpoints.rope_forms import older_form
 from npu_conformance.errors import CheckpointError, ConfigError
 from npu_conformance.twins.recipes import PLAIN_SETS, Adapted, Derived, Format, Training
@@ -22,6 +23,8 @@ _KNOWN = "condense"
 _STEP = 64
 # More weights than this are not small: a size has a name that `shrink` does not know.
 _MOST = 100_000_000
+# Ranks of a LoRA go to 512; its alpha is a few times that.
+_HIGHEST = 4096
 
 
 def derived_recipe(path: Path) -> Derived | Adapted:
@@ -36,20 +39,22 @@ def derived_recipe(path: Path) -> Derived | Adapted:
     try:
         content = read_json(path, "a derived twin is made from it")
         if path.name == ADAPTER:
-            rank = int(content.get("r", 8))
+            rank = _whole(content, "r", 8)
             return Adapted(
                 twin_of=f"the LoRA of {path.parent.name}",
                 base=str(path.with_name(CONFIG)),
                 sets=(_KNOWN,),
                 kept_sets=PLAIN_SETS,
                 rank=rank,
-                alpha=int(content.get("lora_alpha", rank)),
+                alpha=_whole(content, "lora_alpha", rank),
                 training=_OF_ADAPTER,
             )
         beside = path.with_name("tokenizer_config.json")
         tokens = read_json(beside, "its special tokens are known from it") if beside.is_file() else {}
-    except (CheckpointError, ValueError, TypeError) as error:
+    except CheckpointError as error:
         raise ConfigError(str(error)) from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
     if (why := why_none(content)) is not None:
         raise ConfigError(f"{path}: {why}")
     return Derived(
@@ -66,14 +71,31 @@ def derived_recipe(path: Path) -> Derived | Adapted:
     )
 
 
+def _whole(content: Mapping[str, Any], key: str, default: int) -> int:
+    """A count that a LoRA's file has; some write it as 16.0.
+
+    Raises:
+        ValueError: it is none, or larger than a twin could have.
+    """
+    value = content.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value not in range(1, _HIGHEST + 1):
+        raise ValueError(f"{key}: expected a whole number from 1 to {_HIGHEST}, found {reprlib.repr(value)}")
+    return int(value)
+
+
 def why_none(config: Mapping[str, Any]) -> str | None:
     """Why no twin can be derived from a config.json; None where one can, as far as is known without transformers."""
     if not isinstance(config.get("model_type"), str):
         return "has no model_type: no twin can be derived"
     if any(key in config for key in ("vision_config", "audio_config", "text_config")):
-        return f"is of a model that reads more than text ({config['model_type']}): no twin can be derived"
+        return f"is of a model that reads more than text ({shown(config['model_type'])}): no twin can be derived"
     if "num_hidden_layers" not in config or "hidden_size" not in config:
         return "names no num_hidden_layers and hidden_size: no twin can be derived, for its sizes have other names"
+    try:
+        shrunk(config)
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        told = f"{type(error).__name__}: {shown(str(error))}"
+        return f"has a size that cannot be made small ({told}): no twin can be derived"
     return None
 
 
@@ -86,7 +108,9 @@ def why_no_class(kind: str) -> str | None:
         return None
     if kind in CONFIG_MAPPING_NAMES:
         return None
-    return f"is of the class {kind}, which transformers {transformers.__version__} has not: no twin can be derived"
+    return (
+        f"is of the class {shown(kind)}, which transformers {transformers.__version__} has not: no twin can be derived"
+    )
 
 
 def stored_format(config: Mapping[str, Any]) -> Format | None:
@@ -123,8 +147,8 @@ def _of_compressed_tensors(about: Mapping[str, Any]) -> Format | None:
 def _special_tokens(tokens: Mapping[str, Any]) -> tuple[str, ...]:
     """By their ids, each once."""
     added = tokens.get("added_tokens_decoder")
-    listed = sorted(added.items(), key=lambda item: int(item[0])) if isinstance(added, Mapping) else []
-    named = [_text(one) for _, one in listed]
+    numbered = added if isinstance(added, Mapping) else {}
+    named = [_text(numbered[key]) for key in sorted((key for key in numbered if key.isdecimal()), key=int)]
     named += [_text(tokens.get(key)) for key in ("bos_token", "eos_token", "pad_token")]
     return tuple(dict.fromkeys(one for one in named if one))
 

@@ -51,7 +51,7 @@ def shrunk(config: Mapping[str, Any]) -> Config:
 def _layers(config: Mapping[str, Any]) -> int:
     """The fewest that have every kind of layer."""
     kinds = config.get("layer_types")
-    if isinstance(kinds, list):
+    if isinstance(kinds, list) and kinds:
         enough = (count for count in range(LAYERS, len(kinds)) if set(kinds[:count]) == set(kinds))
         return next(enough, len(kinds))
     every = max(int(config.get(key) or 0) for key in ("full_attention_interval", "sliding_window_pattern"))

@@ -152,3 +152,81 @@ def test_nothing_is_overwritten_and_ids_are_found(tmp_path: Path, capsys: pytest
     assert yaml.safe_load((tmp_path / "configs" / "Model.yaml").read_text())["model"] == "org/Model"
     assert main(words) == 4
     assert "already there, and no file is overwritten" in capsys.readouterr().err
+
+
+ODD = (
+    True, -1, 0, 3.5, 10**30, float("inf"), float("nan"), "x", "a\nconvert: float16", "\u2028", [], [1], ["a", None],
+    {"a": 1},
+)  # fmt: skip
+SIZES = ("layer_types", "num_experts", "sliding_window", "max_position_embeddings", "num_attention_heads")
+
+
+@pytest.mark.parametrize("key", SIZES)
+def test_values_of_wrong_types_are_no_sizes(tmp_path: Path, key: str) -> None:
+    """They are as if they were not there; of some no twin can be derived, and the config says so."""
+    for number, value in enumerate(ODD):
+        folder = write_model(tmp_path / str(number) / "org" / "Model", "dense", **{key: value})
+        path = onboarded(tmp_path / str(number), folder)
+        content = yaml.safe_load(path.read_text())
+
+        assert "ep" not in content["variants"] or value == 10**30
+        assert "convert" not in content
+        assert content["serve"]["max_model_len"] == 8192
+        if "twin" not in content:
+            assert "# twin: none, for config.json has a size that cannot be made small" in path.read_text()
+        assert all(len(line) <= 320 for line in path.read_text().splitlines())
+
+
+def test_what_a_file_says_stays_in_its_comment(tmp_path: Path) -> None:
+    """A new line in a name would begin a key of its own."""
+    odd = "a\nconvert: float16\nlabels: '\u2028\"{"
+    for number, changed in enumerate(({"model_type": odd}, {"quantization_config": {"quant_method": odd}})):
+        folder = write_model(tmp_path / str(number) / "org" / "Model", "dense", **changed)
+        content = yaml.safe_load(onboarded(tmp_path / str(number), folder).read_text())
+        assert content.get("convert") in (None, "bfloat16")
+        assert "labels" not in content
+
+
+def test_odd_tokens_and_adapters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tokens without a number are left out; a rank that is none is one line, with its file and its key."""
+    folder = write_model(tmp_path / "org" / "Model", "dense")
+    tokens = {"added_tokens_decoder": {"x": {"content": "no"}, "7": {"content": "a\nb\"'"}, "8": 3}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokens))
+    onboarded(tmp_path, folder)
+    lora = tmp_path / "mine" / "Lora"
+    lora.mkdir(parents=True)
+    capsys.readouterr()
+    for key in ("r", "lora_alpha"):
+        for value in (None, *ODD):
+            (lora / "adapter_config.json").write_text(json.dumps({key: value}))
+            status = main(["onboard", str(lora), f"--configs={tmp_path / 'others'}", f"--base={folder}"])
+            error = capsys.readouterr().err
+            assert status == 4
+            assert (
+                f"ERROR: {lora / 'adapter_config.json'}: {key}: expected a whole number from 1 to 4096, found " in error
+            )
+            assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "x:y", "M\nconvert: float16", "日本", "#x", "-x", "x" * 120, "M.yaml", "prompts"]
+)
+def test_what_cannot_be_a_name_is_one_line(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before a file is written; --name gives another."""
+    folder = write_model(tmp_path / "org" / name, "dense")
+    configs = f"--configs={tmp_path / 'configs'}"
+
+    assert main(["onboard", str(folder), configs]) == 4
+    error = capsys.readouterr().err
+    assert "cannot be a model's name" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "configs").exists()
+    assert main(["onboard", str(folder), configs, "--name=org/Model"]) == 0
+
+
+def test_a_name_by_the_path_is_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be any folder's; one that is given is not."""
+    folder = write_model(tmp_path / "org" / "Model", "dense")
+    for place, words, told in (("a", [], True), ("b", ["--name=org/Other"], False)):
+        onboarded(tmp_path / place, folder, *words)
+        assert ("this name was read from the path" in capsys.readouterr().out) is told

@@ -4,15 +4,22 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
+from npu_conformance.checkpoints.headers import shown
 from npu_conformance.checkpoints.subject import find_weights
 from npu_conformance.commands.console import say
-from npu_conformance.commands.onboard.facts import SMALL_FILES, Facts, hub_id, read_facts
+from npu_conformance.commands.onboard.facts import SMALL_FILES, Facts, read_facts
 from npu_conformance.commands.onboard.writing import written
+from npu_conformance.config.hub_id import HubId
 from npu_conformance.config.model import DERIVED
+from npu_conformance.config.names import can_be_selected
 from npu_conformance.errors import ConfigError, WeightsError
 from npu_conformance.run.checked import checked
+from npu_conformance.twins.derived import ADAPTER, derived_recipe
 
 # Trained twins of models from which none can be derived; ModelSlim's codes are made by a recipe of its own.
+_HUB_ID: TypeAdapter[str] = TypeAdapter(HubId)
 _SEEING, _MODELSLIM = {"qwen3_5": "qwen3.5"}, {"qwen3": "qwen3-modelslim"}
 
 
@@ -33,13 +40,17 @@ def onboard(
         CheckpointError: a file of the model's cannot be read.
     """
     facts = read_facts(_found(target, models_root), name or _id(target), base)
+    for one in filter(None, (facts.model, facts.adapter)):
+        _require_name(one)
     model = (facts.adapter or facts.model).rpartition("/")[2]
     path = configs / f"{model}.yaml"
     for place in (path, configs / model):
         if place.exists() or place.is_symlink():
             raise ConfigError(f"{place}: already there, and no file is overwritten: remove it, or choose --configs DIR")
-    configs.mkdir(parents=True, exist_ok=True)
     twin = _twin(facts)
+    if twin == DERIVED and facts.adapter_folder is not None:
+        derived_recipe(facts.adapter_folder / ADAPTER)  # what is wrong there is said of the file itself, not of a copy
+    configs.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=configs) as stage:
         (Path(stage) / path.name).write_text(written(facts, twin), encoding="utf-8")
         if twin == DERIVED:
@@ -48,8 +59,24 @@ def onboard(
         if twin == DERIVED:
             (Path(stage) / model).rename(configs / model)
         (Path(stage) / path.name).rename(path)
-    _say_next(facts, path, twin)
+    _say_next(facts, path, twin, guessed=name is None and _id(target) is None)
     return 0
+
+
+def _require_name(told: str) -> None:
+    """Refuse what cannot be a model's name, or its files' name beside other configs."""
+    name = told.rpartition("/")[2]
+    try:
+        _HUB_ID.validate_python(told)
+    except ValidationError:
+        right = False
+    else:
+        right = can_be_selected(name) and name != "prompts" and not name.endswith((".yaml", ".yml"))
+    if not right:
+        raise ConfigError(
+            f"{shown(told)}: cannot be a model's name. Expected organisation/name in letters A to Z, digits and . _ -: "
+            "rename the folder, or give --name ORGANISATION/NAME"
+        )
 
 
 def _found(target: str, models_root: Path | None) -> Path:
@@ -88,13 +115,13 @@ def _copy(facts: Facts, folder: Path) -> None:
                 shutil.copyfile(source / name, folder / name)
 
 
-def _say_next(facts: Facts, path: Path, twin: str | None) -> None:
+def _say_next(facts: Facts, path: Path, twin: str | None, *, guessed: bool) -> None:
     model = path.stem
     say(str(path), *([str(path.with_suffix(""))] if twin == DERIVED else []))
     if facts.no_twin is not None and twin is None:
         say(f"no twin: config.json {facts.no_twin}")
-    if hub_id(facts.folder) == facts.model and not facts.folder.is_absolute():
-        say(f"model: {facts.model} was read from the path; is it right?")
+    if guessed:
+        say(f"{facts.adapter or facts.model}: this name was read from the path; is it right? --name gives another")
     say("", "next:", f"  1. read {path}, line by line: it says why each line is there")
     if twin is not None:
         say(f"  2. npu-conformance run --twin {model}                    # a small stand-in, on any machine")

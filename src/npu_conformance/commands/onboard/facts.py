@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from npu_conformance.checkpoints.headers import read_json
+from npu_conformance.checkpoints.headers import read_json, shown
 from npu_conformance.checkpoints.modelslim import is_modelslim, schemes
 from npu_conformance.config.limits import Dtype
 from npu_conformance.errors import CheckpointError, ConfigError
@@ -22,6 +22,8 @@ SMALL_FILES = (
 """That a derived twin is made from, or that say how the model is asked."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
 _LINEAR = ("linear", "mamba", "rwkv", "ssm")
+# More experts, or positions, than any model has.
+_LARGEST = 2**32
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ class Facts:
     def experts(self) -> int:
         """In each mixture; 0 for a dense model."""
         names = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
-        return next((int(self.text[name]) for name in names if self.text.get(name)), 0)
+        return next((count for name in names if (count := _count(self.text.get(name))) is not None), 0)
 
     @property
     def linear_attention(self) -> bool:
         """Whether a layer carries a state from token to token."""
-        kinds = " ".join(map(str, self.text.get("layer_types") or ()))
-        told = f"{kinds} {self.config['model_type']}".lower()
+        listed = self.text.get("layer_types")
+        kinds = map(str, listed if isinstance(listed, list) else ())
+        told = " ".join((*kinds, self.config["model_type"])).lower()
         return any(one in told for one in _LINEAR) or "linear_num_value_heads" in self.text
 
     @property
@@ -71,8 +74,12 @@ class Facts:
         """Positions that a layer with a sliding window sees; None where none has one."""
         if self.text.get("use_sliding_window") is False:
             return None
-        size = self.text.get("sliding_window")
-        return size if isinstance(size, int) else None
+        return _count(self.text.get("sliding_window"))
+
+    @property
+    def longest(self) -> int | None:
+        """Positions that the model has; None where config.json names none."""
+        return _count(self.text.get("max_position_embeddings"))
 
 
 def read_facts(path: Path, name: str | None, base: Path | None) -> Facts:
@@ -92,7 +99,8 @@ def read_facts(path: Path, name: str | None, base: Path | None) -> Facts:
     if adapter is not None:
         about = read_json(adapter / "adapter_config.json", "it says which model the LoRA is for")
         if base is None:
-            wanted = about.get("base_model_name_or_path") or "a model that it does not name"
+            named = about.get("base_model_name_or_path")
+            wanted = shown(named) if isinstance(named, str) and named else "a model that it does not name"
             raise ConfigError(f"{adapter}: is a LoRA of {wanted}: give that model's folder too, by --base DIR")
         folder = base.parent if base.name == "config.json" else base
     config = read_json(folder / "config.json", "what a model is stands in it")
@@ -125,6 +133,11 @@ def hub_id(folder: Path) -> str:
     return "/".join(parts) if len(parts) == 2 else f"local/{parts[-1]}"
 
 
+def _count(value: Any) -> int | None:
+    """A size that a model can have; None of anything else that a file may say."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST else None
+
+
 def _optional(path: Path) -> Mapping[str, Any]:
     return read_json(path, "") if path.is_file() else {}
 
@@ -141,7 +154,8 @@ def _method(config: Mapping[str, Any], folder: Path) -> str | None:
     if is_modelslim(folder):
         return "ascend"
     about = config.get("quantization_config")
-    return str(about.get("quant_method")) if isinstance(about, Mapping) else None
+    method = about.get("quant_method") if isinstance(about, Mapping) else None
+    return method if isinstance(method, str) else None
 
 
 def _scheme(folder: Path) -> Literal["w8a8", "w4a8"] | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from npu_conformance.checkpoints.headers import shown
 from npu_conformance.commands.onboard.facts import Facts
 from npu_conformance.config.notes import ON_NPU
 
@@ -54,7 +55,7 @@ def _subject(facts: Facts, twin: str | None) -> Iterator[str]:
     elif facts.method is not None and facts.method not in ON_NPU:
         yield _line(
             f"convert: {facts.dtype}",
-            f"vllm-ascend runs no {facts.method}: the engine loads converted weights, the reference these",
+            f"vllm-ascend runs no {shown(facts.method)}: the engine loads converted weights, the reference these",
         )
     elif facts.method == "fp8":
         yield _line(f"convert: {facts.dtype}", "an Atlas A2 has no FP8 arithmetic; leave it out where there is")
@@ -71,10 +72,8 @@ def _subject(facts: Facts, twin: str | None) -> Iterator[str]:
 def _serve(facts: Facts) -> Iterator[str]:
     yield "serve:"
     yield _line(f"  dtype: {facts.dtype}", "config.json's; limits go by it")
-    longest = facts.text.get("max_position_embeddings")
-    room = min(_ROOM, longest) if isinstance(longest, int) and longest > 0 else _ROOM
-    told = f"of {longest} that config.json allows" if isinstance(longest, int) else "config.json names no length"
-    yield _line(f"  max_model_len: {room}", told)
+    told = "config.json names no length" if facts.longest is None else f"of {facts.longest} that config.json allows"
+    yield _line(f"  max_model_len: {min(_ROOM, facts.longest or _ROOM)}", told)
     yield _line("  tensor_parallel_size: 1", "as many devices as you serve it on")
     if facts.method == "ascend":
         yield _line("  quantization: ascend", "vllm-ascend's name for ModelSlim")
