@@ -26,7 +26,7 @@ def concurrent_labels(evidence: Evidence) -> list[Result]:
         return [not_applicable(evidence, "concurrent_labels", "no prompt has labels")]
     other = [one for one in asked if pattern.parse(one.said.text) != pattern.parse(alone[one.said.prompt].text)]
     # A tie may fall on the label itself; then both are the engine's, and the message counts them.
-    flipped = [one for one in other if parts(evidence, one.said, alone[one.said.prompt]) is not None]
+    flipped = [one for one in other if _unlike(evidence, one.said, alone[one.said.prompt]) is not None]
     wrong = [
         f"{one.said.prompt}: {pattern.parse(one.said.text)} {one.times} times among {served.clients} clients, "
         f"{pattern.parse(alone[one.said.prompt].text)} alone"
@@ -56,12 +56,19 @@ def concurrent_answers(evidence: Evidence) -> list[Result]:
 
 def _same(evidence: Evidence, served: Served, found: Sequence[Times], metric: str) -> Result:
     alone = _alone(served)
-    wrong = [(one, problem) for one in found if (problem := parts(evidence, one.said, alone[one.said.prompt]))]
+    wrong = [(one, problem) for one in found if (problem := _unlike(evidence, one.said, alone[one.said.prompt]))]
     told = [f"{problem} ({one.times} times)" for one, problem in wrong]
     broken, n = sum(one.times for one, _ in wrong), sum(one.times for one in found)
     result = all_of(evidence, "concurrent_answers", metric, range(broken), first(told), n)
     other = sum(one.times for one in found if one.said.token_ids != alone[one.said.prompt].token_ids) - broken
     return result.model_copy(update={"message": f"{other} part from the answer alone at a tie"}) if other else result
+
+
+def _unlike(evidence: Evidence, said: Said, alone: Said) -> str | None:
+    """Where an answer is not the one alone; no tie explains another text of the same tokens."""
+    if said.token_ids == alone.token_ids and said.text != alone.text:
+        return f"{said.prompt}: says {said.text!r}, alone {alone.text!r}, of the same tokens"
+    return parts(evidence, said, alone)
 
 
 def _alone(served: Served) -> dict[str, Said]:

@@ -112,6 +112,16 @@ FAULTS: dict[str, tuple[Change, str, str]] = {
     "the LoRA answered by its base": (by_base, "served_adapter", "adapter_names"),
     "a request among others": (crowd("crowd", flipped("Safe")), "concurrent_answers", "concurrent_answers"),
     "a repeated request": (crowd("repeated", flipped("Safe")), "concurrent_answers", "repeated_answers"),
+    "another text of the same tokens": (
+        crowd("crowd", lambda one: {"text": f"{one.text} more"}),
+        "concurrent_answers",
+        "concurrent_answers",
+    ),
+    "another label of the same tokens": (
+        crowd("crowd", lambda _: {"text": "Safety: Unsafe word"}),
+        "concurrent_labels",
+        "concurrent_labels",
+    ),
     "a label among others": (crowd("crowd", flipped("Unsafe")), "concurrent_labels", "concurrent_labels"),
     "a status 500": (changed("refused", 0, status=500), "served_errors", "refused_requests"),
     "a status 200": (changed("refused", 0, status=200), "served_errors", "refused_requests"),
