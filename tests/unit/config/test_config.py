@@ -12,6 +12,7 @@ from npu_conformance.config.prompts import load_prompts
 from npu_conformance.config.schema import config_schema
 from npu_conformance.config.variants import JUDGED, engine_options
 from npu_conformance.errors import ConfigError
+from npu_conformance.run.settings import Settings
 from npu_conformance.twins import RECIPES
 
 
@@ -213,3 +214,14 @@ def test_a_digest_is_of_what_a_config_says() -> None:
 
     assert config_digest(plain) == config_digest(ModelConfig(model="a/b", max_tokens=48))
     assert config_digest(plain) != config_digest(ModelConfig(model="a/b", max_tokens=47))
+
+
+def test_what_the_command_line_adds_is_none_of_a_config(tmp_path: Path) -> None:
+    """A run with --serving is of the same config: its hand-in has the YAML that was judged."""
+    for text in ("model: a/b\n", "model: a/b\nvariants: [graph]\n"):
+        path = write(tmp_path, text)
+        plain, added = (Settings(path.parent, serving=serving).load(path.stem) for serving in (False, True))
+
+        assert added.variant_names != plain.variant_names
+        assert config_digest(added) == config_digest(plain)
+    assert config_digest(ModelConfig(model="a/b", variants=("graph",))) != config_digest(ModelConfig(model="a/b"))
