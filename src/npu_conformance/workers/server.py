@@ -65,8 +65,9 @@ def running(
     with log.open("ab") as sink, guarded(token) as guard:
         process = subprocess.Popen(
             command,
-            # Only with an engine in a process of its own is there a server.
-            env=environment_of({**environment, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}, token),
+            # Only with an engine in a process of its own is there a server. The key of the user's own servers
+            # is none of this one's: who asks it here has another, or none.
+            env=environment_of({**environment, "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_API_KEY": ""}, token),
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,

@@ -73,6 +73,16 @@ def test_a_server_is_asked_and_ended_with_what_it_started(place: Path, monkeypat
     assert "['serve', 'a/model', '--dtype=float16', '--host=127.0.0.1', '--port=" in said
 
 
+def test_a_key_of_the_users_servers_is_not_asked_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """VLLM takes it from the environment, and who asks here has another or none."""
+    import httpx
+
+    monkeypatch.setenv("VLLM_API_KEY", "of-his-own-servers")
+    stand_in(monkeypatch, SERVING.replace('"SAID"', '"VLLM_API_KEY"'))
+    with running(["a/model"], {}, place / "log") as url:
+        assert httpx.get(f"{url}/v1/models").text == ""
+
+
 def test_an_error_of_who_asks_passes_as_it_is_and_ends_the_server(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As Ctrl-C does."""
     stand_in(monkeypatch, SERVING)
@@ -100,7 +110,7 @@ def test_a_server_killed_while_it_is_asked_is_told(place: Path, monkeypatch: pyt
     ("code", "told"),
     [
         (ENDING, "the server ended with exit status 3 before it was ready"),
-        (SILENT, "the server was not ready after 1 s: http://127.0.0.1:"),
+        (SILENT, "the server was not ready after 3 s: http://127.0.0.1:"),
     ],
 )
 def test_a_server_that_does_not_come_up_says_so(
@@ -109,7 +119,7 @@ def test_a_server_that_does_not_come_up_says_so(
     """With the last lines of its log."""
     stand_in(monkeypatch, code)
     monkeypatch.setattr(server, "_GRACE", 0.1)
-    with pytest.raises(JobError, match=told) as caught, running(["m"], {}, place / "log", seconds=1):
+    with pytest.raises(JobError, match=told) as caught, running(["m"], {}, place / "log", seconds=3):
         pass
     assert ("ValueError: no such model" if code == ENDING else "loading for ever") in str(caught.value)
 
