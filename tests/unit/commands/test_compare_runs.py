@@ -213,6 +213,19 @@ def test_only_the_models_that_are_named(tmp_path: Path, capsys: pytest.CaptureFi
     assert text == f"ERROR: --model None: {tmp_path / 'a'} has traces of Model, Other only\n"
 
 
+def test_a_runs_own_pages_are_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They have the names of those of a comparison."""
+    exact = logits(4, 6)
+    before, after = (report(tmp_path / name, exact, exact) for name in ("a", "b"))
+    write_json(after / "report.json", {})
+    (after / "index.html").write_text("the run's")
+    status, text = compared(capsys, before, after, "-o", str(after))
+
+    assert (status, text.count("\n")) == (4, 1)
+    assert "is a run's folder, whose own pages would be written over" in text
+    assert (after / "index.html").read_text() == "the run's"
+
+
 def test_missing_traces_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of a folder without any, of one that was judged from another, of a variant that was not scored."""
     exact = logits(4, 6)

@@ -40,9 +40,11 @@ def compare_runs(
         languages: of the pages.
 
     Raises:
-        ConfigError: a folder has no traces of a model that was named.
+        ConfigError: a folder has no traces of a model that was named, or the pages' is a run's.
         TraceError: a folder was changed since its run, or there is nothing that can be compared.
     """
+    if output is not None and (output / "report.json").exists():
+        raise ConfigError(f"-o {output}: is a run's folder, whose own pages would be written over: name another")
     sides, notes = _both(before, after, models)
     found: list[tuple[SavedRun, SavedRun, RunPair]] = []
     for side in sides:
