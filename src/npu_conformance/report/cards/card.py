@@ -1,5 +1,7 @@
 """A model's card: the sections that somebody pastes into a model's repository, none of them long."""
 
+from dataclasses import replace
+
 from npu_conformance.report.cards import excerpts
 from npu_conformance.report.cards.markdown import cell, lines
 from npu_conformance.report.model import ModelReport, Report
@@ -63,8 +65,8 @@ def _parts(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
             _all("gates", excerpts.gates(view, base.variant), view),
             _titled(section("error_source", view), 10),
             _of(excerpts.prompts(view, base), excerpts.PROMPTS),
-            _of(excerpts.answers(view, base), excerpts.PROMPTS),
-            _of(label_table(view), excerpts.PROMPTS),
+            _failed_first(excerpts.answers(view, base), excerpts.ANSWERS),
+            _failed_first(label_table(view), excerpts.PROMPTS),
             _all("greedy_determinism", excerpts.again(view), view),
             _all("published_layers", excerpts.layers(view), view),
             _all("conversion", excerpts.conversion(view), view),
@@ -105,3 +107,12 @@ def _titled(one: Section | None, most: int) -> tuple[str, tuple[Block, ...], int
 
 def _of(one: Table | None, most: int) -> tuple[str, tuple[Block, ...], int] | None:
     return None if one is None or not one.rows else (one.caption, (one,), most)
+
+
+def _failed_first(one: Table | None, most: int) -> tuple[str, tuple[Block, ...], int] | None:
+    """The same, but of what failed all rows."""
+    if one is None or not one.rows:
+        return None
+    failed = [row for row in one.rows if any(part.mark == "fail" for part in row)]
+    rows = (*failed, *(row for row in one.rows if row not in failed))
+    return one.caption, (replace(one, rows=rows),), max(most, len(failed))
