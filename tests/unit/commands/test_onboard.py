@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -154,7 +155,7 @@ def test_nothing_is_overwritten_and_ids_are_found(tmp_path: Path, capsys: pytest
     assert "already there, and no file is overwritten" in capsys.readouterr().err
 
 
-ODD = (
+ODD: tuple[Any, ...] = (
     True, -1, 0, 3.5, 10**30, float("inf"), float("nan"), "x", "a\nconvert: float16", "\u2028", [], [1], ["a", None],
     {"a": 1},
 )  # fmt: skip
@@ -180,7 +181,8 @@ def test_values_of_wrong_types_are_no_sizes(tmp_path: Path, key: str) -> None:
 def test_what_a_file_says_stays_in_its_comment(tmp_path: Path) -> None:
     """A new line in a name would begin a key of its own."""
     odd = "a\nconvert: float16\nlabels: '\u2028\"{"
-    for number, changed in enumerate(({"model_type": odd}, {"quantization_config": {"quant_method": odd}})):
+    named: list[dict[str, Any]] = [{"model_type": odd}, {"quantization_config": {"quant_method": odd}}]
+    for number, changed in enumerate(named):
         folder = write_model(tmp_path / str(number) / "org" / "Model", "dense", **changed)
         content = yaml.safe_load(onboarded(tmp_path / str(number), folder).read_text())
         assert content.get("convert") in (None, "bfloat16")
