@@ -109,7 +109,11 @@ def test_a_variant_without_effect_says_why_and_shows_no_figure(runs: Runs, langu
     cells = line(report, "async\\_scheduling", language)
     word = WORDS["no_effect"][language == "zh"]
 
-    assert cells[2] == f"— {word}: asked for async\\_scheduling True, the engine ran with False"
+    told = {
+        "en": "asked for async\\_scheduling True, the engine ran with False",
+        "zh": "请求 async\\_scheduling True，引擎实际为 False",
+    }
+    assert cells[2] == f"— {word}: {told[language]}"
     assert cells[3:9] == ["—"] * 6
     assert tally(report.models[0])["no_effect"] == 1
     text = render_markdown(report, language)
