@@ -21,9 +21,10 @@ from npu_conformance.commands.hand_in.data import HandedData, read_data
 from npu_conformance.commands.hand_in.deliver import deliver
 from npu_conformance.commands.hand_in.manifest import Manifest
 from npu_conformance.commands.hand_in.published import DATA
+from npu_conformance.commands.hand_in.verify import findings
 from npu_conformance.errors import TraceError
 from npu_conformance.report.model import Report
-from tests.unit.helpers.hand_ins import MODEL, judged_run
+from tests.unit.helpers.hand_ins import MODEL, edit_report, judged_run
 from tests.unit.helpers.scenes import clean_scene
 from tests.unit.report.test_edited_reports import edit_at_random
 
@@ -98,3 +99,47 @@ def test_data_with_any_number_are_read_or_refused(
         return
     with suppress(TraceError), np.errstate(all="ignore"):  # a token that is none, a length that is another
         assert all("position" in one for one in contradictions(read_data(path)))
+
+
+def test_a_token_table_of_other_positions_is_told(made: Path, tmp_path: Path) -> None:
+    """One that ends earlier, has no words, or marks another position: none of them is an error of the program."""
+    for number, (edit, told) in enumerate(
+        (
+            (shortened, "base: tokens: 599 positions of 5 words, the data have 600"),
+            (emptied, "base: tokens: 600 positions of 0 words, the data have 600"),
+            (exchanged_marks, "base: marks of tokens: position 3 is not marked as the data give"),
+        )
+    ):
+        folder = Path(shutil.copytree(made, tmp_path / str(number)))
+        edit_report(folder, lambda model, edit=edit: edit(model["variants"][0]))
+        assert told in [f"{one.what}: {one.why}" for one in findings(folder) if one.status == "does not follow"]
+
+
+def shortened(details: dict[str, Any]) -> None:
+    """Without its last position."""
+    table = details["token_rows"]
+    details["positions"] -= 1
+    for name in ("tokens", "matches"):
+        details["prompts"][-1][name] -= 1
+    for part, name in (
+        *((details, name) for name in ("relative_l2", "floor_l2", "log_probs", "tokens")),
+        *((table, name) for name in ("tokens", "kl", "marks")),
+    ):
+        part[name] = part[name][:-1]
+    for name in ("candidate_words", "candidate_logits", "reference_words", "reference_logits"):
+        table[name] = table[name][: -table["words"]]
+
+
+def emptied(details: dict[str, Any]) -> None:
+    """Without any word."""
+    details["token_rows"]["words"] = 0
+    for name in ("candidate_words", "candidate_logits", "reference_words", "reference_logits"):
+        details["token_rows"][name] = []
+
+
+def exchanged_marks(details: dict[str, Any]) -> None:
+    """As many are the reference's tokens as before, or one less where all are."""
+    marks = details["token_rows"]["marks"]
+    at = next((at for at, mark in enumerate(marks) if mark != "="), None)
+    whole = marks if at is None else f"{marks[:at]}={marks[at + 1 :]}"
+    details["token_rows"]["marks"] = f"{whole[:3]}x{whole[4:]}"

@@ -117,7 +117,13 @@ def _tokens(details: VariantDetails, evidence: Evidence, data: HandedData) -> It
     table, comparison = details.token_rows, evidence.comparison
     if table is None:
         return
-    if (there := comparison.tokens.tolist()) != table.tokens:
+    there = comparison.tokens.tolist()
+    if len(table.tokens) != len(there) or not 1 <= table.words <= data.vocabulary:
+        yield differs(
+            "base: tokens", f"{len(table.tokens)} positions of {table.words} words, the data have {len(there)}"
+        )
+        return
+    if there != table.tokens:
         at = next((at for at, (a, b) in enumerate(zip(table.tokens, there, strict=False)) if a != b), len(there))
         yield differs("base: tokens", f"position {at} is not the token of the data")
     choices = table.reference_words[:: table.words]
@@ -126,9 +132,9 @@ def _tokens(details: VariantDetails, evidence: Evidence, data: HandedData) -> It
         yield differs("base: likeliest tokens of the reference", f"position {at} is not that of the data")
     else:
         yield from _token_logits(table, data)
-    same = sum(mark == "=" for mark in table.marks)
-    if same != int(comparison.matches.sum()):
-        yield differs("base: marks of tokens", f"{same} are the reference's, the data have {comparison.matches.sum()}")
+    marked = np.array([mark == "=" for mark in table.marks])
+    if len(other := np.flatnonzero(marked != comparison.matches)):
+        yield differs("base: marks of tokens", f"position {other[0]} is not marked as the data give")
     wrong = [
         at
         for at, (a, b) in enumerate(zip(table.kl, comparison.values["kl"].tolist(), strict=False))
