@@ -4,7 +4,9 @@ import gzip
 import json
 import random
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +105,20 @@ def test_data_with_any_number_are_read_or_refused(
 
 def test_a_token_table_of_other_positions_is_told(made: Path, tmp_path: Path) -> None:
     """One that ends earlier, has no words, or marks another position: none of them is an error of the program."""
-    for number, (edit, told) in enumerate(
-        (
-            (shortened, "base: tokens: 599 positions of 5 words, the data have 600"),
-            (emptied, "base: tokens: 600 positions of 0 words, the data have 600"),
-            (exchanged_marks, "base: marks of tokens: position 3 is not marked as the data give"),
-        )
-    ):
+    tables: list[tuple[Callable[[dict[str, Any]], None], str]] = [
+        (shortened, "base: tokens: 599 positions of 5 words, the data have 600"),
+        (emptied, "base: tokens: 600 positions of 0 words, the data have 600"),
+        (exchanged_marks, "base: marks of tokens: position 3 is not marked as the data give"),
+    ]
+    for number, (edit, told) in enumerate(tables):
         folder = Path(shutil.copytree(made, tmp_path / str(number)))
-        edit_report(folder, lambda model, edit=edit: edit(model["variants"][0]))
+        edit_report(folder, partial(of_base, edit))
         assert told in [f"{one.what}: {one.why}" for one in findings(folder) if one.status == "does not follow"]
+
+
+def of_base(edit: Callable[[dict[str, Any]], None], model: dict[str, Any]) -> None:
+    """Edit base's tables."""
+    edit(model["variants"][0])
 
 
 def shortened(details: dict[str, Any]) -> None:
