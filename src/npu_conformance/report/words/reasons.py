@@ -6,6 +6,7 @@ from npu_conformance.report.words.compared import COMPARED_REASONS
 from npu_conformance.report.words.messages import MESSAGES
 from npu_conformance.report.words.mistakes import MISTAKES
 from npu_conformance.report.words.phrases import PHRASES
+from npu_conformance.report.words.served_messages import SERVED_MESSAGES
 
 REASONS: tuple[tuple[str, str], ...] = (
     (
@@ -29,7 +30,9 @@ REASONS: tuple[tuple[str, str], ...] = (
 )
 
 
-_PATTERNS = tuple((re.compile(pattern, re.DOTALL), chinese) for pattern, chinese in (*MISTAKES, *MESSAGES, *REASONS))
+_PATTERNS = tuple(
+    (re.compile(pattern, re.DOTALL), chinese) for pattern, chinese in (*MISTAKES, *MESSAGES, *SERVED_MESSAGES, *REASONS)
+)
 _PART = re.compile(r"\\(\d+)|<(\d+)>")
 _JOINTS = (("; ", "；"), (". ", "。"))
 """Between messages, with the sign that stands there in Chinese."""
