@@ -140,7 +140,9 @@ def test_a_taken_port_is_refused_before_anything_starts(place: Path, monkeypatch
 
 def test_another_server_on_the_port_is_not_taken_for_this_one(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It came between the look at the port and the server's own start, and answers as healthy."""
-    stand_in(monkeypatch, SERVING.replace('int(sys.argv[-1].partition("=")[2])', "0"))
+    # The other one is healthy once this one listens elsewhere: before, nothing tells them apart.
+    listening = "made = HTTPServer(('127.0.0.1', 0), Handler); open('health', 'w').write('well'); made.serve_forever()"
+    stand_in(monkeypatch, SERVING.replace('HTTPServer(("127.0.0.1", port), Handler).serve_forever()', listening))
     monkeypatch.setattr(server, "_GRACE", 0.1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -150,7 +152,6 @@ def test_another_server_on_the_port_is_not_taken_for_this_one(place: Path, monke
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    (place / "health").write_text("well")
     monkeypatch.setattr(server, "_free_port", lambda wanted: wanted)
     try:
         with pytest.raises(JobError, match="another process answers there"):  # noqa: SIM117
