@@ -58,6 +58,40 @@ def test_variants_are_those_that_the_model_needs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"model_type": "qwen3", "num_hidden_layers": "many"}, "cannot be read by transformers "),
+        (
+            {
+                "model_type": "phi3",
+                "original_max_position_embeddings": 4096,
+                "rope_scaling": {"type": "longrope", "short_factor": [1.0] * 64, "long_factor": [2.0] * 64},
+            },
+            "cannot be made small by transformers ",
+        ),
+        (
+            {"model_type": "jamba", "attn_layer_period": 8, "attn_layer_offset": 4, "mamba_d_state": 16},
+            "has layers that a small model would lack (",
+        ),
+    ],
+)
+def test_a_twin_that_cannot_be_made_is_told_of_at_once(
+    tmp_path: Path, changed: dict[str, object], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, and the config passes `check` without a twin."""
+    path = onboarded(tmp_path, write_model(tmp_path / "org" / "Model", "tied", **changed))
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("no twin: ")]
+
+    assert len(said) == 1
+    assert told in said[0]
+    assert said[0].endswith("no twin can be derived")
+    assert "twin" not in yaml.safe_load(path.read_text())
+    assert not path.with_suffix("").exists()
+    if changed["model_type"] == "jamba":
+        assert "long_prompt" in yaml.safe_load(path.read_text())["variants"]
+
+
+@pytest.mark.parametrize(
     ("kind", "keys"),
     [
         ("gptq", {"convert": "bfloat16"}),

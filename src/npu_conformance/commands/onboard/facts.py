@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 
 from npu_conformance.checkpoints.headers import read_json, shown
 from npu_conformance.checkpoints.modelslim import is_modelslim, schemes
+from npu_conformance.commands.onboard.derivable import why_not
 from npu_conformance.config.limits import Dtype
 from npu_conformance.errors import CheckpointError, ConfigError
-from npu_conformance.twins.derived import why_no_class, why_none
 
 SMALL_FILES = (
     "config.json",
@@ -24,6 +24,8 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "
 _LINEAR = ("linear", "mamba", "rwkv", "ssm")
 # More experts, or positions, than any model has.
 _LARGEST = 2**32
+# Keys of models that do not list the kinds of their layers (Jamba, Bamba, Falcon-H1, Nemotron-H).
+_OF_STATES = ("linear_num_value_heads", "mamba_", "ssm_")
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,10 @@ class Facts:
     def linear_attention(self) -> bool:
         """Whether a layer carries a state from token to token."""
         listed = self.text.get("layer_types")
-        kinds = map(str, listed if isinstance(listed, list) else ())
-        told = " ".join((*kinds, self.config["model_type"])).lower()
-        return any(one in told for one in _LINEAR) or "linear_num_value_heads" in self.text
+        kinds = listed if isinstance(listed, list) else []
+        told = " ".join((*map(str, kinds), self.config["model_type"])).lower()
+        unlisted = not kinds and any(key.startswith(_OF_STATES) for key in self.text)
+        return unlisted or any(one in told for one in _LINEAR)
 
     @property
     def window(self) -> int | None:
@@ -119,7 +122,7 @@ def read_facts(path: Path, name: str | None, base: Path | None) -> Facts:
         scheme=_scheme(folder),
         tokenizer=any((folder / one).is_file() for one in _TOKENIZERS),
         template=_template(folder, tokens),
-        no_twin=why_none(config) or why_no_class(config["model_type"]),
+        no_twin=why_not(config),
     )
 
 
