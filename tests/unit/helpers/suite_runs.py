@@ -23,6 +23,8 @@ class Outcome:
     status: int
     output: str
     report: dict[str, Any]
+    folder: Path
+    """Of the run."""
 
     def model(self, name: str = MODEL) -> dict[str, Any]:
         """A model's part of the report."""
@@ -73,7 +75,7 @@ def outcome(status: int, output: str, reports: Path) -> Outcome:
     """A run's exit status, text and newest report."""
     path = reports / "latest" / "report.json"
     assert path.is_file(), output
-    return Outcome(status, output, json.loads(path.read_text(encoding="utf-8")))
+    return Outcome(status, output, json.loads(path.read_text(encoding="utf-8")), path.resolve().parent)
 
 
 def changed_config(twin: Path, folder: Path, **changes: Any) -> Path:

@@ -58,7 +58,7 @@ def test_a_run_that_passes_becomes_one_once(created: Outcome, own_cache: Path, t
     assert path.stat().st_size < 300_000
     assert (content["subject"], content["verdict"], content["model"]) == ("twin", "pass", MODEL)
     assert content["figures"]["base"]["token_agreement: token_agreement"] == 1
-    words = ("--twin", "-k", BASE, f"--from={latest(created)}")
+    words = ("--twin", "-k", BASE, f"--from={created.folder}")
     again = judge(tmp_path, *words, "--baseline=create", NPU_CONFORMANCE_CACHE=str(own_cache))
     assert again.status == 1
     assert "no baseline written: " in again.output
@@ -81,7 +81,7 @@ def test_a_run_takes_the_place_of_one_it_cannot_be_held_against(
         after = read_baseline(path)
     finally:
         path.write_bytes(content)
-    again = judge(tmp_path, "--twin", "-k", f"{BASE} and regression", f"--from={latest(run)}", **environment)
+    again = judge(tmp_path, "--twin", "-k", f"{BASE} and regression", f"--from={run.folder}", **environment)
 
     assert run.status == 0, run.output
     assert run.verdicts()["regression"] == {"not_applicable"}
@@ -89,13 +89,6 @@ def test_a_run_takes_the_place_of_one_it_cannot_be_held_against(
     assert after.identity == before.identity
     assert again.status == 1
     assert "the weights of the reference changed: another in the baseline" in again.output
-
-
-def latest(outcome: Outcome) -> Path:
-    """The report folder of a run."""
-    found = re.search(r"report: (\S+)/report\.md", outcome.output)
-    assert found is not None
-    return Path(found[1])
 
 
 @pytest.mark.slow
@@ -113,10 +106,10 @@ def test_baseline_only_no_reference_is_computed(
     assert {"regression", "error_over_floor", "token_agreement"} <= set(run.verdicts())
     assert run.verdicts()["error_over_floor"] == {"pass"}
     assert run.model()["verdict"] in ("pass", "inconclusive")
-    folder = latest(run)
+    folder = run.folder
     assert not list(folder.glob("traces/*/*/reference"))
     assert not list(folder.glob("logs/*reference*"))
-    assert list(latest(created).glob("logs/*reference*"))
+    assert list(created.folder.glob("logs/*reference*"))
 
 
 FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
