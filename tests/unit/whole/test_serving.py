@@ -13,7 +13,9 @@ import pytest
 
 from npu_conformance.checks import CHECKS
 from npu_conformance.engines.tokenizer_file import tokenizer_file
+from npu_conformance.errors import JobError
 from npu_conformance.workers.guard import alive
+from npu_conformance.workers.server import running
 from tests.unit.helpers.suite_runs import ROOT, Outcome, clean_environment, command, judge, outcome
 
 PLUGIN = Path(__file__).parent / "engine_faults"
@@ -124,6 +126,17 @@ def test_a_server_killed_while_it_is_asked_is_one_clear_error(own_configs: Path,
     (message,) = {one["message"] for one in found.model("Faulty")["checks"] if "SIGKILL" in (one["message"] or "")}
     assert "the server was killed by signal SIGKILL" in message
     assert "last lines of" in message
+
+
+def test_a_server_that_is_not_ready_in_time_is_ended(twin: Path, tmp_path: Path) -> None:
+    """Amid its start, with the processes that it has by then."""
+    words = [str(twin), "--enforce-eager", "--max-model-len=2048"]
+    with pytest.raises(JobError, match="the server was not ready after 12 s") as caught:  # noqa: SIM117
+        with running(words, {"VLLM_CPU_KVCACHE_SPACE": "1"}, tmp_path / "log", seconds=12):
+            raise AssertionError("it was ready")
+
+    assert "last lines of" in str(caught.value)
+    assert not [one for one in psutil.process_iter(["cmdline"]) if str(twin) in (one.info["cmdline"] or [])]
 
 
 def _server_that_answers(suite: int, reports: Path) -> psutil.Process:
