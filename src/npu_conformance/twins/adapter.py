@@ -8,9 +8,6 @@ from npu_conformance.twins.finding import find_recipe
 from npu_conformance.twins.recipes import Adapted
 from npu_conformance.twins.train import sample, train
 
-LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""Linear layers of a decoder, by the names of most models."""
-
 
 def train_adapter(
     recipe: Adapted, base: Path, destination: Path, prompts_dir: Path, progress: Callable[[int, int], None]
@@ -31,7 +28,7 @@ def train_adapter(
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
-        target_modules=list(LINEAR),
+        target_modules=list(recipe.targets),
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]):

@@ -6,6 +6,8 @@ from typing import Literal
 
 Format = Literal["fp8", "gptq", "awq", "w4a16", "w8a8", "fp8-dynamic", "modelslim"]
 """Of quantised weights; `w4a16`, `w8a8` and `fp8-dynamic` are compressed-tensors'."""
+LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+"""Linear layers of a decoder, by the names of most models."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Adapted:
     rank: int
     alpha: int
     training: Training
+    targets: tuple[str, ...] = LINEAR
+    """Linear layers that it is put on, by name."""
 
 
 Recipe = Trained | Derived | Stored | Adapted

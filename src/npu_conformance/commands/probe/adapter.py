@@ -5,7 +5,7 @@ from pathlib import Path
 from npu_conformance.checkpoints.weight_files import read_tensors
 from npu_conformance.errors import CheckpointError
 from npu_conformance.machine.storage import write_json
-from npu_conformance.twins.adapter import LINEAR
+from npu_conformance.twins.recipes import LINEAR
 
 _RANK = 8
 # An adapter's usual size is far smaller; this one is to be seen in every row.
