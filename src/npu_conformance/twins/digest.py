@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from npu_conformance.twins.finding import base_of, find_recipe
-from npu_conformance.twins.recipes import Adapted, Derived, Recipe, Stored, Trained
+from npu_conformance.twins.finding import base_of, called, find_recipe
+from npu_conformance.twins.recipes import Adapted, Derived, Recipe, Stored, Taught, Trained
 
 # What a twin depends on of the interpreter that trains it.
 _PACKAGES = ("torch", "transformers", "tokenizers", "peft")
@@ -42,6 +43,11 @@ _COVERED_BY: Mapping[str, Callable[[Recipe], bool]] = {
 }
 
 
+def _placeless(recipe: Recipe) -> Recipe:
+    """Without the path of its model's files: they may be moved, and their content is covered."""
+    return recipe if isinstance(recipe, Taught) else replace(recipe, base=called(recipe.base))
+
+
 def recipe_digest(name: str, prompts_dir: Path, packages: Mapping[str, str]) -> str:
     """A hex digest that changes whenever the built twin would.
 
@@ -56,7 +62,7 @@ def recipe_digest(name: str, prompts_dir: Path, packages: Mapping[str, str]) -> 
         ConfigError: there is no such recipe.
     """
     base, recipe = base_of(name), find_recipe(name)
-    about = (name, recipe, base and recipe_digest(base, prompts_dir, packages))
+    about = (called(name), _placeless(recipe), base and recipe_digest(base, prompts_dir, packages))
     digest = hashlib.sha256(repr(about).encode())
     source = [one for one in sorted(_SOURCE.glob("*.py")) if _COVERED_BY.get(one.name, _always)(recipe)]
     for path in [*source, *sorted(prompts_dir.glob("*.yaml"))]:

@@ -68,6 +68,14 @@ def test_a_new_file_is_covered_by_all(tmp_path: Path, names: dict[str, str], mon
     assert all(after[called] != before[called] for called in names)
 
 
+def test_a_models_files_may_be_moved(tmp_path: Path, names: dict[str, str]) -> None:
+    """The twin is the same wherever its config.json lies, and so is its LoRA's."""
+    moved = Path(shutil.copytree(tmp_path / "plain", tmp_path / "elsewhere" / "plain"))
+    own = digests(names)
+    for called, file in (("derived", "config.json"), ("derived-lora", "adapter_config.json")):
+        assert recipe_digest(str(moved / file), SHIPPED, {"torch": "2.13.0"}) == own[called]
+
+
 def test_it_changes_with_the_prompts_and_the_packages(tmp_path: Path) -> None:
     """A twin is trained on those, by these."""
     copy = Path(shutil.copytree(SHIPPED, tmp_path / "prompts"))
