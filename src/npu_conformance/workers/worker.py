@@ -77,8 +77,8 @@ def main(workdir: Path) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    """Of the first error: transformers says of a failed import only what could not be imported."""
-    while error.__cause__ is not None:
+    """Of the last error, but of a failed import its cause: transformers says only what could not be imported."""
+    while isinstance(error, ImportError) and error.__cause__ is not None:
         error = error.__cause__
     reason = f"{type(error).__name__}: {' '.join(str(error).split())[:_LONGEST]}"
     return "; ".join([reason, *(remedy for sign, remedy in _REMEDIES.items() if sign in reason)])

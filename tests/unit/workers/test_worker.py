@@ -17,22 +17,38 @@ from npu_conformance.workers.job import TwinJob
         (OSError("no space left"), ""),
     ],
 )
-def test_the_first_error_is_named(
+def test_the_first_error_of_a_failed_import_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Exception, remedy: str
 ) -> None:
     """Transformers names only the class that it could not import. Where an environment is wrong, the remedy follows."""
+    failed = ModuleNotFoundError("Could not import module 'Qwen3ForCausalLM'")
+    failed.__cause__ = first
+
+    told = refusal(tmp_path, monkeypatch, failed)
+    assert told.startswith(f"{type(first).__name__}: {first}; ")
+    assert remedy in told
+
+
+def test_of_other_errors_the_last_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what was being done; what it came from is in the log."""
+    failed = RuntimeError("Engine core initialization failed")
+    failed.__cause__ = KeyError("model.layers.0")
+
+    assert refusal(tmp_path, monkeypatch, failed).startswith("RuntimeError: Engine core initialization failed; log: ")
+
+
+def refusal(place: Path, monkeypatch: pytest.MonkeyPatch, failed: Exception) -> str:
+    """What a worker says of a job that raises this."""
 
     def run(*_: object) -> None:
-        raise ModuleNotFoundError("Could not import module 'Qwen3ForCausalLM'") from first
+        raise failed
 
-    job = TwinJob(output=tmp_path / "twin", recipe="qwen3-guard", prompts_dir=tmp_path)
-    (tmp_path / "job.json").write_text(job.model_dump_json())
+    job = TwinJob(output=place / "twin", recipe="qwen3-guard", prompts_dir=place)
+    (place / "job.json").write_text(job.model_dump_json())
     monkeypatch.setattr(worker, "import_module", lambda _: SimpleNamespace(run=run))
     monkeypatch.setattr(worker, "_die_with_parent", lambda: None)
     monkeypatch.setattr(worker, "stay_on_host", lambda: None)
-
-    assert worker.main(tmp_path) == 3
-    told = (tmp_path / "refusal.txt").read_text()
-    assert told.startswith(f"{type(first).__name__}: {first}; ")
-    assert told.endswith(f"; log: {tmp_path / 'log.txt'}")
-    assert remedy in told
+    assert worker.main(place) == 3
+    told = (place / "refusal.txt").read_text()
+    assert told.endswith(f"; log: {place / 'log.txt'}")
+    return told
