@@ -115,28 +115,49 @@ class _NotReadyError(JobError):
 def _await(process: "subprocess.Popen[bytes]", url: str, port: int, seconds: float) -> None:
     import httpx
 
-    until = time.monotonic() + seconds
+    until, strange = time.monotonic() + seconds, False
+    other = f"port {port} of {HOST}: another process answers there, not the server that was started"
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise _NotReadyError(f"the server {described_exit(process.returncode)} before it was ready")
+            ended = f"the server {described_exit(process.returncode)} before it was ready"
+            raise _NotReadyError(f"{other}; {ended}" if strange else ended)
         with suppress(httpx.HTTPError):
             if httpx.get(f"{url}/health", timeout=2, trust_env=False).status_code == 200:
-                _require_own(process, port)
-                return
+                listening = _listening(process)
+                if listening is None or port in listening:
+                    return
+                if listening:
+                    raise _NotReadyError(other)
+                strange = True  # the server has not got as far as to listen: its own error will say more
         time.sleep(_POLL)
-    raise _NotReadyError(f"the server was not ready after {seconds:g} s: {url}/health did not answer with status 200")
+    late = f"the server was not ready after {seconds:g} s: {url}/health did not answer with status 200"
+    raise _NotReadyError(other if strange else late)
 
 
-def _require_own(process: "subprocess.Popen[bytes]", port: int) -> None:
-    """Refuse another server that answers on this port; one that cannot be looked at is taken for this one."""
-    try:
-        tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        sockets = [one for member in tree for one in _sockets(member)]
-    except psutil.Error:
-        return
-    listening = [one for one in sockets if one.status == psutil.CONN_LISTEN]
-    if listening and not any(one.laddr.port == port for one in listening):
-        raise _NotReadyError(f"port {port} of {HOST}: another process answers there, not the server that was started")
+def _listening(process: "subprocess.Popen[bytes]") -> set[int] | None:
+    """Ports on which it or what it started listens; None where nobody is shown that."""
+    found: set[int] = set()
+    with suppress(psutil.NoSuchProcess):
+        own = psutil.Process(process.pid)
+        for member in (own, *own.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # one that has ended meanwhile listens nowhere
+                try:
+                    found |= _ports(member)
+                except psutil.AccessDenied:
+                    return None
+    return found if found or _shown() else None
+
+
+def _shown() -> bool:
+    """Whether this system shows who listens: some containers show no sockets, and raise no error."""
+    with socket.socket() as own:
+        own.bind((HOST, 0))
+        own.listen()
+        return own.getsockname()[1] in _ports(psutil.Process())
+
+
+def _ports(process: psutil.Process) -> set[int]:
+    return {one.laddr.port for one in _sockets(process) if one.status == psutil.CONN_LISTEN}
 
 
 def _sockets(process: psutil.Process) -> list[Any]:

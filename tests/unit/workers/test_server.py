@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -138,28 +138,66 @@ def test_a_taken_port_is_refused_before_anything_starts(place: Path, monkeypatch
     assert not (place / "engine").exists()
 
 
-def test_another_server_on_the_port_is_not_taken_for_this_one(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It came between the look at the port and the server's own start, and answers as healthy."""
-    # The other one is healthy once this one listens elsewhere: before, nothing tells them apart.
-    listening = "made = HTTPServer(('127.0.0.1', 0), Handler); open('health', 'w').write('well'); made.serve_forever()"
-    stand_in(monkeypatch, SERVING.replace('HTTPServer(("127.0.0.1", port), Handler).serve_forever()', listening))
+@contextmanager
+def another(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A healthy server of somebody else, on a port that was free when it was looked at."""
+    import httpx
+
+    monkeypatch.setattr(server, "_free_port", lambda wanted: wanted)
     monkeypatch.setattr(server, "_GRACE", 0.1)
+    (place / "health").write_text("well")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    answering = subprocess.Popen(
-        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(place)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    monkeypatch.setattr(server, "_free_port", lambda wanted: wanted)
+        port = int(free.getsockname()[1])
+    words = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(place)]
+    answering = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        with pytest.raises(JobError, match="another process answers there"):  # noqa: SIM117
-            with running(["m"], {"SAID": ""}, place / "log", port=port, seconds=20):
-                pass
+        while True:
+            with suppress(httpx.HTTPError):
+                httpx.get(f"http://127.0.0.1:{port}/health")
+                break
+            time.sleep(0.05)
+        yield port
     finally:
         answering.kill()
         answering.wait()
+
+
+LISTENS = 'HTTPServer(("127.0.0.1", port), Handler).serve_forever()'
+
+
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        ("HTTPServer(('127.0.0.1', 0), Handler).serve_forever()", "another process answers there"),
+        ("sys.exit('address in use')", "another process answers there.*; the server ended with exit status 1"),
+        ("time.sleep(300)", "another process answers there"),
+    ],
+    ids=["listens elsewhere", "ends", "never listens"],
+)
+def test_another_server_on_the_port_is_not_taken_for_this_one(
+    place: Path, monkeypatch: pytest.MonkeyPatch, then: str, told: str
+) -> None:
+    """It came between the look at the port and the server's own start, and answers before this one listens."""
+    stand_in(monkeypatch, SERVING.replace(LISTENS, f"import time; time.sleep(1); {then}"))
+    with another(place, monkeypatch) as port, pytest.raises(JobError, match=told):  # noqa: SIM117
+        with running(["m"], {"SAID": ""}, place / "log", port=port, seconds=4):
+            pass
+
+
+def test_where_the_system_shows_no_sockets_who_answers_is_this_one(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in containers that hide them, or refuse to show them."""
+
+    def refusing(_: psutil.Process) -> list[object]:
+        raise psutil.AccessDenied
+
+    stand_in(monkeypatch, SERVING)
+    for sockets in (lambda _: [], refusing):
+        monkeypatch.setattr(server, "_sockets", sockets)
+        with running(["m"], {"SAID": ""}, place / "log", seconds=20) as url:
+            assert url.startswith("http://127.0.0.1:")
 
 
 def test_who_is_killed_outright_leaves_no_server(place: Path) -> None:
