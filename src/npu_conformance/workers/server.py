@@ -5,6 +5,7 @@ It is vLLM's own, `vllm serve`. Who dies while it runs leaves nothing: a guard e
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -30,6 +31,8 @@ READY = 300.0
 VLLM = ("-m", "npu_conformance.workers.vllm_command")
 """Words after the interpreter that are vLLM's command."""
 HOST = "127.0.0.1"
+# Numbers, to argparse.
+_NEGATIVE = re.compile(r"-(\d+|\d*\.\d+)")
 # Seconds in which it must have ended by itself, between two looks at it, and that a dying one may still answer.
 _DOWN, _POLL, _GRACE = 30.0, 0.5, 3.0
 
@@ -85,17 +88,36 @@ def running(
 
 
 def as_words(options: Mapping[str, Any]) -> Iterator[str]:
-    """Engine arguments, by vLLM's names, as words of its command line; those that are None are left out."""
+    """Engine arguments, by vLLM's names, as words of its command line; those that are None are left out.
+
+    Raises:
+        JobError: a list that no words of a command line can say.
+    """
     for name, value in options.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             yield f"--{flag}" if value else f"--no-{flag}"
         elif isinstance(value, list | tuple) and all(isinstance(one, str | int | float) for one in value):
-            yield from (f"--{flag}", *map(str, value))
+            yield from _listed(flag, [str(one) for one in value])
         elif isinstance(value, dict | list | tuple):
             yield f"--{flag}={json.dumps(value)}"
         elif value is not None:
             yield f"--{flag}={value}"
+
+
+def _listed(flag: str, items: list[str]) -> Iterator[str]:
+    """A list, by which the command line takes one or more words: each that begins with - is an option to it."""
+    if len(items) == 1:
+        yield f"--{flag}={items[0]}"
+        return
+    options = [one for one in items if one.startswith("-") and not _NEGATIVE.fullmatch(one)]
+    if options or not items:
+        lacking = f"no item that begins with -, as {options[0]!r} does" if options else "no empty list"
+        raise JobError(
+            f"--{flag}: vLLM's command line takes {lacking}, so its server cannot be started with these options: "
+            f"change {flag.replace('-', '_')} in the model's YAML, or leave it out"
+        )
+    yield from (f"--{flag}", *items)
 
 
 def _free_port(wanted: int | None) -> int:

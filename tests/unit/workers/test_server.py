@@ -232,7 +232,15 @@ def test_options_are_words_of_the_servers_command_line() -> None:
         "--dtype=bfloat16", "--enforce-eager", "--no-enable-prefix-caching", '--c={"a": 1}',
     ]  # fmt: skip
     assert list(as_words({"sizes": [1, 2], "parts": [{"a": 1}]})) == ["--sizes", "1", "2", '--parts=[{"a": 1}]']
+    assert list(as_words({"sizes": [-1, -0.5], "plugins": ["-x"]})) == ["--sizes", "-1", "-0.5", "--plugins=-x"]
     assert json.loads(next(as_words({"c": {"a": 1}})).partition("=")[2]) == {"a": 1}
+
+
+@pytest.mark.parametrize(("value", "told"), [([], "no empty list"), (["a", "-b"], "begins with -, as '-b' does")])
+def test_a_list_that_no_command_line_can_say_is_refused(value: list[str], told: str) -> None:
+    """By the name it has in the YAML: vLLM would take its items for options, or miss them."""
+    with pytest.raises(JobError, match=f"--some-sizes: .*{told}.*change some_sizes in"):
+        list(as_words({"some_sizes": value}))
 
 
 def test_vllms_release_is_known_by_whatever_name_it_was_installed(monkeypatch: pytest.MonkeyPatch) -> None:
