@@ -21,7 +21,7 @@ from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.machine.storage import sha256
 from tests.unit.helpers.baseline_runs import baseline_of
-from tests.unit.helpers.hand_ins import MODEL, delivered, judged_run, run_of
+from tests.unit.helpers.hand_ins import MODEL, delivered, edit_report, judged_run, run_of
 from tests.unit.helpers.scenes import clean_scene
 
 EXPECTED = {
@@ -246,3 +246,29 @@ def test_a_run_without_a_noise_floor_follows_too(tmp_path: Path) -> None:
 
     assert "does not follow" not in {one.status for one in found.values()}
     assert "not_applicable" in found["base: error_over_floor: error_over_floor"].why
+    assert "base: floor_l2" not in found  # nothing follows from nothing
+
+
+def test_ties_without_a_noise_floor_do_not_follow(tmp_path: Path) -> None:
+    """A report publishes them though the data have nothing to tell a tie by."""
+    (tmp_path / "scene").mkdir()
+    found = delivered(judged_run(clean_scene(tmp_path / "scene"), tmp_path, "real", "", no_floor))
+    rate = {"hits": 600, "n": 600, "observed": 1.0, "interval": (0.99, 1.0)}
+    told = {"variant": "base", "raw": rate, "adjusted": rate, "ties": 0, "expected_ties": 0, "expected_range": (0, 0)}
+    edit_report(found, lambda model: model["variants"][0].update(agreement=told))
+
+    wrong = [one.what for one in findings(found) if one.status == "does not follow"]
+    assert wrong == ["base: agreement"]
+
+
+def test_logs_of_jobs_of_one_name_are_all_handed_in(tmp_path: Path) -> None:
+    """A job that was run again, or that two variants name alike; another's keeps its short name."""
+    folder = run_of(tmp_path)
+    for name in ("Model-base-x2", "Model-scan-x3"):
+        (folder / "run" / "logs" / name).mkdir()
+        (folder / "run" / "logs" / name / "log.txt").write_text(f"said by {name}\n")
+    logs = {path.name: path.read_text() for path in (delivered(folder) / "logs").iterdir()}
+
+    assert set(logs) == {"Model-base-x1.log", "Model-base-x2.log", "Model-scan.log"}
+    assert "the engine started" in logs["Model-base-x1.log"]
+    assert "said by Model-base-x2" in logs["Model-base-x2.log"]

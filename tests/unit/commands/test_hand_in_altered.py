@@ -178,6 +178,8 @@ ALTERED: dict[str, tuple[Alter, str]] = {
         details(lambda one: one["token_rows"]["reference_logits"].__setitem__(12, 9.0)), "reference's logits",
     ),
     "an error by position": (details(lambda one: one["relative_l2"].__setitem__(4, 1e-4)), "base: relative_l2"),
+    "all errors by position, left out": (details(lambda one: one.update(relative_l2=[])), "relative_l2: 0 positions"),
+    "the floor's by position, left out": (details(lambda one: one.update(floor_l2=[])), "floor_l2: 0 positions"),
     "the limits of the YAML": (loosened, f"evidence/{MODEL}.yaml"),
     "a file that is gone": (lambda folder: (folder / "inference.py").unlink(), "inference.py: is missing"),
     "a file that was put there": (lambda folder: (folder / "more.txt").write_text("x"), "more.txt: is not in"),

@@ -61,7 +61,9 @@ def rows(model: ModelReport, evidence: Evidence, data: HandedData) -> Iterator[F
     yield from _list("mismatches", details.mismatches, mismatches(evidence, comparison), lambda row: row.prompt)
     found = agreement(evidence, comparison)
     for name, one in (("agreement", details.agreement), ("agreement of the model", _of_base(model))):
-        if one is not None and found is not None:
+        if one is not None and found is None:
+            yield differs(f"base: {name}", "is published, and the data have no noise floor, by which ties are told")
+        elif one is not None and found is not None:
             told = list(
                 _parts(one.model_dump(), found.model_dump(), {"expected_ties", "expected_range", "router_ties"})
             )
@@ -70,18 +72,21 @@ def rows(model: ModelReport, evidence: Evidence, data: HandedData) -> Iterator[F
         ("relative_l2", details.relative_l2, comparison.values["relative_l2"].tolist()),
         ("floor_l2", details.floor_l2, floor_errors(evidence)),
     ):
-        wrong = [
-            at
-            for at, (a, b) in enumerate(zip(mine, exact, strict=False))
-            if not isclose(a, b, rel_tol=2e-3, abs_tol=1e-7)
-        ]
-        whole = len(mine) == len(exact) or not mine
-        yield (
-            differs(f"base: {name}", f"position {wrong[0] if wrong else 'count'}: is not what the data give")
-            if wrong or not whole
-            else follows(f"base: {name}", f"{len(mine)} positions")
-        )
+        yield from _by_position(f"base: {name}", mine, exact)
     yield from _tokens(details, evidence, data)
+
+
+def _by_position(name: str, mine: Sequence[float], exact: Sequence[float]) -> Iterator[Finding]:
+    """A value at each position; of none on both sides nothing is said."""
+    if len(mine) != len(exact):
+        yield differs(name, f"{len(mine)} positions, the data have {len(exact)}")
+        return
+    pairs = enumerate(zip(mine, exact, strict=True))
+    wrong = [at for at, (a, b) in pairs if not isclose(a, b, rel_tol=2e-3, abs_tol=1e-7)]
+    if wrong:
+        yield differs(name, f"position {wrong[0]}: is not what the data give")
+    elif mine:
+        yield follows(name, f"{len(mine)} positions")
 
 
 def variants(model: ModelReport) -> Iterator[Finding]:
