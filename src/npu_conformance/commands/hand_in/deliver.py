@@ -1,5 +1,6 @@
 """`npu-conformance deliver`: writes the hand-in of a model, from its YAML and its last run."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,7 +157,14 @@ def _logs(run: Path, report: Report, model: str) -> dict[str, str]:
     """Logs of a model's jobs, the last part of long ones; a twin's are marked."""
     others = [f"{one.name}-" for one in report.models if one.name != model and one.name.startswith(model)]
     mark = f"# {TWIN}\n" if any(one.name == model and one.subject == "twin" for one in report.models) else ""
-    return {f"{place.name.rpartition('-')[0]}.log": mark + text for place, text in _texts(run, model, others)}
+    found = {place.name: text for place, text in _texts(run, model, others)}
+    # A folder is named by its job and something that no other has; jobs of one name need both.
+    jobs = Counter(_job(name) for name in found)
+    return {f"{_job(name) if jobs[_job(name)] == 1 else name}.log": mark + text for name, text in found.items()}
+
+
+def _job(name: str) -> str:
+    return name.rpartition("-")[0]
 
 
 def _texts(run: Path, model: str, others: list[str]) -> Iterator[tuple[Path, str]]:
