@@ -1,11 +1,11 @@
 """tokenizer.json read by the tokenizers library alone: a second reading of what transformers' classes make of it."""
 
-import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.errors import CheckpointError
 
 _FILE = "tokenizer.json"
@@ -21,13 +21,13 @@ class TokenizerFile:
             folder: of a checkpoint that has one (see `tokenizer_file`).
 
         Raises:
-            CheckpointError: it is damaged, or newer than the library.
+            CheckpointError: it is damaged, or newer than the library; or tokenizer_config.json is damaged.
         """
         self._tokenizer = _read(folder / _FILE)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         path = folder / "tokenizer_config.json"
-        self._settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        self._settings: dict[str, Any] = read_json(path, "") if path.is_file() else {}
         self._special = {self._tokenizer.token_to_id(word) for word in _special_words(self._settings)}
 
     def ids(self, text: str, *, templated: bool) -> list[list[int]]:

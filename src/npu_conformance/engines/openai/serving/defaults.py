@@ -1,10 +1,10 @@
 """Requests as users write them, greedy and nothing else said: the server fills in what the model's files ask for."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from npu_conformance.checkpoints.headers import read_json
 from npu_conformance.engines.openai.replies import Completion
 from npu_conformance.engines.openai.serving.asked import COMPLETIONS, Asked, spread
 from npu_conformance.traces.serving import Defaults
@@ -28,12 +28,15 @@ def ask_defaults(asked: Asked, checkpoint: Path, options: Mapping[str, Any]) -> 
 
 
 def declared(checkpoint: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Sampling that the server is to take where a request names none: the file's, then the options' on top."""
+    """Sampling that the server is to take where a request names none: the file's, then the options' on top.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
     source = options.get("generation_config", "auto")
     folder = {"auto": checkpoint, "vllm": None}.get(source, Path(str(source)))
     told: dict[str, Any] = {}
     if folder is not None and (folder / _FILE).is_file():
-        content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-        told = content if isinstance(content, dict) else {}
+        told = read_json(folder / _FILE, "it says how the server is to sample")
     told |= options.get("override_generation_config") or {}
     return {name: told[name] for name in _TAKEN if told.get(name) is not None}
