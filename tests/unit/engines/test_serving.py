@@ -1,7 +1,7 @@
 """What is asked of vLLM's server and what is kept of its answers, at a made-up one that may misbehave."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from npu_conformance.engines.openai.serving.job import run, serve_words
 from npu_conformance.engines.openai.serving.names import names_of
 from npu_conformance.engines.openai.serving.talk import Talk
 from npu_conformance.engines.openai.transport import ServerError
+from npu_conformance.engines.tokenizer_file import TokenizerFile
+from npu_conformance.errors import CheckpointError
 from npu_conformance.traces.serving import Listed, Served, load_served
 from npu_conformance.traces.trace import load_trace
 from tests.unit.helpers.fake_serving import LORA, MODEL, Change, Tokenizer, faking, job_for, reply
@@ -103,6 +105,16 @@ def test_a_request_that_goes_on_is_counted(tmp_path: Path) -> None:
 
     assert served.hung_up is not None
     assert served.hung_up.running == 2
+
+
+@pytest.mark.parametrize("count", ["1.2.3", "e+", "1e999", "NaN", "-1", "9" * 5000])
+def test_a_count_that_is_none_is_not_told(tmp_path: Path, count: str) -> None:
+    """Whatever stands there, all else that was asked is kept."""
+    text = f'vllm:num_requests_running{{engine="0"}} {count}\nvllm:num_requests_waiting 0.0\n'
+    served = asked(tmp_path, lambda path, _, answer: text if path == "/metrics" else answer)
+
+    assert served.hung_up is not None
+    assert served.hung_up.running is None
 
 
 @pytest.mark.parametrize(
@@ -202,6 +214,29 @@ def test_sampling_that_files_and_options_ask_for(tmp_path: Path) -> None:
     assert declared(tmp_path, {"generation_config": "vllm"}) == {}
     assert declared(tmp_path, {"generation_config": str(other)}) == {}
     assert declared(tmp_path, {"override_generation_config": {"repetition_penalty": 1.0}})["repetition_penalty"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "read"),
+    [
+        ("generation_config.json", b'{"temperature": 0.7,', lambda folder: declared(folder, {})),
+        ("generation_config.json", b"\xff\xfe", lambda folder: declared(folder, {})),
+        ("generation_config.json", b"[]", lambda folder: declared(folder, {})),
+        ("tokenizer_config.json", b"{", TokenizerFile),
+    ],
+)
+def test_a_damaged_file_is_one_line_that_names_it(
+    tmp_path: Path, name: str, content: bytes, read: Callable[[Path], object]
+) -> None:
+    """And says what to do."""
+    (tmp_path / name).write_bytes(content)
+    words = {"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}, "added_tokens": []}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "1.0", **words}))
+
+    with pytest.raises(CheckpointError, match="download it again") as caught:
+        read(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_stop_string_has_something_before_it() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 # An engine writes some 100 KiB until it is ready.
 _READ = 1 << 25
-_NUMBER = r"(-?[\d,]+(?:\.\d+)?)"
+_NUMBER = r"(-?\d[\d,]*(?:\.\d+)?)"
 _LINES: dict[str, tuple[str, ...]] = {
     "weights_s": (rf"Loading (?:model )?weights took {_NUMBER} seconds",),
     "load_s": (rf"Model loading took {_NUMBER} GiB(?: memory)? and {_NUMBER} seconds",),

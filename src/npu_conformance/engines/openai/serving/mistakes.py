@@ -15,9 +15,11 @@ from npu_conformance.traces.serving import HungUp, Refused, Said
 _CUT = 300
 _AFTER = 8
 _PARTS = 2
+# Requests that no server has; what it tells then is no count.
+_MOST = 1e9
 # Looks at what the server computes, and seconds between them.
 _LOOKS, _PAUSE = 10, 1.0
-_RUNNING = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}\n]*\})? ([0-9.e+]+)$", re.MULTILINE)
+_RUNNING = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}\n]*\})? (\S+)$", re.MULTILINE)
 
 
 class _Mistake(NamedTuple):
@@ -81,10 +83,11 @@ def hang_up(asked: Asked) -> HungUp:
 
 def _running(asked: Asked) -> int | None:
     """Requests that it computes or that wait; None where it does not tell."""
-    with suppress(ServerError):
+    with suppress(ServerError, ValueError):
         told = asked.talk.get("/metrics")
-        counts = _RUNNING.findall(told.text) if told.status == 200 else []
-        return round(sum(map(float, counts))) if counts else None
+        counts = [float(one) for one in _RUNNING.findall(told.text)] if told.status == 200 else []
+        if counts and all(0 <= one <= _MOST for one in counts):
+            return round(sum(counts))
     return None
 
 
