@@ -50,12 +50,15 @@ def _ratio(
     values = now.figures[name].value, before.figures[name].value
     observed = speed_ratio(name, *values)
     place = f"{values[1]:.4g} {unit(name)} in the baseline, {values[0]:.4g} {unit(name)} now"
+    if observed is None:
+        told = told or f"{name}: has no ratio to the baseline's: {place}"
     result = _unknown(evidence, name, limit, told).model_copy(
         update={"observed": observed, "n": min(now.figures[name].n, before.figures[name].n), "where": place}
     )
     if told is not None and limit is not None:
         return result
-    return result.model_copy(update={"verdict": by_limit(observed, limit, ">="), "message": told})
+    verdict = "shown" if observed is None else by_limit(observed, limit, ">=")
+    return result.model_copy(update={"verdict": verdict, "message": told})
 
 
 def _unknown(evidence: Evidence, name: str, limit: float | None, why: str | None) -> Result:

@@ -1,6 +1,7 @@
 """`performance.json` beside a model's traces: what `vllm bench` measured of the engine as it is served."""
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -95,12 +96,18 @@ def unit(figure: str) -> str:
     return next((shown for end, shown in _SECONDS.items() if figure.endswith(end)), "×")
 
 
-def speed_ratio(figure: str, now: float, before: float) -> float:
-    """How much faster a figure is than it was: above 1 it is faster, also for a time; of two zeros 1."""
+def speed_ratio(figure: str, now: float, before: float) -> float | None:
+    """How much faster a figure is than it was: above 1 it is faster, also for a time.
+
+    None where nobody can tell: a time of 0 is shorter than the digits in which it was told, by whatever factor.
+    """
+    if now == before:
+        return 1.0
     above, below = (before, now) if FIGURES[figure] == "time" else (now, before)
-    if below == 0:
-        return 1.0 if above == 0 else float("inf")
-    return above / below
+    if before == 0 or below == 0:
+        return None
+    ratio = above / below
+    return ratio if isfinite(ratio) else None
 
 
 def differences(now: Performance, before: Performance) -> Mapping[str, tuple[str, str]]:

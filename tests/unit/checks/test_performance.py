@@ -9,7 +9,7 @@ from npu_conformance.checks import CHECKS
 from npu_conformance.config.performance import Performance as Section
 from npu_conformance.config.performance import Workload
 from npu_conformance.measure.results import Result
-from npu_conformance.traces.performance import Performance
+from npu_conformance.traces.performance import Bench, Figure, Performance
 from tests.unit.helpers.baseline_runs import baseline_of
 from tests.unit.helpers.scenes import Scene
 from tests.unit.helpers.speeds import speed
@@ -79,6 +79,25 @@ def test_a_limit_on_what_was_not_measured_does_not_pass(scene: Scene) -> None:
 
     assert found["latency_p50_ms"].verdict == "inconclusive"
     assert found["latency_p50_ms"].message == "latency_p50_ms: was not measured in this run"
+
+
+@pytest.mark.parametrize(("now", "before"), [(0.0, 1.5), (1.5, 0.0)])
+def test_a_time_of_zero_neither_passes_nor_fails(scene: Scene, now: float, before: float) -> None:
+    """A log tells it in digits that are too few; with a limit that is inconclusive."""
+    runs = [with_weights(seconds) for seconds in (now, before)]
+    limited, free = judged(scene, *runs, {"weights_s": 0.9})["weights_s"], judged(scene, *runs)["weights_s"]
+
+    assert (limited.verdict, free.verdict) == ("inconclusive", "shown")
+    assert limited.observed is None
+    assert limited.message == (
+        f"weights_s: has no ratio to the baseline's: {before:g} s in the baseline, {now:g} s now"
+    )
+
+
+def with_weights(seconds: float) -> Performance:
+    """A record in which weights were read in so many seconds."""
+    bench = Bench(figures={"weights_s": Figure(value=seconds, n=1)}, command=("vllm serve",))
+    return speed(tools={"serve": bench})
 
 
 def test_a_tool_that_failed_is_an_error(scene: Scene) -> None:

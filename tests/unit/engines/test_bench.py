@@ -8,7 +8,7 @@ import pytest
 
 from npu_conformance.config.performance import Workload
 from npu_conformance.engines.vllm import bench
-from npu_conformance.errors import JobError
+from npu_conformance.errors import JobError, TraceError
 from npu_conformance.machine.storage import LOG_VARIABLE
 from npu_conformance.traces.performance import Bench
 from npu_conformance.workers import server
@@ -113,6 +113,20 @@ def test_a_server_is_asked_twice_by_the_loras_name(pretend: Path) -> None:
     assert found.figures["kv_cache_tokens"].value == 1024
     assert [one.split()[1] for one in found.command] == ["serve", "bench", "bench"]
     assert phases[-1] == CLOSING, "or its engine's end would be taken for a loss"
+
+
+def test_what_a_tool_wrote_that_is_no_json_is_one_line_with_its_name(
+    pretend: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a full disk leaves it."""
+    (pretend / "throughput.json").write_text('{"num_requests": 32,')
+    (pretend / "written").mkdir()
+    monkeypatch.setattr(bench, "VLLM", ("-c", PRETEND, str(pretend)))
+    monkeypatch.setenv(LOG_VARIABLE, str(pretend / "written" / "log.txt"))
+
+    with pytest.raises(TraceError, match=r"written/throughput\.json: .*; its log may say why"):
+        run(job(pretend, tool="throughput"))
+    assert not (pretend / "out.json").exists()
 
 
 @pytest.mark.parametrize("tool", ["latency", "serve"])

@@ -121,6 +121,8 @@ def test_an_engines_log_gives_its_start(tmp_path: Path) -> None:
         ("INFO [core.py:402] init engine (profile, create kv cache, warmup model) took 28.48 s", {"init_s": 28.48}),
         ("INFO [monitor.py:91] [backbone] Initial profiling/warmup run took 0.24 s", {}),
         ("INFO Graph capturing finished in 3 secs, took -0.02 GiB", {"graph_s": 3}),
+        ("INFO KV cache size: , tokens", {}),
+        (f"INFO KV cache size: {'9' * 400} tokens", {}),
         ("\x00\xff nothing of the kind", {}),
     ],
 )

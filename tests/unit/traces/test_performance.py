@@ -64,9 +64,23 @@ def test_every_figure_has_a_unit_and_those_with_limits_a_direction() -> None:
     assert set(units.values()) == {"/s", "ms", "s", "GiB", "tokens", "×"}
     assert [name for name, shown in units.items() if shown == "×"] == ["speed_over_reference"]
     assert speed_ratio("throughput_tokens_per_s", 50, 100) == speed_ratio("start_s", 20, 10) == 0.5
-    assert speed_ratio("start_s", 0, 10) == float("inf")
     assert speed_ratio("graph_s", 0, 0) == 1
+    assert speed_ratio("throughput_tokens_per_s", 0, 10) == 0
     assert {FIGURES[name] for name in LIMITED} == {"rate", "time"}
+
+
+@pytest.mark.parametrize(
+    ("figure", "now", "before"),
+    [
+        ("weights_s", 0, 10),
+        ("weights_s", 10, 0),
+        ("throughput_tokens_per_s", 10, 0),
+        ("throughput_tokens_per_s", 1e300, 1e-300),
+    ],
+)
+def test_what_was_too_short_to_be_told_has_no_ratio(figure: str, now: float, before: float) -> None:
+    """It is neither infinitely faster nor slower."""
+    assert speed_ratio(figure, now, before) is None
 
 
 def test_a_baseline_keeps_it_and_an_older_one_is_whole_without(scene: Scene, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ The engine is vLLM's own in its own processes, with nothing of ours in it: no ca
 make a judged run repeatable.
 """
 
-import json
 import os
 import shlex
 import subprocess
@@ -14,12 +13,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from npu_conformance.config.performance import PERCENTILES, Workload
 from npu_conformance.engines.vllm.bench_results import latency, served, throughput
 from npu_conformance.engines.vllm.started_log import started
 from npu_conformance.errors import JobError
 from npu_conformance.machine.storage import LOG_VARIABLE, write_text
 from npu_conformance.traces.performance import Bench, Figure
+from npu_conformance.traces.reading import read_saved
 from npu_conformance.workers.job import CLOSING, STARTING
 from npu_conformance.workers.server import VLLM, as_words, running
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from npu_conformance.workers.job import BenchJob
     from npu_conformance.workers.worker import Progress
 
+_WRITTEN = TypeAdapter(dict[str, Any])
 _POLL = 0.1
 _WARMUPS = 2
 # Other random prompts for each run, which a prefix cache would have of the one before; the second may not see the
@@ -38,7 +41,8 @@ def run(job: "BenchJob", progress: "Progress") -> None:
     """Run the job's tool, and leave its figures.
 
     Raises:
-        JobError: the tool or the server ended with an error, or left something that cannot be read.
+        JobError: the tool or the server ended with an error, or left something of another form.
+        TraceError: what it left cannot be read.
     """
     # As vLLM is served: see `run`'s candidates for what a judged engine has instead.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
@@ -163,5 +167,4 @@ def _beside_log(name: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    return read_saved(path, _WRITTEN, "its log may say why")

@@ -5,6 +5,7 @@ the same line each, of which the largest counts: the memory is that of one rank.
 """
 
 import re
+from math import inf
 from pathlib import Path
 
 # An engine writes some 100 KiB until it is ready.
@@ -41,7 +42,7 @@ def started(log: Path) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, patterns in _LINES.items():
         values = [value for pattern in patterns for value in _values(pattern, text, last=name in _LAST)]
-        if values and max(values) >= 0:
+        if values and 0 <= max(values) < inf:
             found[name] = max(values)
     return found
 

@@ -231,6 +231,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         "基线中没有速度：--baseline=update 加 --performance 会添加",
     ),
     (r"cannot be compared with the baseline: (.+)", r"无法与基线比较：\1"),
+    (r"(\S+): has no ratio to the baseline's: (.+) in the baseline, (.+) now", r"\1：与基线没有比值：基线 \2，本次 \3"),
     (r"(\S+): was not measured in (.+)", r"\1：未在 \2 中测量"),
     (r"(\S+ \S+) in the baseline, (\S+ \S+) now", r"基线为 \1，现在为 \2"),
     (r"the engine's log is empty", "引擎日志为空"),
