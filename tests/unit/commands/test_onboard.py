@@ -143,6 +143,24 @@ def test_a_lora_needs_its_model(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert load_config(path).recipe == str(path.with_suffix("") / "adapter_config.json")
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_loras_tokenizer_counts_only_where_it_is_whole(tmp_path: Path, whole: bool) -> None:
+    """Settings and a template that training left beside it are not the model's; its sampling never is."""
+    base, lora = write_model(tmp_path / "org" / "Base", "dense"), tmp_path / "mine" / "Lora"
+    lora.mkdir(parents=True)
+    (lora / "adapter_config.json").write_text(json.dumps({"r": 8}))
+    names = ("tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+    for folder, said in ((base, "model"), (lora, "lora")):
+        for name in names:
+            (folder / name).write_text(json.dumps({"chat_template": said}))
+    if whole:
+        (lora / "tokenizer.json").write_text("{}")
+
+    beside = onboarded(tmp_path, lora, f"--base={base}").with_suffix("")
+    found = [json.loads((beside / name).read_text())["chat_template"] for name in names]
+    assert found == (["lora", "lora", "model"] if whole else ["model"] * 3)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

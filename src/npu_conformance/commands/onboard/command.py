@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from npu_conformance.checkpoints.headers import shown
 from npu_conformance.checkpoints.subject import find_weights
 from npu_conformance.commands.console import say
-from npu_conformance.commands.onboard.facts import SMALL_FILES, Facts, read_facts
+from npu_conformance.commands.onboard.facts import SMALL_FILES, TOKENIZER_FILES, Facts, read_facts, whole_tokenizer
 from npu_conformance.commands.onboard.writing import written
 from npu_conformance.config.hub_id import HubId
 from npu_conformance.config.model import DERIVED
@@ -107,12 +107,16 @@ def _twin(facts: Facts) -> str | None:
 
 
 def _copy(facts: Facts, folder: Path) -> None:
-    """The small files that a twin is derived from."""
+    """The small files that a twin is derived from: the model's own, a LoRA's where it brings what they are about."""
     folder.mkdir()
-    for source in (facts.folder, facts.adapter_folder):
-        for name in SMALL_FILES:
-            if source is not None and (source / name).is_file():
-                shutil.copyfile(source / name, folder / name)
+    adapter = facts.adapter_folder
+    others = {ADAPTER: adapter}
+    if adapter is not None and whole_tokenizer(adapter):
+        others |= dict.fromkeys(TOKENIZER_FILES, adapter)
+    for name in SMALL_FILES:
+        source = others.get(name, facts.folder)
+        if source is not None and (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
 
 
 def _say_next(facts: Facts, path: Path, twin: str | None, *, guessed: bool) -> None:

@@ -20,6 +20,8 @@ SMALL_FILES = (
     "chat_template.jinja",
 )
 """That a derived twin is made from, or that say how the model is asked."""
+TOKENIZER_FILES = ("tokenizer_config.json", "chat_template.jinja")
+"""Those of them that are about the tokenizer."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
 _LINEAR = ("linear", "mamba", "rwkv", "ssm")
 # More experts, or positions, than any model has.
@@ -120,10 +122,19 @@ def read_facts(path: Path, name: str | None, base: Path | None) -> Facts:
         dtype=_dtype(config),
         method=_method(config, folder),
         scheme=_scheme(folder),
-        tokenizer=any((folder / one).is_file() for one in _TOKENIZERS),
+        tokenizer=_has_tokenizer(folder),
         template=_template(folder, tokens),
         no_twin=why_not(config),
     )
+
+
+def whole_tokenizer(folder: Path) -> bool:
+    """Whether a folder has all of a tokenizer: training often leaves its settings alone beside a LoRA."""
+    return _has_tokenizer(folder) and (folder / "tokenizer_config.json").is_file()
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / one).is_file() for one in _TOKENIZERS)
 
 
 def hub_id(folder: Path) -> str:
