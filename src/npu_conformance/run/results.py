@@ -31,12 +31,12 @@ IDENTITY = "conformance_identity"
 """The one that says of which model, variant and check it is."""
 UNSELECTED = "conformance_unselected"
 """What a worker of pytest-xdist says of the tests that `-k` left out, where it left none."""
-# Of a test's id: property, model, variant.
-_ID = re.compile(r"::test_(\w+)\[(.+)-([^-]+)\]$")
+# Of a conformance test's id, wherever the suite is installed: property, model, variant.
+_ID = re.compile(r"(?:^|/)conformance/test_checks\.py::test_(\w+)\[(.+)-([^-]+)\]$")
 
 
 def identity_of(session: Session, nodeid: str) -> Identity | None:
-    """Model, variant and property of a test, by its id alone; None for any other test."""
+    """Model, variant and property of a conformance test, by its id alone; None for any other, however it is called."""
     match = _ID.search(nodeid)
     if match is None or match[2] not in config_names(session.settings.configs):
         return None

@@ -23,6 +23,8 @@ MODELS = {"One": 1, "Single": 1, "Two": 2, "Pair": 2, "Four": 4, "Quad": 4}
 """Tensor parallel sizes, by model."""
 DEVICES = 8
 TESTS = 3
+PLACE = Path("tests", "conformance", "test_checks.py")
+"""Of its tests, where the suite's own are."""
 _LONGEST = 120.0
 
 _ENGINE = """
@@ -103,7 +105,7 @@ class PretendRun:
 
 def make_project(folder: Path) -> Path:
     """A project with six models; its locks are its own."""
-    for name in ("configs", "site", "locks", "tests"):
+    for name in ("configs", "site", "locks", PLACE.parent):
         (folder / name).mkdir(parents=True)
     for model, ranks in MODELS.items():
         text = f"model: org/{model}\nserve: {{tensor_parallel_size: {ranks}}}\n"
@@ -114,7 +116,7 @@ def make_project(folder: Path) -> Path:
     ini = "[pytest]\nmodel_configs = configs\nreports = reports\naddopts = --strict-markers --import-mode=importlib\n"
     (folder / "pytest.ini").write_text(ini)
     (folder / "conftest.py").write_text(_CONFTEST)
-    (folder / "tests" / "test_pretend.py").write_text(_TESTS)
+    (folder / PLACE).write_text(_TESTS)
     (folder / "site" / "sitecustomize.py").write_text(_ENGINE)
     return folder
 

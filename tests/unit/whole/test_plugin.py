@@ -170,6 +170,28 @@ def test_a_run_that_only_skips_leaves_the_last_report_alone(suite: Pytest, tmp_p
     assert not (tmp_path / "reports").exists()
 
 
+OWN = """
+import pytest
+
+@pytest.mark.parametrize("x", ["Good-1B-base"])
+def test_labels(x):
+    assert False
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "1")])
+def test_a_users_own_test_is_not_taken_for_a_check(suite: Pytest, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Though its id ends as one of the suite's, and it fails: it is pytest's alone to tell."""
+    own = tmp_path / "test_own.py"
+    own.write_text(OWN)
+    result = suite("-p", "npu_conformance.plugin", *words, str(own))
+
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "test_own.py::test_labels[Good-1B-base]" in result.stdout
+    assert "conformance ===" not in result.stdout
+    assert not (tmp_path / "reports").exists()
+
+
 def test_a_selection_of_nothing_says_why(suite: Pytest) -> None:
     """With the models there are, and pytest's own exit status; on pytest-xdist's workers too."""
     for words in ((), ("-n", "1")):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.helpers.pretend_engines import MODELS, TESTS, environment, make_project
+from tests.unit.helpers.pretend_engines import MODELS, PLACE, TESTS, environment, make_project
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def engines(project: Path) -> list[tuple[str, list[str]]]:
 
 def test_an_engine_sees_its_devices_and_pytest_is_left_alone(pretend: Path) -> None:
     """As many as its model's tensor parallel size, the first that are free; nothing is set where tests run."""
-    test = pretend / "tests" / "test_pretend.py"
+    test = pretend / PLACE
     unchanged = '"ASCEND_RT_VISIBLE_DEVICES" not in os.environ'
     test.write_text(f"import os\ndef test_one(evidence):\n    assert {unchanged}\n")
     result = run_pretend(pretend, "-k", "base and (Four or Single)")
@@ -75,7 +75,7 @@ def test_a_run_that_is_refused(pretend: Path, words: tuple[str, ...], variables:
 
 def test_a_model_stays_on_one_worker(pretend: Path) -> None:
     """Where nobody said how tests are to be dealt out: each engine is started once."""
-    test = pretend / "tests" / "test_pretend.py"
+    test = pretend / PLACE
     where = "import os\ndef test_{}(evidence, request, worker_id):\n"
     where += "    with open('where', 'a') as file:\n"
     where += "        file.write(request.node.callspec.id.split('-')[0] + ' ' + worker_id + '\\n')\n"
@@ -92,7 +92,7 @@ def test_a_model_stays_on_one_worker(pretend: Path) -> None:
 
 def test_a_test_whose_worker_died_is_an_error_in_the_report(pretend: Path) -> None:
     """It leaves no result of its own; its model does not pass by what is missing."""
-    test = pretend / "tests" / "test_pretend.py"
+    test = pretend / PLACE
     test.write_text("import os, signal\ndef test_dying(evidence):\n    os.kill(os.getpid(), signal.SIGKILL)\n")
     result = run_pretend(pretend, "-n", "1", "--max-worker-restart=0", "-k", "Two-base")
 
@@ -133,5 +133,5 @@ def test_ci_gets_a_line_a_model(pretend: Path) -> None:
         "judged (2 of 2 models)",
     ]
     assert result.stderr == ""
-    assert "test_pretend.py" not in result.stdout
+    assert PLACE.name not in result.stdout
     assert len(result.stdout.splitlines()) < 25
