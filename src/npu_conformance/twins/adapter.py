@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from npu_conformance.errors import ConfigError
 from npu_conformance.twins.corpus import examples
 from npu_conformance.twins.finding import find_recipe
 from npu_conformance.twins.recipes import Adapted
@@ -15,7 +16,7 @@ def train_adapter(
     """Train the adapter; the mean loss of the last tenth of the steps.
 
     Raises:
-        ConfigError: a prompt set is malformed.
+        ConfigError: a prompt set is malformed, or the base has no layer that the adapter is put on.
     """
     import torch
     from peft import LoraConfig, get_peft_model
@@ -33,9 +34,14 @@ def train_adapter(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.training.seed)
-        adapted = get_peft_model(network, config)
+        try:
+            adapted = get_peft_model(network, config)
+        except ValueError as error:
+            told = " ".join(str(error).split())[:300]
+            raise ConfigError(f"twin of {recipe.twin_of}: peft puts no LoRA on {recipe.base}: {told}") from error
         samples = [sample(tokenizer, example) for example in examples(recipe, prompts_dir)]
-        loss = train(adapted.get_base_model(), samples, recipe.training, progress)
+        # Logits of a model that the suite does not know may be more than its head's output.
+        loss = train(adapted.get_base_model(), samples, recipe.training, progress, whole=not seeing)
     adapted.peft_config["default"].base_model_name_or_path = find_recipe(recipe.base).twin_of
     adapted.save_pretrained(destination, save_embedding_layers=False)
     return loss

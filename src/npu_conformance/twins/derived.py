@@ -9,7 +9,7 @@ from typing import Any
 from npu_conformance.checkpoints.headers import read_json, shown
 from npu_conformance.checkpoints.rope_forms import older_form
 from npu_conformance.errors import CheckpointError, ConfigError
-from npu_conformance.twins.recipes import PLAIN_SETS, Adapted, Derived, Format, Training
+from npu_conformance.twins.recipes import LINEAR, PLAIN_SETS, Adapted, Derived, Format, Training
 from npu_conformance.twins.shrink import shrunk
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
@@ -48,6 +48,7 @@ def derived_recipe(path: Path) -> Derived | Adapted:
                 rank=rank,
                 alpha=_whole(content, "lora_alpha", rank),
                 training=_OF_ADAPTER,
+                targets=_targets(content.get("target_modules")),
             )
         beside = path.with_name("tokenizer_config.json")
         tokens = read_json(beside, "its special tokens are known from it") if beside.is_file() else {}
@@ -81,6 +82,13 @@ def _whole(content: Mapping[str, Any], key: str, default: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value not in range(1, _HIGHEST + 1):
         raise ValueError(f"{key}: expected a whole number from 1 to {_HIGHEST}, found {reprlib.repr(value)}")
     return int(value)
+
+
+def _targets(named: Any) -> tuple[str, ...]:
+    """The layers that a LoRA's file lists, by their own names; those of most models where it has an expression."""
+    names = named if isinstance(named, list) else []
+    own = (one.rpartition(".")[2] for one in names if isinstance(one, str))
+    return tuple(dict.fromkeys(one for one in own if one)) or LINEAR
 
 
 def why_none(config: Mapping[str, Any]) -> str | None:

@@ -64,6 +64,12 @@ def _heads(_: Any, config: Mapping[str, Any]) -> int:
     return _HEADS if own == queries else 1 if own == 1 else _HEADS // 2
 
 
+def _intermediate(_: Any, config: Mapping[str, Any]) -> int:
+    """Of a dense layer, or of an expert where that has no key of its own (Mixtral, gpt-oss)."""
+    told = any("moe_intermediate" in key for key in config)
+    return _INTERMEDIATE if told or not any(config.get(key) for key in _COUNTS) else _OF_EXPERT
+
+
 def _at_most(most: int) -> Callable[[Any, Mapping[str, Any]], int]:
     return lambda value, _: min(int(value), most)
 
@@ -76,19 +82,20 @@ def _below_layers(value: Any, config: Mapping[str, Any]) -> list[int]:
     return [one for one in value if one < _layers(config)]
 
 
+_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts")
+"""Of experts, by the names of most models."""
 _RULES: Mapping[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     "hidden_size": _exactly(_HIDDEN),
-    "intermediate_size": _exactly(_INTERMEDIATE),
+    "intermediate_size": _intermediate,
     "num_attention_heads": _exactly(_HEADS),
     "num_key_value_heads": _heads,
     "max_position_embeddings": _at_most(_POSITIONS),
     "sliding_window": _at_most(_WINDOW),
     "max_window_layers": lambda value, config: min(int(value), _layers(config) // 2),
     # Experts. Groups of experts must divide them, and those that are chosen must hold enough.
-    "num_experts": _exactly(_EXPERTS),
-    "num_local_experts": _exactly(_EXPERTS),
-    "n_routed_experts": _exactly(_EXPERTS),
+    **dict.fromkeys(_COUNTS, _exactly(_EXPERTS)),
     "num_experts_per_tok": _at_most(_PER_TOKEN),
+    "experts_per_token": _at_most(_PER_TOKEN),
     "n_group": _at_most(2),
     "topk_group": _at_most(1),
     "moe_intermediate_size": _exactly(_OF_EXPERT),

@@ -161,6 +161,17 @@ def test_a_loras_tokenizer_counts_only_where_it_is_whole(tmp_path: Path, whole: 
     assert found == (["lora", "lora", "model"] if whole else ["model"] * 3)
 
 
+def test_a_lora_of_a_quantised_model_has_no_twin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is trained on plain weights."""
+    base, lora = write_model(tmp_path / "org" / "Base", "fp8"), tmp_path / "mine" / "Lora"
+    lora.mkdir(parents=True)
+    (lora / "adapter_config.json").write_text('{"r": 8}')
+    path = onboarded(tmp_path, lora, f"--base={base}")
+
+    assert "no twin: config.json is quantised (fp8), and a LoRA is trained on plain" in capsys.readouterr().out
+    assert "twin" not in yaml.safe_load(path.read_text())
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

@@ -8,7 +8,7 @@ import pytest
 from npu_conformance.errors import ConfigError
 from npu_conformance.twins import architecture_of, base_of, called, find_recipe, recipe_digest
 from npu_conformance.twins.derived import derived_network, with_special_tokens
-from npu_conformance.twins.recipes import Adapted, Derived
+from npu_conformance.twins.recipes import LINEAR, Adapted, Derived
 from npu_conformance.twins.tokenizer import train_tokenizer
 from tests.unit.helpers.model_files import compressed, write_model
 
@@ -98,6 +98,28 @@ def test_a_lora_is_derived_beside_its_model(tmp_path: Path) -> None:
     assert (recipe.rank, recipe.alpha) == (4, 12)
     assert base_of(name) == str(folder / "config.json")
     assert called(name) == "derived-Model-lora"
+
+
+@pytest.mark.parametrize(
+    ("named", "targets"),
+    [
+        (["qkv_proj", "o_proj"], ("qkv_proj", "o_proj")),
+        (["model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj"], ("q_proj",)),
+        ("all-linear", LINEAR),
+        ([7, ""], LINEAR),
+        (None, LINEAR),
+    ],
+)
+def test_a_lora_is_put_on_the_layers_that_its_file_names(
+    tmp_path: Path, named: object, targets: tuple[str, ...]
+) -> None:
+    """Phi-3's are not called as those of most models."""
+    path = tmp_path / "adapter_config.json"
+    path.write_text(json.dumps({"r": 4, "target_modules": named}))
+    recipe = find_recipe(str(path))
+
+    assert isinstance(recipe, Adapted)
+    assert recipe.targets == targets
 
 
 def test_the_network_is_of_the_models_class(tmp_path: Path) -> None:

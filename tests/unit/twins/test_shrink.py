@@ -43,6 +43,13 @@ def test_experts_can_be_chosen() -> None:
     assert shrunk(COMMON | CONFIGS["latent"])["num_nextn_predict_layers"] == 0
 
 
+def test_an_expert_is_small_whichever_key_has_its_size() -> None:
+    """Mixtral and gpt-oss have no key of its own; DeepSeek's dense layers have another size than its experts."""
+    assert shrunk(COMMON | CONFIGS["sinks"])["intermediate_size"] == 192
+    assert shrunk(COMMON | CONFIGS["latent"])["intermediate_size"] == 768
+    assert shrunk(COMMON | CONFIGS["dense"])["intermediate_size"] == 768
+
+
 def test_a_window_is_shorter_than_prompts() -> None:
     """Else nothing would lie outside it; a model without one gets none."""
     assert shrunk(COMMON | CONFIGS["sliding"])["sliding_window"] == 64

@@ -11,6 +11,7 @@ from npu_conformance.checkpoints.modelslim import is_modelslim, schemes
 from npu_conformance.commands.onboard.derivable import why_not
 from npu_conformance.config.limits import Dtype
 from npu_conformance.errors import CheckpointError, ConfigError
+from npu_conformance.twins.derived import stored_format
 
 SMALL_FILES = (
     "config.json",
@@ -124,7 +125,7 @@ def read_facts(path: Path, name: str | None, base: Path | None) -> Facts:
         scheme=_scheme(folder),
         tokenizer=_has_tokenizer(folder),
         template=_template(folder, tokens),
-        no_twin=why_not(config),
+        no_twin=_of_quantised(config) if adapter is not None and stored_format(config) else why_not(config),
     )
 
 
@@ -135,6 +136,11 @@ def whole_tokenizer(folder: Path) -> bool:
 
 def _has_tokenizer(folder: Path) -> bool:
     return any((folder / one).is_file() for one in _TOKENIZERS)
+
+
+def _of_quantised(config: Mapping[str, Any]) -> str:
+    method = config["quantization_config"]["quant_method"]
+    return f"is quantised ({shown(method)}), and a LoRA is trained on plain weights only: no twin can be derived"
 
 
 def hub_id(folder: Path) -> str:
