@@ -204,6 +204,8 @@ def derived_network(recipe: Derived, tokenizer: Any) -> Any:
         if weights > _MOST:
             raise ConfigError(f"twin of {recipe.twin_of}: {weights:,} weights are left where its sizes were made small")
         network = transformers.AutoModelForCausalLM.from_config(config)
+        with torch.no_grad():  # some sizes are found to be wrong only where they meet
+            network(input_ids=torch.zeros(1, 2, dtype=torch.long), use_cache=False)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         told = " ".join(str(error).split())[:300]
         raise ConfigError(

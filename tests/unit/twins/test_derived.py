@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,11 @@ def derived(folder: Path) -> Derived:
     recipe = find_recipe(str(folder / "config.json"))
     assert isinstance(recipe, Derived)
     return recipe
+
+
+def network_of(recipe: Derived) -> Any:
+    """Untrained."""
+    return derived_network(recipe, with_special_tokens(recipe, train_tokenizer(["what is it?"] * 20, 400, recipe.chat)))
 
 
 def test_a_recipe_is_of_the_models_own_files(tmp_path: Path) -> None:
@@ -151,7 +157,12 @@ def test_a_text_begins_as_with_the_models_tokenizer(tmp_path: Path) -> None:
 
 def test_a_class_that_transformers_lacks_is_one_line(tmp_path: Path) -> None:
     """It comes with the weights, and its code is not run."""
-    recipe = derived(write_model(tmp_path / "own", "own-code"))
-    tokenizer = with_special_tokens(recipe, train_tokenizer(["what is it?"] * 20, 400, recipe.chat))
     with pytest.raises(ConfigError, match=r"twin of own: transformers .* makes no small telechat"):
-        derived_network(recipe, tokenizer)
+        network_of(derived(write_model(tmp_path / "own", "own-code")))
+
+
+def test_sizes_that_do_not_meet_are_one_line(tmp_path: Path) -> None:
+    """Helium's output projection has the hidden size on both sides, whatever a head has."""
+    changed: dict[str, Any] = {"model_type": "helium", "head_dim": 128, "num_key_value_heads": 32}
+    with pytest.raises(ConfigError, match=r"twin of odd: transformers .* makes no small helium: RuntimeError: mat1"):
+        network_of(derived(write_model(tmp_path / "odd", "tied", **changed)))
