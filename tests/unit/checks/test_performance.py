@@ -84,8 +84,8 @@ def test_a_limit_on_what_was_not_measured_does_not_pass(scene: Scene) -> None:
 @pytest.mark.parametrize(("now", "before"), [(0.0, 1.5), (1.5, 0.0)])
 def test_a_time_of_zero_neither_passes_nor_fails(scene: Scene, now: float, before: float) -> None:
     """A log tells it in digits that are too few; with a limit that is inconclusive."""
-    runs = [with_weights(seconds) for seconds in (now, before)]
-    limited, free = judged(scene, *runs, {"weights_s": 0.9})["weights_s"], judged(scene, *runs)["weights_s"]
+    this, then = with_weights(now), with_weights(before)
+    limited, free = (judged(scene, this, then, limits)["weights_s"] for limits in ({"weights_s": 0.9}, None))
 
     assert (limited.verdict, free.verdict) == ("inconclusive", "shown")
     assert limited.observed is None

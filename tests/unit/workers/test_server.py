@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -194,7 +194,8 @@ def test_where_the_system_shows_no_sockets_who_answers_is_this_one(
         raise psutil.AccessDenied
 
     stand_in(monkeypatch, SERVING)
-    for sockets in (lambda _: [], refusing):
+    ways: list[Callable[[psutil.Process], list[object]]] = [lambda _: [], refusing]
+    for sockets in ways:
         monkeypatch.setattr(server, "_sockets", sockets)
         with running(["m"], {"SAID": ""}, place / "log", seconds=20) as url:
             assert url.startswith("http://127.0.0.1:")
