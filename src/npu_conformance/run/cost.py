@@ -77,6 +77,11 @@ def reference_cost(
     )
 
 
+def decoding(prompt: int, tokens: int) -> list[tuple[int, int]]:
+    """Lengths of what the reference is timed at: three answers to a prompt, and a pass over all weights a token."""
+    return [(prompt, 0)] * 3 + [(1, 0)] * tokens
+
+
 def parameters_of(checkpoint: Checkpoint) -> int:
     """Number of weights, by the headers where they say it, else by the files' size."""
     return checkpoint.parameters or weight_bytes(checkpoint) // 2

@@ -1,9 +1,10 @@
 """Measures the speed of a model's engine as it is served, after its precision, and leaves one record of it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -22,7 +23,8 @@ from npu_conformance.workers.server import READY
 
 # `vllm bench latency` draws token ids below this, whatever the vocabulary is.
 _LATENCY_IDS = 10_000
-_TOOLS = ("latency", "throughput", "serve")
+TOOLS = ("latency", "throughput", "serve")
+"""Of vLLM, each with an engine of its own."""
 _BENCH = TypeAdapter(Bench)
 
 
@@ -48,7 +50,8 @@ def measure(run: ModelRun, config: ModelConfig, settings: Settings, workload: Wo
     load = os.getloadavg()[0]
     tools: dict[str, Bench] = {}
     failed: dict[str, str] = {}
-    without = _without(run, settings, workload)
+    adapted = bool(settings.candidate_adapter or run.prepared.adapter)
+    without = left_out(run.prepared.candidate.text_config, workload, adapted=adapted, scores=settings.scores)
     for tool, measured in _jobs(run, config, settings, workload).items():
         if tool not in without:
             output = run.traces.parent.parent / "performance" / run.traces.name / f"{tool}.json"
@@ -69,17 +72,24 @@ def measure(run: ModelRun, config: ModelConfig, settings: Settings, workload: Wo
     save_performance(run.traces, found)
 
 
-def _without(run: ModelRun, settings: Settings, workload: Workload) -> dict[str, str]:
-    """Tools that say nothing of this model, or are not wanted, and why."""
-    words = run.prepared.candidate.text_config.get("vocab_size")
+def left_out(checkpoint: Mapping[str, Any], workload: Workload, *, adapted: bool, scores: bool) -> dict[str, str]:
+    """Tools that say nothing of this model, or are not wanted, and why.
+
+    Args:
+        checkpoint: config.json of the language model that the engine loads.
+        workload: what it is asked.
+        adapted: whether it is served with a LoRA.
+        scores: whether a reference is computed in this run.
+    """
+    words = checkpoint.get("vocab_size")
     found = {}
-    if settings.candidate_adapter or run.prepared.adapter:
+    if adapted:
         found["latency"] = "vllm bench latency asks without the LoRA that the model is served with"
     elif isinstance(words, int) and words < _LATENCY_IDS:
         found["latency"] = f"vllm bench latency draws token ids below {_LATENCY_IDS:,}, this vocabulary has {words:,}"
     if not workload.reference_tokens:
         found["reference"] = "performance.reference_tokens is 0"
-    elif not settings.scores:
+    elif not scores:
         found["reference"] = "no reference is computed in this run"
     return found
 
@@ -92,7 +102,7 @@ def _jobs(
     # Of as many tokens as the engine's, from the run's own prompts.
     text = [token for prompt in prompts for token in prompt]
     prompt = tuple((text * -(-workload.input_tokens // len(text)))[: workload.input_tokens])
-    engines = {tool: _Tool(run, config, settings, workload, tool) for tool in _TOOLS}
+    engines = {tool: _Tool(run, config, settings, workload, tool) for tool in TOOLS}
     return {
         **engines,
         "reference": lambda output: run.references.speed(prompt, workload.reference_tokens, output),

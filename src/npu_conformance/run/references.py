@@ -22,7 +22,7 @@ from npu_conformance.machine.locks import locked
 from npu_conformance.machine.storage import cache_dir
 from npu_conformance.measure.module_errors import MODULE_ERRORS
 from npu_conformance.measure.reference_runs import Attention, ReferenceRun
-from npu_conformance.run.cost import reference_cost
+from npu_conformance.run.cost import decoding, reference_cost
 from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.made_by import cached_at, is_current
 from npu_conformance.run.preparation import Prepared
@@ -126,9 +126,8 @@ class References:
         """Leave how long it takes to decode so many tokens after a prompt."""
         common = self._common("float32", self._config.reference.attn_implementation)
         job = SpeedJob(**common, output=output, prompt=prompt, tokens=tokens)
-        # Three answers, each token a pass over all weights.
-        lengths = [(len(prompt), 0)] * 3 + [(1, 0)] * tokens
-        self._run(job, f"{self._subject.name}: speed of the reference", self._deadline(lengths, {"float32"}))
+        deadline = self._deadline(decoding(len(prompt), tokens), {"float32"})
+        self._run(job, f"{self._subject.name}: speed of the reference", deadline)
 
     def _common(self, dtype: ReferenceDtype, attention: Attention) -> dict[str, Any]:
         prepared = self._prepared

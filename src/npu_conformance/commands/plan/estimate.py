@@ -18,9 +18,12 @@ from npu_conformance.run.kv_cache import WIDTHS, Length, given_bytes
 from npu_conformance.run.room import PROCESS, engine_bytes
 from npu_conformance.run.schedule import Engine
 
-# Seconds of a start on a CPU: of a process with its imports (20 to 60), of an engine (3 to 4), of what it compiles (24
-# to 72), of each further rank (20 to 50). Twins in five runs on 2 cores of a Xeon at 2.5 GHz; an AMD EPYC took a third.
-_PROCESS, _ENGINE, _COMPILING, _RANK = 30, 4, 40, 25
+# Seconds of a start on a CPU: of an engine (3 to 4), of what it compiles (24 to 72), of each further rank (20 to 50),
+# and before them of a process with its imports (20 to 60). Twins in five runs on 2 cores of a Xeon at 2.5 GHz; an AMD
+# EPYC took a third.
+_ENGINE, _COMPILING, _RANK = 4, 40, 25
+IMPORTING = 30
+"""Seconds until a process has imported vLLM."""
 # Seconds until an engine on an accelerator answers, eager, and compiled or captured: round numbers, unmeasured.
 _EAGER, _CAPTURED = 60, 180
 # Seconds an accelerator takes for all prompts once; unmeasured.
@@ -36,8 +39,8 @@ _SHARE = 0.92
 _BLOCK = 128
 # Requests asked again in small batches, see `engines/vllm/scenarios.py`: copies, alone, joining, each two steps later.
 _ALONE, _JOIN, _LATER = 4, 8, 2
-# Requests that vLLM runs side by side.
-_SIDE_BY_SIDE = 256
+SIDE_BY_SIDE = 256
+"""Requests that vLLM runs side by side."""
 _POSITIONS = 32768
 # Times that a server answers as many tokens as all prompts have.
 _SERVED = 4
@@ -76,7 +79,7 @@ class Take:
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """What is asked of an engine."""
 
     tokens: int
@@ -99,6 +102,7 @@ def engine_take(
     platform: Platform,
     envs: Mapping[str, str],
     follows: bool,
+    running: bool = False,
 ) -> Take:
     """What an engine takes.
 
@@ -109,9 +113,26 @@ def engine_take(
         platform: what it runs on.
         envs: the config's environment variables, and the variant's.
         follows: whether it runs in a process in which another has run.
+        running: whether it is a server that runs already, so that nothing but the asking is the run's.
     """
-    options = asked.options
-    work = _work(load, asked, candidate)
+    work, options = _work(load, asked, candidate), asked.options
+    if running:
+        row = load.vocabulary * WIDTHS[options["dtype"]]
+        return Take(_asking_seconds(load, work, options["dtype"], platform), PROCESS, work.kept * row)
+    return work_take(load, work, options, candidate=candidate, platform=platform, envs=envs, follows=follows)
+
+
+def work_take(
+    load: Load,
+    work: Work,
+    options: dict[str, Any],
+    *,
+    candidate: str,
+    platform: Platform,
+    envs: Mapping[str, str],
+    follows: bool = False,
+) -> Take:
+    """What an engine with these options takes that is asked so much (see `engine_take`)."""
     cache = given_bytes(load.checkpoint.text_config, options, load.lengths, envs)
     row = load.vocabulary * WIDTHS[options["dtype"]]
     return Take(
@@ -123,27 +144,27 @@ def engine_take(
     )
 
 
-def _work(load: Load, asked: Engine, candidate: str) -> _Work:
+def _work(load: Load, asked: Engine, candidate: str) -> Work:
     count, rows = len(asked.lengths), sum(answer for _, answer in asked.lengths)
     tokens, longest = sum(map(sum, asked.lengths)), max((answer for _, answer in asked.lengths), default=0)
     bare = count if load.adapted else 0
     if not engine(candidate).forced_decode:
-        return _Work(tokens=2 * tokens, steps=2 * rows, passes=2, kept=rows + bare, scratch=0)
+        return Work(tokens=2 * tokens, steps=2 * rows, passes=2, kept=rows + bare, scratch=0)
     # One that ends makes room for one that waits.
-    steps = max(longest, rows // int(asked.options.get("max_num_seqs") or _SIDE_BY_SIDE))
+    steps = max(longest, rows // int(asked.options.get("max_num_seqs") or SIDE_BY_SIDE))
     if asked.mode == "forced long":
-        return _Work(tokens=tokens, steps=steps, passes=1, kept=rows, scratch=rows)
+        return Work(tokens=tokens, steps=steps, passes=1, kept=rows, scratch=rows)
     if asked.mode == "tokens only":
-        return _Work(tokens=tokens, steps=steps, passes=1, kept=0, scratch=0)
+        return Work(tokens=tokens, steps=steps, passes=1, kept=0, scratch=0)
     if asked.mode == "serving":
         # One after another, once more as a crowd of clients, and about as much for all else that is asked.
-        return _Work(tokens=_SERVED * tokens, steps=_SERVED * rows, passes=_SERVED, kept=0, scratch=0)
+        return Work(tokens=_SERVED * tokens, steps=_SERVED * rows, passes=_SERVED, kept=0, scratch=0)
     probed, probes, probe_steps = _probed(load)
     if asked.mode == "generate":
         again, one_by_one = COPIES + _ALONE + _JOIN, _ALONE * rows // count
         looked_at = asked.layer_prompts + JUDGED * min(asked.module_prompts, count)
         # Chosen, chosen again, in another order, as one prefill, and one token of each as its user would ask.
-        return _Work(
+        return Work(
             tokens=4 * tokens + (tokens - rows) + again * max(map(sum, asked.lengths)) + probes,
             steps=3 * steps + 2 * longest + one_by_one + _JOIN * _LATER + count + probe_steps + looked_at,
             passes=5,
@@ -152,7 +173,7 @@ def _work(load: Load, asked: Engine, candidate: str) -> _Work:
         )
     passes = 2 if asked.mode == "forced warm" else 1
     kept = passes * rows + probed
-    return _Work(passes * (tokens + probes), passes * (steps + probe_steps), passes, kept, scratch=kept)
+    return Work(passes * (tokens + probes), passes * (steps + probe_steps), passes, kept, scratch=kept)
 
 
 def _probed(load: Load) -> tuple[int, int, int]:
@@ -167,11 +188,11 @@ def _start_seconds(load: Load, options: dict[str, Any], candidate: str, platform
     eager = not engine(candidate).serve_options or bool(options.get("enforce_eager"))
     if platform != "cpu":
         return (_EAGER if eager else _CAPTURED) + load.weights / READING
-    started = (0 if follows else _PROCESS) + _ENGINE + (ranks(options) - 1) * _RANK
+    started = (0 if follows else IMPORTING) + _ENGINE + (ranks(options) - 1) * _RANK
     return started + (0 if eager else _COMPILING) + load.weights / READING
 
 
-def _asking_seconds(load: Load, work: _Work, dtype: str, platform: Platform) -> float:
+def _asking_seconds(load: Load, work: Work, dtype: str, platform: Platform) -> float:
     if platform != "cpu":
         return work.passes * _PASS
     share = 1.0 if dtype == "float32" else NATIVE if native(dtype) else _EMULATED[dtype]

@@ -24,6 +24,8 @@ class Step:
     """Where the estimate comes from."""
     process: int = 0
     """Number of an engine's process in the whole run; 0 for what is no engine."""
+    starts: bool = True
+    """Whether an engine is started; a server may run already."""
     needed_by: tuple[str, ...] = ()
     """Variants for whose sake it runs though it is not selected itself."""
     deadline: float | None = None

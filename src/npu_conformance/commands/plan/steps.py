@@ -1,13 +1,16 @@
 """The steps of one model's run: what is made first, its engines, its references, each with what it will take."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from npu_conformance.audit.published import require_readable
 from npu_conformance.checkpoints.inspect import inspect, weight_bytes
 from npu_conformance.commands.plan.earlier import last_time
 from npu_conformance.commands.plan.estimate import Load, Take, engine_take
+from npu_conformance.commands.plan.speed import in_words, speed_take
 from npu_conformance.commands.plan.step import Step
 from npu_conformance.commands.plan.twins import TWIN_DISK, nominal
+from npu_conformance.config.engines import engine
 from npu_conformance.config.limits import ReferenceDtype
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import load_prompts
@@ -17,9 +20,10 @@ from npu_conformance.machine.capacity import GIB
 from npu_conformance.machine.devices import find_devices
 from npu_conformance.measure.reference_runs import ReferenceRun
 from npu_conformance.run.build_twins import is_whole
-from npu_conformance.run.cost import READING, STARTING, Cost, parameters_of, reference_cost
+from npu_conformance.run.cost import READING, STARTING, Cost, decoding, parameters_of, reference_cost
 from npu_conformance.run.deadlines import reference_deadline
 from npu_conformance.run.kv_cache import WIDTHS, Length, own_longest
+from npu_conformance.run.performance import TOOLS, left_out, workload_of
 from npu_conformance.run.preparation import adapter_findings, quantises
 from npu_conformance.run.schedule import Engine, Pass, Served, schedule
 from npu_conformance.run.session import Session
@@ -52,13 +56,14 @@ def model_steps(session: Session, model: str, variants: Sequence[str], before: i
     one = _Model(session, model)
     found = schedule(one.served, variants, scores=session.settings.scores)
     engines = [
-        one.engine(engine, number, follows=place > 0)
+        one.engine(asked, number, follows=place > 0)
         for number, group in enumerate(found.processes, start=before + 1)
-        for place, engine in enumerate(group)
+        for place, asked in enumerate(group)
     ]
     own = next((scored for scored in found.passes if scored.variant in JUDGED), None)
     passes = [step for scored in found.passes for step in one.passes(scored, after=own)]
-    return [one.preparation(), *one.conversion(), *engines, *passes, one.judging(engines)]
+    measured = one.speed(before + len(found.processes)) if "as_served" in variants else []
+    return [one.preparation(), *one.conversion(), *engines, *passes, *measured, one.judging(engines)]
 
 
 class _Model:
@@ -120,6 +125,7 @@ class _Model:
 
     def engine(self, one: Engine, process: int, *, follows: bool) -> Step:
         """An engine's step; `follows` where another runs before it in its process."""
+        running = self._runs_already(one)
         take = engine_take(
             self._load(),
             one,
@@ -127,19 +133,49 @@ class _Model:
             platform=self._platform,
             envs={**self._config.envs, **one.envs},
             follows=follows,
+            running=running,
         )
         take, basis = self._as_last_time(one.variant, take, ranks(one.options))
         return Step(
             kind="engine",
             model=self._name,
             name=one.variant,
-            about=self._config.changes_in_words(one.variant),
+            about=self._config.changes_in_words(one.variant) + ("; it runs already" if running else ""),
             take=take,
             basis=basis,
             process=process,
+            starts=not running,
             needed_by=one.needed_by,
             deadline=self._deadline,
         )
+
+    def _runs_already(self, one: Engine) -> bool:
+        """Whether it is somebody else's server."""
+        asked = one.mode == "serving" and self._settings.server_for_checks(self._config)[0] is not None
+        return asked or engine(self._settings.engine_of(self._config)).remote
+
+    def speed(self, before: int) -> list[Step]:
+        """What measures the speed of `as_served`; `before` processes are others'."""
+        if (asked := workload_of(self._config, self._settings)) is None:
+            return []
+        without = left_out(self._loaded.text_config, asked, adapted=self._adapted, scores=self._settings.scores)
+        one, load = self.served.engine("as_served"), self._load()
+        envs = {**self._config.envs, **one.envs}
+        takes = {
+            tool: speed_take(tool, asked, load, one.options, self._platform, envs)
+            for tool in TOOLS
+            if tool not in without
+        }
+        common: dict[str, Any] = {"model": self._name, "name": one.variant, "basis": self._basis}
+        found = [
+            Step("engine", about=in_words(tool, asked), take=take, process=number, deadline=self._deadline, **common)
+            for number, (tool, take) in enumerate(takes.items(), start=before + 1)
+        ]
+        if "reference" in without:
+            return found
+        cost = reference_cost(self._reference, decoding(asked.input_tokens, asked.reference_tokens), "float32")
+        take, deadline = Take(cost.seconds, cost.memory, 0), self._reference_deadline(cost, "float32")
+        return [*found, Step("reference", about=in_words("reference", asked), take=take, deadline=deadline, **common)]
 
     def passes(self, one: Pass, after: Pass | None) -> list[Step]:
         """Of a pass the first run, and all that follow it as one: the noise floor.

@@ -54,7 +54,7 @@ def _tables(forecast: Forecast) -> list[Table]:
     for step in forecast.of("engine"):
         process = _process(step, first.setdefault(step.process, step.name), together[step.process])
         needed = f"needed by {', '.join(step.needed_by)}: " if step.needed_by else ""
-        engines.add_row(step.model, step.name, needed + step.about, "1", process, *_figures(step))
+        engines.add_row(step.model, step.name, needed + step.about, str(int(step.starts)), process, *_figures(step))
     others = _table("model", "step", "variant", "what")
     for kind in ("twin", "preparation", "conversion", "reference", "noise floor", "judging"):
         for step in forecast.of(kind):
@@ -94,7 +94,7 @@ def _skipped(forecast: Forecast) -> Table:
 def _counts(forecast: Forecast) -> str:
     """What would be started, counted."""
     counted = [
-        _count(len(forecast.of("engine")), "engine start"),
+        _count(sum(step.starts for step in forecast.of("engine")), "engine start"),
         _count(forecast.processes, "engine process", "engine processes"),
         _count(len(forecast.of("reference")), "reference pass", "reference passes"),
         _count(len(forecast.of("noise floor")), "noise floor"),

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 _WRITTEN = TypeAdapter(dict[str, Any])
 _POLL = 0.1
-_WARMUPS = 2
+WARMUPS = 2
+"""Requests of a tool that do not count."""
 # Other random prompts for each run, which a prefix cache would have of the one before; the second may not see the
 # first's.
 _SEEDS = {"single": 1, "loaded": 2}
@@ -65,7 +66,7 @@ def _latency(job: "BenchJob", progress: "Progress") -> Bench:
         "--batch-size=1",
         f"--input-len={asked.input_tokens}",
         f"--output-len={asked.output_tokens}",
-        f"--num-iters-warmup={_WARMUPS}",
+        f"--num-iters-warmup={WARMUPS}",
         f"--num-iters={asked.iterations}",
     ]
     found = _offline(words, progress)
@@ -118,7 +119,7 @@ def _client(job: "BenchJob", served_name: str, run_name: str, at_once: int) -> l
         *_random(job.workload),
         f"--max-concurrency={at_once}",
         f"--seed={_SEEDS[run_name]}",
-        f"--num-warmups={_WARMUPS}",
+        f"--num-warmups={WARMUPS}",
         "--ignore-eos",
         "--temperature=0",
         "--percentile-metrics=ttft,tpot,e2el",
