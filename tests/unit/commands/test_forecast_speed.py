@@ -1,6 +1,7 @@
 """Jobs beside those that precision is judged by: what measures speed, and servers that run already."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ LARGE = LLAMA | {"vocab_size": 50_000}
 
 
 def planned(
-    own_configs: Path, tmp_path: Path, yaml: str = "", *variants: str, words: bool = True, **settings: object
+    own_configs: Path, tmp_path: Path, yaml: str = "", *variants: str, words: bool = True, **settings: Any
 ) -> Forecast:
     """What is planned of a model with weights."""
     config = LARGE if words else LLAMA
@@ -61,7 +62,7 @@ def test_only_what_would_be_measured_is_listed(
     tmp_path: Path,
     variants: tuple[str, ...],
     yaml: str,
-    settings: dict[str, object],
+    settings: dict[str, Any],
     tools: list[str],
 ) -> None:
     """By the same rules as in a run."""
