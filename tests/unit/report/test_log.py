@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 
 from npu_conformance.checks import CHECKS
-from npu_conformance.report.renderers.markdown import cell, render_markdown
-from npu_conformance.report.words import Language
+from npu_conformance.report.cards.markdown import cell
+from npu_conformance.report.renderers.markdown import render_markdown
+from npu_conformance.report.words import Language, phrase
+from npu_conformance.workers.log import WARNINGS
 from tests.unit.helpers.report_runs import Runs, line
 from tests.unit.helpers.scenes import Scene
+from tests.unit.helpers.shown_sections import english_in
 
 SKIPPED = "Parameter fc.weight not found in params_dict, skip loading"
 LOG: dict[str, Any] = {
@@ -22,7 +25,7 @@ LOG: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("language", "words"), [("en", "❌ the engine left out weights of the"), ("zh", "❌ 引擎丢弃了检查点中的部分权重")]
+    ("language", "words"), [("en", "the engine left out weights of the"), ("zh", "引擎丢弃了检查点中的部分权重")]
 )
 def test_each_line_is_a_row(runs: Runs, language: Language, words: str) -> None:
     """What fails first, and what this release does not know is left out."""
@@ -30,7 +33,7 @@ def test_each_line_is_a_row(runs: Runs, language: Language, words: str) -> None:
     report = runs.report()
 
     assert [row.times for row in report.models[0].variants[-1].log] == [7, 1]
-    _, times, said, meaning, _ = line(report, f"{cell('fresh_engine')} | 7", language, "log")
+    _, times, said, meaning, _ = line(report, f"❌ {cell('fresh_engine')} | 7", language, "log")
     assert (times, said) == ("7", cell(SKIPPED, 120))
     assert meaning.startswith(words)
     assert " \\| x |" in render_markdown(report, language)
@@ -66,3 +69,13 @@ def test_no_log_is_not_judged(runs: Runs, log: Any, why: str) -> None:
     (result,) = CHECKS["engine_log"].judge(runs.variant("fresh_engine", log=log))
 
     assert (result.verdict, result.message) == ("not_applicable", f"the engine's log {why}")
+
+
+def test_what_fails_by_a_line_is_said_in_chinese() -> None:
+    """Of every warning that this release knows, with the line as it was written."""
+    for row in WARNINGS.values():
+        said = phrase("zh", f"{row.meaning}: `a line`; {row.remedy} (and 6 more)")
+
+        assert english_in(said) is None, said
+        assert said.endswith("（另有 6 处）")
+        assert "`a line`" in said

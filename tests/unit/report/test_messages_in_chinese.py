@@ -14,18 +14,11 @@ from npu_conformance.report.words.messages import MESSAGES
 from npu_conformance.report.words.mistakes import MISTAKES
 from tests.unit.helpers.finished_reports import failing_report
 from tests.unit.helpers.report_runs import Runs, exchanged
+from tests.unit.helpers.shown_sections import english_in
 from tests.unit.helpers.suite_runs import ROOT
 
 # One of each kind of message, as checks write them.
 EXAMPLES = (ROOT / "tests/unit/report/messages.txt").read_text(encoding="utf-8").splitlines()
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\(#\d+\)|`[^`]*`|\{[^}]*\}|--[\w=-]+|[\w./-]*[/_.=][\w./=-]*")
-_ENGLISH = re.compile(r"[A-Za-z]{2,} [a-z]{2,} [a-z]{2,}")
-
-
-def english_in(text: str) -> str | None:
-    """Three English words in a row that are no name, option or quotation."""
-    found = _ENGLISH.search(_QUOTED.sub("…", text))
-    return None if found is None else found[0]
 
 
 @pytest.mark.parametrize("english", EXAMPLES)
@@ -93,9 +86,11 @@ def _page(report: object) -> str:
 
 
 def _asked(runs: Runs, text: str) -> bool:
-    """Whether it is a prompt, an answer, or a command."""
+    """Whether it is a prompt, an answer, a command, or the reason of a limit of the config's own."""
     base = runs.report().models[0].variants[0]
-    return any(text.strip().startswith(row.text[:20]) or row.answer[:20] in text for row in base.prompts)
+    return any(text == own.reason for own in base.own_limits.values()) or any(
+        text.strip().startswith(row.text[:20]) or row.answer[:20] in text for row in base.prompts
+    )
 
 
 def test_what_is_inconclusive_says_why_in_chinese() -> None:

@@ -12,7 +12,7 @@ from npu_conformance.report.findings import ModuleRow
 from npu_conformance.report.pages.charts import bullets_svg, chart_svg, placeholders
 from npu_conformance.report.pages.tokens import level, tokens, visible
 from npu_conformance.report.sections import ORDER, section, sections
-from npu_conformance.report.sections.blocks import Answers, Block, Bullets, Chart, Fold, Paragraph, Table
+from npu_conformance.report.sections.blocks import Answers, Block, Bullets, Chart, Paragraph, Table
 from npu_conformance.report.sections.error_source import Shares, shares
 from npu_conformance.report.sections.gates import figure_blocks
 from npu_conformance.report.sections.verdict import sentence
@@ -25,12 +25,8 @@ from npu_conformance.report.words.metrics import METRICS
 from npu_conformance.selftest.catalogue import CLEAN, KINDS
 from tests.unit.helpers.finished_reports import failing_report, green_report
 from tests.unit.helpers.report_runs import Runs
+from tests.unit.helpers.shown_sections import flat
 from tests.unit.helpers.suite_runs import ROOT
-
-
-def flat(blocks: tuple[Block, ...]) -> list[Block]:
-    """All blocks, those that are folded away too."""
-    return [one for block in blocks for one in ((block, *flat(block.blocks)) if isinstance(block, Fold) else (block,))]
 
 
 def of(runs: Runs, language: Language) -> list[Block]:

@@ -1,5 +1,9 @@
 """Chinese for what lines of engines' logs mean (workers/known_warnings.yaml), by name: meaning and remedy."""
 
+import re
+
+from npu_conformance.workers.log import WARNINGS
+
 LOG: dict[str, tuple[str, str]] = {
     "weights skipped": (
         "引擎丢弃了检查点中的部分权重：按其名称在模型中没有对应位置",
@@ -76,3 +80,10 @@ LOG: dict[str, tuple[str, str]] = {
     ),
     "oneDNN": ("某个线性层在此 CPU 上使用 torch 自带的算子", "不影响结果"),
 }
+
+LOG_MESSAGES: tuple[tuple[str, str], ...] = tuple(
+    (rf"{re.escape(row.meaning)}: (`.*`); {re.escape(row.remedy)}", rf"{LOG[name][0]}：\1；{LOG[name][1]}")
+    for name, row in WARNINGS.items()
+    if name in LOG
+)
+"""The message of a check that fails by such a line, which it quotes."""

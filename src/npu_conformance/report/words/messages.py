@@ -48,6 +48,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
         r"首个超出为 \1：为其噪声基底的 \2 倍，同类为 \3 倍",
     ),
     (r"first at ([^;]+)", r"首处为 \1"),
+    (r"worst at ([^;:]+)", r"最差为 \1"),
     (r"the norm explodes at (.+)", r"范数在 \1 处激增"),
     # Answers and labels
     (r"(.+): expected (.+) in the answer, found (.+)", r"\1：回答中应有 \2，实际为 \3"),
@@ -235,6 +236,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (r"(\S+): was not measured in (.+)", r"\1：未在 \2 中测量"),
     (r"(\S+ \S+) in the baseline, (\S+ \S+) now", r"基线为 \1，现在为 \2"),
     (r"the engine's log is empty", "引擎日志为空"),
+    (r"only the beginning of a very long log was read", "日志过长，只读取了开头部分"),
     (r"(\d+) prompt set: error_over_floor judges it", r"只有 \1 个提示词集：由 error_over_floor 判定"),
     (r"(\d+) positions: at least (\d+) are needed", r"有 \1 个位置，至少需要 \2 个"),
     (r"candidate", "被测"),

@@ -3,6 +3,8 @@
 import re
 
 from npu_conformance.report.words.compared import COMPARED_REASONS
+from npu_conformance.report.words.lacking import LACKING
+from npu_conformance.report.words.log import LOG_MESSAGES
 from npu_conformance.report.words.messages import MESSAGES
 from npu_conformance.report.words.mistakes import MISTAKES
 from npu_conformance.report.words.phrases import PHRASES
@@ -31,7 +33,8 @@ REASONS: tuple[tuple[str, str], ...] = (
 
 
 _PATTERNS = tuple(
-    (re.compile(pattern, re.DOTALL), chinese) for pattern, chinese in (*MISTAKES, *MESSAGES, *SERVED_MESSAGES, *REASONS)
+    (re.compile(pattern, re.DOTALL), chinese)
+    for pattern, chinese in (*LOG_MESSAGES, *LACKING, *MISTAKES, *MESSAGES, *SERVED_MESSAGES, *REASONS)
 )
 _PART = re.compile(r"\\(\d+)|<(\d+)>")
 _JOINTS = (("; ", "；"), (". ", "。"))
