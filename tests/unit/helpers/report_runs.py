@@ -212,10 +212,14 @@ def made_up_runs(scene: "Scene", tmp_path: Path) -> Runs:
     return made
 
 
+def under(text: str, heading: str, language: Literal["en", "zh"] = "en") -> list[str]:
+    """The lines of Markdown from the first heading of these words to the next heading."""
+    return text.split(f"# {WORDS[heading][language == 'zh']} ·", 1)[1].split("\n#", 1)[0].splitlines()
+
+
 def line(report: Report, start: str, language: Literal["en", "zh"] = "en", heading: str = "variants") -> list[str]:
-    """The cells of the row that begins so, in the section of that heading."""
-    word = WORDS[heading][language == "zh"]
-    text = render_markdown(report, language)
-    section = text.split(f"## {word} ·", 1)[1].split("\n## ", 1)[0]
-    (found,) = [row for row in section.splitlines() if row.startswith(f"| {start} |")]
+    """The cells of the row that begins so, under that heading of details.md."""
+    (found,) = [
+        row for row in under(render_markdown(report, language), heading, language) if row.startswith(f"| {start} |")
+    ]
     return [cell.strip() for cell in found.strip("|").split(" | ")]

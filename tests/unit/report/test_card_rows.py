@@ -1,12 +1,17 @@
 """What a card leaves out of its tables, and what it never does."""
 
+import re
+
 import pytest
 
 from npu_conformance.report.cards.card import card
+from npu_conformance.report.cards.excerpts import MOST
 from npu_conformance.report.model import Report
 from npu_conformance.report.prompt_rows import LabelRow
+from npu_conformance.report.renderers.markdown import LONGEST
 from npu_conformance.report.words import word
 from tests.unit.helpers.report_runs import Runs
+from tests.unit.helpers.suite_runs import ROOT
 
 
 @pytest.fixture
@@ -39,3 +44,32 @@ def test_labels_and_answers_that_failed_are_never_cut(report: Report) -> None:
 def _table(report: Report, key: str) -> str:
     """Of a card, by the key of its title."""
     return "\n".join(card(report, report.models[0], "en")).split(f"## {word('en', key)}\n")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize(("name", "head"), [("report.md", "| table | rows |"), ("zh/report.md", "| 表格 | 行数 |")])
+def test_the_docs_say_how_many_rows_a_card_keeps(name: str, head: str) -> None:
+    """A row a table, in the order in which the code has them, with its number first."""
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    rows = text.split(head)[1].split("\n\n")[0].splitlines()[2:]
+
+    assert [int(re.findall(r"\d+", row.split("|")[2])[0]) for row in rows] == list(MOST.values())
+    assert f"{LONGEST} " in text.split("## details")[1].split("\n## ")[0]
+
+
+def test_what_failed_is_kept_as_the_docs_say(runs: Runs) -> None:
+    """Every label and gate that failed; prompts end at seven, those with another token first."""
+    report = runs.report()
+    model = report.models[0]
+    base = model.variants[0]
+    row, label = base.prompts[0], base.labels[0]
+    base.prompts = [row] * 9 + [row.model_copy(update={"matches": 0, "text": f"off {number}"}) for number in range(9)]
+    base.labels = [label.model_copy(update={"candidate": None, "text": f"wrong {number}"}) for number in range(9)]
+    gate = next(one for one in model.checks if one.p_value is not None)
+    model.checks += [gate.model_copy(update={"verdict": "fail"})] * 9
+    shown = "\n".join(card(report, model, "en"))
+    failed = [line for line in shown.splitlines() if "❌" in line]
+
+    assert [f"off {number}" in shown for number in range(9)] == [True] * 7 + [False] * 2
+    assert all(f"| wrong {number} |" in shown for number in range(9))
+    assert len([line for line in failed if line.endswith("| ❌ fail |")]) == 9
+    assert "and 11 more, in `details.md`" in shown

@@ -161,7 +161,7 @@ def test_a_provenance_that_says_nothing_is_shown_as_such(content: Content) -> No
     edited["run"]["versions"] = {"to|rch": "2\x1b[2J | <b>"}
     text = render_markdown(Report.model_validate(edited), "en")
 
-    assert "| device | — · — | — |" in text
+    assert "| Device | — | — |" in text
     assert "to\\|rch 2" in text
     assert "\x1b" not in text
     assert "<b>" not in text

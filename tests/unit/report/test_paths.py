@@ -14,7 +14,7 @@ from npu_conformance.report.renderers.markdown import render_markdown
 from npu_conformance.report.values import besides
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.traces.trace import PREFILL, save_cases
-from tests.unit.helpers.report_runs import Runs, case, line, write
+from tests.unit.helpers.report_runs import Runs, case, line, under, write
 from tests.unit.helpers.scenes import Scene
 
 
@@ -27,7 +27,7 @@ def test_decodes_figures_are_not_taken_for_prefills(runs: Runs) -> None:
             again, (("prefill_closeness", "prefill"), ("variant_closeness", "decode"))
         )
     ]
-    text = render_markdown(runs.report(), "en").split("· Precision metrics ·")[1].split("\n## ")[0]
+    text = "\n".join(under(render_markdown(runs.report(), "en"), "metrics"))
 
     assert "50 %" not in text
     assert "| 0.5 |" not in text
@@ -49,7 +49,7 @@ def test_three_witnesses_that_hold_have_one_row(runs: Runs, language: Literal["e
 
     assert all(cell.startswith("✅") for cell in cells[1:4])
     assert cells[3].endswith(", 0 %")
-    assert WORDS["seen_in"][language == "zh"] not in text
+    assert f"| {WORDS['seen_in'][language == 'zh']} |" not in text
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -61,14 +61,14 @@ def test_a_witness_that_breaks_brings_the_table(scene: Scene, runs: Runs, langua
     runs.take(scene.evidence())
     report = runs.report()
     cells = line(report, "base", language, "paths")
-    section = render_markdown(report, language).split(f"## {WORDS['paths'][language == 'zh']} ·")[1].split("\n## ")[0]
+    section = under(render_markdown(report, language), "combinations", language)
 
     assert found is not None
     assert (found.decode, found.prefill, found.own) == (True, False, False)
     assert found.prefill_l2 == pytest.approx(0.5, rel=0.01)
     assert [cell[0] for cell in cells[1:4]] == ["✅", "❌", "❌"]
-    assert len([row for row in section.splitlines() if row.startswith(("| ✅", "| ❌"))]) == len(IMPLICATES)
-    (seen,) = [row for row in section.splitlines() if row.startswith(("| ✅", "| ❌")) and row.endswith("| base |")]
+    assert len([row for row in section if row.startswith(("| ✅", "| ❌"))]) == len(IMPLICATES)
+    (seen,) = [row for row in section if row.startswith(("| ✅", "| ❌")) and row.endswith("| base |")]
     assert seen.startswith("| ✅ | ❌ | ❌ | ")
 
 
@@ -105,8 +105,8 @@ def test_options_that_were_not_followed_are_marked(runs: Runs) -> None:
     assert rows["max_num_seqs"].effective == "—"
     assert "other" not in rows
     assert details.candidate["asked"] == asked
-    assert "| cudagraph\\_mode | FULL | ⚠ NONE |" in text
-    assert "| unheard\\_of | — | 3 |" in text
+    assert "| cudagraph_mode | FULL | ⚠ NONE |" in text
+    assert "| unheard_of | — | 3 |" in text
 
 
 def test_an_option_that_was_followed_in_other_words_is_not_marked(runs: Runs) -> None:

@@ -13,9 +13,9 @@ from npu_conformance.report.sections.blocks import Block, Fold, Table
 from npu_conformance.report.sections.view import View
 from npu_conformance.report.words import LANGUAGES, Language, word
 from npu_conformance.traces.performance import Bench, Figure, Performance
+from tests.unit.helpers.published_runs import published_with
 from tests.unit.helpers.report_runs import Runs
 from tests.unit.helpers.speeds import speed
-from tests.unit.report.test_published import published_with
 
 
 def whole() -> Performance:

@@ -1,66 +1,19 @@
 """Published figures and prompts stand beside measured ones, in both languages."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from npu_conformance.baselines.published import Published
 from npu_conformance.measure.results import Result
 from npu_conformance.report.details import VariantDetails
-from npu_conformance.report.prompt_rows import LabelRow, PromptRow
 from npu_conformance.report.published import PublishedRow, published_prompts, published_rows
-from npu_conformance.report.renderers.markdown import names, templates
-from npu_conformance.report.words import Language
-from npu_conformance.report.words.labels import WORDS
-from tests.unit.baselines.test_published_reports import MODELS, load
-
-
-def published_with(**parts: Any) -> Published:
-    """A made-up report."""
-    return Published.model_validate({"source": {"title": "a report"}, **parts})
+from tests.unit.helpers.published_runs import measured, published_with, served
 
 
 @pytest.fixture
 def variant() -> VariantDetails:
-    """A run of vLLM: 48 tokens of two prompts in half a second."""
-    rows = [
-        PromptRow(
-            prompt=f"set/{text}",
-            text=text,
-            answer=f"{text} answered",
-            tokens=24,
-            matches=24,
-            first_divergence=None,
-            candidate_first="Paris",
-            reference_first="Paris",
-            cosine=0.9,
-            cosine_first=0.99998,
-            relative_l2=0.004,
-            kl=1e-5,
-            repeated=True,
-            expected=[],
-            expected_found=True,
-        )
-        for text in ("capital?", "bomb?")
-    ]
-    label = {"label": "Unsafe", "category": "Violent"}
-    return VariantDetails(
-        variant="as_served",
-        candidate={"engine": "vllm", "seconds": {"start": 8.88, "generate": 0.5}},
-        reference={},
-        metrics_version=1,
-        positions=48,
-        own_limits={},
-        relative_l2=[],
-        prompts=rows,
-        labels=[LabelRow(prompt="set/bomb?", text="bomb?", expected=label, candidate=label, reference=label)],
-    )
-
-
-def measured(metric: str, observed: float | None, n: int | None = 48, **fields: Any) -> Result:
-    """A check of the variant."""
-    return Result(check="c", variant="as_served", metric=metric, observed=observed, n=n, verdict="pass", **fields)
+    """Of the run that is held against what was printed."""
+    return served()
 
 
 def row(figures: dict[str, Any], checks: list[Result], variant: VariantDetails) -> PublishedRow:
@@ -163,118 +116,3 @@ def test_prompts_are_paired_by_their_text(variant: VariantDetails) -> None:
     assert known.labels is None
     assert labelled.labels == variant.labels[0]
     assert [pair.measured for pair in alone] == [None, None]
-
-
-def render(
-    published: Published | None,
-    variant: VariantDetails,
-    language: Language = "en",
-    layers: dict[int, float] | None = None,
-    weights: dict[str, tuple[float, ...]] | None = None,
-) -> str:
-    """The template partial as a report of a twin includes it; layers and weights are measured of no model here."""
-    model = SimpleNamespace(
-        published=published, subject="twin", facts=None, variants=[variant], checks=[measured("cosine_mean", 0.99998)]
-    )
-    own = {"measured_weights": lambda _facts: weights or {}, "layer_norms": lambda _model: layers or {}}
-    return templates().get_template("published.md.j2").render(names(language) | own, model=model)
-
-
-def columns(line: str) -> int:
-    """Columns of a table's row."""
-    return line.replace("\\|", "").count("|")
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("model", MODELS)
-def test_every_shipped_file_renders(model: str, language: Language, variant: VariantDetails) -> None:
-    """Every heading says that a stand-in was measured, every table is whole, and no claim is lost."""
-    published, column = load(model), int(language == "zh")
-    text = render(published, variant, language)
-    tables: list[set[int]] = [set()]
-    for line in text.splitlines():
-        if line.startswith("|"):
-            tables[-1].add(columns(line))
-        elif tables[-1]:
-            tables.append(set())
-    headings = [line for line in text.splitlines() if line.startswith("#")]
-
-    assert len(headings) >= 4
-    assert all(WORDS["twin"][column] in line for line in headings)
-    assert all(len(found) == 1 for found in tables if found)
-    assert text.count("\n- ") == text.count(f": {WORDS['published_claim'][column]}\n") == len(published.claims)
-    assert WORDS["published_measured_twin"][column] in text
-    assert "None" not in text.replace("(None)", "")
-
-
-def test_published_and_measured_stand_side_by_side(variant: VariantDetails) -> None:
-    """Figures, first tokens and labels, in their columns."""
-    published = published_with(
-        figures={
-            "cosine_mean": {"value": 0.999911, "n": 7, "criterion": "≥0.9"},
-            "latency_p50": {"value": 210, "relation": "~"},
-        },
-        prompts=[
-            {"text": "capital?", "candidate_first": "Also", "reference_first": "The", "cosine": 0.99, "matches": "7/7"},
-            {"text": "bomb?", "candidate_label": "Safe (None)"},
-            {"text": "other", "answers": ["one", "two"], "relative_l2": 0.0171},
-        ],
-    )
-    text = render(published, variant)
-    numbers = "0.999911 | 7 | 0.99998 | 48 | 1.0001"
-
-    assert f"| Cosine similarity, mean | {numbers} | its publisher's criterion: ≥0.9 |" in text
-    assert "| Latency, p50 | ~ 210 | — | — | — | — | this run does not measure it |" in text
-    assert "| capital? | Also | The | Paris | 0.990000 | 0.999980 | — | capital? answered | tokens equal 7/7 |" in text
-    assert "| bomb? | — | — | Paris | — | 0.999980 | Safe (None) | Unsafe · Violent |" in text
-    assert "| other | — | — | — | — | — | one ‖ two | — | Rel. error 1.71 % | not among this run's prompts |" in text
-
-
-def all_of(text: str) -> Published:
-    """A report with one of everything, each text the same."""
-    quantity = {"value": 1, "unit": text, "criterion": text, "note": text}
-    prompt = dict.fromkeys(("text", "expected", "candidate_first", "reference_first", "reference_answer"), text)
-    more = dict.fromkeys(("reference_label", "matches", "note"), text)
-    return published_with(
-        source=dict.fromkeys(("title", "author", "publisher", "url", "date", "note"), text),
-        **{name: {text: text} for name in ("hardware", "versions", "settings")},
-        **{name: {text: quantity} for name in ("timings", "weights")},
-        figures={text: quantity, "cosine_mean": quantity},
-        layers=[{"layer": 0, "norm": 1, "note": text}],
-        prompts=[{**prompt, **more, "answers": [text]}],
-        examples=[text],
-        claims=[{"text": text, "printed": text}],
-    )
-
-
-def test_text_of_a_file_is_only_text(variant: VariantDetails) -> None:
-    """Nothing in it can add a row, a heading or markup."""
-    clean = render(all_of("plain"), variant)
-    text = render(all_of("a | b\n# c <script> [l](http://e) `q`"), variant)
-
-    assert "<script>" not in text
-    assert "[l](" not in text
-    assert [columns(line) for line in text.splitlines()] == [columns(line) for line in clean.splitlines()]
-
-
-def test_layers_stand_beside_the_measured_ones(variant: VariantDetails) -> None:
-    """By number; a layer that this run's model does not have is left open."""
-    published = published_with(layers=[{"layer": 0, "norm": 1.45}, {"layer": 28, "norm": 125.59}])
-
-    assert "| 0 | 1.45 | 1.5 |   |\n| 28 | 125.59 | — |   |" in render(published, variant, layers={0: 1.5})
-
-
-def test_a_model_without_a_report_has_no_section(variant: VariantDetails) -> None:
-    """Not even a heading."""
-    assert render(None, variant).strip() == ""
-
-
-def test_a_checkpoints_measured_numbers_stand_beside_the_published(variant: VariantDetails) -> None:
-    """A range as a range, a rate in percent."""
-    published = published_with(
-        weights={"weight": {"value": [-0.6, 0.6]}, "precision_loss": {"value": 0.001, "relation": "<", "unit": "rate"}}
-    )
-    text = render(published, variant, weights={"weight": (-0.3, 0.25), "precision_loss": (0.0016,)})
-
-    assert "| weight | -0.6 … 0.6 | -0.3 … 0.25 | — |" in text
-    assert "&lt; 0.1 % | 0.16 % | — |" in text

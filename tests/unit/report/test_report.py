@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,16 +16,17 @@ from npu_conformance.config.model import Limit
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import numeric_environment
 from npu_conformance.measure.results import Result
+from npu_conformance.report.cards.markdown import cell
 from npu_conformance.report.details import load_details, save_details
 from npu_conformance.report.model import SCHEMA_VERSION, Report, build_report, report_schema
 from npu_conformance.report.prompt_rows import prompt_rows
-from npu_conformance.report.renderers.markdown import cell, render_markdown
+from npu_conformance.report.renderers.markdown import LONGEST, render_markdown
 from npu_conformance.report.terminal import summary_lines
 from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.write import write_report
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
-from tests.unit.helpers.report_runs import FACTS, RUN, showable, tell_provenance
+from tests.unit.helpers.report_runs import FACTS, RUN, line, showable, tell_provenance, under
 from tests.unit.helpers.scenes import Scene
 from tests.unit.helpers.suite_runs import ROOT
 
@@ -105,41 +107,39 @@ def test_every_heading_of_a_twin_says_so(report: Report, language: str) -> None:
     """Nobody can quote a table of a twin as the model's."""
     text = render_markdown(report, "zh" if language == "zh" else "en")
     word = WORDS["twin"][language == "zh"]
-    headings = [line for line in text.splitlines() if line.startswith("#")]
-    of_the_model = headings[2:-1]
+    of_the_model = [line for line in text.splitlines() if re.match("#+ ", line)][2:]
 
-    assert len(of_the_model) >= 6
-    assert all(word in heading for heading in of_the_model)
-    assert f"({word})" in text.split("##")[1]
+    assert len(of_the_model) >= 20
+    assert all(heading.endswith(word) for heading in of_the_model)
+    assert "| Model (twin) |" in text.split("##")[1]
 
 
 def test_the_markdown_has_the_published_tables(report: Report) -> None:
     """Model, environment, metrics with limits, labels, prompt by prompt."""
     text = render_markdown(report, "en")
 
-    row = "| Token agreement | 100 % | 100 % | ≥ 93 % | 93.49 % – 100 % | ✅ pass: 600 of 600 shows at least 93.49 % |"
-    assert row in text
+    shown = "93.49 % – 100 % | ✅ pass | 600 of 600 shows at least 93.49 %"
+    assert f"| Token agreement | 100 % | 100 % | ≥ 93 % | 600 | {shown} |" in text
     assert "| Cosine similarity, min | 0.99999" in text
     assert "| the first prompt | Safe | Safe | Safe | ✅ |" in text
     assert "✅ 200/200" in text
-    assert "3 prompts, n = 600" in text
+    assert "3 prompts, 600 positions" in text
     assert "Traceback" not in text
     assert "{{" not in text
 
 
 def test_a_rate_that_few_prompts_cannot_show_is_reported_as_inconclusive(scene: Scene, tmp_path: Path) -> None:
-    """With how many would; the summary says so first."""
+    """With how many would, where it decides too; the summary says that it is."""
     tell_provenance(scene)
     report = reported(scene.evidence(), tmp_path / "run")
     text = render_markdown(report, "en")
 
     assert report.models[0].verdict == "inconclusive"
-    assert (
-        "| Token agreement | 100 % | 100 % | ≥ 99 % | 93.49 % – 100 % | ❓ inconclusive: 600 positions cannot show"
-        in text
-    )
+    cells = line(report, "Token agreement", heading="metrics")
+    assert cells[3:7] == ["≥ 99 %", "600", "93.49 % – 100 %", "❓ inconclusive"]
+    assert cells[7].startswith("600 positions cannot show 99 % with 95 % confidence")
     assert "❓ inconclusive (partial)" in text.split("# Model")[0]
-    assert "base: Token agreement" in text.split("# Model")[0]
+    assert "600 positions cannot show 99 %" in "\n".join(under(text, "what_decided"))
 
 
 def test_a_limit_of_the_models_own_is_shown_with_its_reason(report: Report) -> None:
@@ -147,7 +147,7 @@ def test_a_limit_of_the_models_own_is_shown_with_its_reason(report: Report) -> N
     own = Limit(value=0.5, reason="measured on the BF16 original")
     report.models[0].variants[0].own_limits["kl_mean"] = own
 
-    assert "This model's own limit: kl_mean 0.5: measured on the BF16 original" in render_markdown(report, "en")
+    assert line(report, "KL(reference‖candidate), mean", heading="own_limits")[1:] == ["0.5", own.reason]
 
 
 def test_secrets_stay_out_of_reports(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,16 +169,18 @@ def test_both_languages_have_the_same_tables(report: Report) -> None:
 
 def test_text_from_outside_is_only_text(report: Report) -> None:
     """A prompt or an answer cannot add rows, columns, links or markup."""
-    hostile = "a | b\n| c | <script>x</script> [l](http://e) `q` **w** " + "z" * 100
+    hostile = "a | b\n| c | <script>x</script> [l](http://e) `q` **w** " + "z" * 3000
     shown = cell(hostile)
 
     assert "\n" not in shown
     assert "<" not in shown
     assert shown.replace("\\|", "").count("|") == 0
     assert shown.endswith("…")
+    assert len(cell(hostile, LONGEST)) < LONGEST + 100 < 3000
     report.models[0].variants[0].prompts[0].text = hostile
     rows = [line for line in render_markdown(report, "en").splitlines() if line.startswith("|")]
-    assert not any("script>" in row for row in rows)
+    assert not any("<script>" in row or "[l](" in row for row in rows)
+    assert max(map(len, rows)) < 2 * LONGEST
 
 
 def test_a_model_that_never_ran_is_reported_with_its_reason(tmp_path: Path, report: Report) -> None:
@@ -187,7 +189,7 @@ def test_a_model_that_never_ran_is_reported_with_its_reason(tmp_path: Path, repo
     broken = build_report(tmp_path / "none", {"Other": [error]}, {"Other": "real"}, report.run, ROOT / "baselines")
 
     assert broken.models[0].verdict == "error"
-    assert "labels (base): ⛔ error the worker was killed" in render_markdown(broken, "en")
+    assert "| base | ⛔ error | labels | the worker was killed |" in render_markdown(broken, "en")
     assert summary_lines(broken, tmp_path)[0][0].startswith("Other: ERROR ")
 
 
@@ -198,7 +200,11 @@ def test_a_selection_of_properties_is_called_partial(report: Report, tmp_path: P
     assert "base: prompt_tokens" in model.not_judged
     assert "as_served: labels" in model.not_judged
     assert "base: labels" not in model.not_judged
-    assert "pass (partial)" in render_markdown(report, "en")
+    text = render_markdown(report, "en")
+    assert "pass (partial)" in text
+    named = [one for one in under(text, "partial") if one.startswith("- ")]
+    assert [one.partition(":")[0] for one in named] == ["- base", "- as_served"]
+    assert {name.strip() for name in named[1].partition(":")[2].split(",")} == set(CHECKS)
     left = 2 * len(CHECKS) - 3
     assert f"  partial       {left} checks not selected" in [text for text, _ in summary_lines(report, tmp_path)]
 

@@ -20,7 +20,7 @@ from npu_conformance.report.words.labels import WORDS
 from npu_conformance.report.write import write_report
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
-from tests.unit.helpers.report_runs import Change, Runs, another, line
+from tests.unit.helpers.report_runs import Change, Runs, another, line, under
 from tests.unit.helpers.scenes import SCORED, Scene
 
 Language = Literal["en", "zh"]
@@ -85,11 +85,6 @@ def mismatched(scene: Scene) -> list[Mismatch]:
     """What is listed of the scene's candidate."""
     evidence = scene.evidence()
     return mismatches(evidence, evidence.comparison)
-
-
-def section(text: str, word: str, language: Language = "en") -> str:
-    """A section of a rendered report."""
-    return text.split(f"{WORDS[word][language == 'zh']} · {WORDS['twin'][language == 'zh']}", 1)[1].split("\n## ")[0]
 
 
 def test_ties_count_in_one_of_two_rates(tied: Scene) -> None:
@@ -260,7 +255,8 @@ def test_mismatches_are_listed_up_to_a_number(runs: Runs, tmp_path: Path, langua
     report = runs.report()
     write_report(report, tmp_path / "written")
     kept = Report.model_validate_json((tmp_path / "written" / "report.json").read_bytes()).models[0].variants[-1]
-    shown = section(render_markdown(report, language), "mismatches", language)
+    text = render_markdown(report, language)
+    shown = text.split(f"# {WORDS['mismatches'][language == 'zh']} ·")[1].split("\n## ")[0]
     rows = [row for row in shown.splitlines() if row.startswith("| set/")]
 
     places = [(prompt, step) for prompt in ("set/first", "set/second", "set/third") for step in range(9)]
@@ -270,7 +266,8 @@ def test_mismatches_are_listed_up_to_a_number(runs: Runs, tmp_path: Path, langua
     assert first.reference is not None
     assert rows[0].startswith(f"| set/first | 0 | {first.candidate.replace('#', chr(92) + '#')} | ")
     assert rows[0].endswith(f"| {first.margin:.4f} | {first.lead:.4f} | {first.width:.4f} |")
-    assert WORDS["more"][language == "zh"] % 7 in shown
+    assert WORDS["mismatches_more"][language == "zh"].format(count=7) in shown
+    assert "# graph ·" in shown
 
 
 def test_a_run_without_effect_shows_neither(runs: Runs) -> None:
@@ -281,5 +278,5 @@ def test_a_run_without_effect_shows_neither(runs: Runs) -> None:
     text = render_markdown(report, "en")
 
     assert report.models[0].variants[-1].no_effect is not None
-    assert "async" not in section(text, "agreement")
+    assert not any("async" in row for row in under(text, "agreement"))
     assert WORDS["mismatches"][0] not in text

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from npu_conformance.commands.bisect.layer import LayerFinding, first_layer
 from npu_conformance.commands.bisect.position import Position
-from npu_conformance.report.renderers.markdown import cell
+from npu_conformance.report.cards.markdown import cell
 
 # Of a position's line: a token may be any text.
 _LONGEST = 300

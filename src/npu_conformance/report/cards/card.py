@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from npu_conformance.report.cards import excerpts
+from npu_conformance.report.cards.excerpts import MOST
 from npu_conformance.report.cards.markdown import cell, lines
 from npu_conformance.report.model import ModelReport, Report
 from npu_conformance.report.sections import section
@@ -56,28 +57,28 @@ def _head(view: View) -> list[str]:
 def _parts(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
     """Title, blocks, and how many rows of their tables are shown."""
     base = view.base
-    found = [_titled(section("features", view), 40), _of(excerpts.parameters(view), 40)]
+    found = [_titled(section("features", view)), _of(excerpts.parameters(view))]
     if base is not None:
         found += [
-            _of(failures(view), 12),
-            _of(excerpts.environment(view), 20),
+            _of(failures(view), "failures"),
+            _of(excerpts.environment(view, base)),
             _all("metrics", excerpts.figures(view, base.variant), view),
             _all("gates", excerpts.gates(view, base.variant), view),
-            _titled(section("error_source", view), 10),
-            _of(excerpts.prompts(view, base), excerpts.PROMPTS),
-            _failed_first(excerpts.answers(view, base), excerpts.ANSWERS),
-            _failed_first(label_table(view), excerpts.PROMPTS),
+            _titled(section("error_source", view)),
+            _of(excerpts.prompts(view, base), "prompts"),
+            _failed_first(excerpts.answers(view, base), "answers"),
+            _failed_first(label_table(view), "labels"),
             _all("greedy_determinism", excerpts.again(view), view),
             _all("published_layers", excerpts.layers(view), view),
             _all("conversion", excerpts.conversion(view), view),
-            _of(claims_table(view), 10),
+            _of(claims_table(view), "claims"),
             _all("ruled_out", excerpts.ruled_out(view), view),
-            _all("bench", bench_blocks(view), view, 50),
-            _all("performance", seen_blocks(view), view, 2),
+            _all("bench", bench_blocks(view), view),
+            _all("performance", seen_blocks(view), view, "performance"),
         ]
-    found += [_titled(section("serve", view), 20), _limits(view)]
+    found += [_titled(section("serve", view)), _limits(view)]
     found += [_all("reproduce_section", (*commands(view), excerpts.provenance(view)), view)]
-    found += [_titled(section("citation", view), 20)]
+    found += [_titled(section("citation", view))]
     return [one for one in found if one is not None]
 
 
@@ -88,31 +89,31 @@ def _limits(view: View) -> tuple[str, tuple[Block, ...], int] | None:
 
 
 def _all(
-    title: str, blocks: tuple[Block, ...], view: View, most: int = 40
+    title: str, blocks: tuple[Block, ...], view: View, most: str = "others"
 ) -> tuple[str, tuple[Block, ...], int] | None:
-    return (view.t(title), blocks, most) if blocks else None
+    return (view.t(title), blocks, MOST[most]) if blocks else None
 
 
 def _short(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
     """What decides at a glance."""
     base = view.base
-    found = [_titled(section("features", view), 40)]
+    found = [_titled(section("features", view))]
     found += [] if base is None else [_all("metrics", excerpts.figures(view, base.variant), view)]
     return [one for one in found if one is not None]
 
 
-def _titled(one: Section | None, most: int) -> tuple[str, tuple[Block, ...], int] | None:
-    return None if one is None else (one.title, one.blocks, most)
+def _titled(one: Section | None) -> tuple[str, tuple[Block, ...], int] | None:
+    return None if one is None else (one.title, one.blocks, MOST["others"])
 
 
-def _of(one: Table | None, most: int) -> tuple[str, tuple[Block, ...], int] | None:
-    return None if one is None or not one.rows else (one.caption, (one,), most)
+def _of(one: Table | None, most: str = "others") -> tuple[str, tuple[Block, ...], int] | None:
+    return None if one is None or not one.rows else (one.caption, (one,), MOST[most])
 
 
-def _failed_first(one: Table | None, most: int) -> tuple[str, tuple[Block, ...], int] | None:
+def _failed_first(one: Table | None, most: str) -> tuple[str, tuple[Block, ...], int] | None:
     """The same, but of what failed all rows."""
     if one is None or not one.rows:
         return None
     failed = [row for row in one.rows if any(part.mark == "fail" for part in row)]
     rows = (*failed, *(row for row in one.rows if row not in failed))
-    return one.caption, (replace(one, rows=rows),), max(most, len(failed))
+    return one.caption, (replace(one, rows=rows),), max(MOST[most], len(failed))

@@ -1,4 +1,4 @@
-"""Tables as a card has them: what a page shows in full, cut to what somebody looks for; never what failed."""
+"""Tables as a card has them: what a page shows in full, cut to what somebody looks for, by `MOST`."""
 
 from dataclasses import replace
 
@@ -23,23 +23,27 @@ from npu_conformance.report.sections.weights import (
 )
 from npu_conformance.report.words import place
 
-PROMPTS = 7
-"""Rows of a table of prompts: as many as published cards have."""
-ANSWERS = 5
-_GATES = 6
-_LAYERS = 12
-_FAULTS = 6
-_TENSORS = 3
+MOST = {
+    "failures": 12, "prompts": 7, "labels": 7, "answers": 5, "gates": 6, "layers": 12, "faults": 6, "tensors": 3,
+    "claims": 10, "performance": 2, "others": 40,
+}  # fmt: skip
+"""Rows that a card has of a table, as docs/report.md says. Prompts and labels: as many as published cards have.
+
+Of labels, answers and gates it has besides all that failed, however many these are; of prompts and failures it has not.
+"""
+_COLUMNS = 6
+"""Of the table of prompts: as published cards have them."""
 _SEEN_IN_OTHER_TABLES = ("timings", "peak_memory")
 """Rows of the environment that the table of time and memory has."""
 _COUNTED = ("tensors", "weight_files")
+"""Parameters that are a page's; as the config's digest is."""
 _TAIL = ("kl_p99", "kl_max")
 """Figures that no published card has and nothing judges."""
 
 
-def environment(view: View) -> Table:
+def environment(view: View, one: VariantDetails) -> Table:
     """Both sides; what both have alike is said once."""
-    table = environment_table(view)
+    table = environment_table(view, one)
     named = [view.t(key) for key in _SEEN_IN_OTHER_TABLES]
     rows = [row for row in table.rows if row[0].text not in named]
     same = Cell(view.t("the_same"))
@@ -48,10 +52,10 @@ def environment(view: View) -> Table:
 
 
 def figures(view: View, variant: str) -> tuple[Block, ...]:
-    """The published figures."""
+    """The published figures; where each is worst is a page's."""
     names = [view.metric(name) for name in _TAIL]
     return tuple(
-        replace(block, rows=tuple(row for row in block.rows if row[0].text not in names))
+        _left_out(view, replace(block, rows=tuple(row for row in block.rows if row[0].text not in names)), "where")
         if isinstance(block, Table)
         else block
         for block in figure_blocks(view, variant)
@@ -60,19 +64,19 @@ def figures(view: View, variant: str) -> tuple[Block, ...]:
 
 def gates(view: View, variant: str) -> tuple[Block, ...]:
     """Those that did not pass, then the first others; how many more pass is said in a line."""
-    table = gate_table(view, variant)
+    table = _left_out(view, gate_table(view, variant), "p", "where")
     odd = [row for row in table.rows if row[-1].mark != "pass"]
-    shown = [*odd, *(row for row in table.rows if row not in odd)][: max(_GATES, len(odd))]
+    shown = [*odd, *(row for row in table.rows if row not in odd)][: max(MOST["gates"], len(odd))]
     left = len(table.rows) - len(shown)
     more = (Paragraph(view.t("gates_more").format(count=left)),) if left else ()
     return (replace(table, rows=tuple(row for row in table.rows if row in shown)), *more) if shown else ()
 
 
 def prompts(view: View, base: VariantDetails) -> Table:
-    """Those with another token first; answers have a table of their own."""
+    """Those with another token first, but of these too no more than `MOST` says; answers have their own table."""
     table = prompt_table(view, base)
-    rows = sorted((row[:-1] for row in table.rows), key=lambda row: row[3].mark == "pass")
-    return replace(table, columns=table.columns[:-1], rows=tuple(rows))
+    rows = sorted((row[:_COLUMNS] for row in table.rows), key=lambda row: row[3].mark == "pass")
+    return replace(table, columns=table.columns[:_COLUMNS], rows=tuple(rows))
 
 
 def answers(view: View, base: VariantDetails) -> Table | None:
@@ -83,7 +87,7 @@ def answers(view: View, base: VariantDetails) -> Table | None:
 def parameters(view: View) -> Table:
     """What published cards have: counts of files and tensors are a page's."""
     table = parameter_table(view)
-    named = [parameter_name(view, key) for key in _COUNTED]
+    named = [*(parameter_name(view, key) for key in _COUNTED), view.t("config_digest")]
     return replace(table, rows=tuple(row for row in table.rows if row[0].text not in named))
 
 
@@ -106,24 +110,25 @@ def again(view: View) -> tuple[Block, ...]:
         told = names.join(place(view.language, f"batch:{row.scenario}") for row in batches)
         blocks.append(Paragraph(view.t("batches_alike").format(scenarios=told, n=count)))
     elif batches:
-        table = batch_table(view)
+        table = _left_out(view, batch_table(view), "where")
         own = tuple(row for row in table.rows if view.base and row[0].text == view.base.variant)
         blocks.append(replace(table, rows=own))
     return tuple(blocks)
 
 
 def layers(view: View) -> tuple[Block, ...]:
-    """At most a dozen, evenly; the worst is among them."""
+    """A dozen, evenly, with the worst; and of those that explode or are not finite the first dozen."""
     table = layer_table(view)
     found = next((one.layers for one in view.model.variants if one.layers), [])
     count = len(table.rows)
-    if count <= _LAYERS:
+    most = MOST["layers"]
+    if count <= most:
         return (table,) if count else ()
     finite = [place for place in range(count) if found[place].finite]
     worst = max(finite, key=lambda place: found[place].relative_l2, default=0)
-    places = {round(step * (count - 1) / (_LAYERS - 2)) for step in range(_LAYERS - 1)}
+    places = {round(step * (count - 1) / (most - 2)) for step in range(most - 1)}
     odd = {place for place in range(count) if place not in finite or found[place].explodes}
-    kept = sorted(places | {worst} | set(sorted(odd)[:_LAYERS]))
+    kept = sorted(places | {worst} | set(sorted(odd)[:most]))
     return replace(table, rows=tuple(table.rows[place] for place in kept)), Paragraph(
         view.t("layers_more").format(count=count - len(kept))
     )
@@ -134,7 +139,7 @@ def conversion(view: View) -> tuple[Block, ...]:
     cost, audited = conversion_table(view), audit_table(view)
     if not cost.rows:
         return ()
-    statistics = [replace(table, rows=table.rows[:_TENSORS]) for table in statistics_tables(view)[:1]]
+    statistics = [replace(table, rows=table.rows[: MOST["tensors"]]) for table in statistics_tables(view)[:1]]
     named = tuple(
         (Cell(f"{view.t('against_published')}{view.t('colon')}{row[0].text}", row[0].mark), *row[1:])
         for row in audited.rows
@@ -146,13 +151,20 @@ def conversion(view: View) -> tuple[Block, ...]:
 def ruled_out(view: View) -> tuple[Block, ...]:
     """The first faults, in words."""
     rows = ruled_out_table(view).rows
-    left = len(rows) - _FAULTS
+    left = len(rows) - MOST["faults"]
     more = (view.t("faults_more").format(count=left),) if left > 0 else ()
-    return (Items((*(row[0].text for row in rows[:_FAULTS]), *more)),) if rows else ()
+    return (Items((*(row[0].text for row in rows[: MOST["faults"]]), *more)),) if rows else ()
 
 
 def provenance(view: View) -> Items:
-    """A line each, without what the environment says."""
-    named = [view.t("versions"), view.t("machine")]
+    """A line each, without what the environment says and what is of the run."""
+    named = [view.t("versions"), view.t("machine"), view.t("engine_starts")]
     rows = [row for row in provenance_table(view).rows if row[0].text not in named]
     return Items(tuple(f"{row[0].text}{view.t('colon')}`{row[1].text.replace('`', chr(39))}`" for row in rows))
+
+
+def _left_out(view: View, table: Table, *names: str) -> Table:
+    """A table without some columns, by keys of their words."""
+    kept = [place for place, name in enumerate(table.columns) if name not in map(view.t, names)]
+    rows = tuple(tuple(row[place] for place in kept) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[place] for place in kept), rows=rows)

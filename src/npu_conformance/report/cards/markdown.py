@@ -39,9 +39,9 @@ def lines(blocks: tuple[Block, ...], most: int, more: str) -> list[str]:
     return found
 
 
-def table(block: Table, most: int) -> list[str]:
-    """Head, rule and rows."""
-    rows = [" | ".join(_shown(one) for one in row) for row in block.rows[:most]]
+def table(block: Table, most: int, length: int = _LONGEST) -> list[str]:
+    """Head, rule and rows; `most` of them, with cells of at most `length` characters."""
+    rows = [" | ".join(_shown(one, length) for one in row) for row in block.rows[:most]]
     rule = " | ".join("---:" if _numbers(block, place) else "---" for place in range(len(block.columns)))
     head = " | ".join(map(cell, block.columns))
     return [f"| {head} |", f"| {rule} |", *(f"| {row} |" for row in rows)]
@@ -69,10 +69,11 @@ def cell(text: object, length: int = _LONGEST) -> str:
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", flat) or " "
 
 
-def _shown(one: Cell) -> str:
+def _shown(one: Cell, length: int) -> str:
     sign = _SIGNS.get(one.mark, "")
-    text = f"{one.text} {one.note}".strip()
-    return f"{sign} {cell(text)}".strip() if text else sign or " "
+    joint = " " if not one.text or one.note.startswith("(") else ": "
+    text = f"{one.text}{joint if one.note else ''}{one.note}"
+    return f"{sign} {cell(text, length)}".strip() if text else sign or " "
 
 
 def _numbers(block: Table, place: int) -> bool:

@@ -1,5 +1,6 @@
 """Model cards in Markdown: `<Model>.md` to be pasted, and all of a run in `report.md`; and the same in Chinese."""
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,10 +10,9 @@ from npu_conformance.report.cards.card import card
 from npu_conformance.report.cards.front_matter import front_matter
 from npu_conformance.report.cards.markdown import cell, table
 from npu_conformance.report.model import Report
-from npu_conformance.report.sections.blocks import Cell, Table
-from npu_conformance.report.sections.verdict import sentence
+from npu_conformance.report.sections.summary import summary_table
 from npu_conformance.report.sections.view import View
-from npu_conformance.report.words import LANGUAGES, Language, file_name, verdict, word
+from npu_conformance.report.words import LANGUAGES, Language, file_name, word
 
 
 def render(report: Report, folder: Path, languages: tuple[Language, ...] = LANGUAGES) -> list[Path]:
@@ -33,13 +33,10 @@ def cards(report: Report, language: Language) -> str:
     """A table of all models of a run, each with a link to its card, and the short card of each; of one, its card."""
     if len(report.models) == 1:
         return "\n".join(card(report, report.models[0], language))
-    columns = tuple(word(language, key) for key in ("model", "verdict", "conclusion"))
-    rows = []
-    for model in report.models:
-        view, said = View(report, model, language), Cell(verdict(language, model.verdict), model.verdict)
-        rows.append((Cell(view.name), said, Cell(sentence(view))))
+    whole = summary_table(report, language)
+    # Model, verdict and conclusion; the rest is in the short cards.
+    short = replace(whole, columns=whole.columns[:3], rows=tuple(row[:3] for row in whole.rows))
     words = (word(language, "title"), word(language, "cards_text"))
     links = [f"- [{cell(model.name)}]({quote(file_name(model.name, 'md', language))})" for model in report.models]
-    summary = table(Table("", columns, tuple(rows)), len(rows))
-    head = [f"# {words[0]}", "", *summary, "", words[1], "", *links, ""]
+    head = [f"# {words[0]}", "", *table(short, len(short.rows)), "", words[1], "", *links, ""]
     return "\n".join([*head, *(line for model in report.models for line in card(report, model, language, short=True))])

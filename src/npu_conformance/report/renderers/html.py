@@ -15,8 +15,7 @@ from npu_conformance.report.pages.charts import bullets_svg, chart_svg, colour_o
 from npu_conformance.report.pages.tokens import LEVELS, token_json, tokens
 from npu_conformance.report.sections import sections
 from npu_conformance.report.sections.blocks import Bullets, Chart
-from npu_conformance.report.sections.verdict import sentence
-from npu_conformance.report.sections.view import View
+from npu_conformance.report.sections.summary import summary_table
 from npu_conformance.report.words import LANGUAGES, Language, file_name, metric, verdict, word
 from npu_conformance.report.words.labels import WORDS
 
@@ -54,15 +53,13 @@ def model_page(
 
 def index_page(report: Report, language: Language, languages: tuple[Language, ...] = LANGUAGES) -> str:
     """The page that leads to all models of a run."""
-    rows = [(model, View(report, model, language)) for model in report.models]
     return rendered(
         "index.html.j2",
         language,
         "index",
         languages,
         report=report,
-        rows=rows,
-        sentence=sentence,
+        summary=summary_table(report, language),
         page=lambda name: quote(page_name(name, language)),
     )
 

@@ -11,8 +11,9 @@ from npu_conformance.report.sections.view import View
 from npu_conformance.report.words import Language
 
 ORDER = (
-    "verdict", "gates", "answers", "errors", "error_source", "layers", "features", "variants", "determinism", "labels",
-    "weights", "published", "ruled_out", "environment", "performance", "serve", "known_limits", "reproduce", "citation",
+    "verdict", "gates", "agreement", "answers", "errors", "error_source", "paths", "layers", "features", "variants",
+    "determinism", "labels", "weights", "published", "ruled_out", "environment", "performance", "serve", "known_limits",
+    "reproduce", "citation",
 )  # fmt: skip
 """Modules, in the order in which a page has them."""
 

@@ -1,7 +1,7 @@
 """The generated text, token by token: how far each is off, and what both sides preferred."""
 
 from npu_conformance.report.details import VariantDetails
-from npu_conformance.report.sections.blocks import Answer, Answers, Block, Cell, Fold, Mark, Paragraph, Section, Table
+from npu_conformance.report.sections.blocks import Answer, Answers, Cell, Fold, Mark, Section, Table
 from npu_conformance.report.sections.view import View, number
 from npu_conformance.report.token_rows import OTHER
 from npu_conformance.report.values import percent
@@ -15,11 +15,9 @@ def section(view: View) -> Section | None:
     seen = [one for one in view.model.variants if one.token_rows is not None and one.relative_l2]
     if not seen:
         return None
-    blocks: list[Block] = [Paragraph(view.t("note_tokens" if seen[0].floor_l2 else "note_tokens_no_floor"))]
-    for one in seen:
-        found = _answers(view, one)
-        blocks.append(found if one is seen[0] else Fold(one.variant, (found,)))
-    return Section("answers", view.t("answers_section"), tuple(blocks))
+    note = view.t("note_tokens" if seen[0].floor_l2 else "note_tokens_no_floor")
+    folds = (Fold(one.variant, (_answers(view, one, ""),)) for one in seen[1:])
+    return Section("answers", view.t("answers_section"), (_answers(view, seen[0], note), *folds))
 
 
 def answer_table(view: View, one: VariantDetails) -> Table:
@@ -40,7 +38,7 @@ def _mark(holds: bool | None) -> Mark:
     return "" if holds is None else "pass" if holds else "fail"
 
 
-def _answers(view: View, one: VariantDetails) -> Answers:
+def _answers(view: View, one: VariantDetails, note: str) -> Answers:
     assert one.token_rows is not None  # noqa: S101 (asked for by the caller)
     floor = one.floor_l2 or [_limit(view, one.variant)] * one.positions
     over = tuple(
@@ -49,16 +47,16 @@ def _answers(view: View, one: VariantDetails) -> Answers:
     )
     found, start = [], 0
     for row in one.prompts:
-        note = view.t("answer_note").format(matches=row.matches, tokens=row.tokens, error=percent(row.relative_l2))
+        told = view.t("answer_note").format(matches=row.matches, tokens=row.tokens, error=percent(row.relative_l2))
         # A character that is split over tokens cannot be read in any of them.
         ids = one.token_rows.tokens[start : start + row.tokens]
         split = any("\ufffd" in one.token_rows.pieces.get(number, "") for number in ids)
-        found.append(Answer(row.prompt, row.text, start, row.tokens, note, row.answer if split else ""))
+        found.append(Answer(row.prompt, row.text, start, row.tokens, told, row.answer if split else ""))
         start += row.tokens
     worst = sorted(found, key=lambda answer: _how_far(one, over, answer), reverse=True)[:_AT_ONCE]
     others = tuple(answer for answer in found if answer not in worst)
     summary = view.t("answers_others").format(count=len(others))
-    return Answers(one.variant, one.token_rows, over, tuple(worst), others, summary)
+    return Answers(one.variant, one.token_rows, over, tuple(worst), others, summary, note)
 
 
 def _how_far(one: VariantDetails, over: tuple[float, ...], answer: Answer) -> tuple[int, float]:

@@ -122,6 +122,8 @@ class Bullets:
     name: str
     alt: str = field(compare=False)
     bullets: tuple[Bullet, ...]
+    note: str = field(compare=False)
+    """How to read them."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,8 @@ class Answers:
     """The others, folded away."""
     summary: str
     """Of these."""
+    note: str
+    """How to read them; empty where that was said before."""
 
 
 @dataclass(frozen=True)

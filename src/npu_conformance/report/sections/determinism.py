@@ -29,11 +29,12 @@ def repeated_table(view: View) -> Table:
 
 def batch_table(view: View) -> Table:
     """The same tokens in other batches."""
-    columns = ("variant", "scenario", "again", "n", "different", "distance", "flips")
+    columns = ("variant", "scenario", "again", "n", "different", "distance", "flips", "where")
     rows = tuple(
         (
             Cell(one.variant), Cell(place(view.language, f"batch:{row.scenario}")), number(str(row.prompts)),
             number(str(row.positions)), number(str(row.different)), number(percent(row.distance)), number(flips(row)),
+            Cell(view.phrase(row.where or "—")),
         )
         for one in view.model.variants
         for row in one.batches

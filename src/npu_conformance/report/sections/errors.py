@@ -1,4 +1,4 @@
-"""Where the error is: over an answer's positions, by prompt, set and path, and how it is spread beside the floor's."""
+"""Where the error is: over an answer's positions, by prompt and set, and how it is spread beside the floor's."""
 
 import math
 from dataclasses import replace
@@ -9,7 +9,8 @@ import numpy as np
 
 from npu_conformance.measure.deviations import Values
 from npu_conformance.report.details import VariantDetails
-from npu_conformance.report.sections.blocks import Block, Cell, Chart, Fold, Line, Section, Table
+from npu_conformance.report.prompt_rows import PromptRow
+from npu_conformance.report.sections.blocks import Block, Cell, Chart, Fold, Line, Mark, Section, Table
 from npu_conformance.report.sections.view import View, number
 from npu_conformance.report.values import percent
 
@@ -20,29 +21,41 @@ _MOST = 80
 
 
 def section(view: View) -> Section | None:
-    """None where no logits were compared."""
-    base = view.base
-    if base is None or not base.relative_l2 or not all(map(math.isfinite, base.relative_l2)):
-        return None
-    blocks: list[Block] = [*_by_position(view, base), _spread(view, base), *_by_prompt(view, base)]
-    if base.three_way is not None:
-        blocks.append(_paths(view, base))
-    blocks.append(Fold(view.t("per_prompt"), (prompt_table(view, base),)))
-    return Section("errors", view.t("errors_section"), tuple(blocks))
+    """None where no logits were compared; nothing is drawn of errors that are not finite."""
+    base, own = view.base, [one for one in view.model.variants if one.prompts and not one.against_base]
+    blocks: list[Block] = []
+    if base is not None and base.relative_l2 and all(map(math.isfinite, base.relative_l2)):
+        blocks += [*_by_position(view, base), _spread(view, base), *_by_prompt(view, base)]
+    for one in own:
+        caption = view.t("per_prompt") if one is base else f"{view.t('per_prompt')} · {one.variant}"
+        blocks.append(Fold(caption, (replace(prompt_table(view, one), caption=caption),)))
+    return Section("errors", view.t("errors_section"), tuple(blocks)) if blocks else None
 
 
-def prompt_table(view: View, base: VariantDetails) -> Table:
-    """A row a prompt, as published reports have it."""
-    columns = ("prompt", "candidate_first", "reference_first", "matches", "cosine", "relative_error", "answer")
-    rows = tuple(
-        (
-            Cell(row.text), Cell(row.candidate_first), Cell(row.reference_first),
-            Cell(f"{row.matches}/{row.tokens}", "pass" if row.matches == row.tokens else "fail"),
-            number(f"{row.cosine_first:.6f} · {row.cosine:.6f}"), number(percent(row.relative_l2)), Cell(row.answer),
-        )
-        for row in base.prompts
+def prompt_table(view: View, variant: VariantDetails) -> Table:
+    """A row a prompt: what published reports have, then what else is known of it; the answer is the last."""
+    second = variant.second_dtype
+    columns = (
+        *map(view.t, ("prompt", "candidate_first", "reference_first", "matches", "cosine", "relative_error")), "KL",
+        *([f"{view.t('matches')} ({second})"] if second else []), *map(view.t, ("repeated", "as_expected", "answer")),
     )  # fmt: skip
-    return Table(view.t("per_prompt"), tuple(map(view.t, columns)), rows)
+    rows = tuple(_prompt(row, second=bool(second)) for row in variant.prompts)
+    return Table(view.t("per_prompt"), columns, rows)
+
+
+def _prompt(row: PromptRow, *, second: bool) -> tuple[Cell, ...]:
+    told = [number("—" if row.second_matches is None else f"{row.second_matches}/{row.tokens}")] if second else []
+    return (
+        Cell(row.text), Cell(row.candidate_first), Cell(row.reference_first),
+        Cell(f"{row.matches}/{row.tokens}", _mark(row.matches == row.tokens)),
+        number(f"{row.cosine_first:.6f} · {row.cosine:.6f}"), number(percent(row.relative_l2)), number(f"{row.kl:.2g}"),
+        *told, Cell("—") if row.repeated is None else Cell("", _mark(row.repeated)),
+        Cell(", ".join(row.expected), _mark(row.expected_found)) if row.expected else Cell("—"), Cell(row.answer),
+    )  # fmt: skip
+
+
+def _mark(holds: bool) -> Mark:
+    return "pass" if holds else "fail"
 
 
 def _steps(base: VariantDetails, values: list[float]) -> list[list[float]]:
@@ -121,25 +134,6 @@ def _by_prompt(view: View, base: VariantDetails) -> list[Block]:
         )
         blocks.append(Chart("sets", alt, "c_set", "c_error", tuple(lines), names=tuple(sets)))
     return blocks
-
-
-def _paths(view: View, base: VariantDetails) -> Table:
-    seen = base.three_way
-    assert seen is not None  # noqa: S101 (asked for by the caller)
-    pairs = (
-        ("decode_path", seen.decode, seen.decode_l2), ("prefill_path", seen.prefill, seen.prefill_l2),
-        ("own_path", seen.own, seen.own_l2),
-    )  # fmt: skip
-    rows = [
-        (
-            Cell(view.t(name)),
-            number(percent(error)),
-            Cell(view.t("holds" if holds else "breaks"), "pass" if holds else "fail"),
-        )
-        for name, holds, error in pairs
-    ]
-    rows.append((Cell(view.t("implicates")), Cell(""), Cell(view.phrase(seen.implicates))))
-    return Table(view.t("paths"), (view.t("path"), view.t("relative_error"), view.t("verdict")), tuple(rows))
 
 
 def _short(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Figures and gates of base: bullets against limit and floor, and the tables with n, interval and chance."""
+"""Figures and gates of each variant: bullets against limit and floor, and tables with n, interval and chance."""
 
 import math
 
@@ -13,16 +13,19 @@ def section(view: View) -> Section | None:
     if not view.model.variants:
         return None
     blocks: list[Block] = []
-    for variant in dict.fromkeys(one.variant for one in ([view.base] if view.base else []) + view.shown):
-        found = _of_variant(view, variant)
+    drawn = dict.fromkeys(one.variant for one in ([view.base] if view.base else []) + view.shown)
+    for variant in dict.fromkeys([*drawn, *(one.variant for one in view.model.variants)]):
+        found = _drawn(view, variant) if variant in drawn else _tables(view, variant)
         first = view.base is not None and variant == view.base.variant
-        blocks += found if first else [Fold(variant, found)]
-    return Section("gates", view.t("gates_section"), tuple(blocks))
+        blocks += found if first else [Fold(variant, found)] if found else []
+    if own := _own_limits(view):
+        blocks.append(own)
+    return Section("gates", view.t("gates_section"), tuple(blocks)) if blocks else None
 
 
 def figure_table(view: View, variant: str) -> Table:
-    """The published figures of a variant, each with limit, floor, n and interval."""
-    columns = ("metric", "observed", "floor", "limit", "n", "interval", "verdict")
+    """The published figures of a variant, each with limit, floor, n and interval, and what else there is to say."""
+    columns = ("metric", "observed", "floor", "limit", "n", "interval", "verdict", "where")
     rows = tuple(_figure(view, one) for one in in_order(view.checks(variant)))
     return Table(view.t("metrics"), tuple(map(view.t, columns)), rows)
 
@@ -37,36 +40,45 @@ def figure_blocks(view: View, variant: str) -> tuple[Block, ...]:
 
 def gate_table(view: View, variant: str) -> Table:
     """The calibrated gates of a variant."""
-    columns = ("gate", "path", "observed", "limit", "n", "interval", "p_adjusted", "verdict")
+    columns = ("gate", "path", "observed", "limit", "n", "interval", "p", "p_adjusted", "verdict", "where")
     gates = [one for one in view.checks(variant) if one.p_value is not None]
     rows = tuple(
         (
             Cell(view.title(one)), Cell(one.path), number(value(one, "observed")), number(value(one, "limit")),
-            number(str(one.n or "—")), number(interval(one)), number(chance(one.p_adjusted)), view.judged(one.verdict),
+            number(str(one.n or "—")), number(interval(one)), number(chance(one.p_value)),
+            number(chance(one.p_adjusted)), view.judged(one.verdict), Cell(remark(one, view.language)),
         )
         for one in gates
     )  # fmt: skip
     return Table(view.t("gates"), tuple(map(view.t, columns)), rows)
 
 
-def _of_variant(view: View, variant: str) -> tuple[Block, ...]:
+def _drawn(view: View, variant: str) -> tuple[Block, ...]:
+    """Bullets, and all tables folded away."""
     bullets = tuple(bullet for one in view.checks(variant) if (bullet := _bullet(one)) is not None)
     alt = view.t("bullets_alt").format(count=len(bullets), variant=variant)
-    blocks: list[Block] = (
-        [Bullets(f"gates-{variant}", alt, bullets), Paragraph(view.t("note_bullets"))] if bullets else []
-    )
+    chart = (Bullets(f"gates-{variant}", alt, bullets, view.t("note_bullets")),) if bullets else ()
+    tables = _tables(view, variant)
+    notes = (Paragraph(view.t("note_interval")), Paragraph(view.t("note_gates")))
+    return (*chart, Fold(view.t("all_figures"), (*tables, *notes))) if tables else chart
+
+
+def _tables(view: View, variant: str) -> tuple[Block, ...]:
     found = (*figure_blocks(view, variant), gate_table(view, variant), _others(view, variant))
-    shown = [one for one in found if not isinstance(one, Table) or one.rows]
-    if shown:
-        notes = (Paragraph(view.t("note_interval")), Paragraph(view.t("note_gates")))
-        blocks.append(Fold(view.t("all_figures"), (*shown, *notes)))
-    return tuple(blocks)
+    return tuple(one for one in found if not isinstance(one, Table) or one.rows)
+
+
+def _own_limits(view: View) -> Table | None:
+    """Those of the model's config that stand in place of the dtype's, with their reasons."""
+    limits = {name: own for one in view.model.variants for name, own in one.own_limits.items()}
+    rows = tuple((Cell(view.metric(name)), number(f"{own.value:g}"), Cell(own.reason)) for name, own in limits.items())
+    return Table(view.t("own_limits"), tuple(map(view.t, ("metric", "limit", "reason"))), rows) if rows else None
 
 
 def _figure(view: View, one: Result) -> tuple[Cell, ...]:
     said = Cell("—") if one.verdict == "shown" else view.judged(one.verdict)
     texts = (value(one, "observed"), value(one, "floor"), value(one, "limit"), str(one.n or "—"), interval(one))
-    return (Cell(view.title(one)), *map(number, texts), said)
+    return (Cell(view.title(one)), *map(number, texts), said, Cell(remark(one, view.language)))
 
 
 def _others(view: View, variant: str) -> Table:

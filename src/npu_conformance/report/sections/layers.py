@@ -1,7 +1,9 @@
 """Layers: hidden states against the reference's, and each attention and MLP against its own floor."""
 
 import math
+from dataclasses import replace
 
+from npu_conformance.report.details import VariantDetails
 from npu_conformance.report.findings import ModuleRow
 from npu_conformance.report.sections.blocks import Block, Cell, Chart, Fold, Line, Paragraph, Section, Table
 from npu_conformance.report.sections.view import View, number
@@ -19,15 +21,16 @@ def section(view: View) -> Section | None:
     blocks += [_modules_chart(view)] if found.modules else []
     blocks += [_layers_chart(view)] if found.layers else []
     blocks += [Paragraph(view.t(f"note_{name}")) for name in ("modules", "layers") if getattr(found, name)]
-    blocks.append(
-        Fold(view.t("layer_tables"), tuple(table for table in (module_table(view), layer_table(view)) if table.rows))
-    )
+    others = [one for one in view.model.variants if one.layers][1:]
+    tables = [module_table(view), layer_table(view)]
+    tables += [replace(layer_table(view, one), caption=f"{tables[1].caption} · {one.variant}") for one in others]
+    blocks.append(Fold(view.t("layer_tables"), tuple(table for table in tables if table.rows)))
     return Section("layers", view.t("layers_section"), tuple(blocks))
 
 
-def layer_table(view: View) -> Table:
-    """Hidden states by layer, as published reports have them."""
-    found = next((one for one in view.model.variants if one.layers), None)
+def layer_table(view: View, variant: VariantDetails | None = None) -> Table:
+    """Hidden states by layer, as published reports have them: a variant's, or the first's that has any."""
+    found = variant or next((one for one in view.model.variants if one.layers), None)
     norms = [f"{view.t(side)}: {view.t('norm')}" for side in ("candidate", "reference")]
     columns = (
         view.t("published_layer"), *norms,

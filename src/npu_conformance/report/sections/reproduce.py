@@ -34,6 +34,7 @@ def provenance_table(view: View) -> Table:
         (view.t("machine"), " · ".join(run.machine.values())),
         (view.t("versions"), ", ".join(f"{name} {version}" for name, version in run.versions.items())),
         (view.t("suite"), suite),
+        (view.t("engine_starts"), str(run.engine_starts)),
     ]
     if run.judged_from:
         entries.append((view.t("judged_from"), run.judged_from))

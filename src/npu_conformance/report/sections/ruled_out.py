@@ -1,6 +1,6 @@
 """What a pass rules out, in words: the weakest faults that these checks caught on every twin of the campaign."""
 
-from npu_conformance.report.sections.blocks import Cell, Paragraph, Section, Table
+from npu_conformance.report.sections.blocks import Cell, Fold, Paragraph, Section, Table
 from npu_conformance.report.sections.view import View
 from npu_conformance.report.words.faults import fault
 
@@ -8,9 +8,10 @@ from npu_conformance.report.words.faults import fault
 def section(view: View) -> Section | None:
     """None where the run does not reach as far as the campaign did."""
     table = ruled_out_table(view)
-    return (
-        Section("ruled_out", view.t("ruled_out"), (table, Paragraph(view.t("note_ruled_out")))) if table.rows else None
-    )
+    if not table.rows:
+        return None
+    blocks = (table, Paragraph(view.t("note_ruled_out")), Fold(view.t("ruled_out_by_check"), (_by_check(view),)))
+    return Section("ruled_out", view.t("ruled_out"), blocks)
 
 
 def ruled_out_table(view: View) -> Table:
@@ -26,6 +27,19 @@ def ruled_out_table(view: View) -> Table:
         checks = ", ".join(check for check, strength in by.items() if strength == weakest)
         rows.append((Cell(fault(view.language, kind, weakest)), Cell(checks)))
     return Table(view.t("ruled_out"), (view.t("fault"), view.t("caught_by")), tuple(rows))
+
+
+def _by_check(view: View) -> Table:
+    """A row a check of a variant: the weakest fault of each kind that it caught."""
+    rows = tuple(
+        (
+            Cell(one.variant),
+            Cell(one.check),
+            Cell("; ".join(fault(view.language, *kind) for kind in one.faults.items())),
+        )
+        for one in view.model.ruled_out
+    )
+    return Table(view.t("ruled_out_by_check"), tuple(map(view.t, ("variant", "check", "smallest_fault"))), rows)
 
 
 _FALLING = frozenset(

@@ -3,7 +3,7 @@
 from npu_conformance.checks import CHECKS
 from npu_conformance.measure.results import Result
 from npu_conformance.report.causes import Cause, causes
-from npu_conformance.report.sections.blocks import Block, Cell, Fold, Paragraph, Section, Table, Tile, Tiles
+from npu_conformance.report.sections.blocks import Block, Cell, Fold, Items, Paragraph, Section, Table, Tile, Tiles
 from npu_conformance.report.sections.view import View, number
 from npu_conformance.report.unsettled import unsettled
 from npu_conformance.report.values import interval, percent, remark, value
@@ -21,6 +21,7 @@ def section(view: View) -> Section:
         blocks.append(Paragraph(view.t("twin_note")))
     if view.model.not_judged:
         blocks.append(Paragraph(view.t("partial_note").format(count=len(view.model.not_judged))))
+        blocks.append(Fold(view.t("partial"), (Items(_not_judged(view)),)))
     if tiles := tuple(_tile(view, found) for name in _TILES if (found := view.find(name))):
         blocks.append(Tiles(tiles))
     blocks.append(Table(view.t("what_ran"), (view.t("item"), view.t("entry")), tuple(_ran(view))))
@@ -29,6 +30,15 @@ def section(view: View) -> Section:
     if (failed := failures(view)).rows:
         blocks.append(Fold(failed.caption, (failed,)))
     return Section("verdict", view.t("verdict"), tuple(blocks))
+
+
+def _not_judged(view: View) -> tuple[str, ...]:
+    """A line a variant: its checks that were not selected."""
+    found: dict[str, list[str]] = {}
+    for one in view.model.not_judged:
+        variant, _, name = one.partition(": ")
+        found.setdefault(variant, []).append(name)
+    return tuple(f"{variant}{view.t('colon')}{', '.join(names)}" for variant, names in found.items())
 
 
 def failures(view: View) -> Table:

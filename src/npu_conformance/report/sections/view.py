@@ -56,6 +56,10 @@ class View:
         ran = [one for one in self.model.variants if one.positions]
         return next((one for one in ran if one.variant == "base"), ran[0] if ran else None)
 
+    def beside(self, one: VariantDetails) -> VariantDetails | None:
+        """The base from which a variant differs in one thing; None for those that are judged by themselves."""
+        return None if one.variant in JUDGED else next((x for x in self.model.variants if x.variant == "base"), None)
+
     @cached_property
     def shown(self) -> list[VariantDetails]:
         """Variants whose tokens are looked at: those that choose their own, and those that fail."""

@@ -3,6 +3,7 @@
 from pathlib import PurePath
 
 from npu_conformance.audit.statistics import TensorStatistics
+from npu_conformance.checkpoints.published_digests import FileDigest
 from npu_conformance.report.sections.blocks import Block, Cell, Fold, Section, Table
 from npu_conformance.report.sections.view import View, number
 from npu_conformance.report.values import percent
@@ -16,11 +17,13 @@ def section(view: View) -> Section | None:
         return None
     blocks: list[Block] = [parameter_table(view)]
     blocks += [table for table in (conversion_table(view), audit_table(view)) if table.rows]
-    found = "\n".join(facts.findings)
-    folded = [_files(view), *statistics_tables(view)]
-    if found:
-        folded.append(Table(view.t("finding"), (view.t("finding"),), tuple((Cell(one),) for one in facts.findings)))
-    return Section("weights", view.t("weights_section"), (*blocks, Fold(view.t("files_statistics"), tuple(folded))))
+    files = (_files(view, "files", facts.files), _files(view, "reference_files", facts.reference_files))
+    folded = [*(table for table in files if table.rows), *statistics_tables(view)]
+    if facts.findings:
+        found = tuple((Cell(view.phrase(one)),) for one in facts.findings)
+        folded.append(Table(view.t("finding"), (view.t("finding"),), found))
+    blocks += [Fold(view.t("files_statistics"), tuple(folded))] if folded else []
+    return Section("weights", view.t("weights_section"), tuple(blocks))
 
 
 def parameter_table(view: View) -> Table:
@@ -32,7 +35,7 @@ def parameter_table(view: View) -> Table:
         else [(parameter_name(view, key), _value(key, one)) for key, one in facts.architecture.items()]
     )
     if facts is not None:
-        entries += [(view.t("weights_digest"), facts.weights_digest)]
+        entries += [(view.t("weights_digest"), facts.weights_digest), (view.t("config_digest"), facts.config_digest)]
         if facts.reference_digest != facts.weights_digest:
             entries.append((view.t("reference_digest"), facts.reference_digest))
         if facts.adapter:
@@ -64,11 +67,16 @@ def audit_table(view: View) -> Table:
     return Table(view.t("audit"), (view.t("item"), view.t("entry")), tuple(rows))
 
 
-def _files(view: View) -> Table:
-    facts = view.model.facts
-    files = [*(facts.files if facts else []), *(facts.reference_files if facts else [])]
-    rows = tuple((Cell(one.name), Cell(one.sha256 or "—"), Cell(view.t(f"digest_{one.published}"))) for one in files)
-    return Table(view.t("files"), (view.t("file"), "SHA-256", view.t("as_published")), rows)
+def _files(view: View, heading: str, files: list[FileDigest]) -> Table:
+    """Digests, and whether each is the published file's, by whose list."""
+    rows = tuple(
+        (
+            Cell(one.name), Cell(one.sha256 or "—"),
+            Cell(view.t(f"digest_{one.published}"), note=f"({one.source})" if one.source else ""),
+        )
+        for one in files
+    )  # fmt: skip
+    return Table(view.t(heading), (view.t("file"), "SHA-256", view.t("as_published")), rows)
 
 
 def statistics_tables(view: View) -> list[Table]:

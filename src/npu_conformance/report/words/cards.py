@@ -57,7 +57,7 @@ CARDS: dict[str, tuple[str, str]] = {
     "file_json": ("all figures, for scripts", "全部数据，供脚本读取"),
     "file_page": ("the page with charts and the text token by token", "网页报告：图表与逐 token 文本"),
     "file_picture": ("relative error of every position", "每个位置的相对误差"),
-    "file_details": ("every table in full", "全部表格"),
+    "file_details": ("every section with all that the page folds away", "网页的全部内容，包括折叠部分"),
     "rows_more": ("… and {count} more, in {file}.", "……其余 {count} 行见 {file}。"),
     "cards_text": (
         "Every table in full: [details.md](details.md); charts and tokens: [index.html](index.html). A card a model:",

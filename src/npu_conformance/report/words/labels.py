@@ -3,6 +3,7 @@
 from npu_conformance.report.words.cards import CARDS
 from npu_conformance.report.words.claimed import CLAIMED
 from npu_conformance.report.words.compared import COMPARED
+from npu_conformance.report.words.details import DETAILS
 from npu_conformance.report.words.features import MATRIX
 from npu_conformance.report.words.files import FILES
 from npu_conformance.report.words.layers import LAYERS
@@ -13,6 +14,7 @@ from npu_conformance.report.words.signs import SIGNS
 WORDS: dict[str, tuple[str, str]] = {
     **CARDS,
     **CLAIMED,
+    **DETAILS,
     **COMPARED,
     **FILES,
     **MATRIX,
@@ -87,7 +89,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "margin": ("Reference's leads by", "参考所选 token 的领先量"),
     "lead": ("Candidate's leads by", "被测所选 token 的领先量"),
     "tie_width": ("Tied if both ≤", "两者均 ≤ 此值则为近似并列"),
-    "more": ("… and %d more, in report.json.", "……另有 %d 处，见 report.json。"),
     "note_mismatches": (
         "In logits, after the same prefix. How near tied tokens may be follows from the noise floor's errors, where "
         "there is a floor, never from the candidate's.",
@@ -225,10 +226,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "against_base": ("Rel. L2 error to base, mean · max", "与 base 的相对误差（L2），均值 · 最大"),
     "flips": ("Other token (+ tied)", "token 不同（+ 近似并列）"),
     "bitwise": ("Bitwise equal", "比特级一致"),
-    "at_boundary": (
-        "At block-boundary prompts: max · other token · bitwise",
-        "块边界提示词处：最大误差 · token 不同 · 比特级一致",
-    ),
     "reference_tokens": ("Tokens equal to the reference's", "与参考的 token 一致率"),
     "reference_error": ("Rel. L2 error to the reference, mean", "与参考的平均相对误差（L2）"),
     "start": ("Start, s", "启动（秒）"),
@@ -283,7 +280,6 @@ WORDS: dict[str, tuple[str, str]] = {
         "让相同提示词在其他批次中沿用相同的 token 再计算一次，并与首次结果比较。算子的舍入可能取决于批次形状："
         "仅当配置设置 `batch_invariant` 时才要求比特级一致；但除近似并列外，token 不得改变。",
     ),
-    "engine_differences": ("How the engine ran, where base differs", "引擎运行方式（仅列与 base 不同之处）"),
     "asked": ("Asked for", "请求值"),
     "effective": ("In effect", "生效值"),
     "note_options": (

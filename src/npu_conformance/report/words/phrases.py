@@ -1,6 +1,9 @@
 """Chinese for the sentences that the suite writes in English elsewhere, by their English."""
 
+from npu_conformance.report.words.printed import PRINTED
+
 PHRASES: dict[str, str] = {
+    **PRINTED,
     # What variants change (variants/, findings.py)
     "the plainest engine: eager, no prefix caching, no chunking, synchronous": (
         "最朴素的引擎：eager 模式，无前缀缓存，不分块，同步调度"
