@@ -19,6 +19,7 @@ from npu_conformance.checkpoints.declared import (
 )
 from npu_conformance.checkpoints.rope import declared_ropes
 from npu_conformance.engines.modules import of_transformers, of_vllm
+from npu_conformance.engines.reference.scoring import read_modules
 from npu_conformance.traces.trace import ModuleValue, load_trace, save_modules, save_trace
 from tests.unit.helpers.small_configs import LONG, MODEL, TYPES
 
@@ -148,3 +149,14 @@ def test_the_layers_of_vllm_tell_what_they_were_made_with(monkeypatch: pytest.Mo
                 assert values(told, TIED) == [False]
                 model.lm_head.weight = model.embed_tokens.weight
                 assert values(of_vllm(model, 1), TIED) == [True]
+
+
+@pytest.mark.parametrize("content", [b"", b'[["tied", tr', b"3", b"[3]", b'[["tied"]]', b"\xff"])
+def test_a_damaged_entry_of_the_cache_is_made_again(tmp_path: Path, content: bytes) -> None:
+    """As one that is not there."""
+    entry = tmp_path / "modules.json"
+    assert read_modules(entry) is None
+    entry.write_text('[["tied", true, "lm_head"]]')
+    assert read_modules(entry) == [ModuleValue("tied", True, "lm_head")]
+    entry.write_bytes(content)
+    assert read_modules(entry) is None

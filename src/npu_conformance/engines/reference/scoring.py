@@ -140,9 +140,9 @@ class Scorer:
     def modules(self) -> list[ModuleValue]:
         """What the model's modules were made with."""
         entry = self._job.cache / f"{digest([self.setting, 'modules', modules.VERSION])}.json"
-        if entry.is_file():
+        if (cached := read_modules(entry)) is not None:
             touch(entry)
-            return [ModuleValue(*one) for one in json.loads(entry.read_text(encoding="utf-8"))]
+            return cached
         # An adapter that was merged meanwhile changed weights only.
         told = modules.of_transformers(self._loaded(adapted=False))
         write_json(entry, told)
@@ -271,3 +271,11 @@ def _save(entry: Path, rows: NDArray[Any]) -> None:
         np.save(file, rows, allow_pickle=False)
     # Traces link to it: who edits a trace must not edit the cache.
     entry.chmod(0o444)
+
+
+def read_modules(entry: Path) -> list[ModuleValue] | None:
+    """What modules were made with, from the cache; None where it has no such file, or one that is damaged."""
+    try:
+        return [ModuleValue(*one) for one in json.loads(entry.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return None
