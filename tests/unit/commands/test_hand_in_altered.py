@@ -180,6 +180,8 @@ ALTERED: dict[str, tuple[Alter, str]] = {
     "an error by position": (details(lambda one: one["relative_l2"].__setitem__(4, 1e-4)), "base: relative_l2"),
     "all errors by position, left out": (details(lambda one: one.update(relative_l2=[])), "relative_l2: 0 positions"),
     "the floor's by position, left out": (details(lambda one: one.update(floor_l2=[])), "floor_l2: 0 positions"),
+    "a log-probability by token": (details(lambda one: one["log_probs"].__setitem__(4, -0.5)), "token: position 4"),
+    "a token by step": (details(lambda one: one["tokens"].__setitem__(4, 20)), "600 tokens, not"),
     "the limits of the YAML": (loosened, f"evidence/{MODEL}.yaml"),
     "a file that is gone": (lambda folder: (folder / "inference.py").unlink(), "inference.py: is missing"),
     "a file that was put there": (lambda folder: (folder / "more.txt").write_text("x"), "more.txt: is not in"),

@@ -74,6 +74,7 @@ def rows(model: ModelReport, evidence: Evidence, data: HandedData) -> Iterator[F
     ):
         yield from _by_position(f"base: {name}", mine, exact)
     yield from _tokens(details, evidence, data)
+    yield from _by_token(details, data)
 
 
 def _by_position(name: str, mine: Sequence[float], exact: Sequence[float]) -> Iterator[Finding]:
@@ -146,6 +147,25 @@ def _tokens(details: VariantDetails, evidence: Evidence, data: HandedData) -> It
         if not isclose(a, b, rel_tol=1e-2, abs_tol=1e-9)
     ]
     yield differs("base: KL by token", f"position {wrong[0]}") if wrong else follows("base: tokens", f"{len(there)}")
+
+
+def _by_token(details: VariantDetails, data: HandedData) -> Iterator[Finding]:
+    """The candidate's log-probability of each of its tokens, where the data have that token."""
+    name, tokens = "base: log-probabilities by token", data.tokens
+    if not details.log_probs:
+        return
+    if details.tokens != tokens.tolist() or len(details.log_probs) != len(tokens):
+        yield differs(name, f"{len(details.tokens)} tokens, not those of the data")
+        return
+    there = tokens[:, None] == data.words
+    told = np.where(there, data.candidate.log_probs, 0).sum(axis=1)
+    room = _CLOSE + _HALF * np.abs(data.run.errors.array()).max(axis=1)
+    near = np.abs(np.array(details.log_probs) - told) <= room  # of what is no number too
+    wrong, known = np.flatnonzero(~near & there.any(axis=1)), int(there.any(axis=1).sum())
+    if len(wrong):
+        yield differs(name, f"position {wrong[0]} is not what the data give")
+    elif known:
+        yield follows(name, f"{known} of {len(tokens)} positions")
 
 
 def _token_logits(table: TokenRows, data: HandedData) -> Iterator[Finding]:
