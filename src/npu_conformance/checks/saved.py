@@ -63,6 +63,12 @@ def load_evidence(
     Raises:
         TraceError: a part of it is missing or damaged.
     """
+    if not (traces / variant).is_dir():
+        there = sorted(path.parents[1].name for path in traces.glob("*/candidate/trace.json")) or ["none"]
+        raise TraceError(
+            f"{traces}: no traces of {variant}: the run did not select it, or ended before it. There are those of "
+            f"{', '.join(there)}: select them by -k"
+        )
     second, kept = traces / variant / "second_reference", traces / variant / COMPARISONS
     rendered = None if is_long(variant) else load_rendered(traces / "rendered.json")
     candidate = load_trace(traces / variant / "candidate")

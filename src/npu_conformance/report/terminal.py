@@ -188,12 +188,18 @@ def _end(report: Report, page: Path) -> list[Line]:
     spread = f"; {min(positions)} positions a variant" if len(positions) == 1 else spread
     lines += [(f"engines started: {report.run.engine_starts}{spread}", "")]
     traces = Path(report.run.judged_from or page.parent)
-    failed = [model.name for model in report.models if model.verdict == "fail"]
+    failed = [_selecting(model) for model in report.models if model.verdict == "fail"]
     if failed and (traces / "traces").is_dir():
         again = ["python", "-m"] if report.run.command.startswith("python ") else []
         words = [*again, "pytest", "-v", f"--from={traces}", "-k", " or ".join(failed)]
         lines += [("each failed check in full:", ""), (f"  {shlex.join(words)}", "")]
     return [*lines, (f"report: {page}", "")]
+
+
+def _selecting(model: ModelReport) -> str:
+    """For `-k`: a model in the variants in which it failed, for traces of others may not have been made."""
+    failed = dict.fromkeys(check.variant for check in model.checks if check.verdict == "fail")
+    return f"({model.name} and ({' or '.join(failed)}))"
 
 
 def _wrapped(label: str, text: str, width: int, most: int = _MESSAGE_LINES, style: str = "") -> list[Line]:

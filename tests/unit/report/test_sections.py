@@ -195,3 +195,18 @@ def test_what_is_not_one_is_not_shown_as_one(runs: Runs) -> None:
 
     assert found is not None
     assert [in_style(found, number) for number in (1.0, 0.99999999, 0.999998)] == ["1", "≈ 1", "0.999998"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_decided_says_where_in_the_next_row(language: Language) -> None:
+    """The worst place stands below the check to look at first, on the first screen."""
+    report = failing_report()
+    view = View(report, report.models[0], language)
+    found = section("verdict", view)
+    assert found is not None
+    tables = [block for block in found.blocks if isinstance(block, Table)]
+    rows = [[cell.text for cell in row] for row in tables[-1].rows]
+    place = [name for name, _ in rows].index(view.t("look_first"))
+
+    assert rows[place + 1][0] == view.t("where")
+    assert rows[place + 1][1].startswith("model.layers.1.mlp.gate_proj.weight")

@@ -135,14 +135,15 @@ def test_colours_are_for_terminals_and_control_characters_for_nobody() -> None:
 
 
 def test_failures_can_be_read_in_full_without_an_engine(tmp_path: Path) -> None:
-    """By judging the traces again, of the models that failed, with the command that was used."""
+    """By judging the traces again, of the models and variants that failed, with the command that was used."""
     (tmp_path / "traces").mkdir()
-    made = report(model("One", [failed("drift")]), model("Two", green()))
-    lines = [line for line, _ in summary_lines(made, tmp_path)]
+    one = model("One", [failed("drift"), failed("drift", "graph"), check("drift", "tp2")])
+    made = report(one, model("Two", green()), model("Three", [failed("labels")]))
+    words = f"pytest -v --from={tmp_path} -k '(One and (base or graph)) or (Three and (base))'"
 
-    assert f"  pytest -v --from={tmp_path} -k One" in lines
+    assert f"  {words}" in [line for line, _ in summary_lines(made, tmp_path)]
     made.run.command = "python -m pytest --twin"
-    assert f"  python -m pytest -v --from={tmp_path} -k One" in [line for line, _ in summary_lines(made, tmp_path)]
+    assert f"  python -m {words}" in [line for line, _ in summary_lines(made, tmp_path)]
 
 
 def test_details_are_shown_where_they_fit() -> None:

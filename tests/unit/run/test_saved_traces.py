@@ -109,6 +109,15 @@ def test_what_is_foreign_or_damaged_is_refused(
     assert session.why_not(model, "base") is None
 
 
+def test_a_variant_that_the_run_did_not_select_is_told_with_those_that_it_has(folder: Path) -> None:
+    """`as_served` is no skip: a verdict without it would look whole."""
+    session = Session(Settings(folder / "configs", from_dir=folder / "run"), folder / "new", Narrator())
+
+    assert session.why_not("Model", "as_served") is None
+    with pytest.raises(ConformanceError, match=r"no traces of as_served: .* There are those of base: select them by -k"):
+        session.evidence("Model", "as_served")
+
+
 @pytest.mark.parametrize("command", ["compare", "dev suggest"])
 def test_other_commands_refuse_it_too(
     folder: Path, kept: Path, capsys: pytest.CaptureFixture[str], command: str

@@ -22,6 +22,7 @@ from npu_conformance.machine.provenance import package_versions
 from npu_conformance.machine.storage import staged_dir, write_text
 from npu_conformance.measure.floor import load_floor, load_quantised
 from npu_conformance.report.details import SubjectFacts
+from npu_conformance.report.history import saved_runs
 from npu_conformance.report.model import ModelReport, Report, load_report
 from npu_conformance.run.shares import share_of
 from npu_conformance.traces.sealed import require_sealed
@@ -77,10 +78,21 @@ def _of_model(report: Report, model: str, run: Path) -> ModelReport:
     found = next((one for one in report.models if one.name == model), None)
     if found is None:
         there = ", ".join(one.name for one in report.models) or "none"
-        raise ConfigError(f"{model}: was not judged in {run} (models: {there}): name a run with --run")
-    if found.facts is None or not any(one.variant == "base" and one.positions for one in found.variants):
-        raise TraceError(f"{model}: its base was not judged in {run} ({found.verdict}): there is nothing to hand in")
+        raise ConfigError(f"{model}: was not judged in {run} (models: {there}): {_other_run(model, run)}")
+    if not _has_base(found):
+        raise TraceError(f"{model}: its base was not judged in {run} ({found.verdict}): {_other_run(model, run)}")
     return found
+
+
+def _has_base(model: ModelReport) -> bool:
+    return model.facts is not None and any(one.variant == "base" and one.positions for one in model.variants)
+
+
+def _other_run(model: str, run: Path) -> str:
+    """What to do: `latest` is whatever was run or judged again last. Names the newest run beside it that has base."""
+    runs, _ = saved_runs(run.parent)
+    having = [one.folder for one in runs if any(own.name == model and _has_base(own) for own in one.report.models)]
+    return f"--run {having[-1]} has it" if having else f"no run in {run.parent} has it; name another with --run"
 
 
 def _facts(model: ModelReport, config: ModelConfig, path: Path, run: Path) -> SubjectFacts:

@@ -121,7 +121,9 @@ def _copy(facts: Facts, folder: Path) -> None:
 
 def _say_next(facts: Facts, path: Path, twin: str | None, *, guessed: bool) -> None:
     model = path.stem
-    say(str(path), *([str(path.with_suffix(""))] if twin == DERIVED else []))
+    say(f"written: {path}")
+    if twin == DERIVED:
+        say(f"written: {path.with_suffix('')}, the small files that its twin is derived from")
     if facts.no_twin is not None and twin is None:
         say(f"no twin: config.json {facts.no_twin}")
     if guessed:

@@ -107,6 +107,7 @@ def _prompts(facts: Facts) -> Iterator[str]:
     if facts.generation.get("do_sample") or facts.generation.get("repetition_penalty", 1) != 1:
         yield "# generation_config.json asks for sampling: the suite asks greedily, and `serving` says what differs."
     yield "# A base or a guard model does not answer as the sets expect: give such a set `expect: false`."
+    yield "# chat: false sends a set as plain text, without the chat template, so that both ways are judged."
     yield "prompts:"
     expect = ", expect: false" if guard is not None else ""
     if guard is not None:

@@ -156,7 +156,10 @@ def _cause(view: View, cause: Cause) -> list[tuple[Cell, ...]]:
         found.append((view.t("first_token"), token))
     if cause.points_at:
         found.append((view.t("implicates"), view.phrase(cause.points_at)))
-    found += [(view.t("look_first"), f"{one.check}: {_measured(view, one)}") for one in cause.first]
+    for one in cause.first:
+        found.append((view.t("look_first"), f"{one.check}: {_measured(view, one)}"))
+        if one.where:
+            found.append((view.t("where"), view.phrase(one.where)))
     if cause.follows:
         found.append((view.t("may_follow"), ", ".join(cause.follows)))
     return [(Cell(name, "fail" if place == 0 else ""), Cell(text)) for place, (name, text) in enumerate(found)]
