@@ -152,7 +152,7 @@ def test_a_report_that_its_traces_do_not_give_is_not_handed_in(tmp_path: Path) -
 def test_a_model_that_was_not_judged_is_refused(tmp_path: Path) -> None:
     """With the names of those that were."""
     folder = run_of(tmp_path)
-    with pytest.raises(ConfigError, match=r"was not judged in .* \(models: Model\): no run in .* has it; name another"):
+    with pytest.raises(ConfigError, match=r"was not judged in .* \(models: Model\): .* --run: no run in .* has it"):
         deliver("Other", folder / "out", folder / "run", folder / "configs", None)
 
 
@@ -164,7 +164,7 @@ def test_a_later_run_without_base_names_the_run_that_has_it(tmp_path: Path) -> N
     report["models"][0]["variants"] = []
     (later / "report.json").write_text(json.dumps(report))
 
-    with pytest.raises(ConformanceError, match=rf"base was not judged in {later} .*: --run {folder / 'run'} has it"):
+    with pytest.raises(ConformanceError, match=rf"not judged in {later} .* with --run: {folder / 'run'} \(\w+\)$"):
         deliver("Model", folder / "out", later, folder / "configs", None)
 
 

@@ -114,7 +114,9 @@ def test_a_variant_that_the_run_did_not_select_is_told_with_those_that_it_has(fo
     session = Session(Settings(folder / "configs", from_dir=folder / "run"), folder / "new", Narrator())
 
     assert session.why_not("Model", "as_served") is None
-    with pytest.raises(ConformanceError, match=r"no traces of as_served: .* There are those of base: select them by -k"):
+    with pytest.raises(
+        ConformanceError, match=r"no traces of as_served: .* There are those of base: select them by -k"
+    ):
         session.evidence("Model", "as_served")
 
 

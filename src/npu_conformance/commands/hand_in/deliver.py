@@ -29,6 +29,7 @@ from npu_conformance.traces.sealed import require_sealed
 
 # Of a log, its end.
 _LOG = 200_000
+_MOST_RUNS = 3
 
 
 def deliver(model: str, output: Path, run: Path, configs: Path, vllm_ascend: Path | None) -> int:
@@ -89,10 +90,14 @@ def _has_base(model: ModelReport) -> bool:
 
 
 def _other_run(model: str, run: Path) -> str:
-    """What to do: `latest` is whatever was run or judged again last. Names the newest run beside it that has base."""
-    runs, _ = saved_runs(run.parent)
-    having = [one.folder for one in runs if any(own.name == model and _has_base(own) for own in one.report.models)]
-    return f"--run {having[-1]} has it" if having else f"no run in {run.parent} has it; name another with --run"
+    """The newest runs beside it that have traces of base: `latest` is whatever was run or judged again last."""
+    having = [
+        f"{one.folder} ({own.verdict})"
+        for one in saved_runs(run.parent)[0]
+        for own in one.report.models
+        if own.name == model and _has_base(own) and (one.folder / "traces" / model / "base").is_dir()
+    ]
+    return f"name one with --run: {', '.join(having[-_MOST_RUNS:]) or f'no run in {run.parent} has it'}"
 
 
 def _facts(model: ModelReport, config: ModelConfig, path: Path, run: Path) -> SubjectFacts:
