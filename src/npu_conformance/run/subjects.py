@@ -14,7 +14,7 @@ from npu_conformance.run.interpreters import interpreter_for
 from npu_conformance.run.settings import Settings
 from npu_conformance.traces.reading import read_saved
 from npu_conformance.twins import RECIPES, Adapted, find_recipe
-from npu_conformance.twins.recipes import Stored
+from npu_conformance.twins.recipes import Derived, Stored
 
 _FACTS = TypeAdapter(SubjectFacts)
 
@@ -69,7 +69,11 @@ def _twin(model: str, config: ModelConfig, settings: Settings) -> Subject:
     folder, adapter = twin_folder(config.recipe, chosen), None
     if isinstance(recipe, Adapted):
         folder, adapter = twin_folder(recipe.base, chosen), folder
-    candidate, reference = None if config.convert is not None and settings.part != "reference" else folder, folder
+    weights = find_recipe(recipe.base) if isinstance(recipe, Adapted) else recipe
+    # A derived twin's may be plain where its model's are quantised: nothing is to be converted then.
+    plain = isinstance(weights, Derived) and weights.format is None
+    converted = config.convert is not None and not plain and settings.part != "reference"
+    candidate, reference = None if converted else folder, folder
     if isinstance(recipe, Stored) and config.reference.model is not None:
         # As the model has its unquantised original.
         reference = twin_folder(recipe.base, chosen)
