@@ -10,7 +10,7 @@ LAYERS = 4
 """As few as have every kind of layer, but no fewer."""
 _MOST_LAYERS = 12
 _HIDDEN, _INTERMEDIATE, _HEADS = 256, 768, 4
-_EXPERTS, _PER_TOKEN, _OF_EXPERT, _SHARED = 12, 3, 192, 320
+EXPERTS, _PER_TOKEN, _OF_EXPERT, _SHARED = 12, 3, 192, 320
 # Positions that a layer with a sliding window sees: fewer than most prompts of the suite have.
 _WINDOW = 64
 _POSITIONS = 32768
@@ -93,7 +93,7 @@ _RULES: Mapping[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     "sliding_window": _at_most(_WINDOW),
     "max_window_layers": lambda value, config: min(int(value), _layers(config) // 2),
     # Experts. Groups of experts must divide them, and those that are chosen must hold enough.
-    **dict.fromkeys(_COUNTS, _exactly(_EXPERTS)),
+    **dict.fromkeys(_COUNTS, _exactly(EXPERTS)),
     "num_experts_per_tok": _at_most(_PER_TOKEN),
     "experts_per_token": _at_most(_PER_TOKEN),
     "n_group": _at_most(2),

@@ -142,6 +142,17 @@ def test_the_network_is_of_the_models_class(tmp_path: Path) -> None:
     assert sum(one.numel() for one in network.parameters()) < 20_000_000
 
 
+@pytest.mark.parametrize("kind", ["mixture", "sinks"])
+def test_the_last_expert_that_is_chosen_counts_little(tmp_path: Path, kind: str) -> None:
+    """Rounding exchanges it at some positions: an error of the twin's own making would fail a right engine."""
+    weights = dict(network_of(derived(write_model(tmp_path / kind, kind))).named_parameters())
+    others = next(one for name, one in weights.items() if name.endswith("self_attn.o_proj.weight"))
+    routers = [one for name, one in weights.items() if name.endswith((".gate.weight", ".router.weight"))]
+
+    assert routers
+    assert all(one.std() > 3 * others.std() for one in routers)
+
+
 def test_a_text_begins_as_with_the_models_tokenizer(tmp_path: Path) -> None:
     """A chat template writes its own beginning."""
     folder = write_model(tmp_path / "Model", "dense")
