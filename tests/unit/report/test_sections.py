@@ -11,6 +11,7 @@ from npu_conformance.report import sections as package
 from npu_conformance.report.findings import ModuleRow
 from npu_conformance.report.pages.charts import bullets_svg, chart_svg, placeholders
 from npu_conformance.report.pages.tokens import level, tokens, visible
+from npu_conformance.report.ruled_out import RuledOut
 from npu_conformance.report.sections import ORDER, section, sections
 from npu_conformance.report.sections.blocks import Answers, Block, Bullets, Chart, Paragraph, Table
 from npu_conformance.report.sections.error_source import Shares, shares
@@ -210,3 +211,25 @@ def test_what_decided_says_where_in_the_next_row(language: Language) -> None:
 
     assert rows[place + 1][0] == view.t("where")
     assert rows[place + 1][1].startswith("model.layers.1.mlp.gate_proj.weight")
+
+
+def test_faults_are_told_by_check_too(runs: Runs) -> None:
+    """Each with the weakest that it caught; base and as served are said once where they caught the same."""
+    report = runs.report()
+    caught = {"drift": {"rotary_theta": 1.1}, "labels": {"rotary_theta": 1.5, "layer_skipped": 1.0}}
+    report.models[0].ruled_out = [
+        RuledOut(variant=variant, check=check, faults=faults)
+        for variant in ("base", "as_served")
+        for check, faults in caught.items()
+    ]
+    report.models[0].ruled_out.append(RuledOut(variant="graph", check="drift", faults={"rotary_theta": 2.0}))
+    found = section("ruled_out", View(report, report.models[0], "en"))
+    assert found is not None
+    *_, table = flat(found.blocks)
+    assert isinstance(table, Table)
+
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["drift", "a rotary base off by 10 %", "base, as_served"],
+        ["labels", "a rotary base off by 50 %; one layer skipped", "base, as_served"],
+        ["drift", "a rotary base off by 100 %", "graph"],
+    ]

@@ -30,16 +30,13 @@ def ruled_out_table(view: View) -> Table:
 
 
 def _by_check(view: View) -> Table:
-    """A row a check of a variant: the weakest fault of each kind that it caught."""
-    rows = tuple(
-        (
-            Cell(one.variant),
-            Cell(one.check),
-            Cell("; ".join(fault(view.language, *kind) for kind in one.faults.items())),
-        )
-        for one in view.model.ruled_out
-    )
-    return Table(view.t("ruled_out_by_check"), tuple(map(view.t, ("variant", "check", "smallest_fault"))), rows)
+    """A row a check: the weakest fault of each kind that it caught; variants of which the same is said share it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in view.model.ruled_out:
+        faults = view.t("message_join").join(fault(view.language, *kind) for kind in one.faults.items())
+        found.setdefault((one.check, faults), []).append(one.variant)
+    rows = tuple((Cell(check), Cell(faults), Cell(", ".join(names))) for (check, faults), names in found.items())
+    return Table(view.t("ruled_out_by_check"), tuple(map(view.t, ("check", "smallest_fault", "variants"))), rows)
 
 
 _FALLING = frozenset(
