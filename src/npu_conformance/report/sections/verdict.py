@@ -21,7 +21,6 @@ def section(view: View) -> Section:
         blocks.append(Paragraph(view.t("twin_note")))
     if view.model.not_judged:
         blocks.append(Paragraph(view.t("partial_note").format(count=len(view.model.not_judged))))
-        blocks.append(Fold(view.t("partial"), (Items(_not_judged(view)),)))
     if tiles := tuple(_tile(view, found) for name in _TILES if (found := view.find(name))):
         blocks.append(Tiles(tiles))
     blocks.append(Table(view.t("what_ran"), (view.t("item"), view.t("entry")), tuple(_ran(view))))
@@ -29,6 +28,8 @@ def section(view: View) -> Section:
         blocks.append(Table(view.t("what_decided"), (view.t("item"), view.t("entry")), decided))
     if (failed := failures(view)).rows:
         blocks.append(Fold(failed.caption, (failed,)))
+    if view.model.not_judged:
+        blocks.append(Fold(view.t("partial"), (Items(_not_judged(view)),)))
     return Section("verdict", view.t("verdict"), tuple(blocks))
 
 

@@ -31,7 +31,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "twin": ("twin: a trained stand-in, not the model", "twin：现场训练的小规模替代模型，不代表真实模型"),
     "real": ("real weights", "真实权重"),
     "facts": ("Model", "模型参数"),
-    "partial": ("Partial: the verdict does not cover", "部分结果，判定不包括："),
+    "partial": ("What the verdict does not cover", "判定不包括的检查"),
     "partial_short": ("partial", "部分"),
     "item": ("Item", "项目"),
     "entry": ("Value", "值"),
@@ -79,9 +79,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "note_agreement": (
         "What is judged is the share of equal and tied tokens, and that every other token is tied. Expected ties: at "
         "how many of the same positions the floor runs choose another token than the reference. The "
-        "summary has `base` or `as_served`, whichever agrees less.",
+        "summary of details.md has `base` or `as_served`, whichever agrees less.",
         "判定依据是将近似并列计为一致后的 Token 一致率，并要求所有不一致的 token 均属近似并列。预期的近似并列数："
-        "在相同位置上，各次舍入对照运行所选 token 与参考不同的次数。总览取 `base` 与 `as_served` 中一致率较低者。",
+        "在相同位置上，各次舍入对照运行所选 token 与参考不同的次数。"
+        "details.zh.md 的总览取 `base` 与 `as_served` 中一致率较低者。",
     ),
     "router_ties": ("Router ties: rounding may exchange an expert there", "路由近似并列：舍入可能换成另一个专家"),
     "mismatches": ("Other tokens that are no tie", "不属近似并列的 token 差异"),
