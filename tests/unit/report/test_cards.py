@@ -192,6 +192,19 @@ def test_a_twin_is_one_before_any_figure(report: Report, language: Language) -> 
     assert "twin" not in text(report, language).splitlines()[0]
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_pass_of_a_part_says_so_below_the_conclusion(report: Report, language: Language) -> None:
+    """Once, and before any table: it is published on its own."""
+    report.models[0].not_judged = ["as_served: labels", "tp2: labels"]
+    note = word(language, "partial_note").format(count=2)
+    head, *rest = text(report, language).split("\n## ")
+
+    assert head.rstrip().endswith(note)
+    assert note not in "".join(rest)
+    report.models[0].not_judged = []
+    assert word(language, "partial_note").split("{")[0] not in text(report, language)
+
+
 def test_a_card_names_no_file_that_is_not_there(report: Report) -> None:
     """A model that was skipped has no picture."""
     green = green_report()

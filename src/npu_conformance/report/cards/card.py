@@ -43,7 +43,7 @@ def card(report: Report, model: ModelReport, language: Language, *, short: bool 
 
 
 def _head(view: View) -> list[str]:
-    """That a twin is one, figures in a line, then the conclusion."""
+    """That a twin is one, figures in a line, then the conclusion and what it does not cover."""
     figures = [found for name in _HEADLINE if (found := view.find(name)) is not None]
     shown = " · ".join(f"{cell(view.title(one))} **{cell(value(one, 'observed'))}**" for one in figures)
     n = view.base.positions if view.base else 0
@@ -51,7 +51,13 @@ def _head(view: View) -> list[str]:
     sign = {"pass": "✅", "fail": "❌", "inconclusive": "❓", "error": "⛔"}.get(view.model.verdict, "⏭")
     conclusion = f"{sign} **{cell(sentence(view), 2000)}**"
     twin = [view.t("twin_note"), ""] if view.model.subject == "twin" else []
-    return [*twin, *headline, conclusion, ""]
+    return [*twin, *headline, conclusion, "", *((note, "") if (note := _partial(view)) else ())]
+
+
+def _partial(view: View) -> str | None:
+    """Of a run that judged a part: a pass of it is not the model's."""
+    missing = len(view.model.not_judged)
+    return view.t("partial_note").format(count=missing) if missing else None
 
 
 def _parts(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
@@ -83,8 +89,8 @@ def _parts(view: View) -> list[tuple[str, tuple[Block, ...], int]]:
 
 
 def _limits(view: View) -> tuple[str, tuple[Block, ...], int] | None:
-    """Without that a twin is one, which stands at the top."""
-    items = tuple(one for one in known_limits(view) if one != view.t("twin_note"))
+    """Without that a twin is one and a run a part, which stand at the top."""
+    items = tuple(one for one in known_limits(view) if one not in (view.t("twin_note"), _partial(view)))
     return _all("known_limits", (Items(items),), view)
 
 
