@@ -88,6 +88,7 @@ MET: dict[str, list[str]] = {
         "(EngineCore_DP0 pid=14421) ERROR 11-27 08:19:08 [core.py:708] RuntimeError: Cannot re-initialize NPU in "
         "forked subprocess. To use NPU with multiprocessing, you must use the 'spawn' start method"
     ],
+    "kernel missing": ["AttributeError: '_OpNamespace' '_C' object has no attribute 'selective_scan_fwd'"],
     "sparse attention": ["NotImplementedError: Sparse Attention is not supported on CPU."],
     "head size": [
         "E89999[PID: 11276] 2026-05-26-16:53:01.891.272 (E89999): When layout is TND, queryD(256), keyD(256) and "
