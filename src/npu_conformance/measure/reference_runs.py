@@ -9,6 +9,7 @@ FLOOR = "floor"
 """Folder of the floor runs' files beside the reference's trace."""
 QUANTISED = "quantised"
 """Folder of the same for what quantisation costs by itself."""
+_FLOOR_RUNS = 4
 
 
 class ReferenceRun(NamedTuple):
@@ -44,11 +45,13 @@ def noise_floor(dtype: Dtype, attention: Attention) -> tuple[ReferenceRun, ...]:
         dtype: the candidate's.
         attention: of the reference.
     """
-    attentions: tuple[Attention, ...] = ("sdpa", "eager")
+    # Who says eager has a class for which transformers has no sdpa, or computes another model by it.
+    attentions: tuple[Attention, ...] = ("sdpa", "eager") if attention == "sdpa" else ("eager",)
+    # Two or more, because kinds of attention say nothing of layers without one: there they are the same.
+    seeds = range(1, 1 + _FLOOR_RUNS - len(attentions))
     return (
         *(ReferenceRun(f"{FLOOR}/{one}", dtype, one) for one in attentions),
-        # Two, because kinds of attention say nothing of layers without one: there they are the same.
-        *(ReferenceRun(f"{FLOOR}/dithered{seed}", dtype, attention, seed) for seed in (1, 2)),
+        *(ReferenceRun(f"{FLOOR}/dithered{seed}", dtype, attention, seed) for seed in seeds),
     )
 
 

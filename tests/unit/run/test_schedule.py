@@ -110,6 +110,16 @@ def test_the_reference_has_more_bits_than_the_candidate(dtype: str, reference: s
     assert {run.attn_implementation for run in found.runs[1:]} == {"sdpa", "eager"}
 
 
+def test_a_model_that_has_no_sdpa_is_never_computed_by_it() -> None:
+    """As many floor runs as another has, each of its own."""
+    usual, eager = (
+        passes(served(reference={"attn_implementation": one}).config, ["base"])[0].runs for one in ("sdpa", "eager")
+    )
+
+    assert {run.attn_implementation for run in eager} == {"eager"}
+    assert len(set(eager)) == len(eager) == len(usual)
+
+
 @pytest.mark.parametrize(
     ("variants", "expected"),
     [
