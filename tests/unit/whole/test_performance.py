@@ -19,7 +19,8 @@ from tests.unit.helpers.suite_runs import ROOT
 PLUGIN = Path(__file__).parent / "engine_faults"
 WORKLOAD = Workload(input_tokens=16, output_tokens=32, requests=8)
 SETTINGS = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
-pytestmark = pytest.mark.engine
+# Slow, for it times engines: what else the machine does is in it.
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 def measured(checkpoint: Path, folder: Path, fault: str) -> Performance:
