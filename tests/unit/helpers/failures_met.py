@@ -89,7 +89,7 @@ MET: dict[str, list[str]] = {
         "forked subprocess. To use NPU with multiprocessing, you must use the 'spawn' start method"
     ],
     "kernel missing": ["AttributeError: '_OpNamespace' '_C' object has no attribute 'selective_scan_fwd'"],
-    "sparse attention": ["NotImplementedError: Sparse Attention is not supported on CPU."],
+    "sparse attention": ["Sparse Attention is not supported on CPU."],
     "head size": [
         "E89999[PID: 11276] 2026-05-26-16:53:01.891.272 (E89999): When layout is TND, queryD(256), keyD(256) and "
         "valueD(256) must be same equal 192/128/64, or queryD and keyD equal 192 and valueD equal 128.[FUNC:CheckInput",
