@@ -56,24 +56,23 @@ def measure(model: Any, sequence: ModuleStates, floor_dtype: str) -> Found:
     def before(point: str, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         if running:
             return None
-        states = what_is_given(inputs, named).clone()
-        given = torch.from_numpy(sequence.given[point])
-        states[:, -len(given) :] = given
-        return _with(states, inputs, named)
+        return _with(torch.from_numpy(sequence.given[point])[None], inputs, named)
 
-    def after(point: str, module: Any, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+    def after(point: str, module: Any, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
         nonlocal running
         if running:
-            return
+            return None
         running, gave = True, sequence.gave[point]
+        exact = what_it_gives(output, named)
         try:
-            floor = list(_floor_runs(module, inputs, named, floor_dtype))
+            floor = list(_floor_runs(module, inputs, named, floor_dtype, exact))
         finally:
             running = False
-        rows = [what_it_gives(output, named), *(one for run in floor for one in run)]
-        exact, *others = (one[0, -len(gave) :].double().numpy() for one in rows)
-        runs = [module_error(mine, true)[0] for mine, true in zip(others[::2], others[1::2], strict=True)]
-        found[point] = *module_error(gave.astype(np.float64), exact), np.array(runs)
+        rows = (exact, *(one for run in floor for one in run))
+        true, *others = (one[0, -len(gave) :].double().numpy() for one in rows)
+        runs = [module_error(mine, its)[0] for mine, its in zip(others[::2], others[1::2], strict=True)]
+        found[point] = *module_error(gave.astype(np.float64), true), np.array(runs)
+        return _at_the_end(output, len(sequence.ids))
 
     handles = []
     for point, module in modules_of(model):
@@ -92,21 +91,37 @@ def measure(model: Any, sequence: ModuleStates, floor_dtype: str) -> Found:
     return found
 
 
-def _floor_runs(module: Any, inputs: tuple[Any, ...], named: dict[str, Any], dtype: str) -> Iterator[tuple[Any, Any]]:
-    """What a module gives in another dtype, and exactly from the same input, without noise and with."""
+def _floor_runs(
+    module: Any, inputs: tuple[Any, ...], named: dict[str, Any], dtype: str, exact: Any
+) -> Iterator[tuple[Any, Any]]:
+    """What a module gives in another dtype, and exactly from the same input, without noise and with.
+
+    `exact` is what it gave: from an input that is of that dtype already it need not be computed again.
+    """
     import torch
 
     narrow = getattr(torch, dtype)
     tensors = (*module.named_parameters(), *module.named_buffers())
     cast: dict[str, Any] = {name: one.to(narrow) if one.is_floating_point() else one for name, one in tensors}
-    states = what_is_given(inputs, named).to(narrow)
+    given = what_is_given(inputs, named)
+    states = given.to(narrow)
     for seed in _SEEDS:
         noised = states if seed is None else noisy(states, seed)
         exact_inputs, exact_named = _with(noised.float(), inputs, named)
         few_inputs, few_named = _as((exact_inputs, exact_named), narrow)
         with rounded_products(products_in(dtype)):
             mine = what_it_gives(torch.func.functional_call(module, cast, few_inputs, few_named), few_named)
-        yield mine, what_it_gives(module(*exact_inputs, **exact_named), exact_named)
+        known = torch.equal(noised.float(), given)
+        yield mine, exact if known else what_it_gives(module(*exact_inputs, **exact_named), exact_named)
+
+
+def _at_the_end(output: Any, tokens: int) -> Any:
+    """What a module gave at the last tokens, with nothing before it: the next module is given the candidate's anyway."""
+    if isinstance(output, tuple):
+        return (_at_the_end(output[0], tokens), *output[1:])
+    whole = output.new_zeros(output.shape[0], tokens, output.shape[-1])
+    whole[:, -output.shape[1] :] = output
+    return whole
 
 
 def _with(states: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
