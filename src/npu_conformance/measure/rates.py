@@ -70,14 +70,17 @@ def worth(hits: ArrayLike, lengths: ArrayLike) -> float:
 
 
 def rate_interval(hits: float, n: int, effective: float) -> Interval:
-    """Clopper-Pearson interval of a rate on an effective number of positions.
+    """Clopper-Pearson bounds of a rate on an effective number of positions.
+
+    Each end holds by itself with 95 % confidence: a limit has one side. So 300 of 300 show 99 %, and 7 of 7 show 65 %,
+    as scipy's `binomtest(7, 7, alternative="greater").proportion_ci(0.95)` has it.
 
     Source: Korn and Graubard, Confidence intervals for proportions with small expected number of positive counts
     estimated from survey data (1998).
     """
     from scipy.special import betaincinv  # late: collecting needs none of it; scipy.stats takes a second to import
 
-    tail, count = (1 - LEVEL) / 2, hits / n * effective
+    tail, count = 1 - LEVEL, hits / n * effective
     low = 0.0 if hits <= 0 else float(betaincinv(count, effective - count + 1, tail))
     high = 1.0 if hits >= n else float(betaincinv(count + 1, effective - count, 1 - tail))
     return low, high

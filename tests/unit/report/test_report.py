@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from npu_conformance.__main__ import main
 from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.cli import main
 from npu_conformance.config.model import Limit
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import numeric_environment
@@ -118,7 +118,7 @@ def test_the_markdown_has_the_published_tables(report: Report) -> None:
     """Model, environment, metrics with limits, labels, prompt by prompt."""
     text = render_markdown(report, "en")
 
-    shown = "93.49 % – 100 % | ✅ pass | 600 of 600 shows at least 93.49 %"
+    shown = "94.68 % – 100 % | ✅ pass | 600 of 600 shows at least 94.68 %"
     assert f"| Token agreement | 100 % | 100 % | ≥ 93 % | 600 | {shown} |" in text
     assert "| Cosine similarity, min | 0.99999" in text
     assert "| the first prompt | Safe | Safe | Safe | ✅ |" in text
@@ -136,7 +136,7 @@ def test_a_rate_that_few_prompts_cannot_show_is_reported_as_inconclusive(scene: 
 
     assert report.models[0].verdict == "inconclusive"
     cells = line(report, "Token agreement", heading="metrics")
-    assert cells[3:7] == ["≥ 99 %", "600", "93.49 % – 100 %", "❓ inconclusive"]
+    assert cells[3:7] == ["≥ 99 %", "600", "94.68 % – 100 %", "❓ inconclusive"]
     assert cells[7].startswith("600 positions cannot show 99 % with 95 % confidence")
     assert "❓ inconclusive (partial)" in text.split("# Model")[0]
     assert "600 positions cannot show 99 %" in "\n".join(under(text, "what_decided"))
