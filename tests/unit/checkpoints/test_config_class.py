@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from npu_conformance.__main__ import main
 from npu_conformance.checkpoints import config_class as module
 from npu_conformance.checkpoints.config_class import config_class
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.shapes import SIZES, corrections
-from npu_conformance.cli import main
 from tests.unit.checkpoints.test_families import FAMILIES
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
 

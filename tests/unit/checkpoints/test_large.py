@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 def doctor(folder: Path) -> tuple[float, int]:
     """Seconds of processor time that the command took, and the most memory in kB."""
     program = (
-        "import resource, sys; from npu_conformance.cli import main; status = main(); "
+        "import resource, sys; from npu_conformance.__main__ import main; status = main(); "
         "used = resource.getrusage(resource.RUSAGE_SELF); "
         "print(used.ru_utime + used.ru_stime, used.ru_maxrss, file=sys.stderr); raise SystemExit(status)"
     )

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from npu_conformance.__main__ import main
 from npu_conformance.checkpoints.digests import git_blob, git_pointer, loaded_files
 from npu_conformance.checkpoints.published_digests import (
     compare_digests,
@@ -18,7 +19,6 @@ from npu_conformance.checkpoints.published_digests import (
     published_digests,
 )
 from npu_conformance.checkpoints.subject import Subject
-from npu_conformance.cli import main
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.errors import CheckpointError
 from npu_conformance.run.preparation import prepare

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.__main__ import main
 from npu_conformance.checkpoints.inspect import examine
 from npu_conformance.checkpoints.rope_forms import older_form, unread_rope
 from npu_conformance.checkpoints.subject import Subject
-from npu_conformance.cli import main
 from npu_conformance.commands.doctor.model import Model, model_areas
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.errors import CheckpointError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.run.made_by import cached_at
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.commands.captures.manifest import MANIFEST, difference, open_capture, tokenizer_digest
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.storage import write_text
@@ -179,7 +179,7 @@ def test_a_reference_needs_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[
 def run(*words: str, cache: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own: another machine's."""
     environment = clean_environment(**({} if cache is None else {"NPU_CONFORMANCE_CACHE": str(cache)}))
-    code = "import sys; from npu_conformance.cli import main; sys.exit(main())"
+    code = "import sys; from npu_conformance.__main__ import main; sys.exit(main())"
     command = [sys.executable, "-c", code, *words]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import PREFILL
 from tests.unit.helpers.captured_runs import TRACES, capture_folder, change_rows, change_tokens, sealed

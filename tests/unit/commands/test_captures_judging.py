@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.commands.captures.manifest import Role
 from tests.unit.helpers.captured_runs import TRACES, capture_folder, change_rows, change_tokens, sealed
 from tests.unit.helpers.report_runs import tell_provenance

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 
 Check = Callable[..., tuple[int, list[str], list[str]]]
 

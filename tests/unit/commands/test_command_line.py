@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.commands import subcommands
 from npu_conformance.commands.console import console, say
 from npu_conformance.errors import ConfigError, printable
 
-COMMAND = [sys.executable, "-c", "import sys; from npu_conformance.cli import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-m", "npu_conformance"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.commands.versions.runs import SavedRun, pair
 from npu_conformance.machine.storage import write_json
 from npu_conformance.traces.rows import Rows
@@ -279,7 +279,7 @@ def test_torch_is_not_needed(tmp_path: Path) -> None:
     """Neither to compare nor to say that nothing can be."""
     exact = logits(4, 6)
     folder = reseal(report(tmp_path / "a", exact, exact))
-    code = "import sys; from npu_conformance.cli import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    code = "import sys; from npu_conformance.__main__ import main; main(sys.argv[1:]); print('torch' in sys.modules)"
     words = [sys.executable, "-c", code, "compare", str(folder), str(folder)]
     result = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
 

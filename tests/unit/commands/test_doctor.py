@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.__main__ import main
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.checkpoint import Finding as CheckpointFinding
-from npu_conformance.cli import main
 from npu_conformance.commands.doctor.checkpoint import checkpoint_area, unreadable
 from npu_conformance.errors import CheckpointError
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.errors import ConformanceError
 from tests.unit.helpers.tiny_adapters import matrices, write_adapter
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write

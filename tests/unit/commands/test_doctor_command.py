@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.commands.doctor.findings import Area, Diagnosis, Finding
 from tests.unit.helpers.tiny_checkpoints import LLAMA, llama, write
 
@@ -35,7 +35,7 @@ def test_facts_and_sum_are_printed(
 def test_torch_is_not_imported(own_configs: Path) -> None:
     """Versions come from metadata: a process that has torch_npu loaded may hold a device."""
     code = (
-        "import sys; from npu_conformance.cli import main; "
+        "import sys; from npu_conformance.__main__ import main; "
         f"main(['doctor', '--device', 'cpu', '--configs', {str(own_configs)!r}]); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'torch_npu', 'vllm', 'transformers')))"
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.commands.hand_in.command import verify
 from npu_conformance.commands.hand_in.data import LARGEST, read_data
 from npu_conformance.commands.hand_in.deliver import deliver

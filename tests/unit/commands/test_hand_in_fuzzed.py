@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from npu_conformance.__main__ import main
 from npu_conformance.baselines.packed import Packed
-from npu_conformance.cli import main
 from npu_conformance.commands.hand_in.contradictions import contradictions
 from npu_conformance.commands.hand_in.data import HandedData, read_data
 from npu_conformance.commands.hand_in.deliver import deliver

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.commands.plan.matrix import selected
 from npu_conformance.config.model import config_names, load_config
 from npu_conformance.errors import ConfigError
@@ -176,7 +176,8 @@ def test_jobs_select_all_variants(capsys: pytest.CaptureFixture[str], configs: P
 
 def test_torch_is_not_imported() -> None:
     """The machine that makes the matrix has none."""
-    code = "import sys; from npu_conformance.cli import main; main(['dev', 'matrix']); sys.exit('torch' in sys.modules)"
+    code = "import sys; from npu_conformance.__main__ import main; main(['dev', 'matrix']); "
+    code += "sys.exit('torch' in sys.modules)"
 
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=clean_environment(), capture_output=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.config.model import load_config
 from tests.unit.helpers.model_files import CONFIGS, write_model
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.config.model import load_config
 from tests.unit.commands.test_onboard import onboarded
 from tests.unit.helpers.model_files import write_model

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.commands import subcommands
 from npu_conformance.commands.dev_parser import DEVELOPERS
 from npu_conformance.commands.parser import GROUPS, make_parser

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.commands.probe import command, scrub
 from npu_conformance.commands.probe.engines import KILL, LORA, PLAIN, Start
 from npu_conformance.commands.probe.page import markdown, report

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from tests.unit.helpers.suite_runs import ROOT, clean_environment
 
 OURS = [sys.executable, "-m", "npu_conformance"]
@@ -122,9 +122,8 @@ def test_what_init_lays_down_is_right(own: Path, capsys: pytest.CaptureFixture[s
 
 def test_help_and_collecting_import_no_torch(own: Path) -> None:
     """They are quick, and work where there is none."""
-    code = (
-        "import sys; from npu_conformance.cli import main; status = main(); sys.exit(status or 'torch' in sys.modules)"
-    )
+    code = "import sys; from npu_conformance.__main__ import main; "
+    code += "status = main(); sys.exit(status or 'torch' in sys.modules)"
     for words in (["run", "--collect-only", "-q"], ["check"]):
         assert said(own, sys.executable, "-c", code, *words).returncode == 0
     code = "import sys; from npu_conformance.commands.parser import make_parser; make_parser().format_help()"

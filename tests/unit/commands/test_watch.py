@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.__main__ import main
 from npu_conformance.baselines.packed import Packed
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.cli import main
 from npu_conformance.commands.watch import command
 from npu_conformance.commands.watch.judging import ServerCheck, chosen_prompts
 from tests.unit.helpers.baseline_runs import FACTS, baseline_of

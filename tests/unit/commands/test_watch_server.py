@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from tests.unit.helpers.suite_runs import MODEL, changed_config, clean_environment, judge
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.__main__ import main
 from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.inspect import inspect
 from npu_conformance.checkpoints.quantisation.schema import GptqOptions
-from npu_conformance.cli import main
 from npu_conformance.conversion import ternary
 from npu_conformance.conversion.convert import convert
 from npu_conformance.conversion.plan import plan

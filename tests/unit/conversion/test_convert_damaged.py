@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from npu_conformance.__main__ import main
 from npu_conformance.checkpoints.inspect import inspect
-from npu_conformance.cli import main
 from npu_conformance.conversion import convert as module
 from npu_conformance.conversion.convert import convert
 from npu_conformance.errors import CheckpointError

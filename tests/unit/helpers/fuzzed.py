@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from npu_conformance.__main__ import main
 from npu_conformance.checks import CHECKS
-from npu_conformance.cli import main
 from npu_conformance.measure.results import Result
 from npu_conformance.report.model import build_report, describe_run
 from npu_conformance.report.write import write_report

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from npu_conformance.__main__ import main
 from npu_conformance.baselines.stored import Baseline
-from npu_conformance.cli import main
 from npu_conformance.measure.metrics import log_softmax
 from npu_conformance.traces.rows import Rows
 from tests.unit.helpers.scenes import Scene

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.measure.results import Result
 from npu_conformance.report.compared import why_of
 from npu_conformance.report.compared_figures import change

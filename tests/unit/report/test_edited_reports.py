@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.report.model import Report
 from npu_conformance.report.renderers.markdown import render_markdown
 from npu_conformance.report.write import write_report

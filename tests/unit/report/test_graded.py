@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.report.cards.graded import HEADING, NOT_MEASURED, graded, graded_rows
 from npu_conformance.report.cards.steps import step_table
 from npu_conformance.report.sections.view import View

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.report.history import prune, saved_runs, write_history
 from npu_conformance.report.model import Report
 from npu_conformance.report.write import write_report

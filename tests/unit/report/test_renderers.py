@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.machine.storage import write_text
 from npu_conformance.report import renderers
 from npu_conformance.report.terminal import summary_lines

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from npu_conformance.__main__ import main
 from npu_conformance.checks import CHECKS
-from npu_conformance.cli import main
 from npu_conformance.errors import ConformanceError
 from npu_conformance.machine.storage import write_json
 from npu_conformance.measure.results import Result

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from npu_conformance.__main__ import main
 from npu_conformance.checkpoints.inspect import Checkpoint
-from npu_conformance.cli import main
 from npu_conformance.config.prompts import SHIPPED, Prompt
 from npu_conformance.engines.rendering import Rendered, check_token_ids, load_rendered
 from npu_conformance.errors import CheckpointError, ConfigError, ConformanceError, JobError, TraceError, WeightsError

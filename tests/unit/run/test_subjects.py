@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.subjects import find_subject
 from tests.unit.helpers.model_files import CONFIGS, write_model

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from npu_conformance.selftest import served_extension
 from npu_conformance.selftest.catalogue import CLEAN, KINDS, Kind
 from npu_conformance.selftest.live import Live

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from tests.unit.helpers.model_files import write_model
 from tests.unit.helpers.suite_runs import Outcome, judge
 

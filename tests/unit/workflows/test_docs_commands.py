@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from npu_conformance.cli import _parsed
+from npu_conformance.__main__ import _parsed
 from npu_conformance.commands.run import Word
 from tests.unit.helpers.suite_runs import ROOT
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from npu_conformance.cli import main
+from npu_conformance.__main__ import main
 from tests.unit.helpers import workflow_runner, workflow_steps
 from tests.unit.helpers.suite_runs import ROOT
 from tests.unit.helpers.workflow_runner import NOTES, Runner, step_of
@@ -22,9 +22,7 @@ from tests.unit.workflows.test_workflows import CPU, NIGHTLY
 
 SUMMARY = ROOT / ".github" / "scripts" / "summary.py"
 # The command as the package installs it.
-COMMAND = (
-    f'#!/bin/sh\nexec {sys.executable} -c "import sys; from npu_conformance.cli import main; sys.exit(main())" "$@"\n'
-)
+COMMAND = f'#!/bin/sh\nexec {sys.executable} -m npu_conformance "$@"\n'
 MISSING = "ERROR: no weights of Qwen/Qwen3Guard-Gen-4B: looked under"
 runner, checkout = workflow_runner.runner, workflow_runner.checkout  # fixtures are found by name in each module
 
