@@ -128,3 +128,16 @@ def test_equal_logits_are_as_likely_exchanged_as_not() -> None:
     assert isinstance(result, GateResult)
     assert result.tested.p_value == 1
     assert result.allowed * result.n > 20 * 0.5
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_position_of_which_no_runner_up_is_known() -> None:
+    """As where a server tells one word: the spread of all positions counts there, and numpy has nothing to warn of."""
+    exact = unsure(3)
+    floor = {str(seed): measured(rounded(exact, seed), exact) for seed in (11, 12, 13)}
+    for one in floor.values():
+        one.difference[2] = np.nan
+    found = TESTS["unlikely_flips"](measured(rounded(exact, 50), exact), floor, LIMITS.get("unlikely_flips", ALARMS))
+
+    assert isinstance(found, GateResult)
+    assert np.isfinite(found.tested.observed)

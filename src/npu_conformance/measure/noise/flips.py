@@ -1,5 +1,7 @@
 """Whether rounding explains the tokens that differ from the reference's: how many they are, and each of them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from npu_conformance.config.limits import FALSE_ALARMS
@@ -74,10 +76,16 @@ def _leads(candidate: Deviations, floor: Floor) -> Values:
     """
     sizes = np.exp(level(floor, "row"))[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        everywhere = sizes * np.sqrt(np.nanmean([np.square(one.difference / sizes) for one in floor.values()]))
-        here = np.sqrt(np.nanmean([np.square(one.difference) for one in floor.values()], axis=(0, 2)))[:, None]
+        everywhere = sizes * np.sqrt(_mean_of_known([np.square(one.difference / sizes) for one in floor.values()]))
+        here = np.sqrt(_mean_of_known([np.square(one.difference) for one in floor.values()], axis=(0, 2)))[:, None]
         # Without an error only equal logits are exchanged.
         return np.asarray(np.where(candidate.margin == 0, 0.0, candidate.margin / np.fmax(everywhere, here)))
+
+
+def _mean_of_known(values: Sequence[Values], axis: tuple[int, ...] | None = None) -> Values:
+    """Mean of what is no NaN; NaN where nothing is, as at a word that a server did not tell (`nanmean` warns there)."""
+    known = ~np.isnan(values)
+    return np.asarray(np.nansum(values, axis=axis) / known.sum(axis=axis))
 
 
 def _chances(leads: Values) -> Values:
