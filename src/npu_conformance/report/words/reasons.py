@@ -18,6 +18,11 @@ REASONS: tuple[tuple[str, str], ...] = (
     (r"no traces of (\S+) in (\S+) in (.+)", r"没有 \1 的 \2 变体的 trace（\3）"),
     (r"no traces of (\S+) in (.+): run it without --from", r"没有 \1 的 trace（\2）：请去掉 --from 重新运行"),
     (
+        r"(.+): no traces of (\S+): the run did not select it, or ended before it",
+        r"\1：没有 \2 的 trace：该次运行未选择它，或在它之前已结束",
+    ),
+    (r"There are those of (.+): select them by -k", r"现有 \1 的 trace：请用 -k 选择"),
+    (
         r"no weights of (\S+): looked under (.+), in ModelScope's cache (.+) and in the Hugging Face cache; download "
         r"the model, or run its stand-in with --twin",
         r"找不到 \1 的权重：已查找 \2、ModelScope 缓存 \3 和 Hugging Face 缓存；请下载模型，或用 --twin 运行替代模型",
