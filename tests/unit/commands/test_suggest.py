@@ -270,7 +270,7 @@ def test_agreement_by_hand() -> None:
     """All of 640 independent-ish positions agree: Clopper and Pearson's lower end on their effective number."""
     lengths = np.full(40, 16)
     one = Sample("base, decode", tuple(np.cumsum([0, *lengths]).tolist()), np.zeros(640))
-    effective = 640 / (1 + 15 * 0.05)
+    effective = 640 / (1 + 15 * 0.03)
 
     assert one.bound("token_agreement", CHANCE) == pytest.approx(1 - 0.05 ** (1 / effective))
 

@@ -20,10 +20,10 @@ def drawn(rng: np.random.Generator, sizes: np.ndarray, rate: float, correlation:
 @pytest.mark.parametrize("prompts", [12, 40])
 @pytest.mark.parametrize("rate", [0.5, 0.9, 0.97, 0.99, 0.995])
 @pytest.mark.parametrize(
-    ("correlation", "least"), [(0.0, LEAST), (0.02, LEAST), (INTRACLASS, LEAST), (0.1, LEAST), (0.2, 0.91)]
+    ("correlation", "least"), [(0.0, LEAST), (INTRACLASS, LEAST), (0.05, LEAST), (0.1, LEAST), (0.2, 0.88)]
 )
 def test_each_end_of_a_rate_covers(prompts: int, rate: float, correlation: float, least: float) -> None:
-    """Where positions of a prompt are correlated as is assumed, and twice as much; four times as much costs 2 %."""
+    """Where positions of a prompt are correlated as is assumed, and three times as much; more than that costs some of it."""
     rng = np.random.default_rng(prompts)
     covered = np.zeros(2)
     for _ in range(RUNS):

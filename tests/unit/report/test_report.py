@@ -118,7 +118,7 @@ def test_the_markdown_has_the_published_tables(report: Report) -> None:
     """Model, environment, metrics with limits, labels, prompt by prompt."""
     text = render_markdown(report, "en")
 
-    shown = "94.68 % – 100 % | ✅ pass | 600 of 600 shows at least 94.68 %"
+    shown = "96.58 % – 100 % | ✅ pass | 600 of 600 shows at least 96.58 %"
     assert f"| Token agreement | 100 % | 100 % | ≥ 93 % | 600 | {shown} |" in text
     assert "| Cosine similarity, min | 0.99999" in text
     assert "| the first prompt | Safe | Safe | Safe | ✅ |" in text
@@ -136,7 +136,7 @@ def test_a_rate_that_few_prompts_cannot_show_is_reported_as_inconclusive(scene: 
 
     assert report.models[0].verdict == "inconclusive"
     cells = line(report, "Token agreement", heading="metrics")
-    assert cells[3:7] == ["≥ 99 %", "600", "94.68 % – 100 %", "❓ inconclusive"]
+    assert cells[3:7] == ["≥ 99 %", "600", "96.58 % – 100 %", "❓ inconclusive"]
     assert cells[7].startswith("600 positions cannot show 99 % with 95 % confidence")
     assert "❓ inconclusive (partial)" in text.split("# Model")[0]
     assert "600 positions cannot show 99 %" in "\n".join(under(text, "what_decided"))

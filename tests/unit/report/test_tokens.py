@@ -228,11 +228,11 @@ def test_both_rates_stand_side_by_side(runs: Runs, language: Language) -> None:
     cells = line(report, "base", language, "agreement")
     summary = render_markdown(report, language).split("\n# ")[0]
 
-    assert cells[1:4] == ["600", "99.33 %", "93.5 % – ≈ 100 %"]
-    assert cells[4:6] == ["100 %", "94.68 % – 100 %"]
+    assert cells[1:4] == ["600", "99.33 %", "95.41 % – 99.99 %"]
+    assert cells[4:6] == ["100 %", "96.58 % – 100 %"]
     assert cells[6:] == ["4", "4 (2 – 7)"]
     assert line(report, "graph", language, "agreement")[1] == "600"
-    assert "| 99.33 % (93.5 % – ≈ 100 %), n = 600 | 100 % (94.68 % – 100 %), n = 600 |" in summary
+    assert "| 99.33 % (95.41 % – 99.99 %), n = 600 | 100 % (96.58 % – 100 %), n = 600 |" in summary
     assert WORDS["mismatches"][language == "zh"] not in render_markdown(report, language)
 
 
