@@ -23,7 +23,7 @@ def drawn(rng: np.random.Generator, sizes: np.ndarray, rate: float, correlation:
     ("correlation", "least"), [(0.0, LEAST), (INTRACLASS, LEAST), (0.05, LEAST), (0.1, LEAST), (0.2, 0.88)]
 )
 def test_each_end_of_a_rate_covers(prompts: int, rate: float, correlation: float, least: float) -> None:
-    """Where positions of a prompt are correlated as is assumed, and three times as much; more than that costs some of it."""
+    """Where positions of a prompt are correlated as is assumed, and three times as much; more costs some of it."""
     rng = np.random.default_rng(prompts)
     covered = np.zeros(2)
     for _ in range(RUNS):

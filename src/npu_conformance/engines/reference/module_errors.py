@@ -116,7 +116,7 @@ def _floor_runs(
 
 
 def _at_the_end(output: Any, tokens: int) -> Any:
-    """What a module gave at the last tokens, with nothing before it: the next module is given the candidate's anyway."""
+    """What a module gave at the last tokens, with zeros before it: the next one is given the candidate's anyway."""
     if isinstance(output, tuple):
         return (_at_the_end(output[0], tokens), *output[1:])
     whole = output.new_zeros(output.shape[0], tokens, output.shape[-1])
