@@ -75,7 +75,17 @@ def alarms(session: Session, model: str, subject: str) -> Alarms:
     Raises:
         ConformanceError: the twin cannot be run.
     """
-    evidence, by = base_evidence(session, model), Counter[str]()
+    return alarms_of(base_evidence(session, model), subject)
+
+
+def alarms_of(evidence: Evidence, subject: str) -> Alarms:
+    """The same of a run that is there.
+
+    Args:
+        evidence: of the twin in base.
+        subject: what results call it.
+    """
+    by = Counter[str]()
     engine, floor_runs = [], []
     for size in _SIZES:
         mine, theirs = Counter[Kind](), Counter[Kind]()
