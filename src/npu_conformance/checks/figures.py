@@ -8,7 +8,7 @@ so with 95 % confidence, is `inconclusive`.
 
 from collections.abc import Callable
 from itertools import pairwise
-from math import ceil, isfinite, log
+from math import isfinite, log
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -19,7 +19,7 @@ from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import all_of, by_limit
 from npu_conformance.checks.pair import Pair
 from npu_conformance.checks.registry import CHECKS
-from npu_conformance.checks.undecided import cannot_show, shown
+from npu_conformance.checks.undecided import cannot_show, enough, shown
 from npu_conformance.config.limits import Figure
 from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.rates import rate_interval, times_needed, worth
@@ -206,7 +206,7 @@ def _open(evidence: Evidence, pair: Pair, figure: Figure, judged: float, ends: I
     loss, most, allowed = (1 - value if figure.sense == "min" else value for value in (judged, worst_end, limit))
     # An interval of logarithms narrows with the root of the sample.
     narrows = 0 < loss < allowed and np.isfinite(most)
-    needed = ceil(prompts * (log(most / loss) / log(allowed / loss)) ** 2) if narrows else None
+    needed = enough(prompts, (log(most / loss) / log(allowed / loss)) ** 2) if narrows else None
     return cannot_show(evidence, prompts, "prompts", told, needed)
 
 
@@ -257,4 +257,4 @@ def _needed(comparison: Comparison, equal: NDArray[np.bool_], limit: float) -> i
     """Prompts such as these after which the interval at this rate lies above the limit; None where no number does."""
     n, prompts = len(comparison), int((np.diff(comparison.bounds) > 0).sum())
     times = times_needed(float(equal.sum()), n, _worth(comparison, equal), lambda interval: interval[0] >= limit)
-    return None if times is None else ceil(prompts * times)
+    return None if times is None else enough(prompts, times)

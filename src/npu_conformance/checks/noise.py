@@ -7,7 +7,7 @@ where its interval lies within the limit; else it is inconclusive, and says how 
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import not_applicable
 from npu_conformance.checks.registry import check
-from npu_conformance.checks.undecided import above_the_limit, cannot_show, shown
+from npu_conformance.checks.undecided import above_the_limit, cannot_show, enough, shown
 from npu_conformance.config.limits import SHOWN
 from npu_conformance.measure.noise import LAYERS, PROMPTS, GateResult, NoAnswer
 from npu_conformance.measure.results import Path, Result, Verdict
@@ -137,7 +137,9 @@ def _undecided(evidence: Evidence, check: str, found: GateResult, interval: tupl
     if interval[0] > found.allowed:
         # A failure must be rarer by chance than the rate of false alarms that a run has.
         return above_the_limit(found.n, limit)
-    return cannot_show(evidence, found.n, "prompts", limit, found.prompts_needed)
+    # Not each prompt counts: of drift those with long answers do.
+    needed = found.prompts_needed and enough(len(evidence.prompts), found.prompts_needed / found.n)
+    return cannot_show(evidence, found.n, "prompts", limit, needed)
 
 
 def _place(evidence: Evidence, path: Path, position: int) -> str:

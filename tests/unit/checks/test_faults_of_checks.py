@@ -179,7 +179,7 @@ def test_a_small_sample_is_inconclusive_and_says_how_many_would_settle(scene: Sc
     assert (agreement.observed, agreement.n, agreement.verdict) == (1.0, 7, "inconclusive")
     # Clopper and Pearson's of seven, a little wider for what a prompt's positions have in common.
     assert agreement.interval == pytest.approx((0.64, 1.0), abs=1e-3)
-    told = "7 positions cannot show 99 % with 95 % confidence: use --prompts 135. 7 of 7 shows at least 64 %"
+    told = "7 positions cannot show 99 % with 95 % confidence: use --prompts 169. 7 of 7 shows at least 64 %"
     assert agreement.message == told
 
 

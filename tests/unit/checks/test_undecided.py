@@ -10,10 +10,14 @@ from npu_conformance.audit.scan import Scan
 from npu_conformance.checks import CHECKS
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judge_figure
+from npu_conformance.checks.noise import _undecided
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.model import ModelConfig
+from npu_conformance.config.prompts import SHIPPED, PromptUse, load_prompts
 from npu_conformance.measure.floor import load_floor
+from npu_conformance.measure.noise import GateResult
 from npu_conformance.measure.results import Result
+from npu_conformance.measure.statistics import Tested
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
 from tests.unit.helpers.small_traces import logits, moved, tokens_of, write_floor, write_trace
@@ -98,6 +102,17 @@ def test_more_prompts_are_advised_only_where_there_are_so_many(tmp_path: Path) -
         f"24 positions cannot show 99 % with 95 % confidence. About {needed} prompts are needed, and the sets with the "
         f"reserve hold 20: add prompts of your own to a set in model_configs/prompts. {shows}"
     )
+
+
+def test_a_gate_of_which_not_each_prompt_counts_asks_for_more_of_all(tmp_path: Path) -> None:
+    """Nine of twelve answers are long enough for drift: 20 such come of 27 prompts, and a margin is left."""
+    exact = logits(12, 8)
+    evidence = evidence_of(tmp_path, [moved(one, 1e-3) for one in exact], exact)
+    asked = load_prompts([PromptUse(set="general")], SHIPPED)[:12]
+    found = GateResult(Tested(1.1, (1.0, 1.4), 0.2), 1.3, 9, prompts_needed=20)
+
+    message = _undecided(dataclasses.replace(evidence, prompts=tuple(asked)), "drift", found, (1.0, 1.4))
+    assert message == "9 prompts cannot show 1.3 with 95 % confidence: use --prompts 34"
 
 
 def test_agreement_says_which_number_is_judged(tmp_path: Path) -> None:
