@@ -14,10 +14,10 @@ from npu_conformance.checks.noise import _undecided
 from npu_conformance.config.limits import FIGURES
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import SHIPPED, PromptUse, load_prompts
+from npu_conformance.measure import statistics
 from npu_conformance.measure.floor import load_floor
 from npu_conformance.measure.noise import GateResult
 from npu_conformance.measure.results import Result
-from npu_conformance.measure.statistics import Tested
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import load_trace
 from tests.unit.helpers.small_traces import logits, moved, tokens_of, write_floor, write_trace
@@ -109,7 +109,7 @@ def test_a_gate_of_which_not_each_prompt_counts_asks_for_more_of_all(tmp_path: P
     exact = logits(12, 8)
     evidence = evidence_of(tmp_path, [moved(one, 1e-3) for one in exact], exact)
     asked = load_prompts([PromptUse(set="general")], SHIPPED)[:12]
-    found = GateResult(Tested(1.1, (1.0, 1.4), 0.2), 1.3, 9, prompts_needed=20)
+    found = GateResult(statistics.Tested(1.1, (1.0, 1.4), 0.2), 1.3, 9, prompts_needed=20)
 
     message = _undecided(dataclasses.replace(evidence, prompts=tuple(asked)), "drift", found, (1.0, 1.4))
     assert message == "9 prompts cannot show 1.3 with 95 % confidence: use --prompts 34"
