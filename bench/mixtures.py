@@ -1,4 +1,4 @@
-"""How often clean runs of a mixture are flagged for their worst, by one tail and by two.
+"""How often clean runs of a mixture are flagged for their worst, by one tail and by several.
 
 `python -m bench.mixtures TWIN`, with the folder of a twin. Runs by transformers in bfloat16, with noise of many seeds,
 are held against four others.
@@ -50,7 +50,7 @@ def main() -> None:
 def _flagged(drawn: list[Deviations]) -> list[str]:
     """Tests that flag the last run, held against the others."""
     found = []
-    for tails, routed in (("one tail", False), ("two tails", True)):
+    for tails, routed in (("one tail", False), ("all tails", True)):
         floor = {str(place): replace(one, routed=routed) for place, one in enumerate(drawn[:-1])}
         results = {name: TESTS[name](drawn[-1], floor, _CHANCE) for name in WORST}
         found += [

@@ -17,8 +17,9 @@ _SAMPLE = 100
 _OF_PROMPTS = 0.2
 _USUAL = 0.05
 # Of a mixture of experts, whose errors have a second mode: a token that rounding sends to another expert is off by
-# several times as much. It has a few of a hundred values, which tell little of the scale beyond a twentieth.
-_SECOND_MODE = 0.25
+# several times as much. It has a few of a hundred values, or of a thousand, which tell little of the scale beyond a
+# twentieth. So the largest are looked at by themselves; the means of prompts are too few for the second.
+_SECOND_MODE = (0.25, 0.05)
 
 
 @gate_test
@@ -45,7 +46,7 @@ def worst_prompts(candidate: Deviations, floor: Floor, chance: float) -> GateRes
     if len(prompts) * len(floor) < _SAMPLE:
         return NoAnswer(f"{len(prompts)} prompts: at least {ceil(_SAMPLE / len(floor))} are needed")
     # A floor run may err more than the others everywhere: what is held against the others is one prompt.
-    tail = _tail(floor, [one - np.median(one) for one in sample], _OF_PROMPTS)
+    tail = _tail(floor, [one - np.median(one) for one in sample], _OF_PROMPTS, _SECOND_MODE[:1])
     found = _beyond(prompts, tail, chance)
     span = candidate.spans[found.worst or 0]
     return replace(found, worst=span.start + int(above[span].argmax()))
@@ -55,13 +56,14 @@ def _worst(candidate: Deviations, floor: Floor, chance: float, what: str) -> Gat
     if len(candidate) < _SAMPLE:
         return NoAnswer(f"{len(candidate)} positions: at least {_SAMPLE} are needed")
     above = getattr(candidate, what) - level(floor, what)
-    return _beyond(above, _tail(floor, [left_out(floor, name, what) for name in floor], _USUAL), chance)
+    tail = _tail(floor, [left_out(floor, name, what) for name in floor], _USUAL, _SECOND_MODE)
+    return _beyond(above, tail, chance)
 
 
-def _tail(floor: Floor, samples: list[Values], share: float) -> Furthest:
-    """The tail of floor runs' values; of a mixture of experts also that of its largest, where it reaches further."""
+def _tail(floor: Floor, samples: list[Values], share: float, parts: tuple[float, ...]) -> Furthest:
+    """The tail of floor runs' values; of a mixture of experts also those of parts of it, where they reach further."""
     routed = any(one.routed for one in floor.values())
-    shares = (share, share * _SECOND_MODE) if routed else (share,)
+    shares = (share, *(share * part for part in parts if routed))
     return Furthest(tuple(fit_tail(np.concatenate(samples), one) for one in shares))
 
 
