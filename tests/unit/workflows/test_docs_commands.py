@@ -72,3 +72,17 @@ def _headings(page: Path) -> set[str]:
     """As GitHub makes them."""
     found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", one.lower()).strip().replace(" ", "-") for one in found}
+
+
+def test_the_files_that_contributing_names_are_there() -> None:
+    """From the checkout's root, or the package's; `<Model>` and `*` stand for any name."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = sorted(set(re.findall(r"`([\w.]+/[\w/.<>*-]+)`", text)))
+    missing = [
+        path
+        for path in named
+        if not any(any(root.glob(re.sub(r"<\w+>", "*", path))) for root in (ROOT, ROOT / "src" / "npu_conformance"))
+    ]
+
+    assert len(named) > 60
+    assert missing == []
