@@ -243,7 +243,7 @@ def _interval(evidence: Evidence, pair: Pair, figure: Figure) -> Interval | None
 
 
 def agreement_interval(comparison: Comparison, equal: NDArray[np.bool_]) -> Interval:
-    """95 % interval of the rate of equal tokens [positions]."""
+    """Interval of the rate of equal tokens [positions], each end with 95 % confidence."""
     return rate_interval(int(equal.sum()), len(comparison), _worth(comparison, equal))
 
 

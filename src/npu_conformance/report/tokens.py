@@ -19,7 +19,7 @@ class Rate(Part):
     observed: float
     """hits / n."""
     interval: tuple[float, float]
-    """95 %, on as many independent positions as these prompts' are worth."""
+    """Each end with 95 % confidence, on as many independent positions as these prompts' are worth."""
 
 
 class Agreement(Part):

@@ -132,9 +132,11 @@ WORDS: dict[str, tuple[str, str]] = {
         "参考模型的标签取自其在每个位置（以被测模型前缀为条件）的选择。",
     ),
     "note_interval": (
-        "Intervals take prompts, not positions, for independent: Clopper and Pearson's for a rate, Cox's for a mean. "
+        "Intervals take prompts, not positions, for independent: Clopper and Pearson's for a rate, whose ends hold "
+        "with 95 % confidence each by itself; Cox's for a mean. "
         "KL, extremes and percentiles have none. Figures without a limit are shown, not judged.",
-        "区间以提示词而非位置为独立单位：比率用 Clopper-Pearson 区间，均值用 Cox 区间；KL、极值和分位数没有区间。"
+        "区间以提示词而非位置为独立单位：比率用 Clopper-Pearson 区间（两端各自为 95 % 置信度），均值用 Cox 区间；"
+        "KL、极值和分位数没有区间。"
         "无阈值的指标仅展示，不参与判定。",
     ),
     "published": ("Published report", "公开发布的报告"),
