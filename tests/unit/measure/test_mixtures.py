@@ -8,7 +8,7 @@ import pytest
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.noise import TESTS, GateResult
 from npu_conformance.measure.tails import Furthest, fit_tail
-from tests.unit.helpers.rounded_rows import Rows, measured, references, rounded
+from tests.unit.helpers.rounded_rows import LIMITS, Rows, measured, references, rounded
 
 CHANCE = 0.01 / 9
 """Nine gates share a run's false alarms."""
@@ -66,6 +66,18 @@ def test_another_rows_logits_are_found_by_their_token() -> None:
         assert isinstance(found, GateResult)
         assert found.tested.p_value <= CHANCE < clean.tested.p_value
         assert flagged(run, exact, floor) is not routed
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_other_gate_finds_another_rows_logits_in_a_mixture(seed: int) -> None:
+    """So `unlikely_flips` stays, though without it the campaign's faults are all caught by other gates."""
+    floor, exact = floor_of(seed, routed=True)
+    run = sent(exact, 100 * seed + 50)
+    run[7][5] = exact[8][5]
+    tests = {gate: TESTS[gate](measured(run, exact), floor, LIMITS.get(gate) or CHANCE) for gate in TESTS}
+    found = {gate for gate, one in tests.items() if isinstance(one, GateResult) and one.tested.p_value <= CHANCE}
+
+    assert found == {"unlikely_flips"}
 
 
 def test_chosen_prompts_are_of_the_same_model() -> None:
