@@ -1,6 +1,6 @@
 """The Report: what `report.json` holds. Other renderings are made from it and from nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from npu_conformance.baselines.published import Published, load_published
 from npu_conformance.checks import CHECKS
+from npu_conformance.config.engines import DEFAULT, engine
 from npu_conformance.config.names import Name
 from npu_conformance.config.variants import JUDGED
 from npu_conformance.errors import TraceError, printable
@@ -142,7 +143,7 @@ def build_report(
                 published=load_published(baselines, name),
             )
         )
-    return Report(run=run.model_copy(update={"engine_starts": _engine_starts(folder)}), models=models)
+    return Report(run=run.model_copy(update={"engine_starts": _engine_starts(folder, models)}), models=models)
 
 
 def _least(variants: list[VariantDetails]) -> Agreement | None:
@@ -151,8 +152,16 @@ def _least(variants: list[VariantDetails]) -> Agreement | None:
     return min(found, key=lambda one: one.raw.observed, default=None)
 
 
-def _engine_starts(folder: Path) -> int:
-    return len(list((folder / "traces").glob("*/*/candidate/trace.json")))
+def _engine_starts(folder: Path, models: Sequence[ModelReport]) -> int:
+    """By the candidates' traces that this run left, but for those of a server, which ran before."""
+    remote = {
+        (model.name, own.variant)
+        for model in models
+        for own in model.variants
+        if engine(own.candidate.get("engine", DEFAULT)).remote
+    }
+    traces = (folder / "traces").glob("*/*/candidate/trace.json")
+    return sum((trace.parts[-4], trace.parts[-3]) not in remote for trace in traces)
 
 
 def _parts(facts: SubjectFacts | None, own: VariantDetails) -> set[str]:

@@ -262,9 +262,11 @@ def test_rows_come_in_the_configs_order(runs: Runs) -> None:
 
 
 def test_started_engines_are_counted(runs: Runs, tmp_path: Path) -> None:
-    """By the candidates' traces that this run left; a run from saved traces leaves none."""
+    """By the candidates' traces that this run left; a run from saved traces leaves none, a server was there before."""
     assert "engines started: 0; 600 positions a variant" in [text for text, _ in summary_lines(runs.report(), tmp_path)]
-    for variant, side in (("base", "candidate"), ("graph", "candidate"), ("base", "reference")):
+    runs.variant("chunked_prefill", engine="openai")
+    sides = (("base", "candidate"), ("graph", "candidate"), ("chunked_prefill", "candidate"), ("base", "reference"))
+    for variant, side in sides:
         write_json(runs.folder / "traces" / "Model" / variant / side / "trace.json", {})
     report = runs.report()
 
