@@ -40,5 +40,5 @@ def check(configs: Path, models: Sequence[str]) -> int:
 def _told(configs: Path, name: str) -> list[str]:
     config, prompts = checked(configs, name)
     twin = f", twin {called(config.recipe)}" if config.recipe else ""
-    first = f"{name}: {len(prompts)} prompts, limits of {config.serve.dtype}{twin}"
+    first = f"{name}: {len(prompts)} prompts, limits of {config.scheme or config.serve.dtype}{twin}"
     return [first, *(f"  note: {note}" for note in notes(config))]

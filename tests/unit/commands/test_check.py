@@ -27,11 +27,18 @@ def check(own_configs: Path, capsys: pytest.CaptureFixture[str]) -> Check:
 def test_a_bad_config_does_not_hide_the_others(check: Check) -> None:
     """Each has its line; the exit status says that one is bad."""
     status, found, errors = check(
-        A="model: a/b", B="- model", C="model: a/b\nserve: {dtype: float16}\ntwin: qwen3-guard"
+        A="model: a/b",
+        B="- model",
+        C="model: a/b\nserve: {dtype: float16}\ntwin: qwen3-guard",
+        D="model: a/b\nscheme: w8a8\nreference: {model: a/c}",
     )
 
     assert status == 4
-    assert found == ["A: 44 prompts, limits of bfloat16", "C: 44 prompts, limits of float16, twin qwen3-guard"]
+    assert found == [
+        "A: 44 prompts, limits of bfloat16",
+        "C: 44 prompts, limits of float16, twin qwen3-guard",
+        "D: 44 prompts, limits of w8a8",
+    ]
     assert len(errors) == 1
     assert errors[0].endswith("B.yaml: expected a mapping of keys to values, found a list")
     assert check("A", "C")[0] == 0
