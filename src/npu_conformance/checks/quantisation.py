@@ -11,7 +11,7 @@ from npu_conformance.measure.results import Result
 
 
 @check(
-    chinese="量化本身（以 float32 按 checkpoint 的编码和比例计算）与参考的差异在该量化方案允许的范围内。",
+    chinese="量化本身（以 float32 按 checkpoint 的量化值和 scale 计算）与参考的差异在该量化方案允许的范围内。",
     requires=("weights", "full_reference", "quantisation"),
     metrics=tuple(figure.name for figure in QUANTISATION_FIGURES),
     cause="near",

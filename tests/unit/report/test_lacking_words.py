@@ -24,7 +24,7 @@ OTHERS = {
     "serve.quantization: ascend is vLLM-Ascend's own, which needs NPUs, and this platform is cpu: --candidate "
     "transformers computes with the same codes here": (
         "serve.quantization: ascend 为 vLLM-Ascend 所特有，需要 NPU，而当前平台为 cpu："
-        "此处可用 --candidate transformers 以相同的编码计算"
+        "此处可用 --candidate transformers 以相同的量化值计算"
     ),
     "Model has no twin: name a recipe in its YAML (twin: a | b), or run its real weights": (
         "Model 没有 twin：请在其 YAML 中指定 recipe（twin: a | b），或运行真实权重"

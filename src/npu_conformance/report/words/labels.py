@@ -211,7 +211,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "range": ("Range", "范围"),
     "near_zero": ("Within a quarter of their group's greatest", "组内最大值四分之一以内占比"),
     "operator_norm": ("Operator norm", "算子范数"),
-    "codes": ("codes", "编码"),
+    "codes": ("codes", "量化值"),
     "repeated": ("Same again", "两次一致"),
     "norm": ("norm", "范数"),
     "variants": ("Variants", "变体"),

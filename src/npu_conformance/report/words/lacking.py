@@ -81,7 +81,7 @@ LACKING: tuple[tuple[str, str], ...] = (
         r"serve\.quantization: ascend is vLLM-Ascend's own, which needs NPUs, and this platform is (\S+): --candidate "
         r"transformers computes with the same codes here",
         r"serve.quantization: ascend 为 vLLM-Ascend 所特有，需要 NPU，而当前平台为 \1："
-        r"此处可用 --candidate transformers 以相同的编码计算",
+        r"此处可用 --candidate transformers 以相同的量化值计算",
     ),
     (
         r"(\S+) has no twin: name a recipe in its YAML \(twin: (.+)\), or run its real weights",

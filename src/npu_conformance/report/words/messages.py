@@ -169,7 +169,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (r"the model config has no labels\.pattern", "模型配置中没有 labels.pattern"),
     (r"no prompt has labels", "没有带标签的提示词"),
     (r"the adapter's effect is measured in base and as_served", "仅在 base 和 as_served 中测量适配器的作用"),
-    (r"codes of (\S+) in this format are not computed here", r"此处不计算该格式的 \1 编码"),
+    (r"codes of (\S+) in this format are not computed here", r"此处不计算该格式的 \1 量化值"),
     (r"the checkpoint does not ask for quantised activations", "checkpoint 不要求激活值量化"),
     (r"the same weights as base's", "权重与 base 相同"),
     (r"no prompt expects a substring", "没有提示词规定期望子串"),

@@ -142,7 +142,7 @@ PRINTED: dict[str, str] = {
     "sample": "样本",
     "metrics": "指标",
     "position encoding": "位置编码",
-    "weight tying": "权重共享",
+    "weight tying": "词嵌入共享",
     "offline example": "离线示例",
 }  # fmt: skip
 
@@ -152,7 +152,7 @@ CHECKPOINT: dict[str, tuple[str, str]] = {
     "reconstruction_error_mean": ("Reconstruction error, mean", "重建误差均值"),
     "reconstruction_atol": ("Reconstruction, absolute tolerance", "重建的绝对容差"),
     "reconstruction_rtol": ("Reconstruction, relative tolerance", "重建的相对容差"),
-    "qweight_int8": ("Codes (qweight_int8)", "编码（qweight_int8）"),
+    "qweight_int8": ("Codes (qweight_int8)", "量化值（qweight_int8）"),
     "scale": ("Scale", "scale"),
     "scale_mean": ("Scale, mean", "scale 均值"),
     "group_size": ("Group size", "分组大小"),
