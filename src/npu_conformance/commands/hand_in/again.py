@@ -19,9 +19,8 @@ from npu_conformance.config.model import ModelConfig
 from npu_conformance.measure.comparison import Comparison
 from npu_conformance.measure.deviations import Deviations, sets_of
 from npu_conformance.measure.kernel import RUNNERS_UP
-from npu_conformance.measure.noise import LAYERS, Family, GateResult, family
+from npu_conformance.measure.noise import LAYERS, Family, family
 from npu_conformance.measure.results import Result
-from npu_conformance.measure.statistics import holm
 from npu_conformance.traces.trace import Answer, Trace
 
 _OF_ANSWERS = (
@@ -76,15 +75,8 @@ class _Handed(Evidence):
     def calibrated(self) -> Family:
         """The tests with one rate of false alarms; of the layers' only the p-value is known."""
         limits = {figure.name: self.config.limit(figure.name) or float("nan") for figure in NOISE_FIGURES}
-        found = dict(family(self.deviations, self.given_prefill, self.floor, limits, self.false_alarms).found)
-        tested = {key: one for key, one in found.items() if isinstance(one, GateResult)}
-        p_values = [one.tested.p_value for one in tested.values()]
-        p_values += [] if self.layers_p is None else [self.layers_p]
-        for key, one in tested.items():
-            if one.reach is not None:
-                rivals = sum(not other < one.tested.p_value for other in p_values)
-                found[key] = replace(one, allowed=one.reach(self.false_alarms / rivals))
-        return Family(found, dict(zip(tested, holm(p_values), strict=False)))
+        known = () if self.layers_p is None else (self.layers_p,)
+        return family(self.deviations, self.given_prefill, self.floor, limits, self.false_alarms, known=known)
 
 
 def evidence_of(data: HandedData, config: ModelConfig, published: Sequence[Result]) -> Evidence:

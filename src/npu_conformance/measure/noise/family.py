@@ -1,6 +1,6 @@
 """All calibrated tests of a candidate, with one rate of false alarms among them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ def family(
     chance: float,
     modules: ModuleErrors | None = None,
     prefill_floor: Floor | None = None,
+    known: Sequence[float] = (),
 ) -> Family:
     """Run all tests.
 
@@ -40,6 +41,7 @@ def family(
         chance: of any false alarm.
         modules: errors of attentions and MLPs, where they were measured.
         prefill_floor: of the prefill path, where it is not measured over the same words.
+        known: p-values of further tests, which share the rate and whose data are not at hand.
     """
     found: dict[Key, GateResult | NoAnswer] = {}
     for name, test in TESTS.items():
@@ -50,10 +52,10 @@ def family(
     if modules is not None:
         found[LAYERS, "decode"] = layers_over_floor(modules, limits[LAYERS])
     tested = {key: one for key, one in found.items() if isinstance(one, GateResult)}
-    p_values = [one.tested.p_value for one in tested.values()]
+    p_values = [*(one.tested.p_value for one in tested.values()), *known]
     for key, one in tested.items():
         if one.reach is not None:
             # Holm's share of the chance: that of those that are no less likely.
             rivals = sum(not other < one.tested.p_value for other in p_values)
             found[key] = replace(one, allowed=one.reach(chance / rivals))
-    return Family(found, dict(zip(tested, holm(p_values), strict=True)))
+    return Family(found, dict(zip(tested, holm(p_values), strict=not known)))
