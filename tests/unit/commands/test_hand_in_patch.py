@@ -11,7 +11,7 @@ from npu_conformance.commands.hand_in.deliver import deliver
 from npu_conformance.commands.hand_in.manifest import read_manifest
 from npu_conformance.commands.hand_in.patch import Place, Tree, known_tree, patch
 from npu_conformance.errors import ConfigError
-from tests.unit.helpers.hand_ins import MODEL, judged_run
+from tests.unit.helpers.hand_ins import MODEL, edit_report, judged_run
 from tests.unit.helpers.scenes import clean_scene
 
 COLUMNS = 20
@@ -77,6 +77,25 @@ def test_the_patch_applies(judged: Path, tmp_path: Path, moved: int) -> None:
     nightly = (tree / ".github/workflows/configs/nightly_config.yaml").read_text()
     assert f"        config_file_path: {MODEL}.yaml\n" in nightly
     assert f"      - name: pr-accuracy-{MODEL}\n        os: linux-aarch64-a2b3-1\n" in nightly
+
+
+@pytest.mark.parametrize(
+    ("options", "npus"),
+    [
+        ({"tensor_parallel_size": 2}, 2),
+        ({"tensor_parallel_size": 2, "prefill_context_parallel_size": 2}, 4),
+        ({"pipeline_parallel_size": 2, "data_parallel_size": 3}, 8),
+        ({"tensor_parallel_size": 16}, 8),
+    ],
+)
+def test_the_runner_has_the_npus_that_the_options_need(
+    judged: Path, tmp_path: Path, options: dict[str, int], npus: int
+) -> None:
+    """The smallest that holds them, else the largest."""
+    deliver(MODEL, tmp_path / "out", judged / "run", judged / "configs", None)
+    edit_report(tmp_path / "out", lambda model: [one["candidate"].update(asked=options) for one in model["variants"]])
+
+    assert f"+        os: linux-aarch64-a2b3-{npus}\n" in (tmp_path / "out" / "vllm-ascend.patch").read_text()
 
 
 def test_a_patch_for_a_tree_at_hand_has_its_lines(judged: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from npu_conformance.config.model import ModelConfig
 from npu_conformance.config.prompts import Prompt
+from npu_conformance.config.variants import ranks
 from npu_conformance.errors import TraceError
 from npu_conformance.report.details import SubjectFacts, VariantDetails
 from npu_conformance.report.model import ModelReport, Report
@@ -141,11 +142,7 @@ class Subject:
     @property
     def cards(self) -> int:
         """NPUs that are served on."""
-        sizes = (self.engine_options.get(f"{kind}_parallel_size", 1) for kind in ("tensor", "pipeline", "data"))
-        product = 1
-        for size in sizes:
-            product *= int(size)
-        return product
+        return ranks(self.engine_options) * int(self.engine_options.get("data_parallel_size") or 1)
 
     @property
     def tensor_parallel(self) -> int:

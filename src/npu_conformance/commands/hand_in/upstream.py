@@ -7,13 +7,12 @@ from typing import NamedTuple
 from npu_conformance.commands.hand_in import templates
 from npu_conformance.commands.hand_in.patch import Tree, patch
 from npu_conformance.commands.hand_in.subject import Subject
+from npu_conformance.commands.plan.matrix import RUNNERS
 from npu_conformance.report.cards.markdown import cell
 
 _SIGNS = {"pass": "✅", "fail": "❌"}
 _UNTRIED = "🟡"
 """vLLM-Ascend's sign of what was not tested or verified."""
-_RUNNERS = (1, 2, 4, 8)
-"""NPUs that a runner of the CI has."""
 _E2E = "tests/e2e/models/configs/{}.yaml"
 _NIGHTLY = "tests/e2e/nightly/single_node/models/configs/{}.yaml"
 _TUTORIAL = "docs/source/tutorials/models/{}.md"
@@ -54,14 +53,14 @@ def upstream(subject: Subject, tree: Tree) -> Upstream:
 def _lines(subject: Subject, new: dict[str, str]) -> dict[str, Sequence[str]]:
     """What is registered, for those files that are new."""
     name, found = subject.name, dict[str, Sequence[str]]()
-    runner = next((one for one in _RUNNERS if one >= subject.cards), _RUNNERS[-1])
+    runner = RUNNERS[min((one for one in RUNNERS if one >= subject.cards), default=max(RUNNERS))]
     mark = [f"# {subject.twin}"] if subject.twin else []
     if _E2E.format(name) in new:
         found["accuracy"] = [*mark, f"{name}.yaml"]
         found["nightly_accuracy"] = [
             *(f"      {line}" for line in mark),
             f"      - name: pr-accuracy-{name}",
-            f"        os: linux-aarch64-a2b3-{runner}",
+            f"        os: {runner}",
             "        model_list:",
             f"          - {name}",
         ]
@@ -70,7 +69,7 @@ def _lines(subject: Subject, new: dict[str, str]) -> dict[str, Sequence[str]]:
         found["nightly_single"] = [
             *(f"      {line}" for line in mark),
             f"      - name: {name}",
-            f"        os: linux-aarch64-a2b3-{runner}",
+            f"        os: {runner}",
             f"        config_file_path: {name}.yaml",
         ]
     if _TUTORIAL.format(name) in new:
