@@ -9,14 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from npu_conformance.config.limits import FALSE_ALARMS, FIGURES, Figure
+from npu_conformance.config.limits import CLOSENESS_FIGURES, FALSE_ALARMS, FIGURES, Figure
 from npu_conformance.measure.rates import rate_interval, worth
 from npu_conformance.measure.statistics import log_mean_error, t_quantile
 from npu_conformance.measure.tails import fit_tail
 
-MEANS = {"cosine_mean": "cosine", "pearson_mean": "pearson", "relative_l2_mean": "relative_l2", "kl_mean": "kl"}
+_LIMITED = [(one, one.of) for one in CLOSENESS_FIGURES if one.of is not None and one.defaults[0] is not None]
+MEANS = {one.name: metric for one, metric in _LIMITED if one.reduce == "mean"}
 """Figures that are means over positions, and the metric they are of."""
-EXTREMES = {"cosine_min": "cosine", "relative_l2_max": "relative_l2"}
+EXTREMES = {one.name: metric for one, metric in _LIMITED if one.reduce in ("min", "max")}
 """Figures that are a worst position's."""
 AGREEMENT = "token_agreement"
 KNOWN = (AGREEMENT, *MEANS, *EXTREMES)

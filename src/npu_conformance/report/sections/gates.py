@@ -2,10 +2,14 @@
 
 import math
 
+from npu_conformance.checks import CALIBRATED
 from npu_conformance.measure.results import Result
 from npu_conformance.report.sections.blocks import Block, Bullet, Bullets, Cell, Fold, Paragraph, Section, Table
 from npu_conformance.report.sections.view import View, number
 from npu_conformance.report.values import besides, chance, in_order, interval, remark, value
+
+_DRAWN = {"logits_closeness", "hidden_states", *(gate.id for gate in CALIBRATED)}
+"""Checks whose results are bullets."""
 
 
 def section(view: View) -> Section | None:
@@ -95,7 +99,7 @@ def _others(view: View, variant: str) -> Table:
 
 def _bullet(one: Result) -> Bullet | None:
     """An error with a limit above 0, as a share of it; what must be at least something is no error."""
-    judged = one.verdict in ("pass", "fail", "inconclusive") and one.check in _CHECKS
+    judged = one.verdict in ("pass", "fail", "inconclusive") and one.check in _DRAWN
     if not judged or one.path == "prefill" or one.relation != "<=" or not one.limit or one.observed is None:
         return None
     if not all(map(math.isfinite, (one.observed, one.limit))):
@@ -103,9 +107,3 @@ def _bullet(one: Result) -> Bullet | None:
     bounds = None if one.interval is None else (one.interval[0] / one.limit, one.interval[1] / one.limit)
     floor = None if one.floor is None or not math.isfinite(one.floor) else one.floor / one.limit
     return Bullet(one.metric, one.observed / one.limit, bounds, floor, one.verdict)
-
-
-_CHECKS = (
-    "logits_closeness", "error_over_floor", "sets_over_floor", "peak_over_floor", "signed_bias", "excess_flips",
-    "drift", "layers_over_floor", "worst_positions", "worst_logits", "worst_prompts", "unlikely_flips", "hidden_states",
-)  # fmt: skip
