@@ -11,7 +11,7 @@ from npu_conformance.config.engines import engine
 from npu_conformance.config.variants import ranks
 from npu_conformance.engines.vllm.boundary import boundary
 from npu_conformance.engines.vllm.module_states import JUDGED
-from npu_conformance.engines.vllm.scenarios import COPIES
+from npu_conformance.engines.vllm.scenarios import ALONE, COPIES, JOINING, LATER
 from npu_conformance.machine.devices import Platform
 from npu_conformance.run.cost import NATIVE, READING, matmul_rate, native, operations
 from npu_conformance.run.kv_cache import WIDTHS, Length, given_bytes
@@ -37,8 +37,6 @@ _EMULATED: dict[str, float] = {"bfloat16": 0.09, "float16": 0.04}
 _SHARE = 0.92
 # vLLM's block size on a CPU; it decides where block-boundary prompts are cut, not how many there are.
 _BLOCK = 128
-# Requests asked again in small batches, see `engines/vllm/scenarios.py`: copies, alone, joining, each two steps later.
-_ALONE, _JOIN, _LATER = 4, 8, 2
 SIDE_BY_SIDE = 256
 """Requests that vLLM runs side by side."""
 _POSITIONS = 32768
@@ -159,29 +157,30 @@ def _work(load: Load, asked: Engine, candidate: str) -> Work:
     if asked.mode == "serving":
         # One after another, once more as a crowd of clients, and about as much for all else that is asked.
         return Work(tokens=_SERVED * tokens, steps=_SERVED * rows, passes=_SERVED, kept=0, scratch=0)
-    probed, probes, probe_steps = _probed(load)
+    boundary_rows, boundary_tokens, boundary_steps = _of_boundary(load)
     if asked.mode == "generate":
-        again, one_by_one = COPIES + _ALONE + _JOIN, _ALONE * rows // count
+        again, one_by_one = COPIES + ALONE + JOINING, ALONE * rows // count
         looked_at = asked.layer_prompts + JUDGED * min(asked.module_prompts, count)
         # Chosen, chosen again, in another order, as one prefill, and one token of each as its user would ask.
         return Work(
-            tokens=4 * tokens + (tokens - rows) + again * max(map(sum, asked.lengths)) + probes,
-            steps=3 * steps + 2 * longest + one_by_one + _JOIN * _LATER + count + probe_steps + looked_at,
+            tokens=4 * tokens + (tokens - rows) + again * max(map(sum, asked.lengths)) + boundary_tokens,
+            steps=3 * steps + 2 * longest + one_by_one + JOINING * LATER + count + boundary_steps + looked_at,
             passes=5,
-            kept=2 * rows + bare + probed,
-            scratch=2 * rows + bare + probed + again * longest,
+            kept=2 * rows + bare + boundary_rows,
+            scratch=2 * rows + bare + boundary_rows + again * longest,
         )
     passes = 2 if asked.mode == "forced warm" else 1
-    kept = passes * rows + probed
-    return Work(passes * (tokens + probes), passes * (steps + probe_steps), passes, kept, scratch=kept)
+    kept = passes * rows + boundary_rows
+    tokens, steps = passes * (tokens + boundary_tokens), passes * (steps + boundary_steps)
+    return Work(tokens, steps, passes, kept, scratch=kept)
 
 
-def _probed(load: Load) -> tuple[int, int, int]:
+def _of_boundary(load: Load) -> tuple[int, int, int]:
     """Of the block-boundary prompts: rows, tokens, and steps when all are asked at once."""
     prompts = [[0] * prompt for prompt, _ in load.lengths]
     found = boundary(prompts, _BLOCK, load.longest or _POSITIONS).values()
-    rows = [probe.length for probe in found]
-    return sum(rows), sum(len(probe.prompt_ids) for probe in found) + sum(rows), max(rows, default=0)
+    rows = [one.length for one in found]
+    return sum(rows), sum(len(one.prompt_ids) for one in found) + sum(rows), max(rows, default=0)
 
 
 def _start_seconds(load: Load, options: dict[str, Any], candidate: str, platform: Platform, follows: bool) -> float:

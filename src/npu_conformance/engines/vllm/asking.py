@@ -48,7 +48,7 @@ def generate(asked: EngineRun) -> list[Answer]:
         for answer, ids, (tokens, digests) in zip(answers, own, again, strict=True)
     ]
     save_cases(asked.stage, batch_cases(generator, answers, first))
-    _probe(asked)
+    _force_boundary(asked)
     prefill_part(asked, answers)
     if job.adapter is not None:
         first_tokens = [Request(request.prompt_ids, 1) for request in requests]
@@ -63,14 +63,14 @@ def generate(asked: EngineRun) -> list[Answer]:
 def force_base(asked: EngineRun) -> list[Answer]:
     """The engine takes base's tokens, in base's batches; where the cache is to be warm, a second time."""
     base = load_trace(cast("Path", asked.job.tokens_of))  # the job sees to it that there is one
-    probed = base.part(BOUNDARY)
-    if probed is None:
+    cut = base.part(BOUNDARY)
+    if cut is None:
         raise TraceError(f"{base.folder}: has no block-boundary prompts; run base again")
     generator = asked.generator
     requests, cuts = (
-        [forced_request(answer.prompt_ids, answer.token_ids) for answer in trace.answers] for trace in (base, probed)
+        [forced_request(answer.prompt_ids, answer.token_ids) for answer in trace.answers] for trace in (base, cut)
     )
-    names, boundary_names = ([answer.prompt for answer in trace.answers] for trace in (base, probed))
+    names, boundary_names = ([answer.prompt for answer in trace.answers] for trace in (base, cut))
     watches = {part: _watch(asked.job, part) for part in get_args(ForcedPart)}
     if asked.job.mode == "forced warm":
         cold = generator.rows("filling the cache", requests, watch=watches["cold"])
@@ -134,7 +134,7 @@ MODES: dict[str, Callable[[EngineRun], list[Answer]]] = {
 """What to do, by a candidate job's `mode`."""
 
 
-def _probe(asked: EngineRun) -> None:
+def _force_boundary(asked: EngineRun) -> None:
     """Force the block-boundary prompts, cold, as a part of the trace; a part without any where none fits."""
     requests = boundary(asked.rendered.prompt_ids, *_limits(asked.generator.llm))
     asked.generator.llm.reset_prefix_cache()

@@ -1,6 +1,6 @@
-"""Probes: text cut at the edges of KV cache blocks, where prefix hits, chunks and preemptions begin and end.
+"""Block-boundary prompts: text cut at edges of KV cache blocks, where prefix hits, chunks and preemptions begin or end.
 
-What follows the cut is forced, so a probe is as long as it must be whatever the model would say.
+What follows the cut is forced, so each is as long as it must be whatever the model would say.
 """
 
 from collections.abc import Sequence

@@ -106,8 +106,8 @@ def start(job: "CandidateJob", options: dict[str, Any]) -> Any:
 def _tight_cache(forced: Path) -> dict[str, int]:
     """Options that give the KV cache room for the longest request and hardly more, so that batches do not fit."""
     base = load_trace(forced)
-    probed = base.part(BOUNDARY)
-    answers = (*base.answers, *(probed.answers if probed else ()))
+    cut = base.part(BOUNDARY)
+    answers = (*base.answers, *(cut.answers if cut else ()))
     longest = max(len(answer.prompt_ids) + len(answer.token_ids) for answer in answers) + 1
     blocks = -(-longest // int(base.provenance["effective"]["block_size"]))
     # One more is vLLM's own null block, and one is for other requests to begin in and be preempted.

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 COPIES = 8
 """Of a prompt in one batch: as many as the smallest batch of a served engine."""
-# Prompts that are asked alone, and that join: enough to see a wrong row, few enough to cost little.
-_ALONE = 4
-_JOINING = 8
-# Steps between one request and the next that joins.
-_LATER = 2
+ALONE, JOINING = 4, 8
+"""Prompts that are asked alone, and that join: enough to see a wrong row, few enough to cost little."""
+LATER = 2
+"""Steps between one request and the next that joins."""
 
 
 def batch_cases(generator: Generator, answers: Sequence[Answer], first: Captured) -> list[Case]:
@@ -34,13 +33,13 @@ def batch_cases(generator: Generator, answers: Sequence[Answer], first: Captured
         answers: of the first run.
         first: its rows, by the same index.
     """
-    shown = _spread(answers, _JOINING)
+    shown = _spread(answers, JOINING)
     copied = max(shown, key=lambda index: len(answers[index].token_ids))
     plans: list[tuple[Scenario, list[int], list[int]]] = [
         ("copies", [copied] * COPIES, [0] * COPIES),
-        *(("alone", [index], [0]) for index in shown[:_ALONE]),
+        *(("alone", [index], [0]) for index in shown[:ALONE]),
         ("reordered", list(reversed(range(len(answers)))), [0] * len(answers)),
-        ("joining", shown, [_LATER * place for place in range(len(shown))]),
+        ("joining", shown, [LATER * place for place in range(len(shown))]),
     ]
     return [case for plan in plans for case in _cases(generator, answers, first, *plan)]
 

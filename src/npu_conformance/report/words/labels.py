@@ -248,7 +248,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "note_variants": (
         "`base` and `as_served` choose their own tokens. Every other variant changes one thing of `base` and is made "
         "to take base's tokens, so that its logits stand at base's positions and are compared there, with base's and "
-        "with the reference's. Probes are texts cut one token before, at and after the edge of a KV cache block. "
+        "with the reference's. Block-boundary prompts end one token before, at and after the edge of a KV cache block. "
         "*Other token*: the largest logit is another token's; *tied*: the two are so near that rounding may have "
         "decided. Variants may share a process: only its first start pays for imports.",
         "`base` 与 `as_served` 自行选取 token。其他变体各自只改动 `base` 的一处，并被强制沿用 base 的 token，因此其 "
