@@ -44,7 +44,7 @@ class PublishedRow:
     @property
     def measured_text(self) -> str:
         """The measured value as `published` writes it; `—` for none."""
-        return "—" if self.measured is None else _text((self.measured,), self.unit)
+        return "—" if self.measured is None else measured_text((self.measured,), self.unit)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class PublishedPromptRow:
         prompt = self.published
         found = {
             "published_expected": prompt.expected,
-            "relative_error": None if prompt.relative_l2 is None else _text((prompt.relative_l2,), "rate"),
+            "relative_error": None if prompt.relative_l2 is None else measured_text((prompt.relative_l2,), "rate"),
             "published_matches": prompt.matches,
             "published_tokens": prompt.tokens,
             "published_seconds": prompt.seconds,
@@ -125,15 +125,11 @@ def published_prompts(published: Published, variant: VariantDetails) -> list[Pub
 def quantity_text(quantity: Quantity) -> str:
     """A published quantity as text: bound, number or range, unit."""
     ends = quantity.value if isinstance(quantity.value, tuple) else (quantity.value,)
-    return _PRINTED[quantity.relation] + _text(ends, quantity.unit)
+    return _PRINTED[quantity.relation] + measured_text(ends, quantity.unit)
 
 
 def measured_text(values: tuple[float, ...], unit: str | None) -> str:
     """A measured quantity as `quantity_text` writes a published one."""
-    return _text(values, unit)
-
-
-def _text(values: tuple[float, ...], unit: str | None) -> str:
     scale, unit = (100, "%") if unit == "rate" else (1, unit)
     numbers = " … ".join(f"{scale * value:.7g}" for value in values)
     return numbers if unit is None else f"{numbers} {unit}"

@@ -42,9 +42,8 @@ from npu_conformance.run.subjects import reference_python
 from npu_conformance.twins import called
 from npu_conformance.workers.progress import Narrator
 
-# vllm_ascend 0.23.0 platform.py:140 and 0.26.0rc1 platform.py:139; `ascend` is ModelSlim.
-# Of the loadable, those an A2 or A3 has no arithmetic for: "for FP8 you will need the A5, for A2/A3 it's a no go"
-# (vllm-project/vllm-ascend issue 1526).
+# Of those that vLLM-Ascend loads, those an A2 or A3 has no arithmetic for: "for FP8 you will need the A5, for A2/A3
+# it's a no go" (vllm-project/vllm-ascend issue 1526).
 _A5_ONLY = ("fp8", "deepseek_v4_fp8")
 _A5 = ("950", "A5")
 # vLLM passes tensors between ranks through it; Docker's own default is 64 MiB, installation.html asks for 1 GiB.

@@ -1,6 +1,6 @@
 """Charts as SVG, drawn once for all languages and both colour schemes.
 
-Words are placeholders that `localised` replaces; colours are replaced by variables of the page's style. Text stays
+Words are placeholders that the page replaces; colours are replaced by variables of the page's style. Text stays
 text, so that a page can set its font and a reader can search it.
 """
 

@@ -10,7 +10,7 @@ from npu_conformance.report.values import interval, percent, remark, value
 from npu_conformance.report.words import metric
 
 _TILES = ("token_agreement", "error_over_floor", "relative_l2_mean", "cosine_mean", "kl_mean")
-# Of the gates, what is named in a sentence of a pass.
+# Causes, and reasons to be inconclusive, that the first table has; the rest stands below.
 _MOST_CAUSES = 3
 
 
