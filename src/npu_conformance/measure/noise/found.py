@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from npu_conformance.config.limits import WORST_FIGURES
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.results import Path
 from npu_conformance.measure.statistics import Tested
@@ -52,7 +53,7 @@ Test = Callable[[Deviations, Floor, float], GateResult | NoAnswer]
 observed; of those of `WORST`, which have none, the chance at which they are beyond the floor."""
 TESTS: dict[str, Test] = {}
 """By name, which is that of the gate, its metric and its limit."""
-WORST = ("worst_positions", "worst_logits", "worst_prompts", "unlikely_flips")
+WORST = tuple(figure.name for figure in WORST_FIGURES)
 """Those that have a chance for a limit."""
 
 
