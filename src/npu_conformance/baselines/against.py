@@ -9,6 +9,7 @@ from npu_conformance.baselines.stored import Baseline
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.deviations import Deviations
 from npu_conformance.measure.topk import TopK, join, kl_at_least, topk, topk_deviations
+from npu_conformance.traces.tokens import comparable
 from npu_conformance.traces.topk_rows import Values
 from npu_conformance.traces.trace import Trace
 
@@ -47,7 +48,7 @@ def since(run: Trace, baseline: Baseline) -> BaselineDiff:
             continue
         if answer.prompt_ids != baseline.prompt_ids[place]:
             raise TraceError(other_ids(answer.prompt, baseline))
-        alike = _alike(answer.token_ids, baseline.tokens[place])
+        alike = comparable(answer.token_ids, baseline.tokens[place])
         if alike:
             chosen.append((index, place, alike))
     if not chosen:
@@ -99,12 +100,6 @@ def other_ids(prompt: str, baseline: Baseline) -> str:
         f"prompt {prompt}: its token ids are not those of the {baseline.platform} baseline: its text, the tokenizer or "
         "the chat template changed; put it back, or update the baseline"
     )
-
-
-def _alike(mine: tuple[int, ...], theirs: tuple[int, ...]) -> int:
-    """Positions that had seen the same tokens: up to and including the first that gave another one."""
-    same = next((at for at, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), None)
-    return min(len(mine), len(theirs)) if same is None else same + 1
 
 
 def _choose(one: TopK, kept: np.ndarray) -> TopK:

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.hard import first_difference
 from npu_conformance.measure.metrics import choice, root_mean_square, tied
+from npu_conformance.traces.tokens import first_difference
 from npu_conformance.traces.trace import Trace
 
 

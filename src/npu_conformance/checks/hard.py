@@ -76,9 +76,3 @@ def first(messages: Sequence[str]) -> str | None:
     if not messages:
         return None
     return messages[0] + (f" (and {len(messages) - 1} more)" if len(messages) > 1 else "")
-
-
-def first_difference(mine: Sequence[int], theirs: Sequence[int]) -> int:
-    """Index of the first token that differs, or at which one of two sequences ends."""
-    pairs = enumerate(zip(mine, theirs, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(mine), len(theirs)))

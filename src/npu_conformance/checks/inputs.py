@@ -9,11 +9,12 @@ import numpy as np
 from npu_conformance.checkpoints.declared import FREQUENCIES, SCALE, Declarations, Declared
 from npu_conformance.checks.capabilities import lacks
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.hard import all_of, first, first_difference, not_applicable
+from npu_conformance.checks.hard import all_of, first, not_applicable
 from npu_conformance.checks.registry import check
 from npu_conformance.config.variants import scored_with
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.results import Result
+from npu_conformance.traces.tokens import first_difference
 from npu_conformance.traces.trace import ModuleValue
 
 _CHECK = "shared_inputs"

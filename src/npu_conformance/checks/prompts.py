@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.hard import all_of, first_difference
+from npu_conformance.checks.hard import all_of
 from npu_conformance.checks.registry import check
 from npu_conformance.measure.compare import differing_prompt_ids
 from npu_conformance.measure.results import Result
+from npu_conformance.traces.tokens import first_difference
 
 
 @check(

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from npu_conformance.checks.evidence import Evidence
-from npu_conformance.checks.hard import all_of, first, first_difference, not_applicable
+from npu_conformance.checks.hard import all_of, first, not_applicable
 from npu_conformance.checks.registry import check
 from npu_conformance.checks.served_record import base_of, index_of, parts, record
 from npu_conformance.measure.results import Result
 from npu_conformance.traces.serving import Defaults, Read, Route, Said, Served
+from npu_conformance.traces.tokens import first_difference
 
 # What changes a greedy answer where a request does not name it, and the value that changes nothing.
 _NEUTRAL = {"repetition_penalty": 1.0}

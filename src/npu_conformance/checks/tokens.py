@@ -5,11 +5,12 @@ import numpy as np
 from npu_conformance.checks.claims import ANSWERS, reference_answers
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judge_figure, same_tokens
-from npu_conformance.checks.hard import all_of, first, first_difference
+from npu_conformance.checks.hard import all_of, first
 from npu_conformance.checks.registry import check
 from npu_conformance.config.limits import AGREEMENT_FIGURES
 from npu_conformance.measure.comparison import require_finite
 from npu_conformance.measure.results import Result
+from npu_conformance.traces.tokens import first_difference
 
 
 @check(

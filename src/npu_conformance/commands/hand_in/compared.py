@@ -18,6 +18,7 @@ from npu_conformance.report.part import Part
 from npu_conformance.report.prompt_rows import label_rows, prompt_rows
 from npu_conformance.report.token_rows import TokenRows, floor_errors
 from npu_conformance.report.tokens import agreement, mismatches
+from npu_conformance.traces.tokens import first_difference
 
 # Single precision of what is kept, and half precision of the floor's errors of leads, of which spreads are made.
 _CLOSE = 1e-5
@@ -130,11 +131,11 @@ def _tokens(details: VariantDetails, evidence: Evidence, data: HandedData) -> It
         )
         return
     if there != table.tokens:
-        at = next((at for at, (a, b) in enumerate(zip(table.tokens, there, strict=False)) if a != b), len(there))
+        at = first_difference(there, table.tokens)
         yield differs("base: tokens", f"position {at} is not the token of the data")
     choices = table.reference_words[:: table.words]
     if choices != comparison.choices.tolist():
-        at = next(at for at, (a, b) in enumerate(zip(choices, comparison.choices.tolist(), strict=False)) if a != b)
+        at = first_difference(choices, comparison.choices.tolist())
         yield differs("base: likeliest tokens of the reference", f"position {at} is not that of the data")
     else:
         yield from _token_logits(table, data)

@@ -29,6 +29,7 @@ from npu_conformance.engines.vllm.prefill import prefill_answers
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.metrics import choice, finite, relative_l2
 from npu_conformance.traces.rows import Rows, unpack
+from npu_conformance.traces.tokens import comparable
 from npu_conformance.traces.trace import PREFILL, Answer
 
 MEASURED = "waiting until its memory is measured"
@@ -91,7 +92,7 @@ def batch(engine: Engine) -> Batched:
         tokens=tokens,
         best=tuple(map(_best, rows)),
         distances=tuple(
-            _distances(here[: (n := _comparable(tokens[index], engine.tokens(index)))], engine.rows[index][:n])
+            _distances(here[: (n := comparable(tokens[index], engine.tokens(index)))], engine.rows[index][:n])
             for index, here in enumerate(rows)
         ),
         nearest=tuple(int(np.argmin([_distances(here[:1], other[:1])[0] for other in engine.rows])) for here in rows),
@@ -227,13 +228,6 @@ def _best(rows: Rows) -> tuple[int, ...]:
 
 def _distances(rows: Rows, others: Rows) -> tuple[float, ...]:
     return tuple(float(one) for one in relative_l2(rows, others))
-
-
-def _comparable(tokens: tuple[int, ...], others: tuple[int, ...]) -> int:
-    """Steps before which all tokens are the same."""
-    pairs = enumerate(zip(tokens, others, strict=False))
-    differing = next((step for step, (one, other) in pairs if one != other), None)
-    return min(len(tokens), len(others)) if differing is None else differing + 1
 
 
 def _table(values: Any) -> Table:

@@ -19,6 +19,7 @@ from npu_conformance.measure.kept import COMPARISONS, compare_or_load
 from npu_conformance.measure.results import Path as Path_
 from npu_conformance.traces.reading import read_saved
 from npu_conformance.traces.sealed import require_sealed
+from npu_conformance.traces.tokens import comparable
 from npu_conformance.traces.trace import PREFILL, Trace, load_trace
 
 _MAPPING: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
@@ -179,10 +180,9 @@ def _shared(before: Trace, after: Trace) -> Iterator[tuple[int, int]]:
 
 
 def _alike(before: Trace, after: Trace, mine: int, theirs: int) -> int:
-    """Positions that had seen the same tokens: up to and including the first that gave another one."""
-    taken = (before.answers[mine].token_ids, after.answers[theirs].token_ids)
-    same = next((at for at, (a, b) in enumerate(zip(*taken, strict=False)) if a != b), min(map(len, taken)))
-    return min(same + 1, before.judged(mine), after.judged(theirs))
+    """Judged positions that had seen the same tokens."""
+    same = comparable(before.answers[mine].token_ids, after.answers[theirs].token_ids)
+    return min(same, before.judged(mine), after.judged(theirs))
 
 
 def _setting(reference: Trace) -> dict[str, Any]:

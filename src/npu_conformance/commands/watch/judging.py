@@ -12,6 +12,7 @@ from npu_conformance.engines.openai.replies import ServedToken
 from npu_conformance.measure.statistics import mean_above
 from npu_conformance.measure.ties import tie_widths
 from npu_conformance.measure.topk import TopK
+from npu_conformance.traces.tokens import comparable
 
 LIMIT = 2.0
 """Times the baseline's that the error may be: a server runs other kernels, batches and graphs than base."""
@@ -90,7 +91,7 @@ def judge(baseline: Baseline, answers: Mapping[int, Sequence[ServedToken]], toke
     widths, broken, ratios, positions, judged = _widths(baseline), list[str](), list[float](), 0, 0
     for prompt, said in answers.items():
         expected = baseline.tokens[prompt][:tokens]
-        alike = _alike(said, expected)
+        alike = comparable([one.token for one in said], expected)
         wrong = [_broken(baseline, prompt, step, said[step], widths) for step in range(alike)]
         wrong.append(_short(baseline, prompt, said, expected))
         sizes = [_sizes(baseline, baseline.bounds[prompt] + s, said[s]) for s in range(alike) if wrong[s] is None]
@@ -105,13 +106,6 @@ def judge(baseline: Baseline, answers: Mapping[int, Sequence[ServedToken]], toke
         return ServerCheck(positions, judged, len(ratios), float("nan"), float("nan"), tuple(broken))
     tested = mean_above(np.array(ratios), float(np.log(LIMIT)))
     return ServerCheck(positions, judged, len(ratios), float(np.exp(tested.observed)), tested.p_value, tuple(broken))
-
-
-def _alike(said: Sequence[ServedToken], tokens: Sequence[int]) -> int:
-    """Positions after the same tokens: up to and including the first that gave another one."""
-    pairs = enumerate(zip(said, tokens, strict=False))
-    different = next((step for step, (one, token) in pairs if one.token != token), None)
-    return min(len(said), len(tokens)) if different is None else different + 1
 
 
 def _short(baseline: Baseline, prompt: int, said: Sequence[ServedToken], expected: Sequence[int]) -> str | None:

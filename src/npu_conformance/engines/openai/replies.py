@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from npu_conformance.checkpoints.headers import shown
 from npu_conformance.engines.openai.token_names import TokenNames
 from npu_conformance.engines.openai.transport import NamedByTextError, ServerError
+from npu_conformance.traces.tokens import first_difference
 
 _ID = re.compile("token_id:([0-9]{1,9})")
 # A log-probability, but for its rounding; vLLM writes -9999 for minus infinity.
@@ -194,10 +195,9 @@ def _check_prompt(url: str, sent: Sequence[int], read: Sequence[int] | None, cou
                 "tokenizer"
             )
     elif list(read) != list(sent):
-        at = next((i for i, (a, b) in enumerate(zip(read, sent, strict=False)) if a != b), min(len(read), len(sent)))
         raise ServerError(
-            f"{url}: read {len(read)} token ids of a prompt that has {len(sent)}, other ones from index {at} on: it "
-            "cuts prompts, or has another tokenizer"
+            f"{url}: read {len(read)} token ids of a prompt that has {len(sent)}, other ones from index "
+            f"{first_difference(read, sent)} on: it cuts prompts, or has another tokenizer"
         )
 
 
