@@ -11,11 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field, TypeAdapter, model_validator
 
-from npu_conformance.baselines.packed import Packed, Part
+from npu_conformance.baselines.packed import Part
+from npu_conformance.baselines.positions import OfPositions, StoredPrompt, StoredReference, StoredRun
 from npu_conformance.errors import ConfigError, TraceError
+from npu_conformance.machine.own_digest import OwnDigest
 from npu_conformance.machine.provenance import Provenance
 from npu_conformance.machine.storage import digest
 from npu_conformance.measure.deviations import Deviations
@@ -23,68 +24,10 @@ from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.measure.topk import TopK, topk_deviations
 from npu_conformance.traces.performance import Performance
 from npu_conformance.traces.reading import read_saved
-from npu_conformance.traces.topk_rows import Ids, TopKRows, Values
+from npu_conformance.traces.topk_rows import TopKRows
 from npu_conformance.traces.trace import Answer, Trace
 
 SCHEMA_VERSION = 1
-
-
-class StoredRun(Part):
-    """A run over the kept words, as differences from the reference, which are small and need few digits."""
-
-    errors: Packed
-    """Log-probability minus the reference's [positions, words]."""
-    tail: Packed
-    """Log-probability of all other words together minus the reference's [positions]."""
-    choices: Packed
-    """Greedy token minus the reference's [positions]: 0 where they agree."""
-
-    @classmethod
-    def of(cls, run: TopK, reference: TopK) -> "StoredRun":
-        """Pack a run."""
-        return cls(
-            errors=Packed.of(run.log_probs - reference.log_probs, "float16"),
-            tail=Packed.of(_log(run.tail) - _log(reference.tail), "float16"),
-            choices=Packed.of(run.choices - reference.choices, "int32"),
-        )
-
-    def topk(self, reference: TopK) -> TopK:
-        """The run as it was, up to the rounding of its differences."""
-        return TopK(
-            reference.log_probs + self.errors.array().astype(np.float64),
-            np.exp(_log(reference.tail) + self.tail.array().astype(np.float64)),
-            reference.choices + self.choices.array().astype(np.int64),
-        )
-
-
-def _log(tail: Values) -> Values:
-    """Of a probability that may be too small for a float32, in which the reference's is kept."""
-    return np.asarray(np.log(np.maximum(tail, np.finfo(np.float32).tiny)))
-
-
-class StoredReference(Part):
-    """The reference at every judged position."""
-
-    words: Packed
-    """Its likeliest words, likeliest first [positions, words]; the first is its choice."""
-    log_probs: Packed
-    """Of these words [positions, words], natural."""
-    tail: Packed
-    """Probability of all other words [positions]."""
-    size: Packed
-    """Root mean square of its logits [positions]."""
-    texts: tuple[str, ...]
-    """The text of its own choices, a prompt each."""
-
-
-class StoredPrompt(Part):
-    """A prompt and base's answer to it."""
-
-    id: str
-    prompt_ids: Packed
-    token_ids: Packed
-    """Judged ones: up to and including the first that ends an answer."""
-    text: str
 
 
 class Change(Part):
@@ -110,7 +53,7 @@ class Identity(Part):
     metrics_version: int = METRICS_VERSION
 
 
-class Baseline(Part):
+class Baseline(OfPositions, OwnDigest, Part):
     """A run that passed, which later ones are held against."""
 
     schema_version: int = SCHEMA_VERSION
@@ -156,51 +99,18 @@ class Baseline(Part):
             )
         return content
 
-    def sealed(self) -> "Baseline":
-        """The same with its digest."""
-        return self.model_copy(update={"digest": self._own_digest()})
-
     def text(self) -> str:
         """What its file says."""
         return self.model_dump_json(indent=1) + "\n"
 
-    def _own_digest(self) -> str:
+    def own_digest(self) -> str:
+        """What `digest` should be, in files that earlier versions wrote too."""
         content = self.model_dump(mode="json", exclude={"digest"})
         if not self.identity.reference_files:
             del content["identity"]["reference_files"]
-        if self.performance is None:  # as in files that earlier versions wrote
+        if self.performance is None:
             del content["performance"]
         return digest(content)
-
-    @property
-    def bounds(self) -> tuple[int, ...]:
-        """Prompt i has the positions bounds[i] to bounds[i + 1]."""
-        return (0, *np.cumsum([prompt.token_ids.shape[0] for prompt in self.prompts]).tolist())
-
-    @cached_property
-    def words(self) -> Ids:
-        """The kept words [positions, words]."""
-        return self.reference.words.array().astype(np.int32)
-
-    @cached_property
-    def exact(self) -> TopK:
-        """The reference's distributions."""
-        stored = self.reference
-        return TopK(
-            stored.log_probs.array().astype(np.float64),
-            stored.tail.array().astype(np.float64),
-            self.words[:, 0].astype(np.int64),
-        )
-
-    @cached_property
-    def sizes(self) -> Values:
-        """Root mean square of the reference's logits [positions]."""
-        return self.reference.size.array().astype(np.float64)
-
-    @cached_property
-    def candidate_run(self) -> TopK:
-        """The candidate's distributions."""
-        return self.run.topk(self.exact)
 
     def deviations(self, run: TopK) -> Deviations:
         """How a run at all its positions deviates from the reference."""
@@ -232,7 +142,7 @@ class Baseline(Part):
         Raises:
             ValueError: one is damaged, they do not fit together, or the digest is not that of the rest.
         """
-        if self.digest != self._own_digest():
+        if self.digest != self.own_digest():
             raise ValueError("digest: is not that of the rest of the file")
         runs = (self.run, *self.floor.values())
         shape = self.exact.log_probs.shape

@@ -7,14 +7,8 @@ import numpy as np
 
 from npu_conformance.baselines.keeping import reference_files
 from npu_conformance.baselines.packed import Packed
-from npu_conformance.baselines.stored import (
-    Baseline,
-    Change,
-    Identity,
-    StoredPrompt,
-    StoredReference,
-    StoredRun,
-)
+from npu_conformance.baselines.positions import StoredPrompt, StoredReference, StoredRun
+from npu_conformance.baselines.stored import Baseline, Change, Identity
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.machine.provenance import Provenance
 from npu_conformance.measure.metrics import choice, root_mean_square

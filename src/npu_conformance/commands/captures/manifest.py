@@ -6,10 +6,11 @@ It is written last, so a folder without one was not finished.
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from npu_conformance.engines.rendering import Rendered, load_rendered
 from npu_conformance.errors import TraceError
+from npu_conformance.machine.own_digest import OwnDigest
 from npu_conformance.machine.storage import digest, sha256, write_text
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.report.details import SubjectFacts
@@ -26,7 +27,7 @@ NAME = r"^[A-Za-z0-9][\w.\-]*$"
 Role = Literal["candidate", "reference"]
 
 
-class Manifest(BaseModel):
+class Manifest(OwnDigest):
     """What a captured folder is of."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -62,14 +63,6 @@ class Manifest(BaseModel):
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                 raise ValueError(f"{name!r} leads out of the folder")
         return files
-
-    def sealed(self) -> "Manifest":
-        """The same with its digest."""
-        return self.model_copy(update={"digest": self.own_digest()})
-
-    def own_digest(self) -> str:
-        """Of all but the digest."""
-        return digest(self.model_dump(mode="json", exclude={"digest"}))
 
     @property
     def traces(self) -> Path:

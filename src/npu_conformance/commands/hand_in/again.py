@@ -113,7 +113,7 @@ def comparison_of_data(data: HandedData) -> Comparison:
         prompts=tuple(prompt.id for prompt in data.prompts),
         bounds=data.bounds,
         tokens=data.tokens,
-        choices=data.words[:, 0],
+        choices=data.exact.choices,
         equal=np.zeros(n, dtype=bool),
         finite=np.ones(n, dtype=bool),
         reference_finite=np.ones(n, dtype=bool),
@@ -121,7 +121,7 @@ def comparison_of_data(data: HandedData) -> Comparison:
         reference_rms=data.sizes,
         own_shortfall=data.own_shortfall.array().astype(np.float64),
         values=data.metrics,
-        deviations=_deviations(data, data.deviations, flipped=data.candidate.choices != data.words[:, 0]),
+        deviations=_deviations(data, data.deviations, flipped=data.candidate_run.choices != data.exact.choices),
         unrepeated=(0,) * len(data.prompts),
     )
 

@@ -159,7 +159,7 @@ def _by_token(details: VariantDetails, data: HandedData) -> Iterator[Finding]:
         yield differs(name, f"{len(details.tokens)} tokens, not those of the data")
         return
     there = tokens[:, None] == data.words
-    told = np.where(there, data.candidate.log_probs, 0).sum(axis=1)
+    told = np.where(there, data.candidate_run.log_probs, 0).sum(axis=1)
     room = _CLOSE + _HALF * np.abs(data.run.errors.array()).max(axis=1)
     near = np.abs(np.array(details.log_probs) - told) <= room  # of what is no number too
     wrong, known = np.flatnonzero(~near & there.any(axis=1)), int(there.any(axis=1).sum())
@@ -173,7 +173,7 @@ def _token_logits(table: TokenRows, data: HandedData) -> Iterator[Finding]:
     """Logits of the table are as far apart as the log-probabilities of the data, where these have the token."""
     for side, ids, logits, run in (
         ("reference", table.reference_words, table.reference_logits, data.exact),
-        ("candidate", table.candidate_words, table.candidate_logits, data.candidate),
+        ("candidate", table.candidate_words, table.candidate_logits, data.candidate_run),
     ):
         shown, values = (np.array(one).reshape(-1, table.words) for one in (ids, logits))
         there = shown[:, :, None] == data.words[:, None, :]

@@ -44,26 +44,26 @@ def _ordered(data: HandedData) -> NDArray[np.bool_]:
 
 
 def _candidate_sums(data: HandedData) -> NDArray[np.bool_]:
-    whole = np.exp(data.candidate.log_probs).sum(axis=1) + data.candidate.tail
+    whole = np.exp(data.candidate_run.log_probs).sum(axis=1) + data.candidate_run.tail
     return np.asarray(np.abs(whole - 1) <= _SINGLE + _rounding(data))
 
 
 def _rounding(data: HandedData) -> Values:
     """What half precision may take from a mean of the candidate's errors, by the words' probabilities."""
-    likely, errors = np.exp(data.candidate.log_probs), np.abs(data.run.errors.array().astype(np.float64))
+    likely, errors = np.exp(data.candidate_run.log_probs), np.abs(data.run.errors.array().astype(np.float64))
     shift = np.abs(data.run.tail.array().astype(np.float64))
-    return np.asarray(_HALF * ((likely * errors).sum(axis=1) + data.candidate.tail * shift))
+    return np.asarray(_HALF * ((likely * errors).sum(axis=1) + data.candidate_run.tail * shift))
 
 
 def _greedy(data: HandedData) -> NDArray[np.bool_]:
     own = data.own_shortfall.array() == 0
-    return np.asarray(~own | (data.tokens == data.candidate.choices))
+    return np.asarray(~own | (data.tokens == data.candidate_run.choices))
 
 
 def _choice_leads(data: HandedData) -> NDArray[np.bool_]:
     """The candidate's choice is its likeliest among the words; of one that is none of them nothing is known."""
-    log_probs = data.candidate.log_probs
-    own = data.words == data.candidate.choices[:, None]
+    log_probs = data.candidate_run.log_probs
+    own = data.words == data.candidate_run.choices[:, None]
     mine = np.where(own, log_probs, -np.inf).max(axis=1)
     room = _HALF * np.abs(data.run.errors.array().astype(np.float64)).max(axis=1) * 2 + _SINGLE
     return np.asarray(~own.any(axis=1) | (mine + room >= log_probs.max(axis=1)))
@@ -72,7 +72,7 @@ def _choice_leads(data: HandedData) -> NDArray[np.bool_]:
 def _logits(data: HandedData, side: int) -> NDArray[np.bool_]:
     """Logits of the two tokens are as far apart as their log-probabilities."""
     pair = data.token_logits.array().astype(np.float64)[:, 2 * side : 2 * side + 2]
-    run = (data.candidate, data.exact)[side].log_probs
+    run = (data.candidate_run, data.exact)[side].log_probs
     there = data.words == data.tokens[:, None]
     known = there.any(axis=1)
     mine = np.where(there, run, 0.0).sum(axis=1)
@@ -130,7 +130,7 @@ def _leads(data: HandedData) -> NDArray[np.bool_]:
 
 
 def _divergence(data: HandedData) -> NDArray[np.bool_]:
-    least = kl_at_least(data.candidate, data.exact)
+    least = kl_at_least(data.candidate_run, data.exact)
     return np.asarray(data.metrics["kl"] >= least * (1 - _SINGLE) - _rounding(data) - 1e-7)
 
 

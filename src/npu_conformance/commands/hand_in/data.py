@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from npu_conformance.baselines.packed import Packed, Part
-from npu_conformance.baselines.stored import StoredPrompt, StoredReference, StoredRun
+from npu_conformance.baselines.positions import OfPositions, StoredPrompt, StoredReference, StoredRun
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.errors import TraceError
-from npu_conformance.machine.storage import digest
+from npu_conformance.machine.own_digest import OwnDigest
 from npu_conformance.measure.columns import METRICS
 from npu_conformance.measure.kernel import RUNNERS_UP
 from npu_conformance.measure.metrics import METRICS_VERSION
-from npu_conformance.measure.topk import TopK
 from npu_conformance.traces.reading import first_problem
 
 LARGEST = 300_000
@@ -43,7 +42,7 @@ class StoredDeviations(Part):
     difference: Packed
 
 
-class HandedData(Part):
+class HandedData(OfPositions, OwnDigest, Part):
     """Base of one model: candidate, reference and noise floor at every judged position."""
 
     schema_version: Literal[1] = 1
@@ -83,49 +82,14 @@ class HandedData(Part):
     digest: str = ""
     """Of everything else in the file."""
 
-    def sealed(self) -> "HandedData":
-        """The same with its digest."""
-        return self.model_copy(update={"digest": self.own_digest()})
-
-    def own_digest(self) -> str:
-        """What `digest` should be."""
-        return digest(self.model_dump(mode="json", exclude={"digest"}))
-
     def packed(self) -> bytes:
         """What its file holds, the same on every machine."""
         return gzip.compress((self.model_dump_json() + "\n").encode(), 9, mtime=0)
 
     @cached_property
-    def bounds(self) -> tuple[int, ...]:
-        """Prompt i has the positions bounds[i] to bounds[i + 1]."""
-        return (0, *np.cumsum([prompt.token_ids.shape[0] for prompt in self.prompts]).tolist())
-
-    @cached_property
     def tokens(self) -> NDArray[np.int64]:
         """The candidate's, judged ones [positions]."""
         return np.concatenate([prompt.token_ids.array().astype(np.int64) for prompt in self.prompts])
-
-    @cached_property
-    def words(self) -> NDArray[np.int64]:
-        """The reference's likeliest words [positions, words]."""
-        found: NDArray[np.int64] = self.reference.words.array().astype(np.int64)
-        return found
-
-    @cached_property
-    def exact(self) -> TopK:
-        """The reference's distributions."""
-        log_probs, tail = (one.array().astype(np.float64) for one in (self.reference.log_probs, self.reference.tail))
-        return TopK(log_probs, tail, self.words[:, 0])
-
-    @cached_property
-    def candidate(self) -> TopK:
-        """The candidate's distributions."""
-        return self.run.topk(self.exact)
-
-    @cached_property
-    def sizes(self) -> NDArray[np.float64]:
-        """Root mean square of the reference's logits [positions]."""
-        return self.reference.size.array().astype(np.float64)
 
     @cached_property
     def metrics(self) -> dict[str, NDArray[np.float64]]:
@@ -159,7 +123,7 @@ class HandedData(Part):
             return f"{strange[0]}: holds what is no number"
         if wrong or words < 2 or not n:
             return f"{n} positions of {words} words, but {', '.join(wrong) or 'nothing to judge'}"
-        known = [self.words, self.tokens, *(one.array() for one in flat)]
+        known = [self.reference.words.array(), self.tokens, *(one.array() for one in flat)]
         if not self.values.keys() >= set(METRICS) or any(((a < 0) | (a >= self.vocabulary)).any() for a in known):
             return f"a metric is missing, or a token is none of {self.vocabulary}"
         return None

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from npu_conformance.commands.hand_in.findings import Finding, differs, follows
+from npu_conformance.machine.own_digest import OwnDigest
 from npu_conformance.machine.storage import digest, sha256, write_text
 from npu_conformance.traces.reading import read_saved
 
 MANIFEST = "manifest.json"
 
 
-class Manifest(BaseModel):
+class Manifest(OwnDigest):
     """What the file holds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -35,10 +36,6 @@ class Manifest(BaseModel):
     digest: str = ""
     """Of everything else in it."""
 
-    def own_digest(self) -> str:
-        """What `digest` should be."""
-        return digest(self.model_dump(mode="json", exclude={"digest"}))
-
 
 _MANIFEST = TypeAdapter(Manifest)
 
@@ -46,8 +43,7 @@ _MANIFEST = TypeAdapter(Manifest)
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it, with the files that are there."""
     found = manifest.model_copy(update={"files": {name: sha256(folder / name) for name in _names(folder)}})
-    found = found.model_copy(update={"digest": found.own_digest()})
-    write_text(folder / MANIFEST, found.model_dump_json(indent=1) + "\n")
+    write_text(folder / MANIFEST, found.sealed().model_dump_json(indent=1) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:

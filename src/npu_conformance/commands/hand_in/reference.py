@@ -101,7 +101,7 @@ def _compared(again: Trace, data: HandedData, chosen: Sequence[int]) -> Iterator
         if rows.shape[1] != data.vocabulary:
             yield differs(WHAT, f"a vocabulary of {rows.shape[1]} words here, of {data.vocabulary} in the hand-in")
             return
-        now = topk(rows, data.words[span].astype(np.int32)).log_probs
+        now = topk(rows, data.words[span]).log_probs
         away = np.abs(now - kept) - _CLOSE * np.maximum(1, np.abs(kept) / 10)
         worst = int(away.max(axis=1).argmax())
         name = f"{WHAT}: {data.prompts[place].id}"
