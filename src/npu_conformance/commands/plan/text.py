@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from npu_conformance.commands.console import plain_table
 from npu_conformance.commands.plan.forecast import Forecast
 from npu_conformance.commands.plan.step import Step
 from npu_conformance.commands.plan.totals import shortages, totals
@@ -63,9 +64,7 @@ def _tables(forecast: Forecast) -> list[Table]:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in columns:
-        table.add_column(name, overflow="fold")
+    table = plain_table(*columns)
     for name in ("seconds", "memory", "disk"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("basis", overflow="fold")
@@ -83,9 +82,7 @@ def _figures(step: Step) -> tuple[str, str, str, str]:
 
 
 def _skipped(forecast: Forecast) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("model", "variant", "skipped because"):
-        table.add_column(name, overflow="fold")
+    table = plain_table("model", "variant", "skipped because")
     for one in forecast.skipped:
         table.add_row(one.model, one.variant, one.reason)
     return table

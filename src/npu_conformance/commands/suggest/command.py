@@ -10,7 +10,7 @@ from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judged_equal
 from npu_conformance.checks.pair import Pair
 from npu_conformance.checks.saved import load_base, load_evidence
-from npu_conformance.commands.console import console
+from npu_conformance.commands.console import console, plain_table
 from npu_conformance.commands.suggest.edit import diff, edited
 from npu_conformance.commands.suggest.rules import (
     AGREEMENT,
@@ -143,9 +143,7 @@ def _pairs(evidence: Evidence) -> Iterator[tuple[str, Pair, tuple[str, ...]]]:
 
 
 def _table(rows: Sequence[Supported]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("figure", "limit now", "observed", "supported", "why"):
-        table.add_column(name, overflow="fold")
+    table = plain_table("figure", "limit now", "observed", "supported", "why")
     for one in rows:
         new = "—" if one.limit is None else f"{one.limit:.8g}"
         table.add_row(one.figure.name, f"{one.current:.8g}", f"{one.observed:.8g}", new, one.why)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
-from npu_conformance.commands.console import console
+from npu_conformance.commands.console import console, plain_table
 from npu_conformance.commands.versions.runs import SavedRun, comparison, differences, held, pair, require_whole
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.mistakes import did_you_mean
@@ -122,9 +122,7 @@ def _both(before: Path, after: Path, models: Sequence[str]) -> tuple[list[SavedR
 
 
 def _table(rows: Sequence[tuple[str, RunPair, Judged]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("model, variant", "prompts", "error, decode", "error, prefill", "flips, %", "verdict"):
-        table.add_column(name, overflow="fold")
+    table = plain_table("model, variant", "prompts", "error, decode", "error, prefill", "flips, %", "verdict")
     for name, two, one in rows:
         rates = " → ".join(f"{100 * share.mean():.2f}" for share in two.flips)
         ratios = (_ratio(one.tests.get(path)) for path in ("decode", "prefill"))
