@@ -121,7 +121,7 @@ def test_a_count_that_is_none_is_not_told(tmp_path: Path, count: str) -> None:
     ("change", "told"),
     [
         (lambda _p, _q, _a: (500, "no"), "answers with status 500 at a right request: no"),
-        (lambda _p, _q, _a: (200, "no JSON"), "not an OpenAI-compatible answer"),
+        (lambda _p, _q, _a: (200, "no JSON"), "not that of an OpenAI-compatible server: Invalid JSON"),
         (lambda _p, _q, _a: (None, None), "breaks the connection at a right request"),
     ],
 )

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from npu_conformance.checkpoints.headers import shown
 from npu_conformance.engines.openai.replies import Chat, Completion, Models, Names, Reply, ServedToken, read_reply
 from npu_conformance.engines.openai.token_names import TokenNames
-from npu_conformance.engines.openai.transport import ServerError, ask_together
+from npu_conformance.engines.openai.transport import ServerError, Shape, ask_together, in_shape
 
 TOP = 5
 """Likeliest tokens asked for where nobody found more: as many as every such server gives."""
@@ -65,9 +63,6 @@ class Question:
     """Of the prefix cache, which gives nothing computed under another one; a server without it ignores it."""
     of_prompt: bool = False
     """Whether the log-probabilities of the prompt's own tokens are asked for as well."""
-
-
-_Shape = TypeVar("_Shape", bound=BaseModel)
 
 
 class Server:
@@ -186,17 +181,6 @@ class Server:
     def _untold_count(self) -> ServerError:
         return ServerError(f"{self.url}: does not say how many tokens it read: nothing shows that it read the prompt")
 
-    def _ask(self, what: str, shape: type[_Shape], questions: Sequence[dict[str, Any] | None]) -> list[_Shape]:
+    def _ask(self, what: str, shape: type[Shape], questions: Sequence[dict[str, Any] | None]) -> list[Shape]:
         answers = ask_together(f"{self.url}/{what}", self._key, questions, self._seconds)
-        return [self._read(one, shape) for one in answers]
-
-    def _read(self, answer: bytes, shape: type[_Shape]) -> _Shape:
-        try:
-            return shape.model_validate_json(answer)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = shown(".".join(str(part) for part in first["loc"]))
-            raise ServerError(
-                f"{self.url}: its answer is not that of an OpenAI-compatible server: {place and f'{place}: '}"
-                f"{shown(first['msg'])}"
-            ) from error
+        return [in_shape(self.url, one, shape) for one in answers]

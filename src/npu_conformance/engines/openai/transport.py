@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
 from npu_conformance.checkpoints.headers import shown
 from npu_conformance.errors import ConformanceError
 
@@ -32,6 +34,8 @@ _FIRST, _LONGEST = 0.5, 30.0
 _SECRET = 8
 
 _Found = TypeVar("_Found")
+Shape = TypeVar("Shape", bound=BaseModel)
+"""What an answer should be."""
 
 
 class ServerError(ConformanceError):
@@ -160,6 +164,23 @@ def _good(url: str, api_key: str, status: int, content: bytes) -> bytes:
         raise ServerError(f"{url}: redirects elsewhere (status {status}): name the server's own address")
     said = shown(text[:1000].strip())
     raise RefusedError(status, f"{url}: answers with status {status}{said and f': {said}'}")
+
+
+def in_shape(url: str, answer: str | bytes, shape: type[Shape]) -> Shape:
+    """An answer as what it should be.
+
+    Raises:
+        ServerError: it is something else; names the field.
+    """
+    try:
+        return shape.model_validate_json(answer)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = shown(".".join(str(part) for part in first["loc"]))
+        raise ServerError(
+            f"{url}: its answer is not that of an OpenAI-compatible server: {place and f'{place}: '}"
+            f"{shown(first['msg'])}"
+        ) from error
 
 
 def without_key(api_key: str, text: str) -> str:

@@ -3,19 +3,24 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from npu_conformance.checkpoints.headers import shown
-from npu_conformance.engines.openai.transport import BYTES, ServerError, asked_once, asking, without_key
+from npu_conformance.engines.openai.transport import (
+    BYTES,
+    ServerError,
+    Shape,
+    asked_once,
+    asking,
+    in_shape,
+    without_key,
+)
 
 if TYPE_CHECKING:
     import httpx
 
 Question = dict[str, Any] | bytes | None
 """Posted as JSON, or as bytes that should be; None gets the address."""
-_Shape = TypeVar("_Shape", bound=BaseModel)
 _END = b"[DONE]"
 
 
@@ -81,11 +86,11 @@ class Talk:
             return Told(None, str(error) or type(error).__name__)
         return Told(status, without_key(self.key, content.decode(errors="replace")))
 
-    def good(self, path: str, question: Question, shape: type[_Shape]) -> _Shape:
+    def good(self, path: str, question: Question, shape: type[Shape]) -> Shape:
         """The answer to a right request (see `ask`, and `read`)."""
         return self.read(path, self.ask(path, question), shape)
 
-    def read(self, path: str, told: Told, shape: type[_Shape]) -> _Shape:
+    def read(self, path: str, told: Told, shape: type[Shape]) -> Shape:
         """An answer as what it should be.
 
         Raises:
@@ -95,19 +100,11 @@ class Talk:
             said = shown(told.text[:1000].strip())
             what = "breaks the connection" if told.status is None else f"answers with status {told.status}"
             raise ServerError(f"{self.url}{path}: {what} at a right request: {said}")
-        return self._parsed(path, told.text, shape)
+        return in_shape(f"{self.url}{path}", told.text, shape)
 
-    def _parsed(self, path: str, text: str, shape: type[_Shape]) -> _Shape:
-        try:
-            return shape.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = shown(".".join(str(part) for part in first["loc"]))
-            raise ServerError(f"{self.url}{path}: not an OpenAI-compatible answer: {place}: {first['msg']}") from error
-
-    def parts(self, path: str, stream: Stream, shape: type[_Shape]) -> list[_Shape]:
+    def parts(self, path: str, stream: Stream, shape: type[Shape]) -> list[Shape]:
         """A stream's parts as what they should be (see `read`)."""
-        return [self._parsed(path, one, shape) for one in stream.parts]
+        return [in_shape(f"{self.url}{path}", one, shape) for one in stream.parts]
 
     def stream(self, path: str, question: dict[str, Any], leave_after: int | None = None) -> Stream:
         """Ask for a stream, and read it to its end, or hang up after some parts.
