@@ -146,8 +146,9 @@ def _verdict(pairs: list[Compared], language: Language) -> Section:
     columns = ("variant", "compared_prompts", "growth_decode", "growth_prefill", "flips_before_now", "verdict")
     rows = tuple(
         (
-            Cell(one.variant), number(str(len(one.two.prompts))), number(_growth(one, "decode")),
-            number(_growth(one, "prefill")), number(" → ".join(percent(float(side.mean())) for side in one.two.flips)),
+            Cell(one.variant), number(str(len(one.two.prompts))), number(growth_of(one.judged, "decode")),
+            number(growth_of(one.judged, "prefill")),
+            number(" → ".join(percent(float(side.mean())) for side in one.two.flips)),
             Cell(said_of(language, one.judged.verdict), _MARKS[one.judged.verdict]),
         )
         for one in pairs
@@ -158,12 +159,13 @@ def _verdict(pairs: list[Compared], language: Language) -> Section:
     return Section("verdict", word(language, "verdict"), (*blocks, Paragraph(word(language, "compared_note"))))
 
 
-def _growth(one: Compared, path: Path) -> str:
-    tested = one.judged.tests.get(path)
+def growth_of(judged: Judged, path: Path, to: str = "–") -> str:
+    """Growth of the error in a path, with its interval, whose ends `to` stands between."""
+    tested = judged.tests.get(path)
     if tested is None or tested.interval is None:
         return "—"
     value, low, high = np.exp([tested.observed, *tested.interval])
-    return f"× {value:.3g} ({low:.3g} – {high:.3g})"
+    return f"× {value:.3g} ({low:.3g} {to} {high:.3g})"
 
 
 def _figures(runs: TwoRuns, pairs: list[Compared], model: str, language: Language) -> Iterator[Section]:

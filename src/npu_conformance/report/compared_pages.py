@@ -1,9 +1,9 @@
 """Pages of two runs held against each other: one a model, and an index."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from npu_conformance.machine.storage import write_text
 from npu_conformance.report.compared import (
     TwoRuns,
     compared_sections,
@@ -13,21 +13,19 @@ from npu_conformance.report.compared import (
     said_of,
     verdict_of,
 )
-from npu_conformance.report.renderers.html import page_name, rendered
+from npu_conformance.report.renderers.html import page_name, rendered, write_pages
 from npu_conformance.report.words import LANGUAGES, Language
 
 
 def write_compared(runs: TwoRuns, folder: Path, languages: tuple[Language, ...] = LANGUAGES) -> list[Path]:
     """Write `index.html` and `<Model>.html`, in Chinese `index.zh.html` and `<Model>.zh.html`."""
-    written = []
-    for language in languages:
-        pages = {page_name("index", language): _index(runs, language, languages)}
+
+    def pages(language: Language) -> Iterator[tuple[str, str]]:
+        yield "index", _index(runs, language, languages)
         for model in runs.models:
-            pages[page_name(model, language)] = _page(runs, model, language, languages)
-        for name, text in pages.items():
-            write_text(folder / name, text)
-            written.append(folder / name)
-    return written
+            yield model, _page(runs, model, language, languages)
+
+    return write_pages(pages, folder, languages)
 
 
 def _index(runs: TwoRuns, language: Language, languages: tuple[Language, ...]) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.table import Table
 
 from npu_conformance.commands.console import console, plain_table
@@ -12,8 +11,8 @@ from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.errors import ConfigError, TraceError
 from npu_conformance.measure.growth import FLIPS, GROWTH, Judged, RunPair, judge
-from npu_conformance.measure.statistics import Tested, more_often
-from npu_conformance.report.compared import Compared, Place, TwoRuns
+from npu_conformance.measure.statistics import more_often
+from npu_conformance.report.compared import Compared, Place, TwoRuns, growth_of
 from npu_conformance.report.compared_pages import write_compared
 from npu_conformance.report.model import Report, load_report
 from npu_conformance.report.words import LANGUAGES, Language
@@ -125,17 +124,9 @@ def _table(rows: Sequence[tuple[str, RunPair, Judged]]) -> Table:
     table = plain_table("model, variant", "prompts", "error, decode", "error, prefill", "flips, %", "verdict")
     for name, two, one in rows:
         rates = " → ".join(f"{100 * share.mean():.2f}" for share in two.flips)
-        ratios = (_ratio(one.tests.get(path)) for path in ("decode", "prefill"))
+        ratios = (growth_of(one, path, "to") for path in ("decode", "prefill"))
         table.add_row(name, str(len(two.prompts)), *ratios, rates, one.verdict)
     return table
-
-
-def _ratio(tested: Tested | None) -> str:
-    """Growth of an error, with its interval."""
-    if tested is None or tested.interval is None:
-        return "—"
-    value, low, high = np.exp([tested.observed, *tested.interval])
-    return f"× {value:.3g} ({low:.3g} to {high:.3g})"
 
 
 def _account(before: SavedRun, after: SavedRun, two: RunPair, one: Judged) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """A Report as pages of HTML: one a model and an index, in English and Chinese; each opens from disk by itself."""
 
 import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from urllib.parse import quote
@@ -27,14 +28,30 @@ _SIGNS = {
 
 def render(report: Report, folder: Path, languages: tuple[Language, ...] = LANGUAGES) -> list[Path]:
     """Write a page a model, `<Model>.html`, and `index.html`; and the same in Chinese, `<Model>.zh.html`."""
+
+    def pages(language: Language) -> Iterator[tuple[str, str]]:
+        yield "index", index_page(report, language, languages)
+        for model in report.models:
+            yield model.name, model_page(report, model, language, languages)
+
+    return write_pages(pages, folder, languages)
+
+
+def write_pages(
+    pages: Callable[[Language], Iterable[tuple[str, str]]], folder: Path, languages: tuple[Language, ...]
+) -> list[Path]:
+    """Write pages in each language; returns their files.
+
+    Args:
+        pages: of a language: what `page_name` is to name, and the text.
+        folder: they are written to.
+        languages: in their order.
+    """
     written = []
     for language in languages:
-        pages = {page_name("index", language): index_page(report, language, languages)}
-        for model in report.models:
-            pages[page_name(model.name, language)] = model_page(report, model, language, languages)
-        for name, text in pages.items():
-            write_text(folder / name, text)
-            written.append(folder / name)
+        for name, text in list(pages(language)):
+            written.append(folder / page_name(name, language))
+            write_text(written[-1], text)
     return written
 
 
