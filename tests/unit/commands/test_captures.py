@@ -43,6 +43,12 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
+def pipe(path: Path) -> None:
+    """Something that would wait for a writer, in a file's place."""
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "told"),
     [
@@ -50,8 +56,9 @@ def flip_a_byte(path: Path) -> None:
         ("traces/Model/rendered.json", flip_a_byte, "changed since it was captured"),
         ("traces/Model/base/candidate/0001.npy", Path.unlink, "missing"),
         ("traces/Model/base/candidate/extra.npy", Path.touch, "was not captured"),
+        (MANIFEST, pipe, "it is a named pipe, expected a regular file; copy the folder again"),
         (MANIFEST, Path.unlink, "its capture was not finished"),
-        (MANIFEST, lambda path: path.write_text(path.read_text()[:-30]), "damaged"),
+        (MANIFEST, lambda path: path.write_text(path.read_text()[:-30]), "invalid JSON: .*; copy the folder again"),
         (MANIFEST, lambda path: path.write_text(path.read_text().replace('"Model"', '"Other"')), "digest"),
         (
             MANIFEST,
@@ -121,7 +128,9 @@ def test_a_manifest_names_nothing_outside_its_folder(captured: Path, place: str)
     files = manifest.files | {place: hashlib.sha256().hexdigest()}
     write_text(captured / MANIFEST, manifest.model_copy(update={"files": files}).sealed().model_dump_json())
 
-    with pytest.raises(TraceError, match=f"damaged: files: .*'{place}' leads out of the folder"):
+    with pytest.raises(
+        TraceError, match=f"{MANIFEST}: files: .*'{place}' leads out of the folder; copy the folder again"
+    ):
         open_capture(captured)
 
 
@@ -133,7 +142,7 @@ def test_models_and_variants_are_names(captured: Path, field: str, place: str, n
     changed = manifest.model_copy(update={field: name if field == "model" else (name,)}).sealed()
     write_text(captured / MANIFEST, changed.model_dump_json())
 
-    with pytest.raises(TraceError, match=f"damaged: {place}: String should match pattern"):
+    with pytest.raises(TraceError, match=f"{MANIFEST}: {place}: string should match pattern .*; copy the folder again"):
         open_capture(captured)
 
 

@@ -6,7 +6,7 @@ It is written last, so a folder without one was not finished.
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, TypeAdapter, field_validator
 
 from npu_conformance.engines.rendering import Rendered, load_rendered
 from npu_conformance.errors import TraceError
@@ -14,10 +14,12 @@ from npu_conformance.machine.own_digest import OwnDigest
 from npu_conformance.machine.storage import digest, sha256, write_text
 from npu_conformance.measure.metrics import METRICS_VERSION
 from npu_conformance.report.details import SubjectFacts
+from npu_conformance.traces.reading import read_saved
 from npu_conformance.traces.trace import FORMAT, load_trace
 
 MANIFEST = "capture.json"
 SCHEMA_VERSION = 1
+_AGAIN = "copy the folder again"
 # What makes ids of text, in any of the forms that tokenizers are published in.
 _TOKENIZER = ("tokenizer*", "vocab*", "merges*", "chat_template*", "special_tokens_map.json", "added_tokens.json")
 
@@ -70,6 +72,9 @@ class Manifest(OwnDigest):
         return Path("traces") / self.model
 
 
+_MANIFEST = TypeAdapter(Manifest)
+
+
 def seal(folder: Path, role: Role, model: str, variants: tuple[str, ...], rendered: Path, facts: SubjectFacts) -> None:
     """Write the manifest of a folder that is complete.
 
@@ -114,16 +119,11 @@ def open_capture(folder: Path) -> Manifest:
         TraceError: there is none, it is damaged, or a file is missing, changed, new or a link; names it.
     """
     path = folder / MANIFEST
-    try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise TraceError(f"{path}: missing: not a captured folder, or its capture was not finished") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "content"
-        raise TraceError(f"{path}: damaged: {place}: {first['msg']}: copy the folder again") from error
+    if not path.exists():
+        raise TraceError(f"{path}: missing: not a captured folder, or its capture was not finished")
+    manifest = read_saved(path, _MANIFEST, _AGAIN)
     if manifest.digest != manifest.own_digest():
-        raise TraceError(f"{path}: damaged: its digest is not that of its content: copy the folder again")
+        raise TraceError(f"{path}: damaged: its digest is not that of its content; {_AGAIN}")
     there = set(_files(folder)) - {MANIFEST}
     if lost := sorted(manifest.files.keys() - there):
         raise TraceError(f"{folder / lost[0]}: missing ({len(lost)} of {len(manifest.files)} files are): copy it again")
