@@ -18,7 +18,7 @@ from npu_conformance.errors import ConfigError, ConformanceError
 from npu_conformance.machine.devices import find_devices
 from npu_conformance.machine.storage import cache_dir
 from npu_conformance.report.messages import failure_text
-from npu_conformance.report.screen import in_ci
+from npu_conformance.report.pytest_output import in_ci
 from npu_conformance.run.dealing import WHOLE, scheduler
 from npu_conformance.run.options import add_options, baselines_folder, report_folder, settings_of
 from npu_conformance.run.refusals import mistakes_elsewhere, refuse

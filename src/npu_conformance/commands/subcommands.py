@@ -141,14 +141,14 @@ def _pytest(options: argparse.Namespace) -> int:
 
 
 def _merge(options: argparse.Namespace) -> int:
-    from npu_conformance.commands.captures.judging import merge
+    from npu_conformance.commands.captures.merge import merge
 
     return merge(options.first, options.second, _settings(options), options.reports)
 
 
 def _compare(options: argparse.Namespace) -> int:
     from npu_conformance.commands.captures.manifest import is_capture
-    from npu_conformance.commands.versions.command import compare_runs
+    from npu_conformance.commands.compare.command import compare_runs
     from npu_conformance.report.words import CHOICES
 
     if is_capture(options.before) or is_capture(options.after):

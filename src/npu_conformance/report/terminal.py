@@ -15,7 +15,7 @@ from npu_conformance.measure.results import Result
 from npu_conformance.report.causes import Cause, causes
 from npu_conformance.report.messages import allowed, number
 from npu_conformance.report.model import ModelReport, Report
-from npu_conformance.report.tables import table, table_lines
+from npu_conformance.report.terminal_tables import table, table_lines
 from npu_conformance.report.unsettled import Unsettled, unsettled
 from npu_conformance.report.words import Language, file_name, title
 

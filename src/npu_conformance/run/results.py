@@ -15,7 +15,7 @@ from npu_conformance.measure.results import Result
 from npu_conformance.report.ci import annotations, figure_properties, on_github
 from npu_conformance.report.messages import typed
 from npu_conformance.report.model import build_report, describe_run
-from npu_conformance.report.screen import ModelsDone, Screen, in_ci, status_of
+from npu_conformance.report.pytest_output import ModelsDone, Screen, in_ci, status_of
 from npu_conformance.report.selection import Identity, nothing_selected
 from npu_conformance.report.terminal import Line, fits, rendered, skipped_lines, summary_lines
 from npu_conformance.report.words import CHOICES

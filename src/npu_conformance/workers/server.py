@@ -22,8 +22,8 @@ import psutil
 from npu_conformance.errors import ConformanceError, JobError
 from npu_conformance.machine.storage import JOB_VARIABLE
 from npu_conformance.workers.guard import end_marked
+from npu_conformance.workers.guarded import environment_of, guarded
 from npu_conformance.workers.known_failures import explanation
-from npu_conformance.workers.started import environment_of, guarded
 from npu_conformance.workers.supervise import described_exit, tail
 
 READY = 300.0

@@ -17,10 +17,10 @@ import psutil
 from npu_conformance.errors import JobError
 from npu_conformance.machine.storage import LOG_VARIABLE, sweep, write_text
 from npu_conformance.workers.guard import alive, end_marked
+from npu_conformance.workers.guarded import environment_of, guarded
 from npu_conformance.workers.job import CLOSING, REFUSED, STARTING, Job
 from npu_conformance.workers.known_failures import explanation
 from npu_conformance.workers.option_names import in_the_yaml
-from npu_conformance.workers.started import environment_of, guarded
 
 LOG_LINES = 15
 _POLL = 0.1

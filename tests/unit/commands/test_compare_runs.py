@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.__main__ import main
-from npu_conformance.commands.versions.runs import SavedRun, pair
+from npu_conformance.commands.compare.runs import SavedRun, pair
 from npu_conformance.machine.storage import write_json
 from npu_conformance.traces.rows import Rows
 from npu_conformance.traces.trace import PREFILL, load_trace

@@ -2,7 +2,7 @@
 
 import pytest
 
-from npu_conformance.report.screen import ModelsDone, in_words
+from npu_conformance.report.pytest_output import ModelsDone, in_words
 
 
 def test_a_finished_model_is_a_line_with_what_is_left() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from npu_conformance.report.model import Report
-from npu_conformance.report.tables import table, table_lines
 from npu_conformance.report.terminal import LINES, WIDTH, fits, rendered, skipped_lines, summary_lines
+from npu_conformance.report.terminal_tables import table, table_lines
 from tests.unit.helpers.finished_reports import (
     FIVE,
     NAMES,

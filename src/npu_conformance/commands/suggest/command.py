@@ -10,6 +10,7 @@ from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.figures import judged_equal
 from npu_conformance.checks.pair import Pair
 from npu_conformance.checks.saved import load_base, load_evidence
+from npu_conformance.commands.compare.runs import held
 from npu_conformance.commands.console import console, plain_table
 from npu_conformance.commands.suggest.edit import diff, edited
 from npu_conformance.commands.suggest.rules import (
@@ -22,7 +23,6 @@ from npu_conformance.commands.suggest.rules import (
     Supported,
     supported,
 )
-from npu_conformance.commands.versions.runs import held
 from npu_conformance.config.limits import FIGURES, SCHEME_LIMITS
 from npu_conformance.config.model import ModelConfig, config_path, load_config
 from npu_conformance.config.variants import needs_base, scored_with

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.table import Table
 
+from npu_conformance.commands.compare.runs import SavedRun, comparison, differences, held, pair, require_whole
 from npu_conformance.commands.console import console, plain_table
-from npu_conformance.commands.versions.runs import SavedRun, comparison, differences, held, pair, require_whole
 from npu_conformance.config.limits import FALSE_ALARMS
 from npu_conformance.config.mistakes import did_you_mean
 from npu_conformance.errors import ConfigError, TraceError

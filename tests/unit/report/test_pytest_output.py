@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from npu_conformance.report.screen import Screen, in_ci, status_of
+from npu_conformance.report.pytest_output import Screen, in_ci, status_of
 
 
 class Reporter:
