@@ -76,7 +76,8 @@ def _signed(weights: Gptq) -> Iterator[Gptq]:
 
 def _highest_bits(bits: int) -> np.uint32:
     """Of each code in a word."""
-    return np.uint32(sum(1 << place + bits - 1 for place in range(0, 32, bits)))
+    word: np.uint32 = np.uint32(sum(1 << place + bits - 1 for place in range(0, 32, bits)))
+    return word
 
 
 def _zero_missing(weights: Gptq) -> Iterator[Gptq]:

@@ -1,8 +1,7 @@
 """Files that tell the digest of their own content, so that a change by hand shows."""
 
-from typing import Self
-
 from pydantic import BaseModel
+from typing_extensions import Self
 
 from npu_conformance.machine.storage import digest
 

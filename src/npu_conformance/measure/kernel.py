@@ -253,7 +253,7 @@ def _centred(candidate: Rows, reference: Rows, sums: _Sums, cc: Values, cr: Valu
 
 
 def _choices(rows: Rows, largest: Ids, finite: Flags) -> Ids:
-    found = largest[:, 0].copy()
+    found: Ids = largest[:, 0].copy()
     for row in np.flatnonzero(~finite):
         found[row] = -1 if np.isnan(rows[row]).any() else rows[row].argmax()
     return found

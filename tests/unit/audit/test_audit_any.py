@@ -23,7 +23,7 @@ def edited(change: Callable[[Array], Any]) -> Callable[[Array], Array]:
     """A fault that changes weights in place."""
 
     def fault(weights: Array) -> Array:
-        changed = weights.copy()
+        changed: Array = weights.copy()
         change(changed)
         return changed
 

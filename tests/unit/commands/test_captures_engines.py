@@ -33,7 +33,7 @@ def compared(own_configs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def slightly(rows: Rows) -> Rows:
     """What another device's rounding does."""
-    return rows * np.float32(1.001)
+    return np.asarray(rows * np.float32(1.001))
 
 
 def differently(rows: Rows) -> Rows:

@@ -15,7 +15,7 @@ WORDS, STEPS = 6, 4
 @pytest.fixture
 def rows() -> Rows:
     """Rows of two prompts that are exact in bfloat16."""
-    return (np.arange(2 * STEPS * WORDS, dtype=np.float32) * np.float32(0.25)).reshape(2 * STEPS, WORDS)
+    return np.asarray(np.arange(2 * STEPS * WORDS, dtype=np.float32) * np.float32(0.25)).reshape(2 * STEPS, WORDS)
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ def spread(scale: Array, shape: tuple[int, ...]) -> Array:
 def gptq_weight(codes: Array, zeros: Array, scales: Array, order: Array) -> Array:
     """[outputs, inputs], a row of codes at a time."""
     rows = [(code - zeros[g].astype(int)) * scales[g].astype(np.float32) for code, g in zip(codes, order, strict=True)]
-    return np.array(rows, dtype=np.float32).T
+    return np.asarray(np.array(rows, dtype=np.float32).T)
 
 
 def only_problem(result: Audit, name: str = DOWN) -> str:

@@ -105,7 +105,7 @@ def write(
 def unsteady(rows: Rows) -> Rows:
     """Off by one in a thousand, up and down in turn: within the limits, and no more than rounding costs."""
     turns = np.float32(1) + np.float32(0.001) * (1 - 2 * (np.arange(len(rows)) % 2))
-    return (rows * turns[:, None]).astype(np.float32)
+    return np.asarray(rows * turns[:, None], dtype=np.float32)
 
 
 def exchanged(rows: Rows) -> Rows:

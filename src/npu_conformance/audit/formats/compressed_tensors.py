@@ -69,7 +69,8 @@ class Compressed:
 
 
 def _signed(words: NDArray[np.uint32], bits: int) -> Floats:
-    return unpack(words, bits).astype(np.float32) - np.float32(1 << bits >> 1)
+    signed: Floats = unpack(words, bits).astype(np.float32) - np.float32(1 << bits >> 1)
+    return signed
 
 
 def unread(checkpoint: Checkpoint) -> str | None:
