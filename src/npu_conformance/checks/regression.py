@@ -6,9 +6,10 @@ from npu_conformance.baselines.against import BaselineDiff
 from npu_conformance.checks.evidence import Evidence
 from npu_conformance.checks.hard import not_applicable
 from npu_conformance.checks.registry import check
+from npu_conformance.checks.undecided import enough
 from npu_conformance.errors import TraceError
 from npu_conformance.machine.provenance import changed, made_by
-from npu_conformance.measure.growth import FLIPS, GROWTH, PROMPTS, RunPair, error_of, grown
+from npu_conformance.measure.growth import FLIPS, GROWTH, PROMPTS, RunPair, Test, error_of, grown, prompts_needed
 from npu_conformance.measure.results import Result
 from npu_conformance.measure.statistics import Tested, holm, settled
 
@@ -54,10 +55,20 @@ def _judge(evidence: Evidence, found: BaselineDiff) -> list[Result]:
         return [not_applicable(evidence, _CHECK, why, _GROWTH), *shown]
     error, more = tests["decode"], tests["flips"]
     adjusted = holm([error.p_value, more.p_value])
-    return [_growth(evidence, found, error, adjusted[0]), _flips(evidence, found, more, adjusted[1]), *shown]
+    growth = _growth(evidence, found, error, adjusted[0], _more(found, pair, "decode"))
+    return [growth, _flips(evidence, found, more, adjusted[1], _more(found, pair, "flips")), *shown]
 
 
-def _growth(evidence: Evidence, found: BaselineDiff, tested: Tested, p_adjusted: float) -> Result:
+def _more(found: BaselineDiff, pair: RunPair, name: Test) -> str:
+    """How many of the baseline's prompts would tell; nothing where it has not so many."""
+    asked, there = len(found.prompts), len(found.prompts) + len(found.missing)
+    needed = prompts_needed(pair, name)
+    if needed is None or needed > there:
+        return ""
+    return f": use --prompts {min(there, enough(asked, needed / asked))}"
+
+
+def _growth(evidence: Evidence, found: BaselineDiff, tested: Tested, p_adjusted: float, remedy: str) -> Result:
     observed, interval, p_value = tested
     ends = None if interval is None else (float(np.exp(interval[0])), float(np.exp(interval[1])))
     check = _base(evidence, found, _GROWTH).model_copy(
@@ -75,12 +86,12 @@ def _growth(evidence: Evidence, found: BaselineDiff, tested: Tested, p_adjusted:
     if not p_adjusted > evidence.false_alarms:
         return check.model_copy(update={"verdict": "fail", "message": _changes(evidence)})
     if not settled(tested, float(np.log(GROWTH))):
-        why = f"{len(found.prompts)} prompts cannot tell whether the error grew by more than {GROWTH:g} times"
+        why = f"{len(found.prompts)} prompts cannot tell whether the error grew by more than {GROWTH:g} times{remedy}"
         return check.model_copy(update={"verdict": "inconclusive", "message": why})
     return check
 
 
-def _flips(evidence: Evidence, found: BaselineDiff, tested: Tested, p_adjusted: float) -> Result:
+def _flips(evidence: Evidence, found: BaselineDiff, tested: Tested, p_adjusted: float, remedy: str) -> Result:
     new = found.now.flipped & ~found.before.flipped
     check = _base(evidence, found, "flips_growth").model_copy(
         update={
@@ -95,7 +106,7 @@ def _flips(evidence: Evidence, found: BaselineDiff, tested: Tested, p_adjusted: 
     if not p_adjusted > evidence.false_alarms:
         return check.model_copy(update={"verdict": "fail", "message": _changes(evidence)})
     if not settled(tested, FLIPS):
-        why = f"{len(found.prompts)} prompts cannot tell whether flips are more frequent than they were"
+        why = f"{len(found.prompts)} prompts cannot tell whether flips are more frequent than they were{remedy}"
         return check.model_copy(update={"verdict": "inconclusive", "message": why})
     return check
 

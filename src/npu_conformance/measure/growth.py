@@ -155,14 +155,14 @@ def _judged(two: RunPair, tests: dict[Test, Tested], adjusted: dict[Test, float]
     if not unsettled:
         kept = f"the error grew by less than {GROWTH:g} times, the share of flips by less than {FLIPS:.0%}"
         return Judged("no worse", kept, tests)
-    needed = [_needed(two, name) for name in unsettled]
+    needed = [prompts_needed(two, name) for name in unsettled]
     enough = [number for number in needed if number is not None]
     more = f"about {max(enough)} prompts" if len(enough) == len(needed) else "no number of prompts such as these"
     what = " and whether ".join(_words(name) for name in unsettled)
     return Judged("inconclusive", f"{len(two.prompts)} prompts cannot tell whether {what}: {more} would", tests)
 
 
-def _needed(two: RunPair, name: Test) -> int | None:
+def prompts_needed(two: RunPair, name: Test) -> int | None:
     """Prompts, at this mean and spread, after which an interval would lie on one side: more than these, in any case."""
     values = two.flips[1] - two.flips[0] if name == "flips" else two.growth[name]
     needed = needed_for(values, abs(limit_of(name) - float(values.mean())))

@@ -121,8 +121,8 @@ def test_what_is_outdated_is_an_error_and_what_is_missing_is_told(scene: Scene) 
 METRICS = ("error_growth", "flips_growth")
 
 
-def with_flips(evidence: Evidence, prompts: int, flips: int) -> Evidence:
-    """A run of so many prompts of ten positions, with so many new flips in each."""
+def with_flips(evidence: Evidence, prompts: int, flips: int, missing: int = 0) -> Evidence:
+    """A run of so many prompts of ten positions, with so many new flips in each; of a baseline that has more."""
     n = prompts * 10
     bounds = tuple(range(0, n + 1, 10))
     row = np.random.default_rng(4).normal(-5, 0.01, size=n)
@@ -131,7 +131,7 @@ def with_flips(evidence: Evidence, prompts: int, flips: int) -> Evidence:
     names = tuple(f"set/{index}" for index in range(prompts))
     tokens = (np.zeros(n, dtype=np.int64), now.flipped.astype(np.int64))
     found = dataclasses.replace(evidence)
-    found.__dict__["since"] = BaselineDiff(names, bounds, clean, now, np.zeros(n), tokens, n, ())
+    found.__dict__["since"] = BaselineDiff(names, bounds, clean, now, np.zeros(n), tokens, n, ("",) * missing)
     return found
 
 
@@ -148,6 +148,20 @@ def test_flips_that_became_more_frequent(scene: Scene, prompts: int, flips: int,
         assert (
             found[METRICS[1]].message == f"{prompts} prompts cannot tell whether flips are more frequent than they were"
         )
+
+
+@pytest.mark.parametrize(
+    ("missing", "remedy"),
+    [(0, ""), (5, ""), (8, ": use --prompts 22"), (100, ": use --prompts 25")],
+)
+def test_flips_that_few_prompts_cannot_tell(scene: Scene, missing: int, remedy: str) -> None:
+    """More of them would, where the baseline has so many: with a margin, and no more than it has."""
+    found = by_metric(with_flips(held(scene, baseline_of(scene.evidence())), 14, 0, missing))[METRICS[1]]
+
+    assert found.message == f"14 prompts cannot tell whether flips are more frequent than they were{remedy}"
+    if remedy:
+        more = with_flips(held(scene, baseline_of(scene.evidence())), int(remedy.rsplit(" ", 1)[1]), 0)
+        assert by_metric(more)[METRICS[1]].verdict == "pass"
 
 
 def test_what_is_to_be_replaced_is_shown_and_decides_nothing(scene: Scene) -> None:

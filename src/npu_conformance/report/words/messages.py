@@ -106,7 +106,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (rf"(\d+) positions? cannot show {_P} with 95 % confidence", r"\1 个位置不足以在 95 % 置信度下证明 \2"),
     (rf"(\d+) prompts? cannot show {_P} with 95 % confidence", r"\1 条提示词不足以在 95 % 置信度下证明 \2"),
     (rf"(\d+) (\w+) cannot show {_P} with 95 % confidence", r"\1 个 \2 不足以在 95 % 置信度下证明 \3"),
-    (r"(.+ with 95 % confidence): use --prompts (\d+)", r"<1>：请使用 --prompts \2"),
+    (r"(.+ with 95 % confidence|\d+ prompts cannot tell whether .+): use --prompts (\d+)", r"<1>：请使用 --prompts \2"),
     (r"(.+): use --prompts (\d+) or more", r"<1>：请使用 --prompts \2 或更多"),
     (r"This variant has texts of its own: --prompts adds none", "该变体使用自带文本，--prompts 不会增加"),
     (
