@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from npu_conformance.config.limits import NOISE_FIGURES
+from npu_conformance.config.limits import FIGURES
 from npu_conformance.measure.module_errors import MODULE_ERRORS, ModuleErrors, load_module_errors
 from npu_conformance.measure.noise import LAYERS, TESTS, GateResult
 from npu_conformance.measure.noise.layers import layers_over_floor
@@ -19,7 +19,7 @@ from npu_conformance.selftest.results import Results
 from npu_conformance.workers.job import Injection
 
 _FEWER = ((24, 8), (20, 8), (16, 8), (12, 8), (8, 8), (24, 6), (24, 4), (24, 2))
-_LIMIT = next(figure.default_limit("bfloat16") for figure in NOISE_FIGURES if figure.name == LAYERS)
+_LIMIT = FIGURES[LAYERS].default_limit("bfloat16") or 0.0
 # Holm's share of the smallest p-value of a variant: of all tests, `error_over_floor` on its two paths, and this one.
 _CHANCE = SHARE / (len(TESTS) + 2)
 
@@ -66,7 +66,7 @@ def _fewer(errors: ModuleErrors, prompts: int, tokens: int) -> ModuleErrors:
 
 
 def _caught(errors: ModuleErrors) -> bool:
-    found = layers_over_floor(errors, float(_LIMIT or 0))
+    found = layers_over_floor(errors, _LIMIT)
     return isinstance(found, GateResult) and found.tested.p_value <= _CHANCE
 
 

@@ -159,13 +159,13 @@ def _verdict(pairs: list[Compared], language: Language) -> Section:
     return Section("verdict", word(language, "verdict"), (*blocks, Paragraph(word(language, "compared_note"))))
 
 
-def growth_of(judged: Judged, path: Path, to: str = "–") -> str:
-    """Growth of the error in a path, with its interval, whose ends `to` stands between."""
+def growth_of(judged: Judged, path: Path) -> str:
+    """Growth of the error in a path, with its interval."""
     tested = judged.tests.get(path)
     if tested is None or tested.interval is None:
         return "—"
     value, low, high = np.exp([tested.observed, *tested.interval])
-    return f"× {value:.3g} ({low:.3g} {to} {high:.3g})"
+    return f"× {value:.3g} ({low:.3g} – {high:.3g})"
 
 
 def _figures(runs: TwoRuns, pairs: list[Compared], model: str, language: Language) -> Iterator[Section]:

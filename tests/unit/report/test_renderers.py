@@ -51,6 +51,7 @@ def test_a_report_can_be_in_one_language(
 
     assert main(["report", str(tmp_path), "--report-lang", said]) == 0
     names = [Path(line).name for line in capsys.readouterr().out.splitlines()]
+    assert other is None or [name for name in names if other in name] == []
     texts = [name for name in names if name.endswith((".html", ".md"))]
     assert len(texts) == 5
     assert all((".zh." in name) == (other is None) for name in texts)

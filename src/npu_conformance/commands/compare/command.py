@@ -124,7 +124,7 @@ def _table(rows: Sequence[tuple[str, RunPair, Judged]]) -> Table:
     table = plain_table("model, variant", "prompts", "error, decode", "error, prefill", "flips, %", "verdict")
     for name, two, one in rows:
         rates = " → ".join(f"{100 * share.mean():.2f}" for share in two.flips)
-        ratios = (growth_of(one, path, "to") for path in ("decode", "prefill"))
+        ratios = (growth_of(one, path) for path in ("decode", "prefill"))
         table.add_row(name, str(len(two.prompts)), *ratios, rates, one.verdict)
     return table
 

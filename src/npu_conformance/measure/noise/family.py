@@ -58,4 +58,4 @@ def family(
             # Holm's share of the chance: that of those that are no less likely.
             rivals = sum(not other < one.tested.p_value for other in p_values)
             found[key] = replace(one, allowed=one.reach(chance / rivals))
-    return Family(found, dict(zip(tested, holm(p_values), strict=not known)))
+    return Family(found, dict(zip(tested, holm(p_values)[: len(tested)], strict=True)))

@@ -49,6 +49,7 @@ def write_pages(
     """
     written = []
     for language in languages:
+        # All are made before the first is written, so that none stands alone where one cannot be made.
         for name, text in list(pages(language)):
             written.append(folder / page_name(name, language))
             write_text(written[-1], text)
