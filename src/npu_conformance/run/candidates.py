@@ -57,13 +57,17 @@ class Candidates:
         self._given = given
         self._done: dict[str, ConformanceError | None] = {}
 
+    def ran(self, variant: str) -> bool:
+        """Whether a variant's engine ran already, or could not."""
+        return variant in self._done
+
     def make(self, wanted: str, others: Sequence[str]) -> None:
         """Leave the candidate trace of a variant, and on the way those of others, each once.
 
         Raises:
             ConformanceError: what went wrong with the wanted one; the others' errors wait until they are wanted.
         """
-        if wanted not in self._done:
+        if not self.ran(wanted):
             planned = schedule(self.served, (*others, wanted), made=self._done, scores=False).processes
             names = [[one.variant for one in group] for group in planned]
             self._done |= dict.fromkeys(variant for group in names for variant in group) | self._run(names)

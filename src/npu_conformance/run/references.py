@@ -1,6 +1,7 @@
 """The reference of one model: its logits over the candidate's tokens, and its hidden states."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from time import time
 from typing import Any
@@ -52,6 +53,11 @@ class References:
         self._settings = settings
         self._jobs = jobs
 
+    def ahead(self, variant: Path, runs: Sequence[ReferenceRun]) -> AbstractContextManager[None]:
+        """Have the process of a pass import what it needs, as while an engine starts; `score` comes in the context."""
+        name, environment = self._name(variant, runs), self._jobs.on_the_host()
+        return self._jobs.ahead("reference", name, environment, self._subject.python)
+
     def score(self, variant: Path, runs: Sequence[ReferenceRun]) -> None:
         """Leave what a pass makes (see `run/schedule.py`) beside the candidate of a variant's folder.
 
@@ -62,9 +68,11 @@ class References:
         ]
         if runs[0].name == "reference" and self._has_module_floor and holds_module_states(variant / "candidate"):
             jobs.append(self.module_errors(variant / "candidate", variant / MODULE_ERRORS))
-        name = f"{self._subject.name} {variant.name}: {runs[0].name.replace('_', ' ')}"
         deadline = self._deadline(_lengths(variant / "candidate"), {one.dtype for one in runs})
-        self._run(SeriesJob(jobs=tuple(jobs)), name, deadline)
+        self._run(SeriesJob(jobs=tuple(jobs)), self._name(variant, runs), deadline)
+
+    def _name(self, variant: Path, runs: Sequence[ReferenceRun]) -> str:
+        return f"{self._subject.name} {variant.name}: {runs[0].name.replace('_', ' ')}"
 
     def _reference(self, variant: Path, run: ReferenceRun) -> ReferenceJob:
         return ReferenceJob(

@@ -35,7 +35,7 @@ from npu_conformance.run.performance import measure, workload_of
 from npu_conformance.run.preparation import Prepared, prepare, save_prepared
 from npu_conformance.run.references import References
 from npu_conformance.run.rows import may_drop
-from npu_conformance.run.schedule import Pass, passes
+from npu_conformance.run.schedule import passes
 from npu_conformance.run.settings import Settings
 from npu_conformance.run.shares import share_of
 from npu_conformance.run.subjects import check_twin, find_subject, saved_facts
@@ -252,16 +252,15 @@ class Session:
 
     def _run(self, config: ModelConfig, model: str, variant: str) -> None:
         """Leave the traces of a variant, and with its candidate those of all selected variants of the model."""
-        model_run = self.model_run(model)
-        model_run.candidates.make(variant, self._group(model, variant))
-        if not self.settings.scores:
-            return
-        for one in passes(config, (variant,), quantised=model_run.prepared.quantised):
-            self._score(model_run, model, one)
-
-    def _score(self, model_run: ModelRun, model: str, one: Pass) -> None:
-        folder = model_run.traces / one.variant
-        self._once(("scored", model, one.variant, one.name), lambda: model_run.references.score(folder, one.runs))
+        run = self.model_run(model)
+        scored = passes(config, (variant,), quantised=run.prepared.quantised) if self.settings.scores else ()
+        with contextlib.ExitStack() as stack:
+            if scored and scored[0].variant == variant and not run.candidates.ran(variant):
+                stack.enter_context(run.references.ahead(run.traces / variant, scored[0].runs))
+            run.candidates.make(variant, self._group(model, variant))
+            for one in scored:
+                score = partial(run.references.score, run.traces / one.variant, one.runs)
+                self._once(("scored", model, one.variant, one.name), score)
 
     def _group(self, model: str, variant: str) -> tuple[str, ...]:
         """The variants whose candidates are run when one is asked for: all that are selected and can run."""

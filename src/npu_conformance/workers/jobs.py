@@ -2,7 +2,8 @@
 
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from npu_conformance.config.engines import engine as engine_of
@@ -12,6 +13,7 @@ from npu_conformance.machine.devices import Device, Platform, find_devices, host
 from npu_conformance.machine.leases import lease
 from npu_conformance.workers.emptying import wait_for_memory
 from npu_conformance.workers.job import CandidateJob, Job, SeriesJob
+from npu_conformance.workers.process import Worker
 from npu_conformance.workers.progress import Narrator, Observe
 from npu_conformance.workers.scorer_job import ModulesJob, ReferenceJob, SpeedJob, StatesJob
 from npu_conformance.workers.supervise import run_job
@@ -29,10 +31,29 @@ class Jobs:
         self.folder = folder
         self.narrator = narrator
         self._device = device
+        self._ahead: dict[str, Worker] = {}
 
     def on_the_host(self) -> dict[str, str]:
         """Environment of jobs that compute on this machine's processor: references, twins, and what reads weights."""
         return {"HF_HUB_OFFLINE": "1", **threads(host_cores(self._device))}
+
+    @contextmanager
+    def ahead(self, kind: str, name: str, environment: Mapping[str, str], python: Path | None) -> Iterator[None]:
+        """Have a worker import what a job of a kind needs, before the job of that name is run within the context.
+
+        Args:
+            kind: of the job, or of the first of a series.
+            name: of the job.
+            environment: that it will be run with.
+            python: its interpreter.
+        """
+        worker = Worker(self._workdir(name), environment=environment, python=python, ahead_of=kind)
+        self._ahead[name] = worker
+        try:
+            yield
+        finally:
+            if self._ahead.pop(name, None) is not None:
+                worker.end()  # its job never came
 
     def run(
         self,
@@ -89,22 +110,27 @@ class Jobs:
         held: Sequence[int] = (),
     ) -> None:
         """The same without devices, its progress reported to somebody else, who may stop it."""
-        logs = self.folder / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
         for folder in job.stages:
             folder.mkdir(parents=True, exist_ok=True)
-        workdir = Path(tempfile.mkdtemp(dir=logs, prefix=name.replace(" ", "-").replace(":", "") + "-"))
+        ahead = self._ahead.pop(name, None)
         run_job(
             job,
             name=name,
-            workdir=workdir,
+            workdir=self._workdir(name) if ahead is None else ahead.workdir,
             deadline=deadline,
             environment=environment,
             python=python,
             observe=observe,
             stop=stop,
             held=held,
+            ahead=ahead,
         )
+
+    def _workdir(self, name: str) -> Path:
+        """A new folder for what a job of that name leaves."""
+        logs = self.folder / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=logs, prefix=name.replace(" ", "-").replace(":", "") + "-"))
 
 
 def _both(observe: Observe, look: Callable[[str, Sequence[Device]], None], devices: Sequence[Device]) -> Observe:

@@ -2,10 +2,7 @@
 
 import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -15,12 +12,13 @@ from pathlib import Path
 import psutil
 
 from npu_conformance.errors import JobError
-from npu_conformance.machine.storage import LOG_VARIABLE, sweep, write_text
-from npu_conformance.workers.guard import alive, end_marked
-from npu_conformance.workers.guarded import environment_of, guarded
+from npu_conformance.machine.storage import sweep, write_text
+from npu_conformance.workers.guard import alive
+from npu_conformance.workers.guarded import guarded
 from npu_conformance.workers.job import CLOSING, REFUSED, STARTING, Job
 from npu_conformance.workers.known_failures import explanation
 from npu_conformance.workers.option_names import in_the_yaml
+from npu_conformance.workers.process import Worker
 
 LOG_LINES = 15
 _POLL = 0.1
@@ -44,6 +42,7 @@ def run_job(
     observe: Observer | None = None,
     stop: threading.Event | None = None,
     held: Sequence[int] = (),
+    ahead: Worker | None = None,
 ) -> float:
     """Run a job in a worker process; when this returns, its output is complete and no process is left.
 
@@ -59,6 +58,7 @@ def run_job(
         observe: called with the worker's progress whenever it changed.
         stop: ends the job when it is set, for callers whose own thread no signal reaches.
         held: descriptors of locks, which stay open as long as there are processes of the job.
+        ahead: a worker that waits for the job in `workdir`; one that has died is replaced.
 
     Returns:
         Seconds it took.
@@ -71,35 +71,32 @@ def run_job(
     write_text(workdir / "job.json", job.model_dump_json(indent=1))
     for stale in ("refusal.txt", "progress.json"):
         (workdir / stale).unlink(missing_ok=True)
-    log, token = workdir / "log.txt", uuid.uuid4().hex[:16]
-    with log.open("wb") as sink, guarded(token, held) as guard:
-        worker = subprocess.Popen(
-            [str(python or sys.executable), "-m", "npu_conformance.workers.worker", str(workdir)],
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=environment_of({**(environment or {}), LOG_VARIABLE: str(log)}, token),
-            pass_fds=held,
-        )
+    if ahead is not None and ahead.process.poll() is not None:
+        ahead.end()
+        ahead = None
+    token = uuid.uuid4().hex[:16] if ahead is None else ahead.token
+    with guarded(token, held) as guard:
+        worker = ahead or Worker(workdir, token=token, environment=environment, python=python, held=held)
         try:
-            guard.watch(worker.pid)
-            problem = _watch(worker, workdir, deadline, observe, stop)
+            guard.watch(worker.process.pid)
+            worker.go()
+            problem = _watch(worker, deadline, observe, stop)
         finally:
-            _end(worker, token)
+            worker.end()
             guard.kill()  # not before: a second Ctrl-C may come while the first is dealt with
             for folder in job.stages:
                 sweep(folder, token)
-    if problem is None and worker.returncode == 0:
+    status, log = worker.process.returncode, worker.log
+    if problem is None and status == 0:
         return time.monotonic() - started
     refusal, (state, part) = workdir / "refusal.txt", _progress(workdir)
     starting = state is not None and state[0].endswith(STARTING)
     if problem is None and refusal.is_file():
-        known = "" if worker.returncode == REFUSED else f"\n{explanation(log)}".rstrip()
+        known = "" if status == REFUSED else f"\n{explanation(log)}".rstrip()
         why = f"{refusal.read_text(encoding='utf-8')}{known}"
         raise JobError(f"{name}: {why}\n{in_the_yaml(why)}".rstrip(), part, starting=starting)
-    killed = worker.returncode == -signal.SIGKILL if problem is None else problem.startswith(_LOST)
-    what = problem or f"the worker {described_exit(worker.returncode)}"
+    killed = status == -signal.SIGKILL if problem is None else problem.startswith(_LOST)
+    what = problem or f"the worker {described_exit(status)}"
     known = explanation(log, killed=killed)
     end = tail(log)
     raise JobError(f"{name}: {what}\n{known}{in_the_yaml(end)}last lines of {log}:\n{end}", part, starting=starting)
@@ -113,8 +110,7 @@ def tail(log: Path, lines: int = LOG_LINES) -> str:
 
 
 def _watch(
-    worker: "subprocess.Popen[bytes]",
-    workdir: Path,
+    worker: Worker,
     deadline: float,
     observe: Observer | None,
     stop: threading.Event | None,
@@ -126,14 +122,14 @@ def _watch(
     lost_since: float | None = None
     seen: tuple[str, int, int] | None = None
     part = 0
-    while worker.poll() is None:
+    while worker.process.poll() is None:
         now = time.monotonic()
         if stop is not None and stop.is_set():
             return "was stopped"
         if now - started > deadline:
             phase = f"while {seen[0]}" if seen else "before it said what it was doing"
             return f"the worker was not done after {deadline:g} s ({phase}) and was ended"
-        state, current = _progress(workdir)
+        state, current = _progress(worker.workdir)
         if current != part:
             part, started = current, now
             engines.clear()  # the last job's were its own to close
@@ -144,7 +140,7 @@ def _watch(
         if now - scanned > _SCAN:
             scanned = now
             # What one of them starts, such as a compiler, has its title until it is a program of its own.
-            titled, before = _engine_processes(worker.pid), titled
+            titled, before = _engine_processes(worker.process.pid), titled
             engines.update({child.pid: child for child in titled if child in before})
             closing = seen is not None and seen[0].endswith(CLOSING)
             lost = [pid for pid, process in engines.items() if not alive(process)]
@@ -174,14 +170,6 @@ def _progress(workdir: Path) -> tuple[tuple[str, int, int] | None, int]:
     except (OSError, ValueError):
         return None, 0
     return (phase, done, total), part
-
-
-def _end(worker: "subprocess.Popen[bytes]", token: str) -> None:
-    """Kill the worker's process group, then whatever still carries its token in its environment."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)
-    worker.wait()
-    end_marked(token)
 
 
 def described_exit(code: int) -> str:

@@ -1,5 +1,6 @@
 """The worker process: reads a job file, does the job, ends. Started by `supervise`, never imported."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -47,9 +48,19 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and of how much; 0 of 0 while that is unknown."""
 
 
-def main(workdir: Path) -> int:
-    """Do the job in `workdir/job.json`; 0 when its output is there, else the reason is in `refusal.txt`."""
+def main(workdir: Path, ahead_of: str | None = None) -> int:
+    """Do the job in `workdir/job.json`; 0 when its output is there, else the reason is in `refusal.txt`.
+
+    Args:
+        workdir: the job's folder.
+        ahead_of: a kind of job that is not there yet: until a line says that it is, what such a job needs is imported.
+            0 too where that line never comes.
+    """
     _die_with_parent()
+    if ahead_of is not None:
+        _get_ready(ahead_of)
+        if not sys.stdin.buffer.readline():
+            return 0
     job = JOB.validate_json((workdir / "job.json").read_bytes())
 
     def progress(phase: str, done: int, total: int, part: int = 0) -> None:
@@ -74,6 +85,13 @@ def main(workdir: Path) -> int:
         write_text(workdir / "refusal.txt", f"{_reason(error)}; log: {workdir / 'log.txt'}")
         return 3
     return 0
+
+
+def _get_ready(kind: str) -> None:
+    """Import what a job of a kind, which is none of an engine, needs; what cannot be imported the job will say."""
+    stay_on_host()
+    with contextlib.suppress(Exception):
+        import_module(_ROOMS[kind]).get_ready()
 
 
 def _reason(error: BaseException) -> str:
@@ -102,7 +120,7 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    code = main(Path(sys.argv[1]))
+    code = main(Path(sys.argv[1]), *sys.argv[2:])
     sys.stdout.flush()
     sys.stderr.flush()
     # The output is in place; interpreter shutdown of an accelerator runtime can only hang or crash now.

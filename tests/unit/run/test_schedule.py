@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +13,7 @@ from npu_conformance.checkpoints.checkpoint import Checkpoint
 from npu_conformance.checkpoints.subject import Subject
 from npu_conformance.commands.plan.forecast import forecast
 from npu_conformance.config.model import ModelConfig
-from npu_conformance.config.variants import CATALOGUE
+from npu_conformance.config.variants import CATALOGUE, scored_with
 from npu_conformance.errors import ConformanceError
 from npu_conformance.machine.devices import Platform
 from npu_conformance.measure.reference_runs import ReferenceRun
@@ -160,6 +160,15 @@ class Scored:
 
     def __init__(self) -> None:
         self.ran: list[tuple[str, tuple[ReferenceRun, ...]]] = []
+        self.ahead_of: list[tuple[str, tuple[ReferenceRun, ...]]] = []
+
+    @contextlib.contextmanager
+    def ahead(self, folder: Path, runs: tuple[ReferenceRun, ...]) -> Iterator[None]:
+        """As `References` does it."""
+        self.ahead_of.append((folder.name, runs))
+        scored = len(self.ran)
+        yield
+        assert (folder.name, runs) in self.ran[scored:]
 
     def score(self, folder: Path, runs: tuple[ReferenceRun, ...]) -> None:
         """As `References` does it."""
@@ -211,6 +220,9 @@ def test_what_the_forecast_shows_is_what_a_run_makes(
     assert passes == [(name, runs[0].name.replace("_", " ")) for name, runs in scored.ran]
     floors = [(step.name, int(step.about.split()[0])) for step in shown.of("noise floor")]
     assert floors == [(name, len(runs) - 1) for name, runs in scored.ran if len(runs) > 1]
+    # One process of the reference gets ready, while the engines run that all its model's tests need.
+    assert scored.ahead_of == scored.ran[: len(scored.ahead_of)]
+    assert len(scored.ahead_of) == (scored_with(selected[0]) == selected[0])
 
 
 def test_a_run_of_every_variant_is_what_is_scheduled(tmp_path: Path) -> None:

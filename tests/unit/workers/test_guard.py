@@ -22,7 +22,7 @@ run = shell_workers.run  # a fixture is found by name in each module
 ABANDONED = """
 import os, sys
 from pathlib import Path
-from npu_conformance.workers import supervise
+from npu_conformance.workers import process, supervise
 from npu_conformance.workers.job import RenderJob
 from npu_conformance.machine.devices import Device
 from npu_conformance.machine.leases import lease
@@ -31,7 +31,7 @@ def press(*_):
     if (folder / "rank").is_file():
         raise KeyboardInterrupt
 if interrupt:
-    supervise._end = press  # where the second one arrives
+    process.Worker.end = press  # where the second one arrives
 job = RenderJob(output=folder / "out.json", checkpoint=folder, prompts=())
 with lease([Device("0", "davinci0")], 1, "Model base", print) as lent:
     supervise.run_job(

@@ -37,6 +37,36 @@ def test_of_other_errors_the_last_is_named(tmp_path: Path, monkeypatch: pytest.M
     assert refusal(tmp_path, monkeypatch, failed).startswith("RuntimeError: Engine core initialization failed; log: ")
 
 
+@pytest.mark.parametrize("importable", [True, False])
+def test_one_ahead_of_its_job_gets_ready_and_waits_for_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, importable: bool
+) -> None:
+    """Without accelerators' plugins, as the job's kind wants it. What it cannot import, the job itself will say."""
+    told: list[str] = []
+
+    def get_ready() -> None:
+        assert not (tmp_path / "job.json").exists()
+        told.append("ready")
+        if not importable:
+            raise ModuleNotFoundError("No module named 'torch'")
+
+    def readline() -> bytes:
+        told.append("asked")
+        (tmp_path / "job.json").write_text(
+            TwinJob(output=tmp_path / "twin", recipe="qwen3-guard", prompts_dir=tmp_path).model_dump_json()
+        )
+        return b"\n"
+
+    room = SimpleNamespace(get_ready=get_ready, run=lambda *_: told.append("done"))
+    monkeypatch.setattr(worker, "import_module", lambda _: room)
+    monkeypatch.setattr(worker, "_die_with_parent", lambda: None)
+    monkeypatch.setattr(worker, "stay_on_host", lambda: told.append("on the host"))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=SimpleNamespace(readline=readline)))
+
+    assert worker.main(tmp_path, "reference") == 0
+    assert told == ["on the host", "ready", "asked", "on the host", "done"]
+
+
 def refusal(place: Path, monkeypatch: pytest.MonkeyPatch, failed: Exception) -> str:
     """What a worker says of a job that raises this."""
 

@@ -64,10 +64,12 @@ class Runs:
 
     def make_base(self) -> None:
         """Run base, and have the reference score it (see `run_job` for what it raises)."""
-        self._model_run.candidates.make("base", ())
-        self.starts += 1
-        first, *_ = passes(self._config, ("base",), quantised=self._model_run.prepared.quantised)
-        self._model_run.references.score(self._model_run.traces / "base", first.runs)
+        run, base = self._model_run, self._model_run.traces / "base"
+        first, *_ = passes(self._config, ("base",), quantised=run.prepared.quantised)
+        with run.references.ahead(base, first.runs):
+            run.candidates.make("base", ())
+            self.starts += 1
+            run.references.score(base, first.runs)
 
     def fails(self, of_base: Evidence, subset: frozenset[str]) -> bool:
         """Whether base with these features is further from base than a variant may be.

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
+def get_ready() -> None:
+    """Import what every reference needs, which takes seconds."""
+    import transformers.models.auto.modeling_auto
+    import transformers.models.auto.tokenization_auto  # noqa: F401
+
+
 def run(job: "ReferenceJob", progress: "Progress") -> None:
     """Score the candidate's tokens, and what else its trace holds, and leave a trace of the same make."""
     started = time.monotonic()
