@@ -10,6 +10,7 @@ from npu_conformance.checkpoints.inspect import Checkpoint
 from npu_conformance.config.prompts import Prompt
 from npu_conformance.engines.tokenizer_file import tokenizer_file
 from npu_conformance.errors import CheckpointError, TraceError
+from npu_conformance.machine.imports import importing
 from npu_conformance.machine.storage import write_json
 from npu_conformance.traces.reading import read_saved
 
@@ -140,7 +141,8 @@ def load_tokenizer(checkpoint: Path, trust_remote_code: bool) -> Any:
     Raises:
         CheckpointError: it cannot be loaded.
     """
-    from transformers import AutoTokenizer
+    with importing():
+        from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=trust_remote_code, local_files_only=True)

@@ -13,6 +13,7 @@ import numpy as np
 from npu_conformance.checkpoints.declared import ENDS
 from npu_conformance.engines.reference.scoring import Scorer, Sequence_
 from npu_conformance.engines.rendering import load_rendered, load_tokenizer
+from npu_conformance.machine.imports import importing
 from npu_conformance.machine.provenance import machine, package_versions
 from npu_conformance.machine.storage import link_or_copy, staged_dir
 from npu_conformance.measure.metrics import choice
@@ -39,13 +40,15 @@ _SHOWN = 5
 
 def get_ready() -> None:
     """Import what every reference needs, which takes seconds."""
-    import transformers.models.auto.modeling_auto
-    import transformers.models.auto.tokenization_auto  # noqa: F401
+    with importing():
+        import transformers.models.auto.modeling_auto
+        import transformers.models.auto.tokenization_auto  # noqa: F401
 
 
 def run(job: "ReferenceJob", progress: "Progress") -> None:
     """Score the candidate's tokens, and what else its trace holds, and leave a trace of the same make."""
     started = time.monotonic()
+    get_ready()
     candidate = load_trace(job.candidate)
     prompts = tuple(answer.prompt_ids for answer in candidate.answers)
     rendered = None if job.rendered is None else load_rendered(job.rendered)

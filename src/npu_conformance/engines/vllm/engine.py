@@ -16,6 +16,7 @@ from npu_conformance.engines.vllm.became import became
 from npu_conformance.engines.vllm.engine_run import EngineRun
 from npu_conformance.engines.vllm.generation import Generator
 from npu_conformance.errors import JobError
+from npu_conformance.machine.imports import importing
 from npu_conformance.machine.provenance import numeric_environment, package_versions
 from npu_conformance.machine.storage import scratch_dir, staged_dir
 from npu_conformance.traces.trace import BOUNDARY, ModuleValue, load_trace, save_modules, save_trace
@@ -85,7 +86,8 @@ def start(job: "CandidateJob", options: dict[str, Any]) -> Any:
     Raises:
         JobError: the platform is not the one asked for.
     """
-    from vllm import LLM
+    with importing():
+        from vllm import LLM
     from vllm.platforms import current_platform
 
     if job.device is not None and current_platform.device_type != job.device:
