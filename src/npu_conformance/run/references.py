@@ -67,7 +67,8 @@ class References:
             self._deviating(variant, one) if one.deviates else self._reference(variant, one) for one in runs
         ]
         if runs[0].name == "reference" and self._has_module_floor and holds_module_states(variant / "candidate"):
-            jobs.append(self.module_errors(variant / "candidate", variant / MODULE_ERRORS))
+            # By the model that the reference loaded.
+            jobs.insert(1, self.module_errors(variant / "candidate", variant / MODULE_ERRORS))
         deadline = self._deadline(_lengths(variant / "candidate"), {one.dtype for one in runs})
         self._run(SeriesJob(jobs=tuple(jobs)), self._name(variant, runs), deadline)
 

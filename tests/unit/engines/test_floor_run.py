@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.reference import floor, scoring
+from npu_conformance.engines.reference import floor, loaded, scoring
 from npu_conformance.engines.reference.scoring import Scorer
 from npu_conformance.measure.columns import HASHES, METRICS, columns_of
 from npu_conformance.measure.floor import load_floor
@@ -41,7 +41,7 @@ def common(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         config._attn_implementation = attention
         return Qwen3ForCausalLM(config).to(getattr(torch, dtype)).eval()
 
-    monkeypatch.setattr(scoring, "load_model", load_model)
+    monkeypatch.setattr(loaded, "load_model", load_model)
     return {"checkpoint": tmp_path / "model", "checkpoint_digest": "d", "cache": tmp_path / "cache"}
 
 

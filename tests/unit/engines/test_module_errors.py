@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from npu_conformance.engines.module_states import Watch
-from npu_conformance.engines.reference import scoring
+from npu_conformance.engines.reference import loaded
 from npu_conformance.engines.reference.module_errors import measure, run
 from npu_conformance.errors import TraceError
 from npu_conformance.measure.module_errors import load_module_errors
@@ -150,7 +150,7 @@ def test_a_job_leaves_what_was_measured_and_no_states(
     candidate = write_trace(tmp_path / "candidate", logits(3, 2))
     for index in (0, 2):
         save_module_states(candidate, index, decoded(models("bfloat16")))
-    monkeypatch.setattr(scoring, "load_model", lambda _checkpoint, dtype, *_, **__: models(dtype))
+    monkeypatch.setattr(loaded, "load_model", lambda _checkpoint, dtype, *_, **__: models(dtype))
     job = ModulesJob(
         checkpoint=tmp_path / "model", checkpoint_digest="d", cache=tmp_path / "cache", attn_implementation="sdpa",
         output=tmp_path / "module_errors.npz", candidate=candidate, floor_dtype="bfloat16",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from npu_conformance.engines.reference import scoring
+from npu_conformance.engines.reference import loaded
 from npu_conformance.engines.reference.router import experts_a_token
 from npu_conformance.engines.reference.scoring import Scorer
 from npu_conformance.workers.scorer_job import ScorerJob
@@ -34,7 +34,7 @@ def mixture() -> Any:
 @pytest.fixture
 def scorer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scorer:
     """Of that model."""
-    monkeypatch.setattr(scoring, "load_model", lambda *_, **__: mixture())
+    monkeypatch.setattr(loaded, "load_model", lambda *_, **__: mixture())
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text(json.dumps(MIXTURE))
     (tmp_path / "cache").mkdir()

@@ -62,6 +62,7 @@ sys.modules[engine.__name__] = engine
 """
 _CONFTEST = """
 import os
+from contextlib import nullcontext
 from types import SimpleNamespace
 import npu_conformance.run.session as session
 
@@ -77,7 +78,7 @@ NAMED = dict.fromkeys(("weights", "weights_digest", "reference_weights", "refere
 session.describe_subject = lambda subject, config, *_, **__: NAMED | {
     "kind": "real", "model": config.model, "hardware": None, "architecture": {}
 }
-session.References = lambda *_: SimpleNamespace(score=lambda folder, runs: None)
+session.References = lambda *_: SimpleNamespace(ahead=lambda *_: nullcontext(), score=lambda *_: None)
 session.load_evidence = lambda *_, **__: SimpleNamespace(candidate=None)
 session.load_base = session.load_floor = session.save_details = lambda *_: None
 session.may_drop = lambda *_: False

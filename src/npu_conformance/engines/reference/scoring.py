@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npu_conformance.engines import modules
-from npu_conformance.engines.adapter import merge_adapter
-from npu_conformance.engines.loading import load_model
 from npu_conformance.engines.quantised import QUANTISED_VERSION
 from npu_conformance.engines.reference.dither import dithered
+from npu_conformance.engines.reference.loaded import loaded
 from npu_conformance.engines.reference.products import products_in, rounded_products
 from npu_conformance.engines.reference.router import experts_a_token, routed
 from npu_conformance.machine.cache import touch
@@ -56,8 +55,6 @@ class Scorer:
     def __init__(self, job: "ScorerJob", progress: "Progress") -> None:
         self._job = job
         self._progress = progress
-        self._model: Any = None
-        self._adapted = False
         self._products = products_in(job.dtype)
         self._chosen = experts_a_token(job.checkpoint)
         self.computed = 0
@@ -125,7 +122,7 @@ class Scorer:
         done = 0
         for batch in batches([len(prompt) + len(tokens) for prompt, tokens in sequences]):
             self._progress("scoring", done, len(sequences))
-            model = self._loaded(adapted=adapted)
+            model = loaded(self._job, self._progress, adapted=adapted)
             asked = [sequences[index] for index in batch]
             with (
                 dithered(model, self._job.dither),
@@ -143,8 +140,8 @@ class Scorer:
         if (cached := read_modules(entry)) is not None:
             touch(entry)
             return cached
-        # An adapter that was merged meanwhile changed weights only.
-        told = modules.of_transformers(self._loaded(adapted=False))
+        # An adapter changes weights only.
+        told = modules.of_transformers(self.model())
         write_json(entry, told)
         return told
 
@@ -154,7 +151,7 @@ class Scorer:
         if (cached := load_layers(entry)) is not None:
             touch(entry)
             return cached
-        model = self._loaded(adapted=True)
+        model = self.model()
         with dithered(model, self._job.dither), rounded_products(self._products):
             states = hidden_states(model, prompts)
         if states is not None:
@@ -164,22 +161,7 @@ class Scorer:
 
     def model(self) -> Any:
         """The model itself, with the job's LoRA."""
-        return self._loaded(adapted=True)
-
-    def _loaded(self, *, adapted: bool) -> Any:
-        if self._model is None:
-            self._progress(f"loading the {self._job.dtype} model", 0, 0)
-            self._model = load_model(
-                self._job.checkpoint,
-                self._job.dtype,
-                self._job.attn_implementation,
-                trust_remote_code=self._job.trust_remote_code,
-                quantised=self._job.quantised,
-            )
-        if adapted and not self._adapted and self._job.adapter is not None:
-            self._model = merge_adapter(self._model, self._job.adapter)
-            self._adapted = True
-        return self._model
+        return loaded(self._job, self._progress, adapted=True)
 
 
 def batches(length: Sequence[int]) -> Iterator[list[int]]:
