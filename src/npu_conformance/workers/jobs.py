@@ -1,5 +1,6 @@
 """Runs jobs in worker processes, with a log folder each and their progress shown."""
 
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,8 +53,11 @@ class Jobs:
         try:
             yield
         finally:
-            if self._ahead.pop(name, None) is not None:
-                worker.end()  # its job never came
+            unused = self._ahead.pop(name, None) is not None
+            if worker.process.returncode is None:
+                worker.end()
+            if unused:
+                shutil.rmtree(worker.workdir, ignore_errors=True)
 
     def run(
         self,

@@ -54,13 +54,14 @@ def main(workdir: Path, ahead_of: str | None = None) -> int:
     Args:
         workdir: the job's folder.
         ahead_of: a kind of job that is not there yet: until a line says that it is, what such a job needs is imported.
-            0 too where that line never comes.
+            1 where that line never comes.
     """
     _die_with_parent()
     if ahead_of is not None:
         _get_ready(ahead_of)
         if not sys.stdin.buffer.readline():
-            return 0
+            return 1
+        os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # for who would ask a user
     job = JOB.validate_json((workdir / "job.json").read_bytes())
 
     def progress(phase: str, done: int, total: int, part: int = 0) -> None:

@@ -1,5 +1,6 @@
 """A worker that is started ahead of its job: it does the job, or nothing, and nothing of it is left."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -74,6 +75,10 @@ def _fail(place: Path) -> None:
     raise JobError("the engine failed")
 
 
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _group(process: psutil.Process) -> int | None:
     with suppress(psutil.Error, ProcessLookupError):
         return None if process.status() == psutil.STATUS_ZOMBIE else os.getpgid(process.pid)
@@ -106,9 +111,24 @@ def test_one_whose_job_never_comes_is_ended(tmp_path: Path, interpreter: Path) -
 
     assert not (tmp_path / "done").exists()
     assert left_over(tmp_path) == []
+    assert list((tmp_path / "run" / "logs").iterdir()) == []
     # A later job of that name finds nothing of it.
     run(jobs, "Model base: reference", interpreter)
     assert [line.split()[1] for line in started(tmp_path, 2)] == ["reference", "none"]
+
+
+def test_one_whose_job_could_not_begin_is_ended(
+    tmp_path: Path, interpreter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk is full: nobody watches it yet."""
+    jobs = Jobs(tmp_path / "run", Narrator())
+    monkeypatch.setattr("npu_conformance.workers.supervise.write_text", _full)
+    with jobs.ahead("reference", "Model base: reference", {}, interpreter):
+        started(tmp_path, 1)
+        with pytest.raises(OSError, match="No space left on device"):
+            run(jobs, "Model base: reference", interpreter)
+
+    assert left_over(tmp_path) == []
 
 
 def test_one_that_died_is_replaced(tmp_path: Path, interpreter: Path) -> None:
@@ -130,8 +150,7 @@ def test_it_ends_with_its_input(tmp_path: Path) -> None:
     assert worker.process.stdin is not None
     worker.process.stdin.close()
 
-    assert worker.process.wait(120) == 0
-    assert worker.log.read_text() == ""
+    assert worker.process.wait(120) == 1
     assert not (tmp_path / "progress.json").exists()
 
 

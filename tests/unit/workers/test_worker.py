@@ -1,5 +1,6 @@
 """What a job's process leaves behind where it fails."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,14 +58,17 @@ def test_one_ahead_of_its_job_gets_ready_and_waits_for_a_line(
         )
         return b"\n"
 
+    stdin = os.open(tmp_path, os.O_RDONLY)
     room = SimpleNamespace(get_ready=get_ready, run=lambda *_: told.append("done"))
     monkeypatch.setattr(worker, "import_module", lambda _: room)
     monkeypatch.setattr(worker, "_die_with_parent", lambda: None)
     monkeypatch.setattr(worker, "stay_on_host", lambda: told.append("on the host"))
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=SimpleNamespace(readline=readline)))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=SimpleNamespace(readline=readline), fileno=lambda: stdin))
 
     assert worker.main(tmp_path, "reference") == 0
     assert told == ["on the host", "ready", "asked", "on the host", "done"]
+    assert os.fstat(stdin).st_rdev == Path(os.devnull).stat().st_rdev  # who would ask a user is told at once
+    os.close(stdin)
 
 
 def refusal(place: Path, monkeypatch: pytest.MonkeyPatch, failed: Exception) -> str:
