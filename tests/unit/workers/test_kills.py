@@ -91,21 +91,24 @@ def test_a_worker_that_is_killed_while_closing_leaves_its_trace(own_configs: Pat
 
 
 def test_a_run_that_is_terminated_takes_its_engine_along(tmp_path: Path) -> None:
-    """SIGTERM, as a CI timeout sends it: no process and nothing half-written stays, nor a report of nothing."""
+    """SIGTERM, as a CI timeout sends it: no process and nothing half-written stays, nor a report of nothing.
+
+    The reference's process, which waits for its job meanwhile, goes too.
+    """
     running = subprocess.Popen(
         command(tmp_path, "--twin", "-k", f"{MODEL}-base"),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
     )
-    workdir = wait_for(lambda: next(tmp_path.glob("*/logs/*-base-*"), None))
-    worker = wait_for(lambda: worker_of(workdir))
-    token = worker.environ()[JOB_VARIABLE]
+    waits, workdir = (wait_for(partial(folder_of, tmp_path, f"{MODEL}-base{name}")) for name in ("-reference", ""))
+    workers = [wait_for(partial(worker_of, folder)) for folder in (waits, workdir)]
+    tokens = [worker.environ()[JOB_VARIABLE] for worker in workers]
     wait_for(lambda: phase_of(workdir) == "generating" or None, pause=0.002)
     running.send_signal(signal.SIGTERM)
 
     assert running.wait(30) == pytest.ExitCode.INTERRUPTED
-    assert left_of(worker.pid, token) == []
+    assert [left_of(worker.pid, token) for worker, token in zip(workers, tokens, strict=True)] == [[], []]
     assert list(tmp_path.glob("*/traces/*/*/.*")) == []
     assert not (tmp_path / "latest").exists()
 
@@ -119,7 +122,7 @@ def test_a_run_that_is_terminated_while_it_trains_stops_training(tmp_path: Path)
         stdout=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
     )
-    folders = [wait_for(partial(folder_of, tmp_path, name)) for name in ("qwen3-guard", "qwen3.5")]
+    folders = [wait_for(partial(folder_of, tmp_path, f"twin-{name}")) for name in ("qwen3-guard", "qwen3.5")]
     workers = [wait_for(partial(worker_of, folder)) for folder in folders]
     tokens = [worker.environ()[JOB_VARIABLE] for worker in workers]
     wait_for(lambda: phase_of(folders[0]) == "training" or None)
@@ -130,9 +133,9 @@ def test_a_run_that_is_terminated_while_it_trains_stops_training(tmp_path: Path)
     assert list((tmp_path / "cache" / "twins").glob(".*")) == []
 
 
-def folder_of(reports: Path, twin: str) -> Path | None:
-    """Where a twin's worker writes its log."""
-    return next(reports.glob(f"*/logs/twin-{twin}-*"), None)
+def folder_of(reports: Path, job: str) -> Path | None:
+    """Where a job's worker writes its log; what follows the job's name in the folder's is random."""
+    return next((one for one in reports.glob(f"*/logs/{job}-*") if one.name.rpartition("-")[0] == job), None)
 
 
 def kill_at(reports: Path, victim: str, moment: str | float) -> tuple[int, str]:
@@ -141,7 +144,7 @@ def kill_at(reports: Path, victim: str, moment: str | float) -> tuple[int, str]:
     Returns:
         The worker's process id and its job's token.
     """
-    workdir = wait_for(lambda: next(reports.glob("*/logs/First-base-*"), None))
+    workdir = wait_for(partial(folder_of, reports, "First-base"))
     worker = wait_for(lambda: worker_of(workdir))
     token = worker.environ()[JOB_VARIABLE]
     if isinstance(moment, str):
