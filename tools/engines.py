@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from npu_conformance.config.model import config_names, config_path, load_config
 from npu_conformance.machine.storage import write_json, write_text
+from npu_conformance.run.lacking import lacking
 
 ROOT = Path(__file__).parents[1]
 PLACE, CONFIGS = ROOT / ".engines", ROOT / "model_configs"
@@ -90,7 +91,8 @@ def main(names: Sequence[str]) -> int:
 def twins_on_a_cpu() -> list[str]:
     """Models with a twin that an engine on a CPU can serve: not what vLLM-Ascend alone can."""
     configs = {name: load_config(config_path(CONFIGS, name)) for name in config_names(CONFIGS)}
-    return [name for name, one in configs.items() if one.twin is not None and one.serve.quantization != "ascend"]
+    twins = {name: one for name, one in configs.items() if one.twin is not None}
+    return [name for name, one in twins.items() if lacking(one, "base", "cpu", lambda: None) is None]
 
 
 def _save(column: Column) -> None:

@@ -1,6 +1,7 @@
 """The reference's jobs: under one lock, and with a cache that they leave within its limit."""
 
 import os
+from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,6 +17,7 @@ from npu_conformance.run.made_by import cached_at
 from npu_conformance.run.references import References
 from npu_conformance.run.schedule import passes
 from npu_conformance.run.settings import Settings
+from npu_conformance.traces.module_states import ModuleStates, save_module_states
 from npu_conformance.workers.job import SeriesJob
 from npu_conformance.workers.jobs import Jobs
 from npu_conformance.workers.scorer_job import ReferenceJob
@@ -86,6 +88,19 @@ def test_nobody_else_computes_the_same_meanwhile(tmp_path: Path) -> None:
     assert len(floor) > 2
     assert {run.cache for run in (exact, *floor)} == {cached_at("references", "weights")}
     assert workers.locked
+
+
+def test_a_pass_loads_a_model_once_for_each_dtype_and_attention(tmp_path: Path) -> None:
+    """A process keeps the last model it loaded: jobs that want the same follow one another, modules too."""
+    workers = Workers()
+    references = made(tmp_path, workers)
+    states = ModuleStates((1, 2), {}, {})
+    save_module_states(tmp_path / "base" / "candidate", 0, states)
+    references.score(tmp_path / "base", RUNS)
+
+    loads = [load for load, _ in groupby((job.dtype, job.attn_implementation) for job in workers.jobs)]
+    assert loads == [("float32", "sdpa"), ("bfloat16", "sdpa"), ("bfloat16", "eager")]
+    assert sorted(job.kind for job in workers.jobs) == ["floor"] * 4 + ["modules", "reference"]
 
 
 def test_floor_runs_of_a_quantised_candidate_have_its_codes(tmp_path: Path) -> None:

@@ -39,16 +39,14 @@ _SHOWN = 5
 
 
 def get_ready() -> None:
-    """Import what every reference needs, which takes seconds."""
+    """Import what every reference needs, which takes seconds: a job finds it in `load_tokenizer` and `load_model`."""
     with importing():
-        import transformers.models.auto.modeling_auto
-        import transformers.models.auto.tokenization_auto  # noqa: F401
+        from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
 
 
 def run(job: "ReferenceJob", progress: "Progress") -> None:
     """Score the candidate's tokens, and what else its trace holds, and leave a trace of the same make."""
     started = time.monotonic()
-    get_ready()
     candidate = load_trace(job.candidate)
     prompts = tuple(answer.prompt_ids for answer in candidate.answers)
     rendered = None if job.rendered is None else load_rendered(job.rendered)
